@@ -1,0 +1,12 @@
+// The TypeScript tests: everything in test/, run from the sources against whatever node each test starts.
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    // Two cores: emulators and cargo-built nodes run beside the workers.
+    maxWorkers: 2,
+  },
+});

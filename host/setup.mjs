@@ -1,0 +1,426 @@
+// Gets a machine ready for Wasmote: packages, toolchain, emulator, addons, the native node and the firmware images.
+//
+//   node host/setup.mjs [start|build|test]
+//
+// Plain Node without dependencies, since it runs before there are any. Every step first looks whether there is anything
+// to do, so a second run takes a second or two. A step says what it chose; one that fails says what to do about it. What
+// the laptop cannot do without (npm packages, the native node) ends the run; without the rest (QEMU, a compiler for the
+// chip, a peer of the tests) it goes on, and what needs it is skipped with that reason.
+//
+// Everything is kept inside this folder: node_modules/, firmware/target/, .cache/ and dist/, where all that is built is
+// gathered under fixed names. `environment()` tells other scripts what there is.
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+  closeSync,
+} from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const cache = join(root, ".cache");
+const dist = join(root, "dist");
+const manifest = join(root, "firmware/Cargo.toml");
+const record = join(cache, "setup.json");
+
+/** The chip both emulated boards and the real one have. */
+const chip = "thumbv7em-none-eabihf";
+
+/**
+ * What is built for this computer, each with the file Cargo makes and the name it gets in dist/.
+ * The profile `host` is firmware/Cargo.toml's: optimised, quick to build.
+ */
+const programs = [{ crate: "wasmote-native", made: "wasmote-native", kept: "wasmote-native" }];
+
+/** What is built for the chip: one crate, its features, and the name of the image in dist/. */
+const images = [];
+
+/** Crates that build for the chip alone: left out when the workspace is checked and tested on this computer. */
+export const chipCrates = ["stm32f407-discovery", "mps2-an386"];
+
+/** A Python CoAP implementation by other people, which the tests talk to. */
+const aiocoap = "aiocoap==0.4.17";
+
+/** What a setup found, as it was last recorded: `{ qemu, toolchain, python }`, each `{ ok, what }`. */
+export function environment() {
+  return existsSync(record) ? JSON.parse(readFileSync(record, "utf8")) : {};
+}
+
+/** Does what `goal` needs: `start` the demonstration, `build` everything, `test` everything and its peers. */
+export async function setup(goal) {
+  mkdirSync(cache, { recursive: true });
+  mkdirSync(dist, { recursive: true });
+  const began = Date.now();
+  const found = environment();
+
+  if (Number(process.versions.node.split(".")[0]) < 20) {
+    throw new Failure(
+      "Node",
+      `this is Node ${process.versions.node}, Wasmote needs 20 or newer`,
+      "install Node 20 or newer",
+    );
+  }
+  if (!command("cargo")) {
+    throw new Failure(
+      "Rust",
+      "no `cargo` on the PATH",
+      "install Rust with rustup (https://rustup.rs), then run this again",
+    );
+  }
+
+  await step("npm packages", npmPackages);
+  found.qemu = await optional("QEMU", (report) =>
+    debian(report, "qemu-system-arm", ["qemu-system-arm"]),
+  );
+  found.toolchain = await optional("Rust for the chip", chipToolchain);
+  for (const program of programs) {
+    await step(program.kept, (report) => hostProgram(report, program));
+  }
+  for (const image of found.toolchain.ok ? images : []) {
+    await step(image.kept, (report) => firmwareImage(report, image, found.toolchain.what));
+  }
+  if (existsSync(join(root, "host/cli/main.ts"))) await step("command line", bundle);
+  if (goal === "test") found.python = await optional("aiocoap", aiocoapPeer);
+
+  writeFileSync(record, JSON.stringify(found, null, 2) + "\n");
+  say(`ready after ${seconds(began)}`);
+}
+
+// ---- the steps ----------------------------------------------------------------------------------------------------
+// Each returns a few words on what is there now.
+
+async function npmPackages(report) {
+  const wanted = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .update(process.version)
+    .digest("hex");
+  const stamp = join(root, "node_modules/.setup");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return "as in package-lock.json";
+  await run(
+    report,
+    "npm",
+    ["ci", "--no-progress"],
+    "see the messages above; without network, `npm ci` needs a filled cache",
+  );
+  writeFileSync(stamp, wanted);
+  return "installed from package-lock.json";
+}
+
+/** A program of the distribution: there already, installed with apt as root, or named for the user to install. */
+async function debian(report, program, packages) {
+  const have = command(program);
+  if (have) return have;
+  await aptInstall(report, packages);
+  return (
+    command(program) ??
+    fail(
+      `${program} is still missing after installing ${packages.join(" ")}`,
+      `look at apt's messages`,
+    )
+  );
+}
+
+async function aptInstall(report, packages) {
+  const advice = `install these, then run this again: ${packages.join(" ")} (Debian's names)`;
+  if (!command("apt-get")) fail("not installed, and there is no apt-get", advice);
+  const sudo =
+    process.getuid?.() === 0
+      ? []
+      : command("sudo") && spawnSync("sudo", ["-n", "true"]).status === 0
+        ? ["sudo"]
+        : undefined;
+  if (!sudo) fail("not installed, and this is not root", advice);
+  const apt = (...words) => {
+    const [name, ...rest] = [
+      ...sudo,
+      "env",
+      "DEBIAN_FRONTEND=noninteractive",
+      "apt-get",
+      "-q",
+      ...words,
+    ];
+    return run(report, name, rest, advice);
+  };
+  await apt("update");
+  await apt("install", "-y", "--no-install-recommends", ...packages);
+}
+
+/**
+ * Rust for the chip: the target that rustup installs or, where rustup cannot, the distribution's Rust with the source of
+ * its library. Returns `rustup` or `debian`.
+ */
+async function chipToolchain(report) {
+  const rustup = command("rustup");
+  if (rustup) {
+    const installed = () =>
+      spawnSync("rustup", ["target", "list", "--installed"], {
+        encoding: "utf8",
+        cwd: root,
+      }).stdout.includes(chip);
+    if (!installed()) await run(report, "rustup", ["target", "add", chip], "").catch(() => {});
+    if (installed()) return "rustup";
+  }
+  const complete = () =>
+    ["/usr/bin/rustc", "/usr/bin/cargo"].every((path) => existsSync(path)) &&
+    debianSource() &&
+    command("ld.lld");
+  if (!complete()) await aptInstall(report, ["rustc-web", "cargo-web", "rust-web-src", "lld"]);
+  if (!complete())
+    fail(
+      "neither rustup's target nor the distribution's Rust is complete",
+      `run \`rustup target add ${chip}\``,
+    );
+  return "debian";
+}
+
+function debianSource() {
+  const { stdout } = spawnSync("/usr/bin/rustc", ["--print", "sysroot"], { encoding: "utf8" });
+  return existsSync(join(stdout.trim(), "lib/rustlib/src/rust/library/Cargo.lock"));
+}
+
+/** How to call Cargo for the chip with the toolchain that was found. */
+export function chipCargo(toolchain = environment().toolchain?.what) {
+  return toolchain === "debian"
+    ? {
+        cargo: "/usr/bin/cargo",
+        words: ["-Zbuild-std=core,alloc"],
+        env: { RUSTC: "/usr/bin/rustc", RUSTC_BOOTSTRAP: "1" },
+      }
+    : { cargo: "cargo", words: [], env: {} };
+}
+
+async function hostProgram(report, { crate, made, kept }) {
+  const words = [
+    "build",
+    "--locked",
+    "--profile",
+    "host",
+    "--manifest-path",
+    manifest,
+    "-p",
+    crate,
+  ];
+  await run(report, "cargo", words, "the compiler's messages are above");
+  return keep(join(targetFolder(), "host", made), kept);
+}
+
+async function firmwareImage(report, { crate, features = [], made = crate, kept }, toolchain) {
+  const { cargo, words, env } = chipCargo(toolchain);
+  const rest = [
+    "--locked",
+    "--release",
+    "--target",
+    chip,
+    "-p",
+    crate,
+    "--features",
+    features.join(","),
+    ...words,
+  ];
+  // Cargo reads firmware/.cargo/config.toml (linker and flags of the chip) only when called from there.
+  await run(report, cargo, ["build", ...rest], "the compiler's messages are above", {
+    env,
+    cwd: join(root, "firmware"),
+  });
+  return keep(join(targetFolder(), chip, "release", made), kept);
+}
+
+async function bundle(report) {
+  const esbuild = join(root, "node_modules/.bin/esbuild");
+  const entries = ["host/cli/main.ts", "host/lib/index.ts"].filter((path) =>
+    existsSync(join(root, path)),
+  );
+  const names = { "host/cli/main.ts": "wasmote", "host/lib/index.ts": "index" };
+  const words = [
+    "--bundle",
+    "--platform=node",
+    "--format=esm",
+    "--target=node20",
+    "--packages=external",
+    "--log-level=warning",
+  ];
+  await run(
+    report,
+    esbuild,
+    [...entries.map((path) => `${names[path]}=${path}`), ...words, "--outdir=dist"],
+    "fix what esbuild names",
+  );
+  return "dist/wasmote.js, dist/index.js";
+}
+
+async function aiocoapPeer(report) {
+  const python = join(cache, "python/bin/python");
+  const have = () => spawnSync(python, ["-c", "import aiocoap"]).status === 0;
+  if (have()) return python;
+  if (!command("python3") || spawnSync("python3", ["-c", "import ensurepip, venv"]).status !== 0) {
+    await aptInstall(report, ["python3", "python3-venv"]);
+  }
+  await run(
+    report,
+    "python3",
+    ["-m", "venv", join(cache, "python")],
+    "install python3 with its venv module",
+  );
+  await run(
+    report,
+    python,
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", aiocoap],
+    "pip needs a package index",
+  );
+  return have()
+    ? python
+    : fail(
+        "aiocoap does not load",
+        `remove ${relative(root, dirname(dirname(python)))} and run this again`,
+      );
+}
+
+// ---- small parts ----------------------------------------------------------------------------------------------------
+
+/** A step that failed: what, why, and what to do. */
+class Failure extends Error {
+  constructor(step, why, advice) {
+    super(`${step}: ${why}${advice ? `\n  what to do: ${advice}` : ""}`);
+    this.advice = advice;
+  }
+}
+
+function fail(why, advice) {
+  throw Object.assign(new Error(why), { advice });
+}
+
+function library(name) {
+  return process.platform === "darwin" ? `lib${name}.dylib` : `lib${name}.so`;
+}
+
+/** Cargo's target folder: the workspace's own unless CARGO_TARGET_DIR says otherwise. */
+export function targetFolder() {
+  return process.env.CARGO_TARGET_DIR ?? join(root, "firmware/target");
+}
+
+/** Where a command lies on the PATH, if it does. */
+export function command(name) {
+  const folders = (process.env.PATH ?? "").split(":");
+  return folders
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path) && statSync(path).isFile());
+}
+
+/** Copies a built file into dist/ when it has changed. Replaced as a whole: a running program or a loaded addon keeps the old one. */
+function keep(from, name) {
+  const to = join(dist, name);
+  const same =
+    existsSync(to) &&
+    statSync(to).mtimeMs >= statSync(from).mtimeMs &&
+    statSync(to).size === statSync(from).size;
+  if (!same) {
+    copyFileSync(from, `${to}.new`);
+    renameSync(`${to}.new`, to);
+  }
+  return `dist/${name}${same ? "" : ` (${Math.ceil(statSync(to).size / 1024)} KiB)`}`;
+}
+
+const terminal = process.stdout.isTTY && !process.env.CI;
+
+function say(text) {
+  process.stdout.write(`setup: ${text}\n`);
+}
+
+function seconds(since) {
+  return `${((Date.now() - since) / 1000).toFixed(1)} s`;
+}
+
+/** Runs one step with a line that shows how it is getting on, and one that says what came of it. */
+async function step(name, work) {
+  const began = Date.now();
+  let last = "";
+  const show = () =>
+    process.stdout.write(
+      `\r\x1b[K${`setup: ${name} … ${seconds(began)}  ${last}`.slice(0, (process.stdout.columns ?? 80) - 1)}`,
+    );
+  const timer = terminal ? setInterval(show, 200) : undefined;
+  // Where nothing can be redrawn, a step that takes a while says so once.
+  const notice = terminal ? undefined : setTimeout(() => say(`${name} …`), 2000);
+  try {
+    const what = await work((line) => (last = line));
+    if (terminal) process.stdout.write("\r\x1b[K");
+    say(`${name}: ${what} (${seconds(began)})`);
+    return what;
+  } catch (error) {
+    if (terminal) process.stdout.write("\r\x1b[K");
+    throw new Failure(name, error.message, error.advice);
+  } finally {
+    clearInterval(timer);
+    clearTimeout(notice);
+  }
+}
+
+/** A step the rest can do without: its failure is shown and recorded. */
+async function optional(name, work) {
+  try {
+    return { ok: true, what: await step(name, work) };
+  } catch (error) {
+    say(`without ${error.message}`);
+    return { ok: false, what: error.message.split("\n")[0] };
+  }
+}
+
+/** Runs a program; its output goes to .cache/setup.log and, when it fails, to the reader. */
+function run(report, name, words, advice, { env = {}, cwd = root } = {}) {
+  return new Promise((resolve, reject) => {
+    const log = openSync(join(cache, "setup.log"), "a");
+    writeSync(log, `\n$ ${[name, ...words].join(" ")}\n`);
+    const child = spawn(name, words, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const tail = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8");
+      stream.on("data", (text) => {
+        writeSync(log, text);
+        for (const line of text.split(/[\r\n]+/).filter((part) => part.trim())) {
+          report?.(line.trim());
+          tail.push(line);
+        }
+        tail.splice(0, tail.length - 60);
+      });
+    }
+    const end = (why) => {
+      closeSync(log);
+      if (!why) return resolve();
+      for (const line of tail) process.stderr.write(`  | ${line}\n`);
+      reject(Object.assign(new Error(why), { advice }));
+    };
+    child.on("error", (error) => end(`${name} could not be started: ${error.message}`));
+    child.on("close", (code, signal) =>
+      end(code === 0 ? undefined : `${name} ended with ${signal ?? code}`),
+    );
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const goal = process.argv[2] ?? "build";
+  if (!["start", "build", "test"].includes(goal)) {
+    process.stderr.write("usage: node host/setup.mjs [start|build|test]\n");
+    process.exit(2);
+  }
+  rmSync(join(cache, "setup.log"), { force: true });
+  try {
+    await setup(goal);
+  } catch (error) {
+    process.stderr.write(`setup: ${error instanceof Failure ? error.message : error.stack}\n`);
+    process.exit(1);
+  }
+}

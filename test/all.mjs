@@ -1,0 +1,150 @@
+// The whole test run, and all of CI: `npm test`, or `npm test -- rust typescript …` for a part of it.
+//
+// Sets the machine up, then runs every suite, also after one has failed, and ends with a line counting what the suites
+// themselves reported. A check that runs no tests (format, lint, types) counts as one failure when it fails and as nothing
+// when it passes. A suite of tests that ran nothing has failed.
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { chipCrates, root, setup } from "../host/setup.mjs";
+
+const manifest = ["--manifest-path", "firmware/Cargo.toml"];
+const laptop = ["--workspace", ...chipCrates.flatMap((crate) => ["--exclude", crate])];
+const report = join(root, ".cache/vitest.json");
+
+/** Every suite: the command, and how its tests are counted when it has any. */
+const suites = {
+  format: [
+    { run: ["cargo", "fmt", ...manifest, "--all", "--check"] },
+    { run: ["node_modules/.bin/oxfmt", "--check"] },
+  ],
+  lint: [
+    { run: ["node_modules/.bin/oxlint"] },
+    { run: ["node_modules/.bin/tsc"] },
+    {
+      run: [
+        "cargo",
+        "clippy",
+        "--locked",
+        ...manifest,
+        ...laptop,
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+      ],
+    },
+  ],
+  rust: [
+    {
+      run: ["cargo", "test", "--locked", ...manifest, ...laptop, "--no-fail-fast"],
+      count: countRust,
+    },
+  ],
+  typescript: [
+    {
+      run: [
+        "node_modules/.bin/vitest",
+        "run",
+        "--reporter=default",
+        "--reporter=json",
+        `--outputFile.json=${report}`,
+      ],
+      count: countVitest,
+    },
+  ],
+};
+
+/** Adds up libtest's and the conformance runner's closing lines. */
+function countRust(output) {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const [, passed, failed, skipped] of output.matchAll(
+    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
+  )) {
+    counts.passed += Number(passed);
+    counts.failed += Number(failed);
+    counts.skipped += Number(skipped);
+  }
+  return counts;
+}
+
+/** Reads what vitest wrote; a test file that could not even be loaded counts as one failure. */
+function countVitest() {
+  if (!existsSync(report)) return { passed: 0, failed: 0, skipped: 0 };
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(
+    readFileSync(report, "utf8"),
+  );
+  const broken = testResults.filter(
+    (file) =>
+      file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
+  );
+  return {
+    passed: numPassedTests,
+    failed: numFailedTests + broken.length,
+    skipped: numPendingTests + numTodoTests,
+  };
+}
+
+/** Runs a command with its output shown as it comes; resolves to its exit code and what it printed. */
+function execute([name, ...words]) {
+  return new Promise((resolve) => {
+    const child = spawn(name, words, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.setEncoding("utf8");
+    child.stdout.on("data", (text) => {
+      output += text;
+      process.stdout.write(text);
+    });
+    child.on("error", (error) => resolve({ code: 127, output: `${error.message}\n` }));
+    child.on("close", (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+
+const chosen = process.argv.slice(2);
+const unknown = chosen.filter((name) => !(name in suites));
+if (unknown.length > 0) {
+  process.stderr.write(
+    `no suite ${unknown.join(", ")}; there are: ${Object.keys(suites).join(", ")}\n`,
+  );
+  process.exit(2);
+}
+
+try {
+  await setup("test");
+} catch (error) {
+  process.stderr.write(`setup: ${error.message}\n`);
+  process.stdout.write("0 passed, 1 failed, 0 skipped\n");
+  process.exit(1);
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const troubles = [];
+mkdirSync(join(root, ".cache"), { recursive: true });
+for (const [name, commands] of Object.entries(suites)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  for (const { run, count } of commands) {
+    rmSync(report, { force: true });
+    const began = Date.now();
+    process.stdout.write(`\n== ${name}: ${run.join(" ")}\n`);
+    const { code, output } = await execute(run);
+    const counts = count?.(output) ?? { passed: 0, failed: 0, skipped: 0 };
+    // A failure that no test reported (a compiler error, a crash, no test at all) is still one.
+    if (code !== 0 && counts.failed === 0) counts.failed = 1;
+    if (count && counts.passed + counts.failed === 0) counts.failed = 1;
+    for (const key of Object.keys(total)) total[key] += counts[key];
+    const words = count
+      ? `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`
+      : code === 0
+        ? "clean"
+        : "FAILED";
+    process.stdout.write(`== ${name}: ${words} in ${Math.round((Date.now() - began) / 1000)} s\n`);
+    if (counts.failed > 0) troubles.push(`${name}: ${run.join(" ")}`);
+  }
+}
+
+if (troubles.length > 0)
+  process.stdout.write(`\nfailed:\n${troubles.map((line) => `  ${line}\n`).join("")}`);
+process.stdout.write(
+  `\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`,
+);
+process.exit(troubles.length > 0 ? 1 : 0);

@@ -1,0 +1,332 @@
+// Nodes on this computer: the native process, and the firmware images in QEMU. The tests' targets, `wasmote emulate` and
+// the demonstration all start theirs here, so what a user sees is what the tests ran.
+//
+// A node is handed its flash as a file, which outlives it: stop one and start another with the same file, and the power
+// has been cut. Every process started here ends with this one, also when this one fails.
+import { spawn, type ChildProcessByStdio } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { createConnection, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+
+/** What a node can run on here. */
+export type Machine = "native" | "qemu-stm32" | "qemu-mps2";
+export const machines: readonly Machine[] = ["native", "qemu-stm32", "qemu-mps2"];
+
+export interface EmulateOptions {
+  machine: Machine;
+  /** The file that is the node's flash; made when it does not exist. Without one the node starts empty each time. */
+  flash?: string;
+  /** The node's name, where the machine lets it be given. */
+  name?: string;
+  /** Native alone: `serial` for a pseudo-terminal instead of UDP. The boards have the link they have. */
+  link?: "udp" | "serial";
+  /** Further words for the node's program or for QEMU. */
+  arguments?: string[];
+}
+
+/** A level the node gave one of its pins. */
+export interface PinChange {
+  pin: number;
+  level: number;
+}
+
+/** A running node. */
+export interface Emulated {
+  readonly machine: Machine;
+  /** As every verb takes it: `coap://127.0.0.1:40001` or `serial:/dev/pts/3`. */
+  readonly address: string;
+  /** All it has said so far: its console and what its program wrote to standard error. */
+  readonly console: readonly string[];
+  /** What its pins did, in order. */
+  readonly pins: readonly PinChange[];
+  /** Gives one of its sensors a value. */
+  feed(sensor: string, value: number): void;
+  /** Presses the reset button. */
+  reset(): Promise<void>;
+  /** Cuts the power. */
+  stop(): Promise<void>;
+  /** Resolves when the process has ended, for whatever reason. */
+  readonly ended: Promise<void>;
+}
+
+/** Why a machine cannot be had here, or nothing: a test skips with this reason, a verb prints it. */
+export function missing(machine: Machine): string | undefined {
+  const file = programs[machine];
+  if (!existsSync(file)) return `${file} has not been built: npm run build`;
+  if (machine !== "native" && !qemu())
+    return "there is no qemu-system-arm: npm run build installs it on Debian";
+  return undefined;
+}
+
+/** Starts a node and resolves once it can be talked to. */
+export async function emulate(options: EmulateOptions): Promise<Emulated> {
+  const reason = missing(options.machine);
+  if (reason !== undefined) throw new Error(reason);
+  return options.machine === "native" ? native(options) : board(options, options.machine);
+}
+
+// ---- the machines -----------------------------------------------------------------------------------------------------
+
+/** The root of the package, from the sources and from the bundle in dist/ alike. */
+const root = fileURLToPath(
+  new URL(import.meta.url.includes("/host/lib/") ? "../../" : "../", import.meta.url),
+);
+
+const programs: Record<Machine, string> = {
+  native: join(root, "dist/wasmote-native"),
+  "qemu-stm32": join(root, "dist/stm32f407-qemu.elf"),
+  "qemu-mps2": join(root, "dist/mps2-an386.elf"),
+};
+
+/** How long a node may take to come up: an emulator on a busy machine is slow, a hung one is for ever. */
+const startLimit = 30_000;
+
+async function native(options: EmulateOptions): Promise<Emulated> {
+  const words = [
+    ...(options.link === "serial" ? ["--pty"] : ["--udp", "127.0.0.1:0"]),
+    ...(options.flash === undefined ? [] : ["--flash", options.flash]),
+    ...(options.name === undefined ? [] : ["--name", options.name]),
+    ...(options.arguments ?? []),
+  ];
+  const process = start(programs.native, words);
+  const pins: PinChange[] = [];
+  const address = await process.first((line) => {
+    const event = parseEvent(line);
+    if (event?.event !== "ready") return undefined;
+    return options.link === "serial"
+      ? `serial:${String(event.serial)}`
+      : `coap://${String(event.udp)}`;
+  });
+  process.each((line) => {
+    const event = parseEvent(line);
+    if (event?.event === "gpio") pins.push({ pin: Number(event.pin), level: Number(event.level) });
+  });
+  return {
+    machine: "native",
+    address,
+    console: process.console,
+    pins,
+    feed: (sensor, value) => process.write(`sample ${sensor} ${value}\n`),
+    reset: async () => {
+      const again = process.first((line) =>
+        parseEvent(line)?.event === "ready" ? true : undefined,
+      );
+      process.write("reset\n");
+      await again;
+    },
+    stop: () => process.stop(),
+    ended: process.ended,
+  };
+}
+
+/**
+ * A board in QEMU. Its console and its flash go through semihosting (the second argument is the flash file), its reset
+ * button is QEMU's machine protocol, and what differs between boards is in `wiring`.
+ */
+async function board(
+  options: EmulateOptions,
+  machine: Exclude<Machine, "native">,
+): Promise<Emulated> {
+  const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
+  const { words, samples, frame, address } = await wiring[machine](folder);
+  const process = start(qemu() ?? "qemu-system-arm", [
+    ...words,
+    ...["-display", "none", "-monitor", "none", "-kernel", programs[machine]],
+    ...["-chardev", "stdio,id=console", "-qmp", `unix:${join(folder, "qmp")},server=on,wait=off`],
+    "-semihosting-config",
+    `enable=on,target=native,chardev=console,arg=wasmote,arg=${options.flash ?? join(folder, "flash")}`,
+    ...(options.arguments ?? []),
+  ]);
+  void process.ended.then(() => rmSync(folder, { recursive: true, force: true }));
+  const pins: PinChange[] = [];
+  let link = "";
+  process.each((line) => {
+    link = /redirected to (\/dev\/\S+) \(label serial1\)/.exec(line)?.[1] ?? link;
+    const pin = /^gpio (\d+) ([01])$/.exec(line);
+    if (pin) pins.push({ pin: Number(pin[1]), level: Number(pin[2]) });
+  });
+  const ready = (line: string) => (line.startsWith("wasmote: ready") ? true : undefined);
+  await process.first(ready);
+  const wire = await connect(samples);
+  const control = await connect(join(folder, "qmp"));
+  control.resume().write('{"execute":"qmp_capabilities"}\n');
+  return {
+    machine,
+    address: address ?? `serial:${link}`,
+    console: process.console,
+    pins,
+    feed: (sensor, value) => void wire.write(frame(sensor, value)),
+    reset: async () => {
+      const again = process.first(ready);
+      control.write('{"execute":"system_reset"}\n');
+      await again;
+    },
+    stop: () => process.stop(),
+    ended: process.ended,
+  };
+}
+
+interface Wiring {
+  /** QEMU's words for this board. */
+  words: string[];
+  /** The socket its samples go in by, and how one is written there. */
+  samples: string;
+  frame: (sensor: string, value: number) => string;
+  /** Where it is reached, when that is known before it starts. */
+  address?: string;
+}
+
+const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring | Promise<Wiring>> = {
+  // USART 2 is the slipmux link, on a pseudo-terminal; USART 3 is the river-level sensor: `R`, four digits, CR.
+  "qemu-stm32": (folder) => ({
+    words: [
+      "-M",
+      "netduinoplus2",
+      "-icount",
+      "shift=auto",
+      "-serial",
+      "null",
+      "-serial",
+      "pty",
+      "-serial",
+      `unix:${folder}/samples,server=on,wait=off`,
+    ],
+    samples: join(folder, "samples"),
+    frame: (sensor, value) => {
+      if (sensor !== "level")
+        throw new Error(
+          `the emulated STM32 has no way in for the sensor ${sensor}, only for level`,
+        );
+      return `R${String(Math.round(value)).padStart(4, "0")}\r`;
+    },
+  }),
+  // Ethernet with one UDP port led out to this computer; UART 0 takes samples as lines.
+  "qemu-mps2": async (folder) => {
+    const port = await freePort();
+    return {
+      words: [
+        "-M",
+        "mps2-an386",
+        "-nic",
+        `user,hostfwd=udp:127.0.0.1:${port}-:5683`,
+        "-serial",
+        `unix:${folder}/samples,server=on,wait=off`,
+      ],
+      samples: join(folder, "samples"),
+      frame: (sensor, value) => `sample ${sensor} ${value}\n`,
+      address: `coap://127.0.0.1:${port}`,
+    };
+  },
+};
+
+/** QEMU for ARM, where it lies. */
+function qemu(): string | undefined {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  return folders.map((folder) => join(folder, "qemu-system-arm")).find((path) => existsSync(path));
+}
+
+async function connect(path: string): Promise<Socket> {
+  const socket = createConnection(path);
+  await once(socket, "connect");
+  socket.on("error", () => {});
+  return socket;
+}
+
+async function freePort(): Promise<number> {
+  const socket = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
+function parseEvent(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+// ---- a process ----------------------------------------------------------------------------------------------------------
+
+interface Running {
+  console: string[];
+  write(text: string): void;
+  /** The first line from now on that `pick` makes something of. */
+  first<T>(pick: (line: string) => T | undefined): Promise<T>;
+  each(use: (line: string) => void): void;
+  stop(): Promise<void>;
+  ended: Promise<void>;
+}
+
+const running = new Set<ChildProcessByStdio<Writable, Readable, Readable>>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+function start(program: string, words: string[]): Running {
+  const child = spawn(program, words, { stdio: ["pipe", "pipe", "pipe"] });
+  running.add(child);
+  const console: string[] = [];
+  const listeners = new Set<(line: string) => void>();
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on("line", (line) => {
+      console.push(line);
+      for (const listener of listeners) listener(line);
+    });
+  }
+  // A node that has gone takes no more input; whoever writes to it learns that from `ended`.
+  child.stdin.on("error", () => {});
+  const ended = new Promise<void>((resolve) => {
+    child.on("error", (error) => console.push(error.message));
+    child.on("close", () => {
+      running.delete(child);
+      resolve();
+    });
+  });
+  const stop = async () => {
+    child.kill("SIGKILL");
+    await ended;
+  };
+  return {
+    console,
+    ended,
+    stop,
+    write: (text) => child.stdin.write(text),
+    each: (use) => listeners.add(use),
+    first: (pick) =>
+      new Promise((resolve, reject) => {
+        const give = (why: string) => {
+          done();
+          void stop();
+          reject(
+            new Error(`${program} ${why}\n${console.map((line) => `  | ${line}`).join("\n")}`),
+          );
+        };
+        const timer = setTimeout(
+          () => give(`did not come up within ${startLimit / 1000} s`),
+          startLimit,
+        );
+        const listener = (line: string) => {
+          const found = pick(line);
+          if (found === undefined) return;
+          done();
+          resolve(found);
+        };
+        const done = () => {
+          clearTimeout(timer);
+          listeners.delete(listener);
+        };
+        listeners.add(listener);
+        void ended.then(() => give("ended"));
+      }),
+  };
+}

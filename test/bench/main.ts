@@ -1,0 +1,39 @@
+// npm run -s bench -- NAME [--json]
+//
+// Runs one benchmark, or `all` of them. Tables go to the terminal (or JSON to standard output), and Markdown with plots
+// to docs/benchmarks. A benchmark checks its results before it times them; only a wrong result makes it fail.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { markdown, plotFile, svg, tableMarkdown, type Report } from "./report.ts";
+
+const benchmarks: Record<
+  string,
+  { what: string; load: () => Promise<{ run: () => Promise<Report> }> }
+> = {
+  coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
+};
+
+const [name, ...options] = process.argv.slice(2);
+const names = name === "all" ? Object.keys(benchmarks) : [name ?? ""];
+if (names.some((one) => !(one in benchmarks)) || options.some((option) => option !== "--json")) {
+  const list = Object.entries(benchmarks).map(([key, { what }]) => `  ${key.padEnd(9)} ${what}`);
+  process.stderr.write(
+    `usage: npm run -s bench -- NAME [--json]\n${list.join("\n")}\n  all       each of them\n`,
+  );
+  process.exit(2);
+}
+
+const folder = join(import.meta.dirname, "../../docs/benchmarks");
+mkdirSync(folder, { recursive: true });
+for (const one of names) {
+  const report = await (await benchmarks[one]!.load()).run();
+  writeFileSync(join(folder, `${one}.md`), markdown(report));
+  report.plots.forEach((plot, number) =>
+    writeFileSync(join(folder, plotFile(report, number)), svg(plot)),
+  );
+  if (options.includes("--json")) process.stdout.write(`${JSON.stringify(report)}\n`);
+  else
+    process.stdout.write(
+      `${report.tables.map((table) => `${table.title}\n${tableMarkdown(table)}\n`).join("\n")}`,
+    );
+}

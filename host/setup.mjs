@@ -40,7 +40,15 @@ const chip = "thumbv7em-none-eabihf";
  * What is built for this computer, each with the file Cargo makes and the name it gets in dist/.
  * The profile `host` is firmware/Cargo.toml's: optimised, quick to build.
  */
-const programs = [{ crate: "wasmote-native", made: "wasmote-native", kept: "wasmote-native" }];
+const programs = [
+  { crate: "wasmote-native", made: "wasmote-native", kept: "wasmote-native" },
+  { crate: "wasmote-engine-node", made: library("wasmote_engine_node"), kept: "engine.node" },
+  { crate: "wasmote-wasm3-node", made: library("wasmote_wasm3_node"), kept: "wasm3.node" },
+].filter(
+  ({ made, crate }) =>
+    crate === made ||
+    readFileSync(join(root, `host/${crate.slice(8)}/Cargo.toml`), "utf8").includes("cdylib"),
+);
 
 /** What is built for the chip: one crate, its features, and the name of the image in dist/. */
 const images = [];

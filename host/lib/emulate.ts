@@ -135,14 +135,18 @@ async function board(
 ): Promise<Emulated> {
   const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
   const { words, samples, frame, address } = await wiring[machine](folder);
-  const process = start(qemu() ?? "qemu-system-arm", [
-    ...words,
-    ...["-display", "none", "-monitor", "none", "-kernel", programs[machine]],
-    ...["-chardev", "stdio,id=console", "-qmp", `unix:${join(folder, "qmp")},server=on,wait=off`],
-    "-semihosting-config",
-    `enable=on,target=native,chardev=console,arg=wasmote,arg=${options.flash ?? join(folder, "flash")}`,
-    ...(options.arguments ?? []),
-  ]);
+  const process = start(
+    qemu() ?? "qemu-system-arm",
+    [
+      words,
+      `-display none -monitor none -chardev stdio,id=console -qmp unix:${folder}/qmp,server=on,wait=off`.split(
+        " ",
+      ),
+      ["-kernel", programs[machine], "-semihosting-config"],
+      `enable=on,target=native,chardev=console,arg=wasmote,arg=${options.flash ?? join(folder, "flash")}`,
+      options.arguments ?? [],
+    ].flat(),
+  );
   void process.ended.then(() => rmSync(folder, { recursive: true, force: true }));
   const pins: PinChange[] = [];
   let link = "";

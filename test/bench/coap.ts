@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createSocket } from "node:dgram";
 import { join } from "node:path";
-import { environment, root } from "../../host/setup.mjs";
+import { environment } from "../../host/setup.mjs";
 import { startTarget } from "../harness/target.ts";
 import { load, mean, quantile, type LoadResult } from "./load.ts";
 import { figure, type Report } from "./report.ts";

@@ -22,7 +22,11 @@ const servers: Record<string, () => Promise<Server | string>> = {
     return { port: Number(new URL(node.address).port), stop: () => node.stop() };
   },
   "node-coap": () =>
-    peer(process.execPath, ["--import", "tsx", join(import.meta.dirname, "peers/node-coap-server.ts")]),
+    peer(process.execPath, [
+      "--import",
+      "tsx",
+      join(import.meta.dirname, "peers/node-coap-server.ts"),
+    ]),
   aiocoap: async () => {
     const { python } = environment() as { python?: { ok: boolean; what: string } };
     if (!python?.ok) return python?.what ?? "not set up: npm test sets it up";

@@ -10,6 +10,7 @@ const benchmarks: Record<
   string,
   { what: string; load: () => Promise<{ run: () => Promise<Report> }> }
 > = {
+  size: { what: "flash and RAM of the firmware images, by part", load: () => import("./size.ts") },
   coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
 };
 

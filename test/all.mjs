@@ -4,9 +4,10 @@
 // themselves reported. A check that runs no tests (format, lint, types) counts as one failure when it fails and as nothing
 // when it passes. A suite of tests that ran nothing has failed.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { chipCrates, root, setup } from "../host/setup.mjs";
+import { countRust, countVitest } from "./harness/count.mjs";
 
 const manifest = ["--manifest-path", "firmware/Cargo.toml"];
 const laptop = ["--workspace", ...chipCrates.flatMap((crate) => ["--exclude", crate])];
@@ -50,40 +51,10 @@ const suites = {
         "--reporter=json",
         `--outputFile.json=${report}`,
       ],
-      count: countVitest,
+      count: () => countVitest(report),
     },
   ],
 };
-
-/** Adds up libtest's and the conformance runner's closing lines. */
-function countRust(output) {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const [, passed, failed, skipped] of output.matchAll(
-    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
-  )) {
-    counts.passed += Number(passed);
-    counts.failed += Number(failed);
-    counts.skipped += Number(skipped);
-  }
-  return counts;
-}
-
-/** Reads what vitest wrote; a test file that could not even be loaded counts as one failure. */
-function countVitest() {
-  if (!existsSync(report)) return { passed: 0, failed: 0, skipped: 0 };
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(
-    readFileSync(report, "utf8"),
-  );
-  const broken = testResults.filter(
-    (file) =>
-      file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
-  );
-  return {
-    passed: numPassedTests,
-    failed: numFailedTests + broken.length,
-    skipped: numPendingTests + numTodoTests,
-  };
-}
 
 /** Runs a command with its output shown as it comes; resolves to its exit code and what it printed. */
 function execute([name, ...words]) {

@@ -4,7 +4,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createSocket } from "node:dgram";
 import { join } from "node:path";
-import { environment } from "../../host/setup.mjs";
+import { generate, parse, type Packet } from "coap-packet";
+import { command, environment } from "../../host/setup.mjs";
 import { startTarget } from "../harness/target.ts";
 import { load, mean, quantile, type LoadResult } from "./load.ts";
 import { figure, type Report } from "./report.ts";
@@ -22,15 +23,43 @@ const servers: Record<string, () => Promise<Server | string>> = {
     return { port: Number(new URL(node.address).port), stop: () => node.stop() };
   },
   "node-coap": () =>
-    peer(process.execPath, [
+    peer((port) => [
+      process.execPath,
       "--import",
       "tsx",
       join(import.meta.dirname, "peers/node-coap-server.ts"),
+      port,
     ]),
   aiocoap: async () => {
     const { python } = environment() as { python?: { ok: boolean; what: string } };
     if (!python?.ok) return python?.what ?? "not set up: npm test sets it up";
-    return peer(python.what, [join(import.meta.dirname, "peers/aiocoap-server.py")]);
+    return peer((port) => [
+      python.what,
+      join(import.meta.dirname, "peers/aiocoap-server.py"),
+      port,
+    ]);
+  },
+  libcoap: async () => {
+    const program = command("coap-server-notls");
+    if (program === undefined) return "there is no coap-server-notls (Debian: libcoap3-bin)";
+    const server = await peer((port) => [
+      program,
+      "-A",
+      "127.0.0.1",
+      "-p",
+      port,
+      "-d",
+      "4",
+      "-v",
+      "6",
+    ]);
+    // It has no such resource until somebody puts one there.
+    const options = ["sensors", "level"].map((name) => ({
+      name: "Uri-Path" as const,
+      value: Buffer.from(name),
+    }));
+    await exchange(server.port, { code: "0.03", options, payload: Buffer.from("1234") });
+    return server;
   },
 };
 
@@ -119,22 +148,40 @@ export async function run(): Promise<Report> {
   };
 }
 
-/** Starts another server as a process of its own; it prints a line once it listens. */
-async function peer(program: string, words: string[]): Promise<Server> {
+/** Starts another server as a process of its own, given a free port; resolves once it answers a ping. */
+async function peer(line: (port: string) => string[]): Promise<Server> {
   const port = await freePort();
-  const child = spawn(program, [...words, String(port)], { stdio: ["ignore", "pipe", "inherit"] });
+  const [program = "", ...words] = line(String(port));
+  const child = spawn(program, words, { stdio: ["ignore", "ignore", "inherit"] });
   process.once("exit", () => child.kill("SIGKILL"));
-  await Promise.race([
-    once(child.stdout, "data"),
-    once(child, "close").then(() => Promise.reject(new Error(`${program} ended`))),
-  ]);
-  return {
-    port,
-    stop: async () => {
-      child.kill("SIGKILL");
-      if (child.exitCode === null) await once(child, "close");
-    },
+  const stop = async () => {
+    child.kill("SIGKILL");
+    if (child.exitCode === null && child.signalCode === null) await once(child, "close");
   };
+  for (let tries = 0; (await exchange(port, { code: "0.00" })) === undefined; tries += 1) {
+    if (tries === 50 || child.exitCode !== null) {
+      await stop();
+      throw new Error(`${program} did not come up`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return { port, stop };
+}
+
+/** Sends one message and resolves to the code of what comes back, if anything does within 200 ms. */
+async function exchange(port: number, message: Packet): Promise<string | undefined> {
+  const socket = createSocket("udp4");
+  socket.send(generate({ confirmable: true, messageId: 1, ...message }), port, "127.0.0.1");
+  const answer = new Promise<string>((resolve) => {
+    socket.on("message", (datagram) => resolve(parse(datagram).code));
+  });
+  socket.on("error", () => {});
+  const code = await Promise.race([
+    answer,
+    new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 200)),
+  ]);
+  socket.close();
+  return code;
 }
 
 async function freePort(): Promise<number> {

@@ -15,7 +15,6 @@ async def main():
     site = resource.Site()
     site.add_resource(["sensors", "level"], Level())
     await Context.create_server_context(site, bind=("127.0.0.1", int(sys.argv[1])))
-    print("ready", flush=True)
     await asyncio.get_running_loop().create_future()
 
 

@@ -5,4 +5,4 @@ const server = createServer((_request, response) => {
   response.setOption("Content-Format", "text/plain");
   response.end("1234");
 });
-server.listen(Number(process.argv[2]), "127.0.0.1", () => process.stdout.write("ready\n"));
+server.listen(Number(process.argv[2]), "127.0.0.1");

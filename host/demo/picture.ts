@@ -33,7 +33,7 @@ export function picture(points: readonly Point[], marks: readonly Mark[]): strin
   const alarms = points.flatMap(({ alarm }, index) =>
     alarm
       ? [
-          `<rect x="${x(index).toFixed(1)}" y="${top}" width="${(x(1) - x(0) + 0.5).toFixed(1)}" height="${height - top - bottom}" fill="${colours.alarm}" opacity="0.18"/>`,
+          `<rect x="${x(index).toFixed(1)}" y="${top}" width="${(x(1) - x(0)).toFixed(1)}" height="${height - top - bottom}" fill="${colours.alarm}" opacity="0.18"/>`,
         ]
       : [],
   );

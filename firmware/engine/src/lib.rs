@@ -1,2 +1,31 @@
+//! A WebAssembly engine for 128 KiB of RAM: validates a module, says beforehand what it needs, and runs it in place.
+//!
+//! ```text
+//! bytes ──validate──▶ Summary + branch table ──Module::new──▶ Module ──Instance::new──▶ Instance ──run(fuel)──▶ Run
+//!                     (written through Emit)                  .footprint(&Options)      (one RAM region)
+//! ```
+//!
+//! The engine promises: no panic for any bytes; no access outside the region handed in; never a byte more than
+//! [`Module::footprint`] said; the same results and the same fuel on every target. It does no I/O, allocates nothing,
+//! calls nothing back and does not recurse: a host call and the end of the fuel are both returned to the caller.
 #![no_std]
-//! To be written.
+
+mod emit;
+mod footprint;
+mod instance;
+mod load;
+mod module;
+mod trap;
+mod validate;
+mod value;
+
+pub use emit::{Emit, TableFull};
+pub use footprint::{Footprint, Options};
+pub use instance::{Host, Instance, InstanceError, Run};
+pub use load::{Fault, LoadError};
+pub use module::{
+    Custom, Export, External, FuncType, GlobalType, Import, Limits, MemoryType, Module, TableType,
+};
+pub use trap::{Place, Trap, TrapKind};
+pub use validate::{PageSizes, Scratch, Summary, validate};
+pub use value::{ValType, Value};

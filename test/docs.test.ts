@@ -1,0 +1,49 @@
+// The documentation against the tree: links lead somewhere, commands exist and are tried.
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { execFileSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+const pages = execFileSync("git", ["ls-files", "*.md"], { cwd: root, encoding: "utf8" })
+  .split("\n")
+  .filter(Boolean);
+const text = (page: string) => readFileSync(join(root, page), "utf8");
+const { scripts } = JSON.parse(text("package.json")) as { scripts: Record<string, string> };
+
+/** Every command line in README.md's `sh` blocks, with the test that runs it. A new one fails until it is listed. */
+const tried: Record<string, string> = {
+  "npm test": "all.mjs",
+};
+
+describe("the documentation", () => {
+  test("links to files that exist", () => {
+    const broken = pages.flatMap((page) =>
+      [...text(page).matchAll(/\]\((?!https?:|coap:|#|mailto:)([^)#\s]+)/g)]
+        .map(([, target = ""]) => target)
+        .filter((target) => !existsSync(join(root, dirname(page), target)))
+        .map((target) => `${page}: ${target}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  test("names package scripts that exist", () => {
+    const named = pages.flatMap((page) =>
+      [...text(page).matchAll(/npm run (?:-s )?([a-z]+)/g)].map(([, script = ""]) => script),
+    );
+    expect(named.filter((script) => !(script in scripts))).toEqual([]);
+  });
+
+  test("shows in README.md only commands that a test runs", () => {
+    const blocks = [...text("README.md").matchAll(/```sh\n([\s\S]*?)```/g)].map(
+      ([, block = ""]) => block,
+    );
+    const lines = blocks
+      .flatMap((block) => block.split("\n"))
+      .filter((line) => line !== "" && !line.startsWith("#"));
+    expect(lines.filter((line) => !(line in tried))).toEqual([]);
+    expect(Object.values(tried).filter((file) => !existsSync(join(root, "test", file)))).toEqual(
+      [],
+    );
+  });
+});

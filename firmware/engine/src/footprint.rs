@@ -1,4 +1,5 @@
 //! What a module needs in RAM, known before it runs.
+use crate::{Limits, Module};
 
 /// What the embedder grants and chooses for an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,4 +40,86 @@ pub struct Footprint {
     pub total: u64,
     /// The deepest chain of calls, counted in functions; `None` with recursion or indirect calls.
     pub depth: Option<u32>,
+}
+
+/// Where everything lies in the region, by byte offsets. Globals (8 bytes each) come first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layout {
+    /// A bit for each element segment, then each data segment: dropped.
+    pub(crate) dropped: u32,
+    /// Three words for each table: offset of the entries, size, granted maximum; the entries follow.
+    pub(crate) tables: u32,
+    pub(crate) stack: u32,
+    pub(crate) stack_end: u32,
+    pub(crate) memory: u64,
+    /// Granted maximum in pages.
+    pub(crate) memory_pages: u32,
+    pub(crate) end: u64,
+}
+
+/// The entries granted to a table.
+pub(crate) fn granted_entries(limits: Limits, options: &Options) -> u32 {
+    let most = limits
+        .max
+        .unwrap_or(u32::MAX)
+        .min(options.table_entries.unwrap_or(0));
+    most.max(limits.min)
+}
+
+/// The layout of an instance. Sums are in 64 bits, so that an absurd module is seen to need an absurd region.
+pub(crate) fn layout(module: &Module<'_>, options: &Options) -> Layout {
+    let s = &module.summary;
+    let dropped = u64::from(s.globals.count) * 8;
+    let tables = dropped + u64::from((s.elements.count + s.datas.count).div_ceil(32)) * 4;
+    let mut stack = tables + u64::from(s.tables.count) * 12;
+    for table in 0..s.tables.count {
+        if let Some(ty) = module.table_type(table) {
+            stack += u64::from(granted_entries(ty.limits, options)) * 4;
+        }
+    }
+    let stack = stack.next_multiple_of(8);
+    let need = match s.records.count {
+        0 => 0,
+        _ if s.depth == 0 => u64::from(options.stack),
+        _ => u64::from(s.stack),
+    };
+    let stack_end = stack + need.next_multiple_of(8);
+    let (pages, bytes) = s.memory.map_or((0, 0), |memory| {
+        // Below 4 GiB, so that an address of the last byte fits 32 bits with room to spare.
+        let fits = (0xffff_0000u64 >> memory.page_log2) as u32;
+        let most = memory
+            .limits
+            .max
+            .unwrap_or(u32::MAX)
+            .min(options.memory_pages.unwrap_or(0))
+            .min(fits);
+        let pages = most.max(memory.limits.min);
+        (pages, u64::from(pages) << memory.page_log2)
+    });
+    let clip = |v: u64| u32::try_from(v).unwrap_or(u32::MAX);
+    // What does not fit 31 bits cannot be a region of this engine's, apart from the memory.
+    let absurd = if stack_end > 1 << 31 { 1 << 62 } else { 0 };
+    Layout {
+        dropped: clip(dropped),
+        tables: clip(tables),
+        stack: clip(stack),
+        stack_end: clip(stack_end),
+        memory: stack_end,
+        memory_pages: pages,
+        end: (stack_end + bytes).next_multiple_of(8) + absurd,
+    }
+}
+
+/// The footprint, from the same layout that an instance uses.
+pub(crate) fn of(module: &Module<'_>, options: &Options) -> Footprint {
+    let l = layout(module, options);
+    Footprint {
+        memory: l.end.saturating_sub(l.memory),
+        globals: l.tables,
+        tables: l.stack - l.tables,
+        stack: l.stack_end - l.stack,
+        total: l.end,
+        depth: (module.summary.depth != 0 || module.summary.records.count == 0)
+            .then_some(module.summary.depth),
+    }
 }

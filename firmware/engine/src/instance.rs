@@ -1,5 +1,9 @@
 //! A module with its state: all of it in one region of RAM that the embedder hands in.
-use crate::{FuncType, Module, Options, Place, Trap, TrapKind, Value};
+use crate::footprint::{Layout, granted_entries, layout};
+use crate::interpret::{self, Exit, FRAME_RECORD, NOBODY};
+use crate::validate::{record, words};
+use crate::{FuncType, Module, Options, Place, Trap, TrapKind, ValType, Value};
+use core::marker::PhantomData;
 
 /// How a slice of fuel ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,8 +46,65 @@ pub enum InstanceError {
 #[derive(Debug)]
 pub struct Instance<'m, 'r> {
     module: Module<'m>,
-    region: &'r mut [u8],
+    state: State,
+    phase: Phase,
+    /// Type whose results (after a call) or parameters (during a host call) lie on the stack.
+    ty: u32,
+    /// The pending host call: foreign or not, and what was called.
+    host: (bool, u32),
+    used: u64,
+    region: PhantomData<&'r mut [u8]>,
 }
+
+/// What the execution loop works on: the region and where it is in it.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// The region, for as long as the instance lives.
+    pub(crate) base: *mut u8,
+    pub(crate) layout: Layout,
+    /// Bytes of linear memory.
+    pub(crate) memory: usize,
+    pub(crate) function_base: u32,
+    /// Positions in the module and in the table.
+    pub(crate) code: u32,
+    pub(crate) branch: u32,
+    /// Offsets in the region: frame, behind the top operand, newest frame record.
+    pub(crate) fp: u32,
+    pub(crate) top: u32,
+    pub(crate) frames: u32,
+    /// Table offset of the function's record.
+    pub(crate) function: u32,
+    pub(crate) wide: bool,
+    pub(crate) fuel: isize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Setting up: globals, element segments, data segments, start function; the next of them.
+    Setup(Setup),
+    /// Setting up ended early: only to be read.
+    Broken,
+    /// Ready for a call; the last one has results, or not.
+    Idle { results: bool },
+    /// In the middle of a call, which is the start function's or the embedder's.
+    Running { start: bool },
+    /// Waiting for the answer to a host call.
+    Waiting { start: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setup {
+    Globals,
+    Elements(u32),
+    Datas(u32),
+    Start,
+}
+
+/// The most fuel the loop is given at once, so that its arithmetic fits 32 bits on every target.
+const SLICE: u64 = 1 << 30;
+
+// SAFETY: the pointer in `State` is the only one to a region borrowed mutably for 'r, as if it were held itself.
+unsafe impl Send for Instance<'_, '_> {}
 
 impl<'m, 'r> Instance<'m, 'r> {
     /// Makes an instance in this region (aligned to 8), the rest of which stays untouched.
@@ -52,8 +113,49 @@ impl<'m, 'r> Instance<'m, 'r> {
         region: &'r mut [u8],
         options: &Options,
     ) -> Result<Self, InstanceError> {
-        let _ = options;
-        Ok(Self { module, region })
+        let layout = layout(&module, options);
+        let base = region.as_mut_ptr();
+        if (region.len() as u64) < layout.end || base.align_offset(8) != 0 {
+            return Err(InstanceError::Region);
+        }
+        // SAFETY: the region is at least `layout.end` bytes, and the stack ends before that.
+        unsafe { base.write_bytes(0, layout.stack_end as usize) };
+        let mut state = State {
+            base,
+            layout,
+            memory: 0,
+            function_base: options.function_base,
+            code: 0,
+            branch: 0,
+            fp: 0,
+            top: layout.stack,
+            frames: layout.stack_end,
+            function: NOBODY,
+            wide: false,
+            fuel: 0,
+        };
+        let mut at = layout.tables + module.summary.tables.count * 12;
+        for table in 0..module.summary.tables.count {
+            if let Some(ty) = module.table_type(table) {
+                let max = granted_entries(ty.limits, options);
+                state.init_table(table, at, ty.limits.min, max);
+                at += max * 4;
+            }
+        }
+        if let Some(memory) = module.memory_type()
+            && state.grow_memory(&module, memory.limits.min).is_none()
+        {
+            return Err(InstanceError::Region);
+        }
+        Ok(Self {
+            module,
+            state,
+            phase: Phase::Setup(Setup::Globals),
+            ty: 0,
+            host: (false, 0),
+            used: 0,
+            region: PhantomData,
+        })
     }
 
     /// The module.
@@ -61,92 +163,504 @@ impl<'m, 'r> Instance<'m, 'r> {
         self.module
     }
 
-    /// Begins a call; [`Instance::run`] executes it. A call left unfinished is forgotten only after [`Instance::cancel`].
-    pub fn call(&mut self, function: u32, arguments: &[Value]) -> Result<(), InstanceError> {
-        todo!("{function} {arguments:?}")
+    /// Whether setting up is finished and no call is under way.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle { .. })
     }
 
-    /// Executes until the end, a host call, a trap or the end of the fuel, and takes what it used from `fuel`
-    /// (saturating: a straight-line segment is never cut in two).
+    /// Begins a call of a function of the module's own (not an imported one); [`Instance::run`] executes it.
+    pub fn call(&mut self, function: u32, arguments: &[Value]) -> Result<(), InstanceError> {
+        if !self.is_idle() {
+            return Err(InstanceError::State);
+        }
+        let ty = self
+            .module
+            .func_type(function)
+            .ok_or(InstanceError::Arguments)?;
+        let own = function
+            .checked_sub(self.module.imported_functions())
+            .ok_or(InstanceError::Arguments)?;
+        if ty.params.len() != arguments.len()
+            || ty.params().zip(arguments).any(|(ty, v)| ty != v.ty())
+        {
+            return Err(InstanceError::Arguments);
+        }
+        self.begin(own, arguments, false);
+        Ok(())
+    }
+
+    /// Begins a call; the stack is known to be empty. A stack without room for it is found out by `run`.
+    fn begin(&mut self, own: u32, arguments: &[Value], start: bool) {
+        let s = &mut self.state;
+        let callee = self.module.summary.records.at + own * words::RECORD * 4;
+        let wide = self.module.word(callee + record::WIDE as u32 * 4) != 0;
+        let size = if wide { 8 } else { 4 };
+        s.frames = s.layout.stack_end;
+        s.fp = s.layout.stack;
+        s.top = s.layout.stack;
+        s.code = 0;
+        s.function = NOBODY;
+        s.wide = wide;
+        self.phase = Phase::Running { start };
+        self.ty = self
+            .module
+            .word(self.module.summary.functions.at + (own + self.module.imported_functions()) * 4);
+        let room = u64::from(s.top) + arguments.len() as u64 * size + u64::from(FRAME_RECORD)
+            <= u64::from(s.frames);
+        if room {
+            for v in arguments {
+                s.set_slot(s.top, wide, v.bits());
+                s.top += size as u32;
+            }
+            if s.enter(&self.module, callee, wide).is_ok() {
+                return;
+            }
+        }
+        // Nothing was entered: the trap is reported by `run`, at the function's first instruction.
+        s.function = callee;
+        s.frames = s.layout.stack_end;
+        s.code = NOBODY;
+    }
+
+    /// Executes until the end, a host call, a trap or the end of the fuel, and takes what it used from `fuel`. A
+    /// straight-line segment is never cut in two: what it took beyond the fuel is owed, and paid by the next run.
     pub fn run(&mut self, fuel: &mut u64) -> Run<'m> {
-        todo!("{fuel}")
+        loop {
+            let grant = (*fuel).min(SLICE);
+            self.state.fuel += grant as isize;
+            let before = self.state.fuel;
+            let run = if before <= 0 {
+                Some(Run::OutOfFuel)
+            } else {
+                self.slice()
+            };
+            self.used = self
+                .used
+                .wrapping_add_signed((before - self.state.fuel) as i64);
+            let left = self.state.fuel.max(0);
+            *fuel = (*fuel - grant) + left as u64;
+            self.state.fuel -= left;
+            match run {
+                Some(Run::OutOfFuel) if *fuel > 0 => {}
+                Some(run) => return run,
+                None => {}
+            }
+        }
+    }
+
+    /// One slice of fuel; `None` when there is more to do.
+    fn slice(&mut self) -> Option<Run<'m>> {
+        match self.phase {
+            Phase::Broken | Phase::Idle { .. } => return Some(Run::Done),
+            Phase::Waiting { .. } => return Some(self.pending()),
+            Phase::Setup(step) => return self.setup(step),
+            Phase::Running { .. } => {}
+        }
+        if self.state.code == NOBODY {
+            return Some(self.trapped(TrapKind::StackExhausted));
+        }
+        loop {
+            let exit = if self.state.wide {
+                // SAFETY: the state was made by `enter` and the loop itself, for this module.
+                unsafe { interpret::run::<u64>(&mut self.state, &self.module) }
+            } else {
+                // SAFETY: as above.
+                unsafe { interpret::run::<u32>(&mut self.state, &self.module) }
+            };
+            let start = matches!(self.phase, Phase::Running { start: true });
+            return match exit {
+                Exit::Switch => continue,
+                Exit::Done => {
+                    self.phase = Phase::Idle { results: !start };
+                    Some(Run::Done)
+                }
+                Exit::OutOfFuel => Some(Run::OutOfFuel),
+                Exit::Import(function) => {
+                    self.phase = Phase::Waiting { start };
+                    self.host = (false, function);
+                    self.ty = self
+                        .module
+                        .word(self.module.summary.functions.at + function * 4);
+                    Some(self.pending())
+                }
+                Exit::Foreign(reference, ty) => {
+                    self.phase = Phase::Waiting { start };
+                    self.host = (true, reference);
+                    self.ty = ty;
+                    Some(self.pending())
+                }
+                Exit::Trap(kind) => Some(self.trapped(kind)),
+            };
+        }
+    }
+
+    fn pending(&self) -> Run<'m> {
+        let ty = self.module.ty(self.ty);
+        Run::Host(if self.host.0 {
+            Host::Foreign(self.host.1, ty)
+        } else {
+            Host::Import(self.host.1, ty)
+        })
+    }
+
+    fn trapped(&mut self, kind: TrapKind) -> Run<'m> {
+        let place = Place {
+            function: self.function_index(self.state.function),
+            offset: self.trap_offset(),
+        };
+        self.phase = match self.phase {
+            Phase::Idle { .. }
+            | Phase::Running { start: false }
+            | Phase::Waiting { start: false } => Phase::Idle { results: false },
+            _ => Phase::Broken,
+        };
+        Run::Trap(Trap { kind, place })
+    }
+
+    /// Where the trapping instruction starts: the loop stops right behind its first byte.
+    fn trap_offset(&self) -> u32 {
+        if self.state.code == NOBODY {
+            return self
+                .module
+                .word(self.state.function + record::CODE as u32 * 4);
+        }
+        self.state.code.saturating_sub(1)
+    }
+
+    fn function_index(&self, callee: u32) -> u32 {
+        if callee == NOBODY {
+            return u32::MAX;
+        }
+        (callee - self.module.summary.records.at) / (words::RECORD * 4)
+            + self.module.imported_functions()
+    }
+
+    /// One step of setting up.
+    fn setup(&mut self, step: Setup) -> Option<Run<'m>> {
+        let (module, s) = (self.module, &mut self.state);
+        let summary = &module.summary;
+        let next = match step {
+            Setup::Globals => {
+                for index in 0..summary.globals.count {
+                    let at = summary.globals.at + index * words::GLOBAL * 4;
+                    if module.word(at) & 1 << 9 == 0 {
+                        let v = s.constant(&mut module.reader(module.word(at + 4)));
+                        s.set_slot(index * 8, true, v);
+                    }
+                }
+                s.fuel -= summary.globals.count as isize;
+                Setup::Elements(0)
+            }
+            Setup::Elements(index) if index < summary.elements.count => {
+                let at = module.word(summary.elements.at + index * 4);
+                let mut r = module.reader(at);
+                let flags = r.u32().unwrap_or(0);
+                if flags & 1 == 0 {
+                    let table = if flags & 2 != 0 {
+                        r.u32().unwrap_or(0)
+                    } else {
+                        0
+                    };
+                    let to = s.constant(&mut r) as u32;
+                    if flags & 3 != 0 {
+                        let _ = r.byte();
+                    }
+                    let count = r.u32().unwrap_or(0);
+                    if let Err(kind) = s.table_init(&module, index, table, to, 0, count) {
+                        return Some(self.setup_failed(kind, at));
+                    }
+                }
+                if flags & 1 == 0 || flags & 2 != 0 {
+                    s.drop_segment(index);
+                }
+                s.fuel -= 1;
+                Setup::Elements(index + 1)
+            }
+            Setup::Elements(_) => Setup::Datas(0),
+            Setup::Datas(index) if index < summary.datas.count => {
+                let at = module.word(summary.datas.at + index * 4);
+                let mut r = module.reader(at);
+                let flags = r.u32().unwrap_or(1);
+                if flags != 1 {
+                    if flags == 2 {
+                        let _ = r.u32();
+                    }
+                    let to = s.constant(&mut r) as u32;
+                    let count = r.u32().unwrap_or(0);
+                    if let Err(kind) = s.memory_init(&module, index, to, 0, count) {
+                        return Some(self.setup_failed(kind, at));
+                    }
+                    s.drop_segment(summary.elements.count + index);
+                }
+                s.fuel -= 1;
+                Setup::Datas(index + 1)
+            }
+            Setup::Datas(_) => Setup::Start,
+            Setup::Start => {
+                let Some(start) = summary.start else {
+                    self.phase = Phase::Idle { results: false };
+                    return Some(Run::Done);
+                };
+                match start.checked_sub(module.imported_functions()) {
+                    Some(own) => self.begin(own, &[], true),
+                    None => {
+                        // An imported start function takes nothing and returns nothing: nothing of it is on the stack.
+                        self.phase = Phase::Waiting { start: true };
+                        self.host = (false, start);
+                        self.ty = module.word(summary.functions.at + start * 4);
+                        return Some(self.pending());
+                    }
+                }
+                return None;
+            }
+        };
+        self.phase = Phase::Setup(next);
+        if self.state.fuel <= 0 {
+            Some(Run::OutOfFuel)
+        } else {
+            None
+        }
+    }
+
+    fn setup_failed(&mut self, kind: TrapKind, offset: u32) -> Run<'m> {
+        self.phase = Phase::Broken;
+        Run::Trap(Trap {
+            kind,
+            place: Place {
+                function: u32::MAX,
+                offset,
+            },
+        })
     }
 
     /// The fuel used since the instance was made, exactly.
     pub fn fuel_used(&self) -> u64 {
-        todo!()
+        self.used
+    }
+
+    fn slot_bytes(&self) -> u32 {
+        if self.state.wide { 8 } else { 4 }
+    }
+
+    fn below(&self, types: &'m [u8]) -> impl ExactSizeIterator<Item = Value> + '_ {
+        let size = self.slot_bytes();
+        let first = self.state.top.saturating_sub(types.len() as u32 * size);
+        types.iter().enumerate().map(move |(i, ty)| {
+            let bits = self.state.slot(first + i as u32 * size, self.state.wide);
+            Value::from_bits(ValType::from_byte(*ty).unwrap_or(ValType::I32), bits)
+        })
     }
 
     /// The arguments of the pending host call.
     pub fn arguments(&self) -> impl ExactSizeIterator<Item = Value> + '_ {
-        core::iter::empty()
+        let waiting = matches!(self.phase, Phase::Waiting { .. });
+        self.below(if waiting {
+            self.module.ty(self.ty).params
+        } else {
+            &[]
+        })
     }
 
     /// Answers the pending host call; then run on.
     pub fn resume(&mut self, results: &[Value]) -> Result<(), InstanceError> {
-        todo!("{results:?}")
+        let Phase::Waiting { start } = self.phase else {
+            return Err(InstanceError::State);
+        };
+        let ty = self.module.ty(self.ty);
+        if ty.results.len() != results.len()
+            || ty.results().zip(results).any(|(ty, v)| ty != v.ty())
+        {
+            return Err(InstanceError::Arguments);
+        }
+        if self.state.function == NOBODY {
+            self.phase = Phase::Idle { results: false };
+            return Ok(());
+        }
+        let size = self.slot_bytes();
+        self.state.top -= ty.params.len() as u32 * size;
+        for v in results {
+            self.state
+                .set_slot(self.state.top, self.state.wide, v.bits());
+            self.state.top += size;
+        }
+        self.phase = Phase::Running { start };
+        Ok(())
     }
 
     /// Answers the pending host call with a trap.
     pub fn abort(&mut self, kind: TrapKind) -> Result<Trap, InstanceError> {
-        todo!("{kind:?}")
+        if !matches!(self.phase, Phase::Waiting { .. }) {
+            return Err(InstanceError::State);
+        }
+        let place = self.backtrace().next().unwrap_or(Place {
+            function: u32::MAX,
+            offset: 0,
+        });
+        let _ = self.trapped(kind);
+        Ok(Trap { kind, place })
     }
 
     /// Gives up a run that was suspended. An instance whose initial run did not finish can only be read.
-    pub fn cancel(&mut self) {}
+    pub fn cancel(&mut self) {
+        self.phase = match self.phase {
+            Phase::Idle { results } => Phase::Idle { results },
+            Phase::Running { start: false } | Phase::Waiting { start: false } => {
+                Phase::Idle { results: false }
+            }
+            _ => Phase::Broken,
+        };
+    }
 
     /// The results of the last call, once it is done.
     pub fn results(&self) -> impl ExactSizeIterator<Item = Value> + '_ {
-        core::iter::empty()
+        let done = self.phase == (Phase::Idle { results: true });
+        self.below(if done {
+            self.module.ty(self.ty).results
+        } else {
+            &[]
+        })
     }
 
-    /// The calls that were active when the last run stopped, innermost first.
+    /// The calls that were active when the last run was suspended or trapped, innermost first.
     pub fn backtrace(&self) -> impl Iterator<Item = Place> + '_ {
-        core::iter::empty()
+        let suspended = matches!(self.phase, Phase::Waiting { .. });
+        let innermost = if suspended { self.host.1 } else { NOBODY };
+        let mut function = self.state.function;
+        let mut offset = match self.phase {
+            Phase::Waiting { .. } => self.call_site(self.state.code, function, innermost),
+            _ => self.trap_offset(),
+        };
+        let mut frames = self.state.frames;
+        core::iter::from_fn(move || {
+            if function == NOBODY {
+                return None;
+            }
+            let place = Place {
+                function: self.function_index(function),
+                offset,
+            };
+            if frames + FRAME_RECORD <= self.state.layout.stack_end {
+                let frame = self.state.frame(frames);
+                frames += FRAME_RECORD;
+                offset = self.call_site(frame.code, frame.function, place.function);
+                function = frame.function;
+            } else {
+                function = NOBODY;
+            }
+            Some(place)
+        })
+    }
+
+    /// Where the call starts that returns to `code`, found by reading back: a record keeps only the way forward.
+    fn call_site(&self, code: u32, function: u32, callee: u32) -> u32 {
+        if function == NOBODY {
+            return 0;
+        }
+        for back in 2..=11 {
+            let Some(at) = code.checked_sub(back) else {
+                break;
+            };
+            let mut r = self.module.reader(at);
+            let found = match (r.byte(), r.u32()) {
+                (Ok(0x10), Ok(target)) => target == callee,
+                (Ok(0x11), Ok(_)) => r.u32().is_ok(),
+                _ => false,
+            };
+            if found && r.at == code as usize {
+                return at;
+            }
+        }
+        code.saturating_sub(1)
     }
 
     /// The linear memory as it is now (empty without one).
     pub fn memory(&self) -> &[u8] {
-        self.region
+        // SAFETY: `State::memory` bytes from `layout.memory` on belong to the region, which the instance borrows.
+        unsafe {
+            core::slice::from_raw_parts(
+                self.state.base.add(self.state.layout.memory as usize),
+                self.state.memory,
+            )
+        }
     }
 
     /// The linear memory as it is now, to write to.
     pub fn memory_mut(&mut self) -> &mut [u8] {
-        self.region
+        // SAFETY: as in `memory`, and the borrow is exclusive.
+        unsafe {
+            core::slice::from_raw_parts_mut(
+                self.state.base.add(self.state.layout.memory as usize),
+                self.state.memory,
+            )
+        }
     }
 
     /// Grows the linear memory to this many pages in all; `false` beyond what is granted.
     pub fn memory_grow(&mut self, pages: u32) -> bool {
-        todo!("{pages}")
+        let Some(ty) = self.module.memory_type() else {
+            return false;
+        };
+        let now = (self.state.memory >> ty.page_log2) as u32;
+        pages
+            .checked_sub(now)
+            .is_some_and(|by| self.state.grow_memory(&self.module, by).is_some())
     }
 
     /// The value of a global.
     pub fn global(&self, index: u32) -> Option<Value> {
-        todo!("{index}")
+        let ty = self.module.global_type(index)?;
+        Some(Value::from_bits(ty.value, self.state.slot(index * 8, true)))
+    }
+
+    /// The value of the exported global with this name.
+    pub fn exported_global(&self, name: &str) -> Option<Value> {
+        match self.module.export(name)?.item {
+            crate::External::Global(index, _) => self.global(index),
+            _ => None,
+        }
     }
 
     /// Sets a global (also an immutable one: the embedder decides what is imported); `false` for a wrong index or type.
     pub fn set_global(&mut self, index: u32, value: Value) -> bool {
-        todo!("{index} {value:?}")
+        let fits = self
+            .module
+            .global_type(index)
+            .is_some_and(|ty| ty.value == value.ty());
+        if fits {
+            self.state.set_slot(index * 8, true, value.bits());
+        }
+        fits
     }
 
     /// The number of entries of a table.
     pub fn table_size(&self, table: u32) -> Option<u32> {
-        todo!("{table}")
+        (table < self.module.summary.tables.count).then(|| self.state.table(table).1)
     }
 
     /// Grows a table to this many entries in all, the new ones null; `false` beyond what is granted.
     pub fn table_grow(&mut self, table: u32, entries: u32) -> bool {
-        todo!("{table} {entries}")
+        let by = self
+            .table_size(table)
+            .and_then(|size| entries.checked_sub(size));
+        by.is_some_and(|by| self.state.grow_table(table, by, 0).is_some())
     }
 
     /// An entry of a table.
     pub fn table_get(&self, table: u32, index: u32) -> Option<Value> {
-        todo!("{table} {index}")
+        let ty = self.module.table_type(table)?;
+        Some(Value::from_bits(
+            ty.element,
+            u64::from(self.state.table_entry(table, index)?),
+        ))
     }
 
     /// Sets an entry of a table; `false` for a wrong index or type.
     pub fn table_set(&mut self, table: u32, index: u32, value: Value) -> bool {
-        todo!("{table} {index} {value:?}")
+        self.module
+            .table_type(table)
+            .is_some_and(|ty| ty.element == value.ty())
+            && self
+                .state
+                .set_table_entry(table, index, value.bits() as u32)
     }
 }

@@ -9,16 +9,17 @@
 //! [`Module::footprint`] said; the same results and the same fuel on every target. It does no I/O, allocates nothing,
 //! calls nothing back and does not recurse: a host call and the end of the fuel are both returned to the caller.
 #![no_std]
-#![expect(
-    dead_code,
-    reason = "the interface is here before the validator and the interpreter that use all of it"
-)]
 
 mod emit;
 mod footprint;
 mod instance;
+mod interpret;
+
 mod load;
 mod module;
+mod numeric;
+mod opcode;
+mod reader;
 mod trap;
 mod validate;
 mod value;

@@ -1,5 +1,8 @@
-//! Decoding and validation: one pass, in time linear in the module's size.
-use crate::{Emit, LoadError};
+//! Decoding and validation: one pass over the bytes, and one walk over the calls for the depth of the stack.
+use crate::load::{Fault, LoadError};
+use crate::opcode::{Immediates, more, op, plain, prefixed};
+use crate::reader::{Load, Reader};
+use crate::{Emit, ValType};
 
 /// Which page sizes a memory may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,10 +13,13 @@ pub enum PageSizes {
     Strict,
 }
 
-/// RAM for the time of validation: `STACK` operands (and locals) of a function, `BLOCKS` nested blocks, `FORWARD` pending forward branches.
+/// RAM for the time of validation: `STACK` bytes for locals and operands of a function (and a bit for each function),
+/// `BLOCKS` nested blocks, `FORWARD` pending forward branches (also the functions whose depth is computed).
 #[derive(Debug)]
 pub struct Scratch<const STACK: usize, const BLOCKS: usize, const FORWARD: usize> {
-    pub(crate) stack: [u8; STACK],
+    stack: [u8; STACK],
+    blocks: [Block; BLOCKS],
+    forward: [Forward; FORWARD],
 }
 
 impl<const STACK: usize, const BLOCKS: usize, const FORWARD: usize>
@@ -21,7 +27,11 @@ impl<const STACK: usize, const BLOCKS: usize, const FORWARD: usize>
 {
     /// Fresh scratch space.
     pub const fn new() -> Self {
-        Self { stack: [0; STACK] }
+        Self {
+            stack: [0; STACK],
+            blocks: [Block::NONE; BLOCKS],
+            forward: [Forward::NONE; FORWARD],
+        }
     }
 }
 
@@ -32,9 +42,27 @@ impl<const S: usize, const B: usize, const F: usize> Default for Scratch<S, B, F
 }
 
 /// What validation found: the key to [`crate::Module::new`]. Only [`validate`] makes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Summary {
     pub(crate) table_bytes: u32,
+    /// Checksums of the module's bytes and of the table.
+    pub(crate) bytes_sum: u32,
+    pub(crate) table_sum: u32,
+    pub(crate) types: Space,
+    pub(crate) functions: Space,
+    pub(crate) records: Space,
+    pub(crate) globals: Space,
+    pub(crate) tables: Space,
+    pub(crate) elements: Space,
+    pub(crate) datas: Space,
+    pub(crate) memory: Option<crate::MemoryType>,
+    pub(crate) memory_imported: bool,
+    pub(crate) start: Option<u32>,
+    pub(crate) imports_at: u32,
+    pub(crate) exports_at: u32,
+    /// Worst stack in bytes and depth in frames; 0 and 0 where they are not known.
+    pub(crate) stack: u32,
+    pub(crate) depth: u32,
 }
 
 impl Summary {
@@ -44,6 +72,119 @@ impl Summary {
     }
 }
 
+/// An index space in the table: byte offset of its first entry, and number of entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Space {
+    pub(crate) at: u32,
+    pub(crate) count: u32,
+}
+
+/// Words of one entry in the spaces of the table.
+pub(crate) mod words {
+    /// Offset of the parameter bytes, offset of the result bytes, counts (parameters, results << 16).
+    pub(crate) const TYPE: u32 = 3;
+    /// See [`super::Record`].
+    pub(crate) const RECORD: u32 = 6;
+    /// Type byte, mutable << 8, imported << 9; offset of the initialiser.
+    pub(crate) const GLOBAL: u32 = 2;
+    /// Type byte, imported << 8, has maximum << 9; minimum; maximum.
+    pub(crate) const TABLE: u32 = 3;
+    /// A branch: distance of the code, distance in the table with [`super::MOVES`] and [`super::BACKWARD`], kept and dropped slots.
+    pub(crate) const BRANCH: u32 = 3;
+}
+
+/// The words of a function's record.
+pub(crate) mod record {
+    /// Offset of the first instruction.
+    pub(crate) const CODE: usize = 0;
+    /// Table offset of the first branch.
+    pub(crate) const BRANCH: usize = 1;
+    /// Parameters | all locals << 16.
+    pub(crate) const LOCALS: usize = 2;
+    /// Slots of the whole frame | results << 16.
+    pub(crate) const FRAME: usize = 3;
+    /// 1 when slots are 64 bits wide.
+    pub(crate) const WIDE: usize = 4;
+    /// Offset of the last `end`.
+    pub(crate) const END: usize = 5;
+}
+
+/// A branch drops operands below those it keeps.
+pub(crate) const MOVES: u32 = 1;
+/// A branch goes back to the head of a loop.
+pub(crate) const BACKWARD: u32 = 2;
+/// Bytes a call frame takes besides its slots: the frame record, and alignment.
+pub(crate) const FRAME_BYTES: u32 = 24;
+
+const NONE: u32 = u32::MAX;
+/// The operand type of unreachable code.
+const ANY: u8 = 0;
+const I32: u8 = 0x7f;
+const I64: u8 = 0x7e;
+const F32: u8 = 0x7d;
+const F64: u8 = 0x7c;
+
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    opcode: u8,
+    unreachable: bool,
+    /// Operands below the block.
+    height: u32,
+    /// Type: negative as in the format, or the index of a function type.
+    ty: i32,
+    /// A loop's head: offset of the code and of the table.
+    head: (u32, u32),
+    /// First of the pending branches to the end, and the pending branch of an `if` to its `else`.
+    pending: u32,
+    otherwise: u32,
+}
+
+impl Block {
+    const NONE: Self = Self {
+        opcode: 0,
+        unreachable: false,
+        height: 0,
+        ty: 0,
+        head: (0, 0),
+        pending: NONE,
+        otherwise: NONE,
+    };
+}
+
+/// A branch whose target is not known yet.
+#[derive(Clone, Copy, Debug)]
+struct Forward {
+    entry: u32,
+    code: u32,
+    moves: u32,
+    next: u32,
+}
+
+impl Forward {
+    const NONE: Self = Self {
+        entry: 0,
+        code: 0,
+        moves: 0,
+        next: 0,
+    };
+}
+
+/// Mixes a word and its place, so that a sum over them does not depend on the order.
+pub(crate) fn mix(offset: u32, word: u32) -> u32 {
+    let mut h = word ^ offset.wrapping_mul(0x9e37_79b1);
+    h ^= h >> 15;
+    h = h.wrapping_mul(0x85eb_ca6b);
+    h ^= h >> 13;
+    h.wrapping_mul(0xc2b2_ae35)
+}
+
+/// The checksum of the module's bytes.
+pub(crate) fn sum_bytes(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |h, b| {
+        (h ^ u32::from(*b)).wrapping_mul(0x0100_0193)
+    })
+}
+
 /// Validates a module whole and emits its table.
 pub fn validate<E: Emit + ?Sized, const S: usize, const B: usize, const F: usize>(
     module: &[u8],
@@ -51,6 +192,1577 @@ pub fn validate<E: Emit + ?Sized, const S: usize, const B: usize, const F: usize
     scratch: &mut Scratch<S, B, F>,
     pages: PageSizes,
 ) -> Result<Summary, LoadError> {
-    let _ = (module, table.read(0), &scratch.stack, pages);
-    todo!()
+    if u32::try_from(module.len()).is_err() || module.len() > 1 << 30 {
+        return Err(LoadError {
+            fault: Fault::Unsupported("module too large"),
+            offset: 0,
+        });
+    }
+    let mut v = Validator {
+        bytes: module,
+        table,
+        strict: pages == PageSizes::Strict,
+        stack: &mut scratch.stack,
+        blocks: &mut scratch.blocks,
+        forward: &mut scratch.forward,
+        out: Summary {
+            bytes_sum: sum_bytes(module),
+            ..Summary::default()
+        },
+        imported: [0; 4],
+        declared: 0,
+        locals: 0,
+        operands: 0,
+        depth: 0,
+        free: NONE,
+        fresh: 0,
+        deepest: 0,
+        wide: false,
+        indirect: false,
+        data_count: None,
+        here: 0,
+        results: (0, 0),
+    };
+    v.module()?;
+    Ok(v.out)
+}
+
+struct Validator<'a, E: Emit + ?Sized> {
+    bytes: &'a [u8],
+    table: &'a mut E,
+    strict: bool,
+    stack: &'a mut [u8],
+    blocks: &'a mut [Block],
+    forward: &'a mut [Forward],
+    out: Summary,
+    /// Imports seen, by kind.
+    imported: [u32; 4],
+    /// Bytes of `stack` that hold the bits of declared functions.
+    declared: u32,
+    /// Locals of the function (they follow the bits), and operands (they follow the locals).
+    locals: u32,
+    operands: u32,
+    depth: u32,
+    free: u32,
+    fresh: u32,
+    deepest: u32,
+    wide: bool,
+    indirect: bool,
+    data_count: Option<u32>,
+    /// Where the present instruction starts.
+    here: u32,
+    /// Offset and count of the function's result types.
+    results: (u32, u32),
+}
+
+impl<E: Emit + ?Sized> Validator<'_, E> {
+    fn err<T>(&self, fault: Fault) -> Load<T> {
+        Err(LoadError {
+            fault,
+            offset: self.here,
+        })
+    }
+
+    fn invalid<T>(&self, what: &'static str) -> Load<T> {
+        self.err(Fault::Invalid(what))
+    }
+
+    fn put(&mut self, offset: u32, word: u32) -> Load<()> {
+        if self.table.write(offset, word).is_err() {
+            return self.err(Fault::Unsupported("the branch table is full"));
+        }
+        self.out.table_sum = self.out.table_sum.wrapping_add(mix(offset, word));
+        Ok(())
+    }
+
+    /// Counts the entries of all spaces, leniently: what is wrong is found by the real pass.
+    fn count(&mut self) -> Load<()> {
+        let mut r = Reader::new(self.bytes, 8, self.bytes.len());
+        let mut counts = [0u32; 13];
+        let mut imports = [0u32; 4];
+        while let (Ok(id), Ok(size)) = (r.byte(), r.u32()) {
+            let end = r.at.saturating_add(size as usize);
+            if id != 0 && id < 13 {
+                let mut s = Reader::new(self.bytes, r.at, end);
+                let count = s.u32().unwrap_or(0).min(size);
+                if let Some(c) = counts.get_mut(id as usize) {
+                    *c = count;
+                }
+                if id == 2 {
+                    let _ = self.each_import(s, count, &mut imports);
+                }
+            }
+            r.at = end;
+        }
+        let [
+            _,
+            types,
+            _,
+            functions,
+            tables,
+            _,
+            globals,
+            _,
+            _,
+            elements,
+            _,
+            datas,
+            _,
+        ] = counts;
+        let mut at = 0u64;
+        let mut space = |count: u32, words: u32| {
+            let space = Space {
+                at: at as u32,
+                count,
+            };
+            at += u64::from(count) * u64::from(words) * 4;
+            space
+        };
+        self.out.types = space(types, words::TYPE);
+        self.out.functions = space(imports[0].saturating_add(functions), 1);
+        self.out.records = space(functions, words::RECORD);
+        self.out.globals = space(imports[3].saturating_add(globals), words::GLOBAL);
+        self.out.tables = space(imports[1].saturating_add(tables), words::TABLE);
+        self.out.elements = space(elements, 1);
+        self.out.datas = space(datas, 1);
+        if at > 1 << 28 {
+            return self.err(Fault::Unsupported("too many entries"));
+        }
+        self.out.table_bytes = at as u32;
+        Ok(())
+    }
+
+    fn each_import(&self, mut r: Reader<'_>, count: u32, kinds: &mut [u32; 4]) -> Load<()> {
+        for _ in 0..count {
+            r.name()?;
+            r.name()?;
+            let kind = r.byte()?;
+            match kind {
+                0 => drop(r.u32()?),
+                1 => {
+                    r.byte()?;
+                    limits(&mut r)?;
+                }
+                2 => drop(limits(&mut r)?),
+                _ => {
+                    r.byte()?;
+                    r.byte()?;
+                }
+            }
+            if let Some(k) = kinds.get_mut(kind as usize) {
+                *k += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn module(&mut self) -> Load<()> {
+        let mut r = Reader::new(self.bytes, 0, self.bytes.len());
+        if r.take(4).ok() != Some(b"\0asm") {
+            r.at = 0;
+            return if self.bytes.len() < 4 {
+                r.malformed("unexpected end")
+            } else {
+                r.malformed("magic header not detected")
+            };
+        }
+        if r.take(4).ok() != Some(&[1, 0, 0, 0]) {
+            return if self.bytes.len() < 8 {
+                r.malformed("unexpected end")
+            } else {
+                r.malformed("unknown binary version")
+            };
+        }
+        self.count()?;
+        let bits = self.out.functions.count.div_ceil(8);
+        self.declared = bits;
+        match self.stack.get_mut(..bits as usize) {
+            Some(bits) => bits.fill(0),
+            None => return self.err(Fault::Unsupported("too many functions")),
+        }
+        let functions_declared = self.out.records.count;
+        // Spaces are counted for real as sections come.
+        let (mut functions, mut bodies) = (0u32, 0u32);
+        let counts = (
+            self.out.types,
+            self.out.functions,
+            self.out.globals,
+            self.out.tables,
+            self.out.elements,
+            self.out.datas,
+        );
+        self.out.types.count = 0;
+        self.out.functions.count = 0;
+        self.out.globals.count = 0;
+        self.out.tables.count = 0;
+        self.out.elements.count = 0;
+        self.out.datas.count = 0;
+        let mut last = 0;
+        while !r.done() {
+            let at = r.at;
+            self.here = at as u32;
+            let id = r.byte()?;
+            let size = r.u32()?;
+            let end = r.at.saturating_add(size as usize);
+            if end > self.bytes.len() {
+                return r.malformed("length out of bounds");
+            }
+            let mut s = Reader::new(self.bytes, r.at, end);
+            let rank = match id {
+                0 => {
+                    s.name()?;
+                    r.at = end;
+                    continue;
+                }
+                1..=9 => id,
+                12 => 10,
+                10 => 11,
+                11 => 12,
+                _ => {
+                    r.at = at;
+                    return r.malformed("malformed section id");
+                }
+            };
+            if rank <= last {
+                r.at = at;
+                return r.malformed("unexpected content after last section");
+            }
+            last = rank;
+            match id {
+                1 => self.types(&mut s, counts.0)?,
+                2 => {
+                    self.out.imports_at = s.at as u32;
+                    self.imports(&mut s)?;
+                }
+                3 => {
+                    let n = s.u32()?;
+                    for _ in 0..n {
+                        self.function(&mut s)?;
+                    }
+                    functions = n;
+                }
+                4 => {
+                    let n = s.u32()?;
+                    for _ in 0..n {
+                        self.table_type(&mut s, false)?;
+                    }
+                }
+                5 => {
+                    let n = s.u32()?;
+                    for _ in 0..n {
+                        self.memory_type(&mut s, false)?;
+                    }
+                }
+                6 => {
+                    let n = s.u32()?;
+                    for _ in 0..n {
+                        let ty = global_type(&mut s)?;
+                        let index = self.out.globals.count;
+                        let init = s.at as u32;
+                        self.constant(&mut s, ty as u8)?;
+                        self.put_global(index, ty, init)?;
+                    }
+                }
+                7 => self.exports(&mut s)?,
+                8 => {
+                    self.here = s.at as u32;
+                    let f = s.u32()?;
+                    let (params, results) = self.signature(f)?;
+                    if params.1 != 0 || results.1 != 0 {
+                        return self.invalid("start function");
+                    }
+                    self.out.start = Some(f);
+                }
+                9 => self.elements(&mut s)?,
+                12 => self.data_count = Some(s.u32()?),
+                10 => {
+                    bodies = s.u32()?;
+                    if bodies != functions {
+                        return s.malformed("function and code section have inconsistent lengths");
+                    }
+                    for index in 0..bodies {
+                        self.body(&mut s, index)?;
+                    }
+                }
+                _ => {
+                    let n = s.u32()?;
+                    if self.data_count.is_some_and(|c| c != n) {
+                        return s
+                            .malformed("data count and data section have inconsistent lengths");
+                    }
+                    for _ in 0..n {
+                        self.data(&mut s)?;
+                    }
+                }
+            }
+            if !s.done() {
+                return s.malformed("section size mismatch");
+            }
+            r.at = end;
+        }
+        self.here = self.bytes.len() as u32;
+        if functions != bodies {
+            return self.err(Fault::Malformed(
+                "function and code section have inconsistent lengths",
+            ));
+        }
+        if self.data_count.is_some_and(|c| c != self.out.datas.count) {
+            return self.err(Fault::Malformed(
+                "data count and data section have inconsistent lengths",
+            ));
+        }
+        debug_assert_eq!(functions, functions_declared);
+        self.walk();
+        Ok(())
+    }
+
+    fn types(&mut self, s: &mut Reader<'_>, space: Space) -> Load<()> {
+        for index in 0..s.u32()? {
+            self.here = s.at as u32;
+            if s.byte()? != 0x60 {
+                s.at -= 1;
+                return s.malformed("integer representation too long");
+            }
+            let mut parts = [(0u32, 0u32); 2];
+            for part in &mut parts {
+                let n = s.u32()?;
+                *part = (s.at as u32, n);
+                for _ in 0..n {
+                    value_type(s)?;
+                }
+                if n > 1000 {
+                    return s.unsupported("more than 1000 parameters or results");
+                }
+            }
+            let at = space.at + index * words::TYPE * 4;
+            self.put(at, parts[0].0)?;
+            self.put(at + 4, parts[1].0)?;
+            self.put(at + 8, parts[0].1 | parts[1].1 << 16)?;
+            self.out.types.count = index + 1;
+        }
+        Ok(())
+    }
+
+    fn imports(&mut self, s: &mut Reader<'_>) -> Load<()> {
+        for _ in 0..s.u32()? {
+            s.name()?;
+            s.name()?;
+            self.here = s.at as u32;
+            let kind = s.byte()?;
+            match kind {
+                0 => self.function(s)?,
+                1 => self.table_type(s, true)?,
+                2 => self.memory_type(s, true)?,
+                3 => {
+                    let ty = global_type(s)? | 1 << 9;
+                    self.put_global(self.out.globals.count, ty, 0)?;
+                }
+                _ => {
+                    s.at -= 1;
+                    return s.malformed("malformed import kind");
+                }
+            }
+            if let Some(n) = self.imported.get_mut(kind as usize) {
+                *n += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, s: &mut Reader<'_>) -> Load<()> {
+        self.here = s.at as u32;
+        let ty = s.u32()?;
+        if ty >= self.out.types.count {
+            return self.invalid("unknown type");
+        }
+        self.put(self.out.functions.at + self.out.functions.count * 4, ty)?;
+        self.out.functions.count += 1;
+        Ok(())
+    }
+
+    fn table_type(&mut self, s: &mut Reader<'_>, imported: bool) -> Load<()> {
+        self.here = s.at as u32;
+        let ty = s.byte()?;
+        if ty != 0x70 && ty != 0x6f {
+            s.at -= 1;
+            return s.malformed("malformed reference type");
+        }
+        let limits = limits(s)?;
+        if limits.flags & 8 != 0 {
+            return self.err(Fault::Malformed("malformed limits flags"));
+        }
+        if limits.flags & 1 != 0 && limits.max < limits.min {
+            return self.invalid("size minimum must not be greater than maximum");
+        }
+        let at = self.out.tables.at + self.out.tables.count * words::TABLE * 4;
+        self.put(
+            at,
+            u32::from(ty) | u32::from(imported) << 8 | u32::from(limits.flags & 1) << 9,
+        )?;
+        self.put(at + 4, limits.min)?;
+        self.put(at + 8, limits.max)?;
+        self.out.tables.count += 1;
+        Ok(())
+    }
+
+    fn memory_type(&mut self, s: &mut Reader<'_>, imported: bool) -> Load<()> {
+        self.here = s.at as u32;
+        let limits = limits(s)?;
+        if self.out.memory.is_some() {
+            return self.invalid("multiple memories");
+        }
+        if limits.page_log2 > 16 || self.strict && limits.page_log2 != 0 && limits.page_log2 != 16 {
+            return self.invalid("invalid custom page size");
+        }
+        let most = 1u64 << (32 - u32::from(limits.page_log2));
+        let max = (limits.flags & 1 != 0).then_some(limits.max);
+        if u64::from(limits.min) > most || max.is_some_and(|max| u64::from(max) > most) {
+            return self.invalid(if limits.page_log2 == 16 {
+                "memory size must be at most 65536 pages (4GiB)"
+            } else {
+                "memory size must be at most"
+            });
+        }
+        if max.is_some_and(|max| max < limits.min) {
+            return self.invalid("size minimum must not be greater than maximum");
+        }
+        self.out.memory = Some(crate::MemoryType {
+            limits: crate::Limits {
+                min: limits.min,
+                max,
+            },
+            page_log2: limits.page_log2 as u8,
+        });
+        self.out.memory_imported = imported;
+        Ok(())
+    }
+
+    fn put_global(&mut self, index: u32, ty: u32, init: u32) -> Load<()> {
+        let at = self.out.globals.at + index * words::GLOBAL * 4;
+        self.put(at, ty)?;
+        self.put(at + 4, init)?;
+        self.out.globals.count += 1;
+        Ok(())
+    }
+
+    fn global(&mut self, index: u32) -> Load<u32> {
+        if index >= self.out.globals.count {
+            return self.invalid("unknown global");
+        }
+        Ok(self
+            .table
+            .read(self.out.globals.at + index * words::GLOBAL * 4))
+    }
+
+    fn table_element(&mut self, index: u32) -> Load<u8> {
+        if index >= self.out.tables.count {
+            return self.invalid("unknown table");
+        }
+        Ok(self
+            .table
+            .read(self.out.tables.at + index * words::TABLE * 4) as u8)
+    }
+
+    /// Offset and count of the parameter and result types of a function type.
+    fn type_parts(&mut self, ty: u32) -> Load<((u32, u32), (u32, u32))> {
+        if ty >= self.out.types.count {
+            return self.invalid("unknown type");
+        }
+        let at = self.out.types.at + ty * words::TYPE * 4;
+        let counts = self.table.read(at + 8);
+        Ok((
+            (self.table.read(at), counts & 0xffff),
+            (self.table.read(at + 4), counts >> 16),
+        ))
+    }
+
+    fn signature(&mut self, function: u32) -> Load<((u32, u32), (u32, u32))> {
+        if function >= self.out.functions.count {
+            return self.invalid("unknown function");
+        }
+        let ty = self.table.read(self.out.functions.at + function * 4);
+        self.type_parts(ty)
+    }
+
+    fn byte_at(&self, at: u32) -> u8 {
+        self.bytes.get(at as usize).copied().unwrap_or(0)
+    }
+
+    fn declare(&mut self, function: u32) {
+        if let Some(byte) = self.stack.get_mut((function / 8) as usize) {
+            *byte |= 1 << (function % 8);
+        }
+    }
+
+    /// A constant expression of this type.
+    fn constant(&mut self, s: &mut Reader<'_>, ty: u8) -> Load<()> {
+        let mut found = None;
+        loop {
+            self.here = s.at as u32;
+            let got = match s.byte()? {
+                op::END => break,
+                op::I32_CONST => {
+                    s.s32()?;
+                    I32
+                }
+                op::I64_CONST => {
+                    s.s64()?;
+                    I64
+                }
+                op::F32_CONST => {
+                    s.take(4)?;
+                    F32
+                }
+                op::F64_CONST => {
+                    s.take(8)?;
+                    F64
+                }
+                op::REF_NULL => reference_type(s)?,
+                op::REF_FUNC => {
+                    let f = s.u32()?;
+                    if f >= self.out.functions.count {
+                        return self.invalid("unknown function");
+                    }
+                    self.declare(f);
+                    0x70
+                }
+                op::GLOBAL_GET => {
+                    let index = s.u32()?;
+                    if index >= self.imported[3] {
+                        return self.invalid("unknown global");
+                    }
+                    let global = self.global(index)?;
+                    if global & 1 << 8 != 0 {
+                        return self.invalid("constant expression required");
+                    }
+                    global as u8
+                }
+                byte if plain(byte).is_some() => {
+                    return self.invalid("constant expression required");
+                }
+                _ => return self.err(Fault::Malformed("illegal opcode")),
+            };
+            if found.is_some() {
+                return self.invalid("type mismatch");
+            }
+            found = Some(got);
+        }
+        if found != Some(ty) {
+            self.invalid("type mismatch")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn exports(&mut self, s: &mut Reader<'_>) -> Load<()> {
+        self.out.exports_at = s.at as u32;
+        let n = s.u32()?;
+        let first = s.at;
+        for index in 0..n {
+            let start = s.at as u32;
+            let name = s.name()?;
+            self.here = start;
+            let mut before = Reader::new(self.bytes, first, s.end);
+            for _ in 0..index {
+                if before.name()? == name {
+                    return self.invalid("duplicate export name");
+                }
+                before.byte()?;
+                before.u32()?;
+            }
+            self.here = s.at as u32;
+            let kind = s.byte()?;
+            let item = s.u32()?;
+            match kind {
+                0 => {
+                    self.signature(item)?;
+                    self.declare(item);
+                }
+                1 => drop(self.table_element(item)?),
+                2 if item == 0 && self.out.memory.is_some() => {}
+                2 => return self.invalid("unknown memory"),
+                3 => drop(self.global(item)?),
+                _ => return self.err(Fault::Malformed("malformed export kind")),
+            }
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, s: &mut Reader<'_>) -> Load<()> {
+        for index in 0..s.u32()? {
+            self.here = s.at as u32;
+            self.put(self.out.elements.at + index * 4, s.at as u32)?;
+            let flags = s.u32()?;
+            if flags > 7 {
+                return self.err(Fault::Malformed("malformed elements segment kind"));
+            }
+            let table = if flags & 1 == 0 {
+                Some(if flags & 2 != 0 { s.u32()? } else { 0 })
+            } else {
+                None
+            };
+            if let Some(table) = table {
+                self.table_element(table)?;
+                self.constant(s, I32)?;
+            }
+            self.here = s.at as u32;
+            let ty = if flags & 3 == 0 {
+                0x70
+            } else if flags & 4 == 0 {
+                if s.byte()? != 0 {
+                    return self.err(Fault::Malformed("malformed element kind"));
+                }
+                0x70
+            } else {
+                reference_type(s)?
+            };
+            if let Some(table) = table
+                && self.table_element(table)? != ty
+            {
+                return self.invalid("type mismatch");
+            }
+            for _ in 0..s.u32()? {
+                self.here = s.at as u32;
+                if flags & 4 == 0 {
+                    let f = s.u32()?;
+                    self.signature(f)?;
+                    self.declare(f);
+                } else {
+                    self.constant(s, ty)?;
+                }
+            }
+            self.out.elements.count = index + 1;
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, s: &mut Reader<'_>) -> Load<()> {
+        self.here = s.at as u32;
+        let index = self.out.datas.count;
+        self.put(self.out.datas.at + index * 4, s.at as u32)?;
+        let flags = s.u32()?;
+        if flags > 2 {
+            return self.err(Fault::Malformed("malformed data segment kind"));
+        }
+        if flags != 1 {
+            let memory = if flags == 2 { s.u32()? } else { 0 };
+            if memory != 0 || self.out.memory.is_none() {
+                return self.invalid("unknown memory");
+            }
+            self.constant(s, I32)?;
+        }
+        let n = s.u32()?;
+        s.take(n)?;
+        self.out.datas.count += 1;
+        Ok(())
+    }
+
+    // ---- function bodies ------------------------------------------------------------------------------------------
+
+    fn push(&mut self, ty: u8) -> Load<()> {
+        self.wide |= ty == I64 || ty == F64;
+        let at = (self.declared + self.locals + self.operands) as usize;
+        match self.stack.get_mut(at) {
+            Some(slot) => *slot = ty,
+            None => return self.err(Fault::Unsupported("too many operands")),
+        }
+        self.operands += 1;
+        self.deepest = self.deepest.max(self.operands);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Load<u8> {
+        let block = self.block(0)?;
+        if self.operands <= block.height {
+            return if block.unreachable {
+                Ok(ANY)
+            } else {
+                self.invalid("type mismatch")
+            };
+        }
+        self.operands -= 1;
+        let at = (self.declared + self.locals + self.operands) as usize;
+        Ok(self.stack.get(at).copied().unwrap_or(ANY))
+    }
+
+    fn expect(&mut self, ty: u8) -> Load<()> {
+        let got = self.pop()?;
+        if got == ty || got == ANY {
+            Ok(())
+        } else {
+            self.invalid("type mismatch")
+        }
+    }
+
+    fn expect_all(&mut self, (at, count): (u32, u32)) -> Load<()> {
+        for i in (0..count).rev() {
+            self.expect(self.byte_at(at + i))?;
+        }
+        Ok(())
+    }
+
+    fn push_all(&mut self, (at, count): (u32, u32)) -> Load<()> {
+        for i in 0..count {
+            self.push(self.byte_at(at + i))?;
+        }
+        Ok(())
+    }
+
+    fn block(&self, label: u32) -> Load<Block> {
+        match self
+            .depth
+            .checked_sub(1)
+            .and_then(|top| top.checked_sub(label))
+        {
+            Some(index) => Ok(self
+                .blocks
+                .get(index as usize)
+                .copied()
+                .unwrap_or(Block::NONE)),
+            None => self.invalid("unknown label"),
+        }
+    }
+
+    fn block_mut(&mut self, label: u32) -> Option<&mut Block> {
+        let index = self.depth.checked_sub(1 + label)?;
+        self.blocks.get_mut(index as usize)
+    }
+
+    /// Places of the parameter and result types of a block. A single value type points at its own byte in the code.
+    fn block_parts(&mut self, ty: i32, opcode: u8) -> Load<((u32, u32), (u32, u32))> {
+        if opcode == op::END {
+            return Ok(((0, 0), self.results));
+        }
+        match ty {
+            -64 => Ok(((0, 0), (0, 0))),
+            // The offset of the byte, negated (see `enter`).
+            ..0 => Ok(((0, 0), (ty.unsigned_abs() - 1000, 1))),
+            _ => self.type_parts(ty as u32),
+        }
+    }
+
+    fn enter(&mut self, s: &mut Reader<'_>, opcode: u8) -> Load<()> {
+        let at = s.at as u32;
+        let ty = match s.s33()? {
+            -64 => -64,
+            ty @ 0.. if u32::try_from(ty).is_ok_and(|t| t < self.out.types.count) => ty as i32,
+            0.. => return self.invalid("unknown type"),
+            _ => {
+                if s.at as u32 != at + 1 || ValType::from_byte(self.byte_at(at)).is_none() {
+                    return self.err(Fault::Malformed("malformed block type"));
+                }
+                -((at + 1000) as i32)
+            }
+        };
+        let (params, _) = self.block_parts(ty, opcode)?;
+        self.expect_all(params)?;
+        let head = (s.at as u32, self.out.table_bytes);
+        self.open(Block {
+            opcode,
+            ty,
+            head,
+            height: self.operands,
+            ..Block::NONE
+        })?;
+        self.push_all(params)
+    }
+
+    fn open(&mut self, block: Block) -> Load<()> {
+        match self.blocks.get_mut(self.depth as usize) {
+            Some(slot) => *slot = block,
+            None => return self.err(Fault::Unsupported("blocks nested too deeply")),
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn unreachable(&mut self) {
+        let operands = self.block(0).map_or(0, |b| b.height);
+        self.operands = operands;
+        if let Some(block) = self.block_mut(0) {
+            block.unreachable = true;
+        }
+    }
+
+    /// Types a branch to this label carries.
+    fn label(&mut self, label: u32) -> Load<(u32, u32)> {
+        let block = self.block(label)?;
+        let (params, results) = self.block_parts(block.ty, block.opcode)?;
+        Ok(if block.opcode == op::LOOP {
+            params
+        } else {
+            results
+        })
+    }
+
+    fn entry(
+        &mut self,
+        entry: u32,
+        code: u32,
+        target: (u32, u32),
+        moves: u32,
+        flags: u32,
+    ) -> Load<()> {
+        self.put(entry, target.0.wrapping_sub(code))?;
+        self.put(
+            entry + 4,
+            target.1.wrapping_sub(entry) | flags | if moves >> 16 != 0 { MOVES } else { 0 },
+        )?;
+        self.put(entry + 8, moves)
+    }
+
+    fn pend(&mut self, entry: u32, moves: u32, next: u32) -> Load<u32> {
+        let index = if self.free != NONE {
+            self.free
+        } else {
+            self.fresh
+        };
+        let code = self.here + 1;
+        let Some(slot) = self.forward.get_mut(index as usize) else {
+            return self.err(Fault::Unsupported("too many pending branches"));
+        };
+        if self.free != NONE {
+            self.free = slot.next;
+        } else {
+            self.fresh += 1;
+        }
+        *slot = Forward {
+            entry,
+            code,
+            moves,
+            next,
+        };
+        Ok(index)
+    }
+
+    /// Emits a branch to a label; the operands it carries lie on the stack.
+    fn branch(&mut self, label: u32, carried: u32) -> Load<()> {
+        let block = self.block(label)?;
+        let entry = self.out.table_bytes;
+        self.out.table_bytes += words::BRANCH * 4;
+        // A branch out of the function is its return, which finds the results itself.
+        let dropped = if label + 1 == self.depth {
+            0
+        } else {
+            self.operands
+                .saturating_sub(block.height)
+                .saturating_sub(carried)
+        };
+        if dropped > 0xffff {
+            return self.err(Fault::Unsupported("too many operands"));
+        }
+        let moves = carried | dropped << 16;
+        if block.opcode == op::LOOP {
+            return self.entry(entry, self.here + 1, block.head, moves, BACKWARD);
+        }
+        let index = self.pend(entry, moves, block.pending)?;
+        if let Some(block) = self.block_mut(label) {
+            block.pending = index;
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, mut index: u32, target: (u32, u32)) -> Load<()> {
+        while let Some(&Forward {
+            entry,
+            code,
+            moves,
+            next,
+        }) = self.forward.get(index as usize)
+        {
+            self.entry(entry, code, target, moves, 0)?;
+            if let Some(slot) = self.forward.get_mut(index as usize) {
+                slot.next = self.free;
+            }
+            self.free = index;
+            index = next;
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, s: &mut Reader<'_>, index: u32) -> Load<()> {
+        self.here = s.at as u32;
+        let size = s.u32()?;
+        let end = s.at.saturating_add(size as usize);
+        if end > s.end {
+            return s.malformed("unexpected end");
+        }
+        let section = core::mem::replace(&mut s.end, end);
+        let (params, results) = self.signature(self.imported[0] + index)?;
+        self.locals = 0;
+        self.operands = 0;
+        self.wide = false;
+        self.push_all(params)?;
+        for i in 0..results.1 {
+            let ty = self.byte_at(results.0 + i);
+            self.wide |= ty == I64 || ty == F64;
+        }
+        let mut total = u64::from(params.1);
+        for _ in 0..s.u32()? {
+            self.here = s.at as u32;
+            let n = s.u32()?;
+            total += u64::from(n);
+            if total > u64::from(u32::MAX) {
+                return self.err(Fault::Malformed("too many locals"));
+            }
+            let ty = value_type(s)?;
+            if total > 50_000 {
+                return self.err(Fault::Unsupported("more than 50000 locals"));
+            }
+            for _ in 0..n {
+                self.push(ty)?;
+            }
+        }
+        self.locals = self.operands;
+        self.operands = 0;
+        self.deepest = 0;
+        self.depth = 0;
+        self.free = NONE;
+        self.fresh = 0;
+        self.results = results;
+        let code = s.at as u32;
+        let table = self.out.table_bytes;
+        self.open(Block {
+            opcode: op::END,
+            ..Block::NONE
+        })?;
+        while self.depth > 0 {
+            self.here = s.at as u32;
+            if s.done() {
+                return self.err(Fault::Malformed("unexpected end"));
+            }
+            self.instruction(s)?;
+        }
+        if !s.done() {
+            return s.malformed("section size mismatch");
+        }
+        s.end = section;
+        let slots = self.locals + 1 + self.deepest.max(results.1);
+        if slots > 0xffff {
+            return self.err(Fault::Unsupported("frame too large"));
+        }
+        let at = self.out.records.at + index * words::RECORD * 4;
+        let record = [
+            code,
+            table,
+            params.1 | self.locals << 16,
+            slots | results.1 << 16,
+            u32::from(self.wide),
+            self.here,
+        ];
+        for (i, word) in record.into_iter().enumerate() {
+            self.put(at + i as u32 * 4, word)?;
+        }
+        Ok(())
+    }
+
+    fn local(&self, index: u32) -> Load<u8> {
+        if index >= self.locals {
+            return self.invalid("unknown local");
+        }
+        Ok(self
+            .stack
+            .get((self.declared + index) as usize)
+            .copied()
+            .unwrap_or(ANY))
+    }
+
+    fn need_memory(&self) -> Load<()> {
+        if self.out.memory.is_none() {
+            self.invalid("unknown memory")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn zero(&self, s: &mut Reader<'_>) -> Load<()> {
+        if s.byte()? != 0 {
+            s.at -= 1;
+            return s.malformed("zero byte expected");
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, effect: &'static str) -> Load<()> {
+        let Some((operands, results)) = effect.split_once(':') else {
+            return Ok(());
+        };
+        for letter in operands.bytes().rev() {
+            self.expect(letter_type(letter))?;
+        }
+        for letter in results.bytes() {
+            self.push(letter_type(letter))?;
+        }
+        Ok(())
+    }
+
+    fn instruction(&mut self, s: &mut Reader<'_>) -> Load<()> {
+        let byte = s.byte()?;
+        let Some(opcode) = plain(byte) else {
+            return self.err(Fault::Malformed("illegal opcode"));
+        };
+        match byte {
+            op::UNREACHABLE => self.unreachable(),
+            op::BLOCK | op::LOOP => self.enter(s, byte)?,
+            op::IF => {
+                self.expect(I32)?;
+                let entry = self.out.table_bytes;
+                self.out.table_bytes += words::BRANCH * 4;
+                let index = self.pend(entry, 0, NONE)?;
+                self.enter(s, byte)?;
+                if let Some(block) = self.block_mut(0) {
+                    block.otherwise = index;
+                }
+            }
+            op::ELSE => {
+                let block = self.block(0)?;
+                if block.opcode != op::IF {
+                    return self.err(Fault::Malformed("else without if"));
+                }
+                let (params, results) = self.block_parts(block.ty, block.opcode)?;
+                self.expect_all(results)?;
+                if self.operands != block.height {
+                    return self.invalid("type mismatch");
+                }
+                let entry = self.out.table_bytes;
+                self.out.table_bytes += words::BRANCH * 4;
+                let index = self.pend(entry, 0, block.pending)?;
+                self.resolve(block.otherwise, (s.at as u32, self.out.table_bytes))?;
+                if let Some(b) = self.block_mut(0) {
+                    *b = Block {
+                        opcode: op::ELSE,
+                        unreachable: false,
+                        pending: index,
+                        otherwise: NONE,
+                        ..block
+                    };
+                }
+                self.push_all(params)?;
+            }
+            op::END => {
+                let block = self.block(0)?;
+                let (params, results) = self.block_parts(block.ty, block.opcode)?;
+                self.expect_all(results)?;
+                if self.operands != block.height {
+                    return self.invalid("type mismatch");
+                }
+                if block.opcode == op::IF {
+                    let same = params.1 == results.1
+                        && (0..params.1)
+                            .all(|i| self.byte_at(params.0 + i) == self.byte_at(results.0 + i));
+                    if !same {
+                        return self.invalid("type mismatch");
+                    }
+                }
+                let at = if self.depth == 1 {
+                    self.here
+                } else {
+                    s.at as u32
+                };
+                let target = (at, self.out.table_bytes);
+                self.resolve(block.pending, target)?;
+                self.resolve(block.otherwise, target)?;
+                self.depth -= 1;
+                if self.depth > 0 {
+                    self.push_all(results)?;
+                }
+            }
+            op::BR => {
+                let label = s.u32()?;
+                let types = self.label(label)?;
+                self.expect_all(types)?;
+                self.push_all(types)?;
+                self.branch(label, types.1)?;
+                self.unreachable();
+            }
+            op::BR_IF => {
+                let label = s.u32()?;
+                self.expect(I32)?;
+                let types = self.label(label)?;
+                self.expect_all(types)?;
+                self.push_all(types)?;
+                self.branch(label, types.1)?;
+            }
+            op::BR_TABLE => {
+                self.expect(I32)?;
+                let n = s.u32()?;
+                let labels = *s;
+                // The default comes last and fixes the number of operands.
+                for _ in 0..n {
+                    s.u32()?;
+                }
+                let default = s.u32()?;
+                let arity = self.label(default)?.1;
+                let mut r = labels;
+                for _ in 0..=n {
+                    let label = r.u32()?;
+                    let types = self.label(label)?;
+                    if types.1 != arity {
+                        return self.invalid("type mismatch");
+                    }
+                    // Check against the operands without changing them: those of unreachable code fit anything.
+                    let block = self.block(0)?;
+                    for i in 0..arity {
+                        let want = self.byte_at(types.0 + arity - 1 - i);
+                        let got = if self.operands.saturating_sub(i) > block.height {
+                            let at = (self.declared + self.locals + self.operands - 1 - i) as usize;
+                            self.stack.get(at).copied().unwrap_or(ANY)
+                        } else if block.unreachable {
+                            ANY
+                        } else {
+                            return self.invalid("type mismatch");
+                        };
+                        if got != ANY && got != want {
+                            return self.invalid("type mismatch");
+                        }
+                    }
+                    self.branch(label, arity)?;
+                }
+                self.unreachable();
+            }
+            op::RETURN => {
+                self.expect_all(self.results)?;
+                self.unreachable();
+            }
+            op::CALL => {
+                let (params, results) = {
+                    let f = s.u32()?;
+                    self.signature(f)?
+                };
+                self.expect_all(params)?;
+                self.push_all(results)?;
+            }
+            op::CALL_INDIRECT => {
+                let ty = s.u32()?;
+                let table = s.u32()?;
+                if self.table_element(table)? != 0x70 {
+                    return self.invalid("type mismatch");
+                }
+                self.indirect = true;
+                let (params, results) = self.type_parts(ty)?;
+                self.expect(I32)?;
+                self.expect_all(params)?;
+                self.push_all(results)?;
+            }
+            op::DROP => drop(self.pop()?),
+            op::SELECT => {
+                self.expect(I32)?;
+                let (a, b) = (self.pop()?, self.pop()?);
+                let numeric = |t: u8| t == ANY || t > 0x70;
+                if !numeric(a) || !numeric(b) || a != b && a != ANY && b != ANY {
+                    return self.invalid("type mismatch");
+                }
+                self.push(if a == ANY { b } else { a })?;
+            }
+            op::SELECT_T => {
+                if s.u32()? != 1 {
+                    return self.invalid("invalid result arity");
+                }
+                let ty = value_type(s)?;
+                self.expect(I32)?;
+                self.expect(ty)?;
+                self.expect(ty)?;
+                self.push(ty)?;
+            }
+            op::LOCAL_GET => {
+                let index = s.u32()?;
+                self.push(self.local(index)?)?;
+            }
+            op::LOCAL_SET => {
+                let index = s.u32()?;
+                self.expect(self.local(index)?)?;
+            }
+            op::LOCAL_TEE => {
+                let index = s.u32()?;
+                let ty = self.local(index)?;
+                self.expect(ty)?;
+                self.push(ty)?;
+            }
+            op::GLOBAL_GET => {
+                let index = s.u32()?;
+                let global = self.global(index)?;
+                self.push(global as u8)?;
+            }
+            op::GLOBAL_SET => {
+                let index = s.u32()?;
+                let global = self.global(index)?;
+                if global & 1 << 8 == 0 {
+                    return self.invalid("global is immutable");
+                }
+                self.expect(global as u8)?;
+            }
+            op::TABLE_GET => {
+                let index = s.u32()?;
+                let ty = self.table_element(index)?;
+                self.expect(I32)?;
+                self.push(ty)?;
+            }
+            op::TABLE_SET => {
+                let index = s.u32()?;
+                let ty = self.table_element(index)?;
+                self.expect(ty)?;
+                self.expect(I32)?;
+            }
+            op::REF_NULL => {
+                let ty = reference_type(s)?;
+                self.push(ty)?;
+            }
+            op::REF_IS_NULL => {
+                let ty = self.pop()?;
+                if ty > 0x70 {
+                    return self.invalid("type mismatch");
+                }
+                self.push(I32)?;
+            }
+            op::REF_FUNC => {
+                let f = s.u32()?;
+                self.signature(f)?;
+                let declared = self
+                    .stack
+                    .get((f / 8) as usize)
+                    .is_some_and(|b| b >> (f % 8) & 1 == 1);
+                if !declared {
+                    return self.invalid("undeclared function reference");
+                }
+                self.push(0x70)?;
+            }
+            op::PREFIX => return self.prefixed(s),
+            _ => {
+                match opcode.immediates {
+                    Immediates::Memory(natural) => {
+                        let align = s.u32()?;
+                        s.u32()?;
+                        if align >= 32 {
+                            return self.err(Fault::Malformed("malformed memop flags"));
+                        }
+                        self.need_memory()?;
+                        if align > u32::from(natural) {
+                            return self.invalid("alignment must not be larger than natural");
+                        }
+                    }
+                    Immediates::Zero => {
+                        self.zero(s)?;
+                        self.need_memory()?;
+                    }
+                    Immediates::I32 => drop(s.s32()?),
+                    Immediates::I64 => drop(s.s64()?),
+                    Immediates::F32 => drop(s.take(4)?),
+                    Immediates::F64 => drop(s.take(8)?),
+                    _ => {}
+                }
+                self.effect(opcode.effect)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn prefixed(&mut self, s: &mut Reader<'_>) -> Load<()> {
+        let number = s.u32()?;
+        let Some(opcode) = u8::try_from(number).ok().and_then(prefixed) else {
+            return self.err(Fault::Malformed("illegal opcode"));
+        };
+        match number as u8 {
+            more::MEMORY_INIT | more::DATA_DROP => {
+                let index = s.u32()?;
+                if opcode.immediates == Immediates::SegmentZero {
+                    self.zero(s)?;
+                    self.need_memory()?;
+                }
+                match self.data_count {
+                    None => return self.err(Fault::Malformed("data count section required")),
+                    Some(count) if index >= count => return self.invalid("unknown data segment"),
+                    Some(_) => {}
+                }
+            }
+            more::MEMORY_COPY => {
+                self.zero(s)?;
+                self.zero(s)?;
+                self.need_memory()?;
+            }
+            more::MEMORY_FILL => {
+                self.zero(s)?;
+                self.need_memory()?;
+            }
+            more::TABLE_INIT | more::ELEM_DROP => {
+                let segment = s.u32()?;
+                let table = if opcode.immediates == Immediates::Indices {
+                    Some(s.u32()?)
+                } else {
+                    None
+                };
+                let element = match table {
+                    Some(table) => Some(self.table_element(table)?),
+                    None => None,
+                };
+                let ty = self.element_type(segment)?;
+                if element.is_some_and(|e| e != ty) {
+                    return self.invalid("type mismatch");
+                }
+            }
+            more::TABLE_COPY => {
+                let (to, from) = (s.u32()?, s.u32()?);
+                if self.table_element(to)? != self.table_element(from)? {
+                    return self.invalid("type mismatch");
+                }
+            }
+            more::TABLE_GROW => {
+                let index = s.u32()?;
+                let ty = self.table_element(index)?;
+                self.expect(I32)?;
+                self.expect(ty)?;
+                self.push(I32)?;
+            }
+            more::TABLE_SIZE => {
+                let index = s.u32()?;
+                self.table_element(index)?;
+            }
+            more::TABLE_FILL => {
+                let index = s.u32()?;
+                let ty = self.table_element(index)?;
+                self.expect(I32)?;
+                self.expect(ty)?;
+                self.expect(I32)?;
+            }
+            _ => {}
+        }
+        self.effect(opcode.effect)
+    }
+
+    fn element_type(&mut self, segment: u32) -> Load<u8> {
+        if segment >= self.out.elements.count {
+            return self.invalid("unknown elem segment");
+        }
+        let at = self.table.read(self.out.elements.at + segment * 4);
+        let mut r = Reader::new(self.bytes, at as usize, self.bytes.len());
+        let flags = r.u32()?;
+        if flags & 4 == 0 || flags & 3 == 0 {
+            return Ok(0x70);
+        }
+        if flags & 1 == 0 {
+            r.u32()?;
+            // The offset of an active segment was validated: skip it.
+            loop {
+                let byte = r.byte()?;
+                if byte == op::END {
+                    break;
+                }
+                skip(&mut r, byte)?;
+            }
+        }
+        r.byte()
+    }
+
+    // ---- the deepest chain of calls -------------------------------------------------------------------------------
+
+    /// Finds the worst stack over all chains of calls, each body read once. Leaves 0 where it is not known: recursion,
+    /// indirect calls, or more functions than the scratch space holds.
+    fn walk(&mut self) {
+        let count = self.out.records.count;
+        if self.indirect || count as usize > self.forward.len() {
+            return;
+        }
+        // entry: worst bytes below (or NONE: not visited); code: position; moves: worst depth below; next: caller.
+        for slot in self.forward.iter_mut().take(count as usize) {
+            *slot = Forward {
+                entry: 0,
+                code: 0,
+                moves: 0,
+                next: 0,
+            };
+        }
+        const DONE: u32 = NONE;
+        let (mut stack, mut depth) = (0, 0);
+        for root in 0..count {
+            let Some(slot) = self.forward.get_mut(root as usize) else {
+                return;
+            };
+            if slot.code == DONE {
+                continue;
+            }
+            slot.next = NONE;
+            let mut f = root;
+            loop {
+                let at = self.out.records.at + f * words::RECORD * 4;
+                let Some(slot) = self.forward.get(f as usize).copied() else {
+                    return;
+                };
+                let end = self.table.read(at + record::END as u32 * 4);
+                let from = if slot.code == 0 {
+                    self.table.read(at + record::CODE as u32 * 4)
+                } else {
+                    slot.code
+                };
+                let mut r = Reader::new(self.bytes, from as usize, end as usize);
+                let mut callee = None;
+                while !r.done() {
+                    let Ok(byte) = r.byte() else { return };
+                    if byte == op::CALL {
+                        let Ok(target) = r.u32() else { return };
+                        if let Some(target) = target.checked_sub(self.imported[0]) {
+                            callee = Some(target);
+                            break;
+                        }
+                    } else if skip(&mut r, byte).is_err() {
+                        return;
+                    }
+                }
+                let position = (r.at as u32).max(1);
+                if let Some(callee) = callee {
+                    let Some(below) = self.forward.get(callee as usize).copied() else {
+                        return;
+                    };
+                    let Some(own) = self.forward.get_mut(f as usize) else {
+                        return;
+                    };
+                    own.code = position;
+                    if below.code == DONE {
+                        own.entry = own.entry.max(below.entry);
+                        own.moves = own.moves.max(below.moves);
+                    } else if below.code != 0 || callee == f {
+                        return;
+                    } else if let Some(below) = self.forward.get_mut(callee as usize) {
+                        below.next = f;
+                        f = callee;
+                    }
+                    continue;
+                }
+                let frame = self.table.read(at + record::FRAME as u32 * 4) & 0xffff;
+                let wide = self.table.read(at + record::WIDE as u32 * 4);
+                let Some(own) = self.forward.get_mut(f as usize) else {
+                    return;
+                };
+                own.entry = own
+                    .entry
+                    .saturating_add(frame * if wide != 0 { 8 } else { 4 } + FRAME_BYTES);
+                own.moves += 1;
+                own.code = DONE;
+                let own = *own;
+                stack = stack.max(own.entry);
+                depth = depth.max(own.moves);
+                if own.next == NONE {
+                    break;
+                }
+                let Some(caller) = self.forward.get_mut(own.next as usize) else {
+                    return;
+                };
+                caller.entry = caller.entry.max(own.entry);
+                caller.moves = caller.moves.max(own.moves);
+                f = own.next;
+            }
+        }
+        self.out.stack = stack;
+        self.out.depth = depth;
+    }
+}
+
+fn letter_type(letter: u8) -> u8 {
+    match letter {
+        b'i' => I32,
+        b'I' => I64,
+        b'f' => F32,
+        _ => F64,
+    }
+}
+
+fn value_type(s: &mut Reader<'_>) -> Load<u8> {
+    let byte = s.byte()?;
+    if ValType::from_byte(byte).is_none() {
+        s.at -= 1;
+        return s.malformed("malformed value type");
+    }
+    Ok(byte)
+}
+
+fn reference_type(s: &mut Reader<'_>) -> Load<u8> {
+    let byte = s.byte()?;
+    if byte != 0x70 && byte != 0x6f {
+        s.at -= 1;
+        return s.malformed("malformed reference type");
+    }
+    Ok(byte)
+}
+
+fn global_type(s: &mut Reader<'_>) -> Load<u32> {
+    let ty = value_type(s)?;
+    let mutable = s.byte()?;
+    if mutable > 1 {
+        s.at -= 1;
+        return s.malformed("malformed mutability");
+    }
+    Ok(u32::from(ty) | u32::from(mutable) << 8)
+}
+
+/// Limits as they lie in the module: flags 1 (maximum) and 8 (page size).
+pub(crate) struct RawLimits {
+    pub(crate) flags: u8,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) page_log2: u32,
+}
+
+pub(crate) fn limits(s: &mut Reader<'_>) -> Load<RawLimits> {
+    let at = s.at;
+    let flags = s.u32()?;
+    if flags & !9 != 0 {
+        s.at = at;
+        return if flags > 15 {
+            s.malformed("integer too large")
+        } else {
+            s.malformed("malformed limits flags")
+        };
+    }
+    let min = s.u32()?;
+    let max = if flags & 1 != 0 { s.u32()? } else { u32::MAX };
+    let mut page_log2 = 16;
+    if flags & 8 != 0 {
+        page_log2 = s.u32()?;
+        if page_log2 >= 64 {
+            s.at -= 1;
+            return s.malformed("invalid custom page size");
+        }
+    }
+    Ok(RawLimits {
+        flags: flags as u8,
+        min,
+        max,
+        page_log2,
+    })
+}
+
+/// Skips the immediates of an instruction that was validated.
+pub(crate) fn skip(r: &mut Reader<'_>, byte: u8) -> Load<()> {
+    let opcode = if byte == op::PREFIX {
+        u8::try_from(r.u32()?).ok().and_then(prefixed)
+    } else {
+        plain(byte)
+    };
+    match opcode.map_or(Immediates::None, |o| o.immediates) {
+        Immediates::None => {}
+        Immediates::Block => drop(r.s33()?),
+        Immediates::Label | Immediates::Index => drop(r.u32()?),
+        Immediates::Indices | Immediates::Memory(_) => {
+            r.u32()?;
+            r.u32()?;
+        }
+        Immediates::Labels => {
+            for _ in 0..=r.u32()? {
+                r.u32()?;
+            }
+        }
+        Immediates::Types => {
+            let n = r.u32()?;
+            r.take(n)?;
+        }
+        Immediates::Zero | Immediates::RefType => drop(r.byte()?),
+        Immediates::SegmentZero => {
+            r.u32()?;
+            r.byte()?;
+        }
+        Immediates::ZeroZero => drop(r.take(2)?),
+        Immediates::I32 => drop(r.s32()?),
+        Immediates::I64 => drop(r.s64()?),
+        Immediates::F32 => drop(r.take(4)?),
+        Immediates::F64 => drop(r.take(8)?),
+    }
+    Ok(())
 }

@@ -1,0 +1,1307 @@
+//! The execution loop. It runs the module's own bytes; validation proved what its unchecked accesses rely on, and the
+//! feature `checked` verifies that again before every instruction.
+//!
+//! Slots are 32 bits wide in functions without 64-bit values and 64 bits in all others: the loop is compiled once for
+//! each. The top operand is kept in a register, so the operand stack in memory holds all others, above one slot that
+//! nothing reads. A frame lies where its arguments were pushed: locals, the unused slot, operands. Frame records grow
+//! down from the end of the stack area to meet them.
+//!
+//! Fuel is one unit for each byte of code passed through, counted without touching a counter: `bound` is the address at which
+//! the fuel would be used up on a straight line, and moves along with every branch.
+use crate::instance::State;
+use crate::numeric::{self, canon32, canon64, double, single};
+use crate::opcode::{more, op};
+use crate::reader::Reader;
+use crate::validate::{BACKWARD, MOVES, record, words};
+use crate::{Module, TrapKind};
+
+#[cfg(target_endian = "big")]
+compile_error!("memory is accessed in the byte order of the target, which must be little endian");
+
+/// Why the loop was left.
+pub(crate) enum Exit {
+    Done,
+    OutOfFuel,
+    /// An imported function.
+    Import(u32),
+    /// A foreign reference, with the index of the type of the call.
+    Foreign(u32, u32),
+    Trap(TrapKind),
+    /// The next function has slots of the other width.
+    Switch,
+}
+
+/// Words of a frame record: code and table position of the caller, its frame, its function.
+pub(crate) const FRAME_RECORD: u32 = 20;
+/// The caller of the function the embedder called.
+pub(crate) const NOBODY: u32 = u32::MAX;
+
+/// A slot of the operand stack.
+pub(crate) trait Slot: Copy + 'static {
+    const WIDE: bool;
+    fn from32(v: u32) -> Self;
+    fn low(self) -> u32;
+    fn from64(v: u64) -> Self;
+    fn whole(self) -> u64;
+}
+
+impl Slot for u32 {
+    const WIDE: bool = false;
+    #[inline(always)]
+    fn from32(v: u32) -> Self {
+        v
+    }
+    #[inline(always)]
+    fn low(self) -> u32 {
+        self
+    }
+    #[inline(always)]
+    fn from64(v: u64) -> Self {
+        v as u32
+    }
+    #[inline(always)]
+    fn whole(self) -> u64 {
+        u64::from(self)
+    }
+}
+
+impl Slot for u64 {
+    const WIDE: bool = true;
+    #[inline(always)]
+    fn from32(v: u32) -> Self {
+        u64::from(v)
+    }
+    #[inline(always)]
+    fn low(self) -> u32 {
+        self as u32
+    }
+    #[inline(always)]
+    fn from64(v: u64) -> Self {
+        v
+    }
+    #[inline(always)]
+    fn whole(self) -> u64 {
+        self
+    }
+}
+
+/// The rest of a LEB128 number whose first byte had its high bit set.
+///
+/// # Safety
+/// `p` points behind the first byte of a complete LEB128 number.
+#[cold]
+#[inline(never)]
+unsafe fn leb_rest(mut p: *const u8, first: u8) -> (u64, u32, *const u8) {
+    let mut value = u64::from(first & 0x7f);
+    let mut shift = 7;
+    loop {
+        // SAFETY: the number is complete, by the caller's promise.
+        let byte = unsafe { *p };
+        // SAFETY: one past a byte of the module.
+        p = unsafe { p.add(1) };
+        value |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 || shift > 63 {
+            return (value, shift, p);
+        }
+    }
+}
+
+/// A frame record as it lies in the region.
+pub(crate) struct Frame {
+    pub(crate) code: u32,
+    pub(crate) branch: u32,
+    pub(crate) frame: u32,
+    pub(crate) function: u32,
+    /// Bytes between the caller's arguments and the frame (alignment).
+    pub(crate) gap: u32,
+}
+
+impl State {
+    fn read32(&self, at: u32) -> u32 {
+        debug_assert!(u64::from(at) + 4 <= self.layout.memory);
+        // SAFETY: every offset below `layout.memory` lies in the region; `at` is a multiple of 4 that the layout gave.
+        unsafe { self.base.add(at as usize).cast::<u32>().read() }
+    }
+
+    fn write32(&mut self, at: u32, v: u32) {
+        debug_assert!(u64::from(at) + 4 <= self.layout.memory);
+        // SAFETY: as in `read32`.
+        unsafe { self.base.add(at as usize).cast::<u32>().write(v) }
+    }
+
+    pub(crate) fn slot(&self, at: u32, wide: bool) -> u64 {
+        let low = u64::from(self.read32(at));
+        if wide {
+            low | u64::from(self.read32(at + 4)) << 32
+        } else {
+            low
+        }
+    }
+
+    pub(crate) fn set_slot(&mut self, at: u32, wide: bool, v: u64) {
+        self.write32(at, v as u32);
+        if wide {
+            self.write32(at + 4, (v >> 32) as u32);
+        }
+    }
+
+    pub(crate) fn frame(&self, at: u32) -> Frame {
+        let w = |i: u32| self.read32(at + i * 4);
+        Frame {
+            code: w(0),
+            branch: w(1),
+            frame: w(2),
+            function: w(3),
+            gap: w(4),
+        }
+    }
+
+    /// Enters a function whose arguments lie below `self.top` in slots of the given width.
+    pub(crate) fn enter(
+        &mut self,
+        module: &Module<'_>,
+        callee: u32,
+        from_wide: bool,
+    ) -> Result<(), TrapKind> {
+        let w = |i: usize| module.word(callee + i as u32 * 4);
+        let (locals, frame, wide) = (
+            w(record::LOCALS),
+            w(record::FRAME) & 0xffff,
+            w(record::WIDE) != 0,
+        );
+        let (params, locals) = (locals & 0xffff, locals >> 16);
+        let size = if wide { 8 } else { 4 };
+        let args = self.top - params * if from_wide { 8 } else { 4 };
+        let base = if wide { args.next_multiple_of(8) } else { args };
+        if u64::from(base) + u64::from(frame) * u64::from(size) + u64::from(FRAME_RECORD)
+            > u64::from(self.frames)
+        {
+            return Err(TrapKind::StackExhausted);
+        }
+        if wide && !from_wide {
+            for i in (0..params).rev() {
+                let v = self.slot(args + i * 4, false);
+                self.set_slot(base + i * 8, true, v);
+            }
+        } else if from_wide && !wide {
+            for i in 0..params {
+                let v = self.slot(args + i * 8, false);
+                self.set_slot(base + i * 4, false, v);
+            }
+        }
+        for i in params..locals {
+            self.set_slot(base + i * size, wide, 0);
+        }
+        self.frames -= FRAME_RECORD;
+        let at = self.frames;
+        for (i, v) in [self.code, self.branch, self.fp, self.function, base - args]
+            .into_iter()
+            .enumerate()
+        {
+            self.write32(at + i as u32 * 4, v);
+        }
+        self.fuel -= (locals - params) as isize;
+        self.code = w(record::CODE);
+        self.branch = w(record::BRANCH);
+        self.function = callee;
+        self.fp = base;
+        self.wide = wide;
+        self.top = base + locals * size + size;
+        Ok(())
+    }
+
+    /// Leaves the present function, whose results lie below `self.top`; `true` when the embedder called it.
+    pub(crate) fn leave(&mut self, module: &Module<'_>) -> bool {
+        let results = module.word(self.function + record::FRAME as u32 * 4) >> 16;
+        let frame = self.frame(self.frames);
+        self.frames += FRAME_RECORD;
+        let wide = self.wide;
+        let size = if wide { 8 } else { 4 };
+        let from = self.top - results * size;
+        // The embedder reads results in the width of the function.
+        let to_wide = if frame.function == NOBODY {
+            wide
+        } else {
+            module.word(frame.function + record::WIDE as u32 * 4) != 0
+        };
+        let to = self.fp
+            - if frame.function == NOBODY {
+                0
+            } else {
+                frame.gap
+            };
+        let to_size = if to_wide { 8 } else { 4 };
+        if to_wide && !wide {
+            for i in 0..results {
+                let v = self.slot(from + i * 4, false);
+                self.set_slot(to + i * 4, false, v);
+            }
+            for i in (0..results).rev() {
+                let v = self.slot(to + i * 4, false);
+                self.set_slot(to + i * 8, true, v);
+            }
+        } else {
+            for i in 0..results {
+                let v = self.slot(from + i * size, wide);
+                self.set_slot(to + i * to_size, to_wide, v);
+            }
+        }
+        self.top = to + results * to_size;
+        self.code = frame.code;
+        self.branch = frame.branch;
+        self.fp = frame.frame;
+        self.function = frame.function;
+        self.wide = to_wide;
+        frame.function == NOBODY
+    }
+
+    /// Where table `table` keeps its entries, and how many there are.
+    pub(crate) fn table(&self, table: u32) -> (u32, u32) {
+        let at = self.layout.tables + table * 12;
+        (self.read32(at), self.read32(at + 4))
+    }
+
+    pub(crate) fn table_entry(&self, table: u32, index: u32) -> Option<u32> {
+        let (at, size) = self.table(table);
+        (index < size).then(|| self.read32(at + index * 4))
+    }
+
+    pub(crate) fn set_table_entry(&mut self, table: u32, index: u32, v: u32) -> bool {
+        let (at, size) = self.table(table);
+        if index < size {
+            self.write32(at + index * 4, v);
+        }
+        index < size
+    }
+
+    pub(crate) fn grow_table(&mut self, table: u32, by: u32, v: u32) -> Option<u32> {
+        let header = self.layout.tables + table * 12;
+        let (at, size) = self.table(table);
+        let new = size.checked_add(by)?;
+        if new > self.read32(header + 8) {
+            return None;
+        }
+        for i in size..new {
+            self.write32(at + i * 4, v);
+        }
+        self.write32(header + 4, new);
+        Some(size)
+    }
+
+    pub(crate) fn init_table(&mut self, table: u32, at: u32, entries: u32, max: u32) {
+        let header = self.layout.tables + table * 12;
+        self.write32(header, at);
+        self.write32(header + 4, entries);
+        self.write32(header + 8, max);
+        for i in 0..entries {
+            self.write32(at + i * 4, 0);
+        }
+    }
+
+    pub(crate) fn grow_memory(&mut self, module: &Module<'_>, by: u32) -> Option<u32> {
+        let memory = module.memory_type()?;
+        let old = (self.memory >> memory.page_log2) as u32;
+        let new = old.checked_add(by)?;
+        if new > self.layout.memory_pages {
+            return None;
+        }
+        let bytes = (u64::from(new) << memory.page_log2) as usize;
+        // SAFETY: the layout reserved `memory_pages` pages from `layout.memory` on, and `new` is not more.
+        unsafe {
+            self.base
+                .add(self.layout.memory as usize + self.memory)
+                .write_bytes(0, bytes - self.memory)
+        };
+        self.memory = bytes;
+        Some(old)
+    }
+
+    fn dropped(&self, segment: u32) -> bool {
+        self.read32(self.layout.dropped + segment / 32 * 4) >> (segment % 32) & 1 == 1
+    }
+
+    pub(crate) fn drop_segment(&mut self, segment: u32) {
+        let at = self.layout.dropped + segment / 32 * 4;
+        self.write32(at, self.read32(at) | 1 << (segment % 32));
+    }
+
+    /// The value of a constant expression, as the bits of a slot; leaves the reader behind it.
+    pub(crate) fn constant(&self, r: &mut Reader<'_>) -> u64 {
+        let mut value = 0;
+        while let Ok(byte) = r.byte() {
+            let next = match byte {
+                op::I32_CONST => r.s32().map(|v| u64::from(v.cast_unsigned())),
+                op::I64_CONST => r.s64().map(i64::cast_unsigned),
+                op::F32_CONST => r
+                    .take(4)
+                    .map(|b| b.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b))),
+                op::F64_CONST => r
+                    .take(8)
+                    .map(|b| b.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b))),
+                op::REF_NULL => r.byte().map(|_| 0),
+                op::REF_FUNC => r.u32().map(|f| u64::from(self.reference(f))),
+                op::GLOBAL_GET => r.u32().map(|g| self.slot(g * 8, true)),
+                _ => break,
+            };
+            value = next.unwrap_or(0);
+        }
+        value
+    }
+
+    pub(crate) fn reference(&self, function: u32) -> u32 {
+        self.function_base.wrapping_add(function).wrapping_add(1)
+    }
+
+    /// Copies a data segment into memory.
+    pub(crate) fn memory_init(
+        &mut self,
+        module: &Module<'_>,
+        segment: u32,
+        to: u32,
+        from: u32,
+        n: u32,
+    ) -> Result<(), TrapKind> {
+        let mut r = module.reader(module.word(module.summary.datas.at + segment * 4));
+        let flags = r.u32().unwrap_or(1);
+        if flags == 2 {
+            let _ = r.u32();
+        }
+        if flags != 1 {
+            self.constant(&mut r);
+        }
+        let count = r.u32().unwrap_or(0);
+        let mut bytes = r.take(count).unwrap_or(&[]);
+        if self.dropped(module.summary.elements.count + segment) {
+            bytes = &[];
+        }
+        let source = bytes
+            .get(from as usize..(from as usize).saturating_add(n as usize))
+            .ok_or(TrapKind::MemoryOutOfBounds)?;
+        let target = self.bytes(to, n).ok_or(TrapKind::MemoryOutOfBounds)?;
+        self.fuel -= n as isize;
+        // SAFETY: `target` was checked to hold `n` bytes of linear memory, which does not overlap the module.
+        unsafe { core::ptr::copy_nonoverlapping(source.as_ptr(), target, source.len()) };
+        Ok(())
+    }
+
+    /// A pointer to `n` bytes of linear memory.
+    fn bytes(&mut self, at: u32, n: u32) -> Option<*mut u8> {
+        if u64::from(at) + u64::from(n) > self.memory as u64 {
+            return None;
+        }
+        // SAFETY: inside the linear memory (or one past its end, for nothing).
+        Some(unsafe { self.base.add(self.layout.memory as usize + at as usize) })
+    }
+
+    /// Copies an element segment into a table.
+    pub(crate) fn table_init(
+        &mut self,
+        module: &Module<'_>,
+        segment: u32,
+        table: u32,
+        to: u32,
+        from: u32,
+        n: u32,
+    ) -> Result<(), TrapKind> {
+        let mut r = module.reader(module.word(module.summary.elements.at + segment * 4));
+        let flags = r.u32().unwrap_or(0);
+        if flags & 1 == 0 {
+            if flags & 2 != 0 {
+                let _ = r.u32();
+            }
+            self.constant(&mut r);
+        }
+        if flags & 3 != 0 {
+            let _ = r.byte();
+        }
+        let count = if self.dropped(segment) {
+            0
+        } else {
+            r.u32().unwrap_or(0)
+        };
+        let (_, size) = self.table(table);
+        let outside = |at: u32, size: u32| at.checked_add(n).is_none_or(|end| end > size);
+        if outside(from, count) || outside(to, size) {
+            return Err(TrapKind::TableOutOfBounds);
+        }
+        // What is skipped is read too.
+        self.fuel -= (from + n) as isize;
+        for i in 0..from + n {
+            let v = if flags & 4 == 0 {
+                self.reference(r.u32().unwrap_or(0))
+            } else {
+                self.constant(&mut r) as u32
+            };
+            if i >= from {
+                self.set_table_entry(table, to + (i - from), v);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bulk instructions, `table.grow` and the like: operands in order, perhaps a result.
+    fn bulk(
+        &mut self,
+        module: &Module<'_>,
+        number: u8,
+        x: u32,
+        y: u32,
+        [a, b, c]: [u32; 3],
+    ) -> Result<Option<u32>, TrapKind> {
+        match number {
+            more::MEMORY_INIT => self.memory_init(module, x, a, b, c)?,
+            more::DATA_DROP => self.drop_segment(module.summary.elements.count + x),
+            more::MEMORY_COPY => {
+                let (Some(to), Some(from)) = (self.bytes(a, c), self.bytes(b, c)) else {
+                    return Err(TrapKind::MemoryOutOfBounds);
+                };
+                self.fuel -= c as isize;
+                // SAFETY: both were checked to hold `c` bytes of linear memory; they may overlap.
+                unsafe { core::ptr::copy(from, to, c as usize) };
+            }
+            more::MEMORY_FILL => {
+                let to = self.bytes(a, c).ok_or(TrapKind::MemoryOutOfBounds)?;
+                self.fuel -= c as isize;
+                // SAFETY: checked to hold `c` bytes of linear memory.
+                unsafe { to.write_bytes(b as u8, c as usize) };
+            }
+            more::TABLE_INIT => self.table_init(module, x, y, a, b, c)?,
+            more::ELEM_DROP => self.drop_segment(x),
+            more::TABLE_COPY => {
+                let ((_, to), (_, from)) = (self.table(x), self.table(y));
+                if a.checked_add(c).is_none_or(|e| e > to)
+                    || b.checked_add(c).is_none_or(|e| e > from)
+                {
+                    return Err(TrapKind::TableOutOfBounds);
+                }
+                self.fuel -= c as isize;
+                for i in 0..c {
+                    let i = if a <= b { i } else { c - 1 - i };
+                    if let Some(v) = self.table_entry(y, b + i) {
+                        self.set_table_entry(x, a + i, v);
+                    }
+                }
+            }
+            more::TABLE_GROW => {
+                let old = self.grow_table(x, b, a);
+                if old.is_some() {
+                    self.fuel -= b as isize;
+                }
+                return Ok(Some(old.unwrap_or(u32::MAX)));
+            }
+            more::TABLE_SIZE => return Ok(Some(self.table(x).1)),
+            _ => {
+                let (_, size) = self.table(x);
+                if a.checked_add(c).is_none_or(|e| e > size) {
+                    return Err(TrapKind::TableOutOfBounds);
+                }
+                self.fuel -= c as isize;
+                for i in 0..c {
+                    self.set_table_entry(x, a + i, b);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Runs in slots of one width until something has to be said or a function of the other width is next. `m.code`,
+/// `m.branch`, `m.top`, `m.fp` and `m.fuel` are the state at entry and at exit.
+///
+/// # Safety
+/// `m` describes a function of this width of this (validated) module, at a place where execution stopped or begins.
+#[allow(clippy::cognitive_complexity)]
+#[allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "the whole loop rests on the one promise of the validator, stated above"
+)]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "see the promise above")]
+pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
+    let code = module.bytes.as_ptr();
+    let table = module.table.as_ptr().cast::<u8>();
+    let base = m.base;
+    let mut memory = m.base.add(m.layout.memory as usize);
+    let mut memory_len = m.memory;
+    let mut pc;
+    let mut stp;
+    let mut fp;
+    let mut sp;
+    let mut tos;
+    let mut bound;
+    let mut end;
+
+    macro_rules! load {
+        () => {{
+            pc = code.add(m.code as usize);
+            stp = table.add(m.branch as usize);
+            fp = base.add(m.fp as usize).cast::<S>();
+            sp = base.add(m.top as usize).cast::<S>().sub(1);
+            tos = *sp;
+            bound = m.fuel.wrapping_add(pc as isize);
+            end = code.add(module.word(m.function + record::END as u32 * 4) as usize);
+        }};
+    }
+    macro_rules! save {
+        () => {{
+            *sp = tos;
+            m.code = pc.offset_from(code) as u32;
+            m.branch = stp.offset_from(table) as u32;
+            m.fp = fp.cast::<u8>().offset_from(base) as u32;
+            m.top = sp.add(1).cast::<u8>().offset_from(base) as u32;
+            m.fuel = bound.wrapping_sub(pc as isize);
+        }};
+    }
+    macro_rules! leave {
+        ($exit:expr) => {{
+            let exit = $exit;
+            save!();
+            return exit;
+        }};
+    }
+    macro_rules! trap {
+        ($kind:expr) => {
+            leave!(Exit::Trap($kind))
+        };
+    }
+    macro_rules! push {
+        ($v:expr) => {{
+            let v = $v;
+            *sp = tos;
+            sp = sp.add(1);
+            tos = v;
+        }};
+    }
+    macro_rules! push32 {
+        ($v:expr) => {
+            push!(S::from32($v))
+        };
+    }
+    macro_rules! pop {
+        () => {{
+            let v = tos;
+            sp = sp.sub(1);
+            tos = *sp;
+            v
+        }};
+    }
+    // An unsigned number at `$p`.
+    macro_rules! leb {
+        ($p:ident) => {{
+            let byte = *$p;
+            $p = $p.add(1);
+            if byte & 0x80 == 0 {
+                u32::from(byte)
+            } else {
+                let (v, _, next) = leb_rest($p, byte);
+                $p = next;
+                v as u32
+            }
+        }};
+    }
+    macro_rules! skip {
+        ($p:ident) => {{
+            while *$p & 0x80 != 0 {
+                $p = $p.add(1);
+            }
+            $p = $p.add(1);
+        }};
+    }
+    // What only a function with wide slots can contain.
+    macro_rules! wide {
+        ($body:expr) => {
+            if S::WIDE {
+                $body
+            } else {
+                trap!(TrapKind::Unreachable)
+            }
+        };
+    }
+    macro_rules! un32 {
+        (|$a:ident| $v:expr) => {{
+            let $a = tos.low();
+            tos = S::from32($v);
+        }};
+    }
+    macro_rules! bin32 {
+        (|$a:ident, $b:ident| $v:expr) => {{
+            let $b = tos.low();
+            sp = sp.sub(1);
+            let $a = (*sp).low();
+            tos = S::from32($v);
+        }};
+    }
+    macro_rules! un64 {
+        (|$a:ident| $v:expr) => {
+            wide!({
+                let $a = tos.whole();
+                tos = S::from64($v);
+            })
+        };
+    }
+    macro_rules! bin64 {
+        (|$a:ident, $b:ident| $v:expr) => {
+            wide!({
+                let $b = tos.whole();
+                sp = sp.sub(1);
+                let $a = (*sp).whole();
+                tos = S::from64($v);
+            })
+        };
+    }
+    macro_rules! cmp32 {
+        ($t:ty, $o:tt) => { bin32!(|a, b| u32::from((a as $t) $o (b as $t))) };
+    }
+    macro_rules! cmp64 {
+        ($t:ty, $o:tt) => {
+            wide!({
+                let b = tos.whole() as $t;
+                sp = sp.sub(1);
+                let a = (*sp).whole() as $t;
+                tos = S::from32(u32::from(a $o b));
+            })
+        };
+    }
+    macro_rules! fcmp32 {
+        ($o:tt) => { bin32!(|a, b| u32::from(f32::from_bits(a) $o f32::from_bits(b))) };
+    }
+    macro_rules! fcmp64 {
+        ($o:tt) => {
+            wide!({
+                let b = f64::from_bits(tos.whole());
+                sp = sp.sub(1);
+                let a = f64::from_bits((*sp).whole());
+                tos = S::from32(u32::from(a $o b));
+            })
+        };
+    }
+    macro_rules! float32 {
+        ($o:tt) => { bin32!(|a, b| canon32(f32::from_bits(a) $o f32::from_bits(b))) };
+    }
+    macro_rules! float64 {
+        ($o:tt) => { bin64!(|a, b| canon64(f64::from_bits(a) $o f64::from_bits(b))) };
+    }
+    macro_rules! try32 {
+        ($v:expr) => {
+            match $v {
+                Ok(v) => tos = S::from32(v as u32),
+                Err(kind) => trap!(kind),
+            }
+        };
+    }
+    macro_rules! try64 {
+        ($v:expr) => {
+            match $v {
+                Ok(v) => tos = S::from64(v as u64),
+                Err(kind) => trap!(kind),
+            }
+        };
+    }
+    // The address of `$n` bytes at `$at` plus the offset in the code; `pc` moves only when they are in bounds.
+    macro_rules! address {
+        ($at:expr, $n:literal) => {{
+            let mut p = pc;
+            skip!(p);
+            let offset = leb!(p);
+            let (last, carry) = ($at).overflowing_add(offset.saturating_add($n - 1));
+            if carry || last as usize >= memory_len {
+                trap!(TrapKind::MemoryOutOfBounds)
+            }
+            pc = p;
+            memory.add(last as usize).sub($n - 1)
+        }};
+    }
+    macro_rules! load32 {
+        ($t:ty, $n:literal, |$v:ident| $e:expr) => {{
+            let at = address!(tos.low(), $n);
+            let $v = at.cast::<$t>().read_unaligned();
+            tos = S::from32($e);
+        }};
+    }
+    macro_rules! load64 {
+        ($t:ty, $n:literal, |$v:ident| $e:expr) => {
+            wide!({
+                let at = address!(tos.low(), $n);
+                let $v = at.cast::<$t>().read_unaligned();
+                tos = S::from64($e);
+            })
+        };
+    }
+    macro_rules! store {
+        ($t:ty, $n:literal, $v:expr) => {{
+            let at = address!((*sp.sub(1)).low(), $n);
+            at.cast::<$t>().write_unaligned($v as $t);
+            sp = sp.sub(2);
+            tos = *sp;
+        }};
+    }
+    // Takes the branch whose entry is at `stp`; `pc` points behind the opcode.
+    macro_rules! branch {
+        () => {{
+            let entry = stp.cast::<i32>();
+            let distance = *entry as isize;
+            let word = *entry.add(1);
+            if word & MOVES as i32 != 0 {
+                let moves = *entry.add(2) as u32;
+                let (kept, dropped) = ((moves & 0xffff) as usize, (moves >> 16) as usize);
+                if kept == 0 {
+                    sp = sp.sub(dropped);
+                    tos = *sp;
+                } else if kept == 1 {
+                    sp = sp.sub(dropped);
+                } else {
+                    *sp = tos;
+                    let from = sp.add(1).sub(kept);
+                    core::ptr::copy(from, from.sub(dropped), kept);
+                    sp = sp.sub(dropped);
+                }
+            }
+            pc = pc.offset(distance);
+            bound = bound.wrapping_add(distance);
+            stp = stp.offset((word & !3) as isize);
+            if word & BACKWARD as i32 != 0 && bound.wrapping_sub(pc as isize) <= 0 {
+                leave!(Exit::OutOfFuel);
+            }
+        }};
+    }
+    // Runs on where `m` says, perhaps in the other width; a function entry tests the fuel.
+    macro_rules! proceed {
+        () => {{
+            if m.wide != S::WIDE {
+                return Exit::Switch;
+            }
+            load!();
+        }};
+    }
+    macro_rules! call {
+        ($function:expr, $opcode:expr) => {{
+            let function: u32 = $function;
+            let imported = module.imported_functions();
+            if function < imported {
+                if bound.wrapping_sub(pc as isize) <= 0 {
+                    pc = $opcode;
+                    leave!(Exit::OutOfFuel);
+                }
+                leave!(Exit::Import(function));
+            }
+            save!();
+            if let Err(kind) = m.enter(
+                module,
+                module.summary.records.at + (function - imported) * words::RECORD * 4,
+                S::WIDE,
+            ) {
+                m.code = ($opcode).offset_from(code) as u32 + 1;
+                return Exit::Trap(kind);
+            }
+            if m.fuel <= 0 {
+                return Exit::OutOfFuel;
+            }
+            proceed!();
+        }};
+    }
+    macro_rules! ret {
+        () => {{
+            save!();
+            if m.leave(module) {
+                return Exit::Done;
+            }
+            proceed!();
+        }};
+    }
+
+    load!();
+    loop {
+        #[cfg(feature = "checked")]
+        check(m, module, pc, stp, sp.cast(), fp.cast(), S::WIDE);
+        let byte = *pc;
+        pc = pc.add(1);
+        match byte {
+            op::UNREACHABLE => trap!(TrapKind::Unreachable),
+            op::NOP => {}
+            op::BLOCK | op::LOOP => skip!(pc),
+            op::IF => {
+                if pop!().low() == 0 {
+                    branch!();
+                } else {
+                    skip!(pc);
+                    stp = stp.add(words::BRANCH as usize * 4);
+                }
+            }
+            op::ELSE | op::BR => branch!(),
+            op::END => {
+                if pc > end {
+                    ret!();
+                }
+            }
+            op::BR_IF => {
+                if pop!().low() != 0 {
+                    branch!();
+                } else {
+                    skip!(pc);
+                    stp = stp.add(words::BRANCH as usize * 4);
+                }
+            }
+            op::BR_TABLE => {
+                let mut p = pc;
+                let n = leb!(p);
+                let _ = p;
+                let index = pop!().low().min(n);
+                stp = stp.add(index as usize * words::BRANCH as usize * 4);
+                branch!();
+            }
+            op::RETURN => ret!(),
+            op::CALL => {
+                let opcode = pc.sub(1);
+                let function = leb!(pc);
+                call!(function, opcode);
+            }
+            op::CALL_INDIRECT => {
+                let opcode = pc.sub(1);
+                let mut p = pc;
+                let ty = leb!(p);
+                let table_index = leb!(p);
+                let index = tos.low();
+                let Some(entry) = m.table_entry(table_index, index) else {
+                    trap!(TrapKind::UndefinedElement)
+                };
+                if entry == 0 {
+                    trap!(TrapKind::UninitializedElement);
+                }
+                let function = (entry - 1).wrapping_sub(m.function_base);
+                let foreign = function >= module.functions();
+                if !foreign {
+                    let actual = module.word(module.summary.functions.at + function * 4);
+                    if actual != ty && module.ty(actual) != module.ty(ty) {
+                        trap!(TrapKind::IndirectCallType);
+                    }
+                }
+                if (foreign || function < module.imported_functions())
+                    && bound.wrapping_sub(p as isize) <= 0
+                {
+                    pc = opcode;
+                    leave!(Exit::OutOfFuel);
+                }
+                pc = p;
+                let _ = pop!();
+                if foreign {
+                    leave!(Exit::Foreign(entry - 1, ty));
+                }
+                call!(function, opcode);
+            }
+            op::DROP => {
+                let _ = pop!();
+            }
+            op::SELECT | op::SELECT_T => {
+                if byte == op::SELECT_T {
+                    pc = pc.add(2);
+                }
+                let condition = tos.low();
+                sp = sp.sub(2);
+                tos = if condition != 0 { *sp } else { *sp.add(1) };
+            }
+            op::LOCAL_GET => {
+                let index = leb!(pc);
+                push!(*fp.add(index as usize));
+            }
+            op::LOCAL_SET => {
+                let index = leb!(pc);
+                *fp.add(index as usize) = pop!();
+            }
+            op::LOCAL_TEE => {
+                let index = leb!(pc);
+                *fp.add(index as usize) = tos;
+            }
+            op::GLOBAL_GET => {
+                let index = leb!(pc);
+                push!(*base.add(index as usize * 8).cast::<S>());
+            }
+            op::GLOBAL_SET => {
+                let index = leb!(pc);
+                *base.add(index as usize * 8).cast::<S>() = pop!();
+            }
+            op::TABLE_GET => {
+                let mut p = pc;
+                let table = leb!(p);
+                match m.table_entry(table, tos.low()) {
+                    Some(v) => tos = S::from32(v),
+                    None => trap!(TrapKind::TableOutOfBounds),
+                }
+                pc = p;
+            }
+            op::TABLE_SET => {
+                let mut p = pc;
+                let table = leb!(p);
+                if !m.set_table_entry(table, (*sp.sub(1)).low(), tos.low()) {
+                    trap!(TrapKind::TableOutOfBounds);
+                }
+                sp = sp.sub(2);
+                tos = *sp;
+                pc = p;
+            }
+            op::I32_LOAD | op::F32_LOAD => load32!(u32, 4, |v| v),
+            op::I64_LOAD | op::F64_LOAD => load64!(u64, 8, |v| v),
+            op::I32_LOAD8_S => load32!(i8, 1, |v| v as u32),
+            op::I32_LOAD8_U => load32!(u8, 1, |v| u32::from(v)),
+            op::I32_LOAD16_S => load32!(i16, 2, |v| v as u32),
+            op::I32_LOAD16_U => load32!(u16, 2, |v| u32::from(v)),
+            op::I64_LOAD8_S => load64!(i8, 1, |v| v as u64),
+            op::I64_LOAD8_U => load64!(u8, 1, |v| u64::from(v)),
+            op::I64_LOAD16_S => load64!(i16, 2, |v| v as u64),
+            op::I64_LOAD16_U => load64!(u16, 2, |v| u64::from(v)),
+            op::I64_LOAD32_S => load64!(i32, 4, |v| v as u64),
+            op::I64_LOAD32_U => load64!(u32, 4, |v| u64::from(v)),
+            op::I32_STORE | op::F32_STORE => store!(u32, 4, tos.low()),
+            op::I64_STORE | op::F64_STORE => wide!(store!(u64, 8, tos.whole())),
+            op::I32_STORE8 => store!(u8, 1, tos.low()),
+            op::I32_STORE16 => store!(u16, 2, tos.low()),
+            op::I64_STORE8 => wide!(store!(u8, 1, tos.whole())),
+            op::I64_STORE16 => wide!(store!(u16, 2, tos.whole())),
+            op::I64_STORE32 => wide!(store!(u32, 4, tos.whole())),
+            op::MEMORY_SIZE => {
+                pc = pc.add(1);
+                push32!((memory_len >> module.summary.memory.map_or(0, |t| t.page_log2)) as u32);
+            }
+            op::MEMORY_GROW => {
+                pc = pc.add(1);
+                let before = m.memory;
+                let old = m.grow_memory(module, tos.low());
+                bound = bound.wrapping_sub((m.memory - before) as isize);
+                tos = S::from32(old.unwrap_or(u32::MAX));
+                memory = m.base.add(m.layout.memory as usize);
+                memory_len = m.memory;
+                if bound.wrapping_sub(pc as isize) <= 0 && memory_len != before {
+                    leave!(Exit::OutOfFuel);
+                }
+            }
+            op::I32_CONST => {
+                let byte = *pc;
+                pc = pc.add(1);
+                if byte & 0x80 == 0 {
+                    push32!((((byte << 1) as i8) >> 1) as u32);
+                } else {
+                    let (v, shift, next) = leb_rest(pc, byte);
+                    pc = next;
+                    push32!(sign_extend(v, shift) as u32);
+                }
+            }
+            op::I64_CONST => wide!({
+                let byte = *pc;
+                pc = pc.add(1);
+                let (v, shift, next) = if byte & 0x80 == 0 {
+                    (u64::from(byte), 7, pc)
+                } else {
+                    leb_rest(pc, byte)
+                };
+                pc = next;
+                push!(S::from64(sign_extend(v, shift)));
+            }),
+            op::F32_CONST => {
+                push32!(pc.cast::<u32>().read_unaligned());
+                pc = pc.add(4);
+            }
+            op::F64_CONST => wide!({
+                push!(S::from64(pc.cast::<u64>().read_unaligned()));
+                pc = pc.add(8);
+            }),
+            op::I32_EQZ => un32!(|a| u32::from(a == 0)),
+            op::I32_EQ => cmp32!(u32, ==),
+            op::I32_NE => cmp32!(u32, !=),
+            op::I32_LT_S => cmp32!(i32, <),
+            op::I32_LT_U => cmp32!(u32, <),
+            op::I32_GT_S => cmp32!(i32, >),
+            op::I32_GT_U => cmp32!(u32, >),
+            op::I32_LE_S => cmp32!(i32, <=),
+            op::I32_LE_U => cmp32!(u32, <=),
+            op::I32_GE_S => cmp32!(i32, >=),
+            op::I32_GE_U => cmp32!(u32, >=),
+            op::I64_EQZ => wide!(tos = S::from32(u32::from(tos.whole() == 0))),
+            op::I64_EQ => cmp64!(u64, ==),
+            op::I64_NE => cmp64!(u64, !=),
+            op::I64_LT_S => cmp64!(i64, <),
+            op::I64_LT_U => cmp64!(u64, <),
+            op::I64_GT_S => cmp64!(i64, >),
+            op::I64_GT_U => cmp64!(u64, >),
+            op::I64_LE_S => cmp64!(i64, <=),
+            op::I64_LE_U => cmp64!(u64, <=),
+            op::I64_GE_S => cmp64!(i64, >=),
+            op::I64_GE_U => cmp64!(u64, >=),
+            op::F32_EQ => fcmp32!(==),
+            op::F32_NE => fcmp32!(!=),
+            op::F32_LT => fcmp32!(<),
+            op::F32_GT => fcmp32!(>),
+            op::F32_LE => fcmp32!(<=),
+            op::F32_GE => fcmp32!(>=),
+            op::F64_EQ => fcmp64!(==),
+            op::F64_NE => fcmp64!(!=),
+            op::F64_LT => fcmp64!(<),
+            op::F64_GT => fcmp64!(>),
+            op::F64_LE => fcmp64!(<=),
+            op::F64_GE => fcmp64!(>=),
+            op::I32_CLZ => un32!(|a| a.leading_zeros()),
+            op::I32_CTZ => un32!(|a| a.trailing_zeros()),
+            op::I32_POPCNT => un32!(|a| a.count_ones()),
+            op::I32_ADD => bin32!(|a, b| a.wrapping_add(b)),
+            op::I32_SUB => bin32!(|a, b| a.wrapping_sub(b)),
+            op::I32_MUL => bin32!(|a, b| a.wrapping_mul(b)),
+            op::I32_DIV_S | op::I32_REM_S => {
+                let (a, b) = ((*sp.sub(1)).low() as i32, tos.low() as i32);
+                if b == 0 {
+                    trap!(TrapKind::DivideByZero);
+                }
+                if byte == op::I32_DIV_S && a == i32::MIN && b == -1 {
+                    trap!(TrapKind::IntegerOverflow);
+                }
+                sp = sp.sub(1);
+                tos = S::from32(if byte == op::I32_DIV_S {
+                    a.wrapping_div(b)
+                } else {
+                    a.wrapping_rem(b)
+                } as u32);
+            }
+            op::I32_DIV_U | op::I32_REM_U => {
+                let (a, b) = ((*sp.sub(1)).low(), tos.low());
+                if b == 0 {
+                    trap!(TrapKind::DivideByZero);
+                }
+                sp = sp.sub(1);
+                tos = S::from32(if byte == op::I32_DIV_U { a / b } else { a % b });
+            }
+            op::I32_AND => bin32!(|a, b| a & b),
+            op::I32_OR => bin32!(|a, b| a | b),
+            op::I32_XOR => bin32!(|a, b| a ^ b),
+            op::I32_SHL => bin32!(|a, b| a.wrapping_shl(b)),
+            op::I32_SHR_S => bin32!(|a, b| (a as i32).wrapping_shr(b) as u32),
+            op::I32_SHR_U => bin32!(|a, b| a.wrapping_shr(b)),
+            op::I32_ROTL => bin32!(|a, b| a.rotate_left(b & 31)),
+            op::I32_ROTR => bin32!(|a, b| a.rotate_right(b & 31)),
+            op::I64_CLZ => un64!(|a| u64::from(a.leading_zeros())),
+            op::I64_CTZ => un64!(|a| u64::from(a.trailing_zeros())),
+            op::I64_POPCNT => un64!(|a| u64::from(a.count_ones())),
+            op::I64_ADD => bin64!(|a, b| a.wrapping_add(b)),
+            op::I64_SUB => bin64!(|a, b| a.wrapping_sub(b)),
+            op::I64_MUL => bin64!(|a, b| a.wrapping_mul(b)),
+            op::I64_DIV_S | op::I64_REM_S => wide!({
+                let (a, b) = ((*sp.sub(1)).whole() as i64, tos.whole() as i64);
+                if b == 0 {
+                    trap!(TrapKind::DivideByZero);
+                }
+                if byte == op::I64_DIV_S && a == i64::MIN && b == -1 {
+                    trap!(TrapKind::IntegerOverflow);
+                }
+                sp = sp.sub(1);
+                tos = S::from64(if byte == op::I64_DIV_S {
+                    a.wrapping_div(b)
+                } else {
+                    a.wrapping_rem(b)
+                } as u64);
+            }),
+            op::I64_DIV_U | op::I64_REM_U => wide!({
+                let (a, b) = ((*sp.sub(1)).whole(), tos.whole());
+                if b == 0 {
+                    trap!(TrapKind::DivideByZero);
+                }
+                sp = sp.sub(1);
+                tos = S::from64(if byte == op::I64_DIV_U { a / b } else { a % b });
+            }),
+            op::I64_AND => bin64!(|a, b| a & b),
+            op::I64_OR => bin64!(|a, b| a | b),
+            op::I64_XOR => bin64!(|a, b| a ^ b),
+            op::I64_SHL => bin64!(|a, b| a.wrapping_shl(b as u32)),
+            op::I64_SHR_S => bin64!(|a, b| (a as i64).wrapping_shr(b as u32) as u64),
+            op::I64_SHR_U => bin64!(|a, b| a.wrapping_shr(b as u32)),
+            op::I64_ROTL => bin64!(|a, b| a.rotate_left(b as u32 & 63)),
+            op::I64_ROTR => bin64!(|a, b| a.rotate_right(b as u32 & 63)),
+            op::F32_ABS => un32!(|a| a & 0x7fff_ffff),
+            op::F32_NEG => un32!(|a| a ^ 0x8000_0000),
+            op::F32_CEIL => un32!(|a| single::ceil(f32::from_bits(a))),
+            op::F32_FLOOR => un32!(|a| single::floor(f32::from_bits(a))),
+            op::F32_TRUNC => un32!(|a| single::trunc(f32::from_bits(a))),
+            op::F32_NEAREST => un32!(|a| single::nearest(f32::from_bits(a))),
+            op::F32_SQRT => un32!(|a| single::sqrt(f32::from_bits(a))),
+            op::F32_ADD => float32!(+),
+            op::F32_SUB => float32!(-),
+            op::F32_MUL => float32!(*),
+            op::F32_DIV => float32!(/),
+            op::F32_MIN => bin32!(|a, b| single::min(f32::from_bits(a), f32::from_bits(b))),
+            op::F32_MAX => bin32!(|a, b| single::max(f32::from_bits(a), f32::from_bits(b))),
+            op::F32_COPYSIGN => bin32!(|a, b| a & 0x7fff_ffff | b & 0x8000_0000),
+            op::F64_ABS => un64!(|a| a & !(1 << 63)),
+            op::F64_NEG => un64!(|a| a ^ 1 << 63),
+            op::F64_CEIL => un64!(|a| double::ceil(f64::from_bits(a))),
+            op::F64_FLOOR => un64!(|a| double::floor(f64::from_bits(a))),
+            op::F64_TRUNC => un64!(|a| double::trunc(f64::from_bits(a))),
+            op::F64_NEAREST => un64!(|a| double::nearest(f64::from_bits(a))),
+            op::F64_SQRT => un64!(|a| double::sqrt(f64::from_bits(a))),
+            op::F64_ADD => float64!(+),
+            op::F64_SUB => float64!(-),
+            op::F64_MUL => float64!(*),
+            op::F64_DIV => float64!(/),
+            op::F64_MIN => bin64!(|a, b| double::min(f64::from_bits(a), f64::from_bits(b))),
+            op::F64_MAX => bin64!(|a, b| double::max(f64::from_bits(a), f64::from_bits(b))),
+            op::F64_COPYSIGN => bin64!(|a, b| a & !(1 << 63) | b & 1 << 63),
+            op::I32_WRAP_I64 => wide!(tos = S::from32(tos.low())),
+            op::I32_TRUNC_F32_S => try32!(numeric::i32_f32(f32::from_bits(tos.low()))),
+            op::I32_TRUNC_F32_U => try32!(numeric::u32_f32(f32::from_bits(tos.low()))),
+            op::I32_TRUNC_F64_S => wide!(try32!(numeric::i32_f64(f64::from_bits(tos.whole())))),
+            op::I32_TRUNC_F64_U => wide!(try32!(numeric::u32_f64(f64::from_bits(tos.whole())))),
+            op::I64_EXTEND_I32_S => wide!(tos = S::from64(tos.low() as i32 as u64)),
+            op::I64_EXTEND_I32_U => wide!(tos = S::from64(u64::from(tos.low()))),
+            op::I64_TRUNC_F32_S => wide!(try64!(numeric::i64_f32(f32::from_bits(tos.low())))),
+            op::I64_TRUNC_F32_U => wide!(try64!(numeric::u64_f32(f32::from_bits(tos.low())))),
+            op::I64_TRUNC_F64_S => wide!(try64!(numeric::i64_f64(f64::from_bits(tos.whole())))),
+            op::I64_TRUNC_F64_U => wide!(try64!(numeric::u64_f64(f64::from_bits(tos.whole())))),
+            op::F32_CONVERT_I32_S => un32!(|a| (a as i32 as f32).to_bits()),
+            op::F32_CONVERT_I32_U => un32!(|a| (a as f32).to_bits()),
+            op::F32_CONVERT_I64_S => wide!(tos = S::from32((tos.whole() as i64 as f32).to_bits())),
+            op::F32_CONVERT_I64_U => wide!(tos = S::from32((tos.whole() as f32).to_bits())),
+            op::F32_DEMOTE_F64 => {
+                wide!(tos = S::from32(canon32(f64::from_bits(tos.whole()) as f32)))
+            }
+            op::F64_CONVERT_I32_S => wide!(tos = S::from64(f64::from(tos.low() as i32).to_bits())),
+            op::F64_CONVERT_I32_U => wide!(tos = S::from64(f64::from(tos.low()).to_bits())),
+            op::F64_CONVERT_I64_S => un64!(|a| (a as i64 as f64).to_bits()),
+            op::F64_CONVERT_I64_U => un64!(|a| (a as f64).to_bits()),
+            op::F64_PROMOTE_F32 => {
+                wide!(tos = S::from64(canon64(f64::from(f32::from_bits(tos.low())))))
+            }
+            op::I32_REINTERPRET_F32 | op::F32_REINTERPRET_I32 => {}
+            op::I64_REINTERPRET_F64 | op::F64_REINTERPRET_I64 => {}
+            op::I32_EXTEND8_S => un32!(|a| a as i8 as u32),
+            op::I32_EXTEND16_S => un32!(|a| a as i16 as u32),
+            op::I64_EXTEND8_S => un64!(|a| a as i8 as u64),
+            op::I64_EXTEND16_S => un64!(|a| a as i16 as u64),
+            op::I64_EXTEND32_S => un64!(|a| a as i32 as u64),
+            op::REF_NULL => {
+                pc = pc.add(1);
+                push32!(0);
+            }
+            op::REF_IS_NULL => un32!(|a| u32::from(a == 0)),
+            op::REF_FUNC => {
+                let function = leb!(pc);
+                push32!(m.reference(function));
+            }
+            op::PREFIX => {
+                let mut p = pc;
+                let number = leb!(p) as u8;
+                match number {
+                    more::I32_TRUNC_SAT_F32_S => un32!(|a| f32::from_bits(a) as i32 as u32),
+                    more::I32_TRUNC_SAT_F32_U => un32!(|a| f32::from_bits(a) as u32),
+                    more::I32_TRUNC_SAT_F64_S => {
+                        wide!(tos = S::from32(f64::from_bits(tos.whole()) as i32 as u32))
+                    }
+                    more::I32_TRUNC_SAT_F64_U => {
+                        wide!(tos = S::from32(f64::from_bits(tos.whole()) as u32))
+                    }
+                    more::I64_TRUNC_SAT_F32_S => {
+                        wide!(tos = S::from64(f32::from_bits(tos.low()) as i64 as u64))
+                    }
+                    more::I64_TRUNC_SAT_F32_U => {
+                        wide!(tos = S::from64(f32::from_bits(tos.low()) as u64))
+                    }
+                    more::I64_TRUNC_SAT_F64_S => un64!(|a| f64::from_bits(a) as i64 as u64),
+                    more::I64_TRUNC_SAT_F64_U => un64!(|a| f64::from_bits(a) as u64),
+                    _ => {
+                        let operands = match number {
+                            more::DATA_DROP | more::ELEM_DROP | more::TABLE_SIZE => 0,
+                            more::TABLE_GROW => 2,
+                            _ => 3,
+                        };
+                        let x = leb!(p);
+                        let y = match number {
+                            more::MEMORY_INIT
+                            | more::MEMORY_COPY
+                            | more::TABLE_INIT
+                            | more::TABLE_COPY => leb!(p),
+                            _ => 0,
+                        };
+                        // The operands, flushed, end at `sp`.
+                        *sp = tos;
+                        let mut values = [0u32; 3];
+                        let first = sp.add(1).sub(operands);
+                        for (i, v) in values.iter_mut().take(operands).enumerate() {
+                            *v = (*first.add(i)).low();
+                        }
+                        m.fuel = 0;
+                        match m.bulk(module, number, x, y, values) {
+                            Err(kind) => trap!(kind),
+                            Ok(result) => {
+                                sp = sp.sub(operands);
+                                tos = *sp;
+                                if let Some(v) = result {
+                                    push32!(v);
+                                }
+                            }
+                        }
+                        bound = bound.wrapping_add(m.fuel);
+                        if m.fuel < 0 && bound.wrapping_sub(p as isize) <= 0 {
+                            pc = p;
+                            leave!(Exit::OutOfFuel);
+                        }
+                    }
+                }
+                pc = p;
+            }
+            _ => trap!(TrapKind::Unreachable),
+        }
+    }
+}
+
+fn sign_extend(v: u64, bits: u32) -> u64 {
+    let unused = 64u32.saturating_sub(bits);
+    ((v << unused) as i64 >> unused) as u64
+}
+
+/// Verifies, before an instruction, everything that the loop trusts validation for.
+#[cfg(feature = "checked")]
+fn check(
+    m: &State,
+    module: &Module<'_>,
+    pc: *const u8,
+    stp: *const u8,
+    sp: *const u8,
+    fp: *const u8,
+    wide: bool,
+) {
+    let w = |i: usize| module.word(m.function + i as u32 * 4);
+    let size = if wide { 8 } else { 4 };
+    let at = pc as usize - module.bytes.as_ptr() as usize;
+    assert!(
+        at >= w(record::CODE) as usize && at <= w(record::END) as usize,
+        "code position {at}"
+    );
+    let branch = stp as usize - module.table.as_ptr() as usize;
+    assert!(
+        branch >= w(record::BRANCH) as usize && branch <= module.table.len() * 4,
+        "table position {branch}"
+    );
+    let (fp, sp) = (fp as usize - m.base as usize, sp as usize - m.base as usize);
+    let locals = (w(record::LOCALS) >> 16) as usize;
+    let frame = (w(record::FRAME) & 0xffff) as usize;
+    assert!(
+        fp >= m.layout.stack as usize && fp % size == 0,
+        "frame {fp}"
+    );
+    assert!(
+        sp >= fp + locals * size && sp < fp + frame * size,
+        "operands {sp} of frame {fp}"
+    );
+    assert!(
+        fp + frame * size <= m.frames as usize,
+        "frame {fp} meets the records"
+    );
+    assert_eq!(w(record::WIDE) != 0, wide, "width");
+    // Indices of locals and globals, which the loop does not check either.
+    let mut r = Reader::new(module.bytes, at, module.bytes.len());
+    if let (Ok(byte), Ok(index)) = (r.byte(), r.u32()) {
+        match byte {
+            op::LOCAL_GET | op::LOCAL_SET | op::LOCAL_TEE => {
+                assert!((index as usize) < locals, "local {index}")
+            }
+            op::GLOBAL_GET | op::GLOBAL_SET => {
+                assert!(index < module.summary.globals.count, "global {index}")
+            }
+            op::CALL => assert!(index < module.functions(), "function {index}"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Reads the binary format: bytes, LEB128 numbers, names, with the faults of the specification.
+use crate::load::{Fault, LoadError};
+
+/// Shorthand for what every step of loading returns.
+pub(crate) type Load<T> = Result<T, LoadError>;
+
+/// A position in the module and the end of what may be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    pub(crate) at: usize,
+    pub(crate) end: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `bytes` from `at` up to `end` (cut to the length of `bytes`).
+    pub(crate) fn new(bytes: &'a [u8], at: usize, end: usize) -> Self {
+        Self {
+            bytes,
+            at,
+            end: end.min(bytes.len()),
+        }
+    }
+
+    /// Whether everything has been read.
+    pub(crate) fn done(&self) -> bool {
+        self.at >= self.end
+    }
+
+    /// An error found here.
+    pub(crate) fn fail<T>(&self, fault: Fault) -> Load<T> {
+        Err(LoadError {
+            fault,
+            offset: self.at as u32,
+        })
+    }
+
+    pub(crate) fn malformed<T>(&self, what: &'static str) -> Load<T> {
+        self.fail(Fault::Malformed(what))
+    }
+
+    pub(crate) fn unsupported<T>(&self, what: &'static str) -> Load<T> {
+        self.fail(Fault::Unsupported(what))
+    }
+
+    pub(crate) fn byte(&mut self) -> Load<u8> {
+        if self.at < self.end
+            && let Some(byte) = self.bytes.get(self.at)
+        {
+            self.at += 1;
+            return Ok(*byte);
+        }
+        self.malformed("unexpected end")
+    }
+
+    pub(crate) fn take(&mut self, count: u32) -> Load<&'a [u8]> {
+        let end = self.at.saturating_add(count as usize);
+        if end <= self.end
+            && let Some(bytes) = self.bytes.get(self.at..end)
+        {
+            self.at = end;
+            return Ok(bytes);
+        }
+        self.malformed("unexpected end")
+    }
+
+    /// Signed or unsigned LEB128 of at most `bits` bits; the value is sign-extended when `signed`.
+    fn leb(&mut self, bits: u32, signed: bool) -> Load<u64> {
+        let mut value = 0u64;
+        let mut shift = 0;
+        loop {
+            let byte = self.byte()?;
+            let left = bits.saturating_sub(shift);
+            value |= u64::from(byte & 0x7f) << shift;
+            if left < 8 {
+                if byte & 0x80 != 0 {
+                    self.at -= 1;
+                    return self.malformed("integer representation too long");
+                }
+                if left < 7 {
+                    // The bits beyond the width must be copies of the sign (zero when unsigned).
+                    let unused = (0x7fu8 << left) & 0x7f;
+                    let sign = signed && byte >> (left - 1) & 1 == 1;
+                    if byte & unused != if sign { unused } else { 0 } {
+                        self.at -= 1;
+                        return self.malformed("integer too large");
+                    }
+                }
+            }
+            shift += 7;
+            if byte & 0x80 == 0 {
+                if signed && byte & 0x40 != 0 && shift < 64 {
+                    value |= u64::MAX << shift;
+                }
+                return Ok(value);
+            }
+        }
+    }
+
+    pub(crate) fn u32(&mut self) -> Load<u32> {
+        self.leb(32, false).map(|v| v as u32)
+    }
+
+    pub(crate) fn s32(&mut self) -> Load<i32> {
+        self.leb(32, true).map(|v| v as i32)
+    }
+
+    pub(crate) fn s33(&mut self) -> Load<i64> {
+        self.leb(33, true).map(u64::cast_signed)
+    }
+
+    pub(crate) fn s64(&mut self) -> Load<i64> {
+        self.leb(64, true).map(u64::cast_signed)
+    }
+
+    pub(crate) fn name(&mut self) -> Load<&'a str> {
+        let length = self.u32()?;
+        let start = self.at;
+        let bytes = self.take(length)?;
+        core::str::from_utf8(bytes).map_err(|_| LoadError {
+            fault: Fault::Malformed("malformed UTF-8 encoding"),
+            offset: start as u32,
+        })
+    }
+}

@@ -248,7 +248,9 @@ impl<'a> Module<'a> {
                     r.byte().ok()?;
                     limits(&mut r).ok()?;
                 }
-                2 => drop(limits(&mut r).ok()?),
+                2 => {
+                    limits(&mut r).ok()?;
+                }
                 _ => drop(r.take(2).ok()?),
             }
             let seen = seen.get_mut(kind as usize)?;

@@ -42,10 +42,7 @@ pub(crate) enum Immediates {
 /// a rule of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opcode {
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by tests; the disassembly will")
-    )]
+    #[expect(dead_code, reason = "the disassembly will read it")]
     pub(crate) name: &'static str,
     pub(crate) immediates: Immediates,
     pub(crate) effect: &'static str,

@@ -343,7 +343,9 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
                     r.byte()?;
                     limits(&mut r)?;
                 }
-                2 => drop(limits(&mut r)?),
+                2 => {
+                    limits(&mut r)?;
+                }
                 _ => {
                     r.byte()?;
                     r.byte()?;
@@ -614,7 +616,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         if limits.page_log2 > 16 || self.strict && limits.page_log2 != 0 && limits.page_log2 != 16 {
             return self.invalid("invalid custom page size");
         }
-        let most = 1u64 << (32 - u32::from(limits.page_log2));
+        let most = 1u64 << (32 - limits.page_log2);
         let max = (limits.flags & 1 != 0).then_some(limits.max);
         if u64::from(limits.min) > most || max.is_some_and(|max| u64::from(max) > most) {
             return self.invalid(if limits.page_log2 == 16 {

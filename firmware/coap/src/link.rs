@@ -1,0 +1,129 @@
+//! `/.well-known/core` (RFC 6690).
+use crate::exchange::{Application, Link, Request, Response};
+use crate::message::format;
+use core::fmt::Write;
+
+/// Whether a value, perhaps one of several separated by spaces, is what a filter asks for (RFC 6690 §4.1).
+fn matches(value: &str, wanted: &str, list: bool) -> bool {
+    let one = |value: &str| match wanted.strip_suffix('*') {
+        Some(prefix) => value.starts_with(prefix),
+        None => value == wanted,
+    };
+    one(value) || list && value.split(' ').any(one)
+}
+
+/// Whether a link passes one filter, as in `rt=wasmote.sensor` or `obs`.
+fn passes(link: &Link<'_>, filter: &str) -> bool {
+    let (key, wanted) = filter
+        .split_once('=')
+        .map_or((filter, None), |(k, v)| (k, Some(v)));
+    let text = |value: &str, list| {
+        !value.is_empty() && wanted.is_none_or(|wanted| matches(value, wanted, list))
+    };
+    let number = |value: u32| {
+        let mut digits = Digits::default();
+        let _ = write!(digits, "{value}");
+        text(digits.text(), false)
+    };
+    match key {
+        "href" => wanted.is_none_or(|wanted| href(link, wanted)),
+        "rt" => text(link.rt, true),
+        "if" => text(link.if_, true),
+        "title" => text(link.title, false),
+        "ct" => link.ct.iter().any(|ct| number(u32::from(*ct))),
+        "sz" => link.sz != 0 && number(link.sz),
+        "obs" => link.obs && wanted.is_none_or(str::is_empty),
+        // RFC 6690 §4.1: an attribute that a link does not have does not match.
+        _ => false,
+    }
+}
+
+/// Compares a path with its segments one after the other.
+fn href(link: &Link<'_>, wanted: &str) -> bool {
+    let (mut rest, open) = wanted
+        .strip_suffix('*')
+        .map_or((wanted, false), |prefix| (prefix, true));
+    for segment in link.path {
+        for piece in ["/", segment] {
+            if open && piece.starts_with(rest) {
+                return true;
+            }
+            let Some(after) = rest.strip_prefix(piece) else {
+                return false;
+            };
+            rest = after;
+        }
+    }
+    rest.is_empty()
+}
+
+#[derive(Default)]
+struct Digits {
+    bytes: [u8; 10],
+    length: usize,
+}
+
+impl Digits {
+    fn text(&self) -> &str {
+        self.bytes
+            .get(..self.length)
+            .and_then(|b| core::str::from_utf8(b).ok())
+            .unwrap_or("")
+    }
+}
+
+impl Write for Digits {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let to = self.bytes.get_mut(self.length..self.length + text.len());
+        to.ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
+}
+
+/// Writes the links that pass all filters; says whether there was one.
+pub(crate) fn list<A: Application>(
+    app: &A,
+    request: &Request<'_>,
+    response: &mut Response<'_>,
+) -> bool {
+    response.format(format::LINK);
+    let mut any = false;
+    let mut index = 0;
+    while app.link(index, &mut |link| {
+        if !request.queries().all(|filter| passes(link, filter)) {
+            return;
+        }
+        let _ = response.write_str(if any { ",<" } else { "<" });
+        any = true;
+        for segment in link.path {
+            let _ = write!(response, "/{segment}");
+        }
+        let _ = response.write_str(">");
+        for (key, value) in [("rt", link.rt), ("if", link.if_), ("title", link.title)] {
+            if !value.is_empty() {
+                let _ = write!(response, ";{key}=\"{value}\"");
+            }
+        }
+        match link.ct {
+            [] => {}
+            [one] => drop(write!(response, ";ct={one}")),
+            [first, more @ ..] => {
+                let _ = write!(response, ";ct=\"{first}");
+                for ct in more {
+                    let _ = write!(response, " {ct}");
+                }
+                let _ = response.write_str("\"");
+            }
+        }
+        if link.sz != 0 {
+            let _ = write!(response, ";sz={}", link.sz);
+        }
+        if link.obs {
+            let _ = response.write_str(";obs");
+        }
+    }) {
+        index += 1;
+    }
+    any
+}

@@ -1,2 +1,477 @@
-//! To be written.
-fn main() {}
+//! A node as a Linux process: over UDP or a pseudo-terminal, with a file as flash. One node, or a fleet of them.
+//!
+//! Standard output is one JSON object a line: `ready` with the addresses, `gpio` when a module sets a pin. Standard input
+//! takes `sample NAME VALUE`, `reset` and `quit`; in a fleet, `3 sample level 12` is for the third node alone.
+mod flash;
+
+use flash::FileFlash;
+use rustix::pty::OpenptFlags;
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufRead, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+use wasmote_node::slot::{SLOTS, Slots};
+use wasmote_node::{Board, Io, Limits, Mail, Provision, Runner, Sensor, Server, Step, link};
+
+const HELP: &str = "wasmote-native: a Wasmote node as a process
+
+  --udp ADDRESS:PORT  where it listens (127.0.0.1:0: a free port)
+  --pty               a pseudo-terminal instead of UDP
+  --serial PATH       a serial device instead of UDP
+  --flash FILE        its flash, made when it does not exist
+  --name NAME         its name
+  --class CLASS       the class of boards it says it is (native)
+  --dev               takes packages without a known key
+  --fleet N           N nodes on 127.0.1.1:5683, 127.0.1.2:5683, ...
+";
+
+/// The sensors every board has.
+const SENSORS: &[Sensor] = &[
+    Sensor {
+        name: "level",
+        unit: "mm",
+    },
+    Sensor {
+        name: "rain",
+        unit: "mm",
+    },
+    Sensor {
+        name: "temperature",
+        unit: "Cel",
+    },
+    Sensor {
+        name: "button",
+        unit: "",
+    },
+    Sensor {
+        name: "ax",
+        unit: "m/s2",
+    },
+    Sensor {
+        name: "ay",
+        unit: "m/s2",
+    },
+    Sensor {
+        name: "az",
+        unit: "m/s2",
+    },
+];
+/// As on the STM32F407: bytes for modules, and fuel for a run.
+const MEMORY: usize = 48 * 1024;
+const FUEL: u32 = 2_000_000;
+/// CoAP's port (RFC 7252 §6.1) and group (§12.8).
+const PORT: u16 = 5683;
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 187);
+
+#[derive(Clone, Debug)]
+struct Options {
+    udp: SocketAddr,
+    pty: bool,
+    serial: Option<PathBuf>,
+    flash: Option<PathBuf>,
+    name: Option<&'static str>,
+    class: &'static str,
+    development: bool,
+    fleet: u8,
+}
+
+fn options() -> Result<Options, Box<dyn Error>> {
+    use lexopt::prelude::{Long, Short, ValueExt};
+    let mut o = Options {
+        udp: (Ipv4Addr::LOCALHOST, 0).into(),
+        pty: false,
+        serial: None,
+        flash: None,
+        name: None,
+        class: "native",
+        development: false,
+        fleet: 0,
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(word) = parser.next()? {
+        match word {
+            Long("udp") => o.udp = parser.value()?.parse()?,
+            Long("pty") => o.pty = true,
+            Long("serial") => o.serial = Some(parser.value()?.into()),
+            Long("flash") => o.flash = Some(parser.value()?.into()),
+            Long("name") => o.name = Some(parser.value()?.string()?.leak()),
+            Long("class") => o.class = parser.value()?.string()?.leak(),
+            Long("dev") => o.development = true,
+            Long("fleet") => o.fleet = parser.value()?.parse()?,
+            Short('h') | Long("help") => {
+                print!("{HELP}");
+                std::process::exit(0);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(o)
+}
+
+/// Where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    Udp(SocketAddr),
+    Serial,
+}
+
+#[derive(Debug)]
+enum Event {
+    Datagram(Peer, bool, Vec<u8>),
+    Command(String),
+    /// The Runner has something to say.
+    Mail,
+    /// Frames of the serial line that were damaged so far.
+    Damaged(u32),
+    Closed,
+}
+
+/// The node's side of its link.
+#[derive(Debug)]
+enum Line {
+    Udp(UdpSocket),
+    Serial(File),
+}
+
+impl Line {
+    fn send(&mut self, to: Peer, datagram: &[u8]) {
+        // A datagram that cannot be sent is lost, as any may be.
+        let _ = match (self, to) {
+            (Self::Udp(socket), Peer::Udp(address)) => socket.send_to(datagram, address).map(drop),
+            (Self::Serial(file), _) => {
+                let mut frame = Vec::with_capacity(datagram.len() + 16);
+                link::encode(datagram, |b| frame.push(b));
+                file.write_all(&frame)
+            }
+            _ => Ok(()),
+        };
+    }
+}
+
+struct Native {
+    start: Instant,
+    /// In a fleet, which node this is.
+    number: u8,
+}
+
+impl Io for Native {
+    fn micros(&mut self) -> u64 {
+        self.start.elapsed().as_micros() as u64
+    }
+
+    fn gpio(&mut self, pin: u8, high: bool) {
+        say(
+            self.number,
+            &format!(
+                "\"event\":\"gpio\",\"pin\":{pin},\"level\":{}",
+                u8::from(high)
+            ),
+        );
+    }
+}
+
+fn say(number: u8, fields: &str) {
+    let node = if number > 0 {
+        format!("\"node\":{number},")
+    } else {
+        String::new()
+    };
+    let mut out = io::stdout().lock();
+    // Whoever reads has gone: so does the node, when its input ends.
+    let _ = writeln!(out, "{{{node}{fields}}}").and_then(|()| out.flush());
+}
+
+fn open_udp(address: SocketAddr, events: &Sender<Event>) -> io::Result<(Line, String)> {
+    let socket = UdpSocket::bind(address)?;
+    let _ = socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED);
+    let name = socket.local_addr()?.to_string();
+    let (reader, events) = (socket.try_clone()?, events.clone());
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        loop {
+            match reader.recv_from(&mut buffer) {
+                Ok((length, from)) => {
+                    let datagram = buffer.get(..length).unwrap_or(&[]).to_vec();
+                    if events
+                        .send(Event::Datagram(Peer::Udp(from), false, datagram))
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+                // ICMP errors of earlier answers come back here.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(_) => return,
+            }
+        }
+    });
+    Ok((Line::Udp(socket), format!("\"udp\":\"{name}\"")))
+}
+
+/// Requests to the group come in by a socket of their own, which says that they were.
+fn open_group(events: &Sender<Event>) {
+    let Ok(socket) = UdpSocket::bind((GROUP, PORT)) else {
+        return;
+    };
+    if socket
+        .join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED)
+        .is_err()
+    {
+        return;
+    }
+    let events = events.clone();
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let datagram = buffer.get(..length).unwrap_or(&[]).to_vec();
+            if events
+                .send(Event::Datagram(Peer::Udp(from), true, datagram))
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+}
+
+fn open_serial(o: &Options, events: &Sender<Event>) -> Result<(Line, String), Box<dyn Error>> {
+    let (file, name) = match &o.serial {
+        Some(path) => {
+            let file = File::options().read(true).write(true).open(path)?;
+            (file, path.display().to_string())
+        }
+        None => {
+            let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+            rustix::pty::grantpt(&master)?;
+            rustix::pty::unlockpt(&master)?;
+            let name = rustix::pty::ptsname(&master, Vec::new())?.into_string()?;
+            // Held open, so that the line does not hang up when a client closes it.
+            let slave = File::options().read(true).write(true).open(&name)?;
+            Box::leak(Box::new(slave));
+            (File::from(master), name)
+        }
+    };
+    if let Ok(mut modes) = rustix::termios::tcgetattr(&file) {
+        modes.make_raw();
+        rustix::termios::tcsetattr(&file, rustix::termios::OptionalActions::Now, &modes)?;
+    }
+    let (mut reader, events) = (file.try_clone()?, events.clone());
+    thread::spawn(move || {
+        let mut decoder = link::Decoder::new();
+        let mut buffer = [0; 1024];
+        let mut damaged = 0;
+        while let Ok(length @ 1..) = reader.read(&mut buffer) {
+            for byte in buffer.get(..length).unwrap_or(&[]) {
+                if let Some(datagram) = decoder.push(*byte) {
+                    let _ = events.send(Event::Datagram(Peer::Serial, false, datagram.to_vec()));
+                }
+            }
+            if decoder.damaged != damaged {
+                damaged = decoder.damaged;
+                let _ = events.send(Event::Damaged(damaged));
+            }
+        }
+        let _ = events.send(Event::Closed);
+    });
+    Ok((Line::Serial(file), format!("\"serial\":\"{name}\"")))
+}
+
+/// Runs a node until it is told to stop.
+fn node(
+    o: &Options,
+    number: u8,
+    input: &(Sender<Event>, Receiver<Event>),
+) -> Result<(), Box<dyn Error>> {
+    let (events, inbox) = input;
+    let flash = FileFlash::open(o.flash.as_deref())?;
+    let (mut line, name) = if o.pty || o.serial.is_some() {
+        open_serial(o, events)?
+    } else {
+        let address = if number > 0 {
+            SocketAddr::from(([127, 0, 1, number], PORT))
+        } else {
+            o.udp
+        };
+        open_group(events);
+        open_udp(address, events)?
+    };
+    let mut reset = "power on";
+    loop {
+        let again = boot(o, number, flash, reset, &mut line, &name, events, inbox);
+        if !again {
+            return Ok(());
+        }
+        reset = "pin";
+    }
+}
+
+/// From a reset to the next; `false` when it was the last.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what outlives a reset, all in one place"
+)]
+fn boot(
+    o: &Options,
+    number: u8,
+    flash: FileFlash,
+    reset: &'static str,
+    line: &mut Line,
+    name: &str,
+    events: &Sender<Event>,
+    inbox: &Receiver<Event>,
+) -> bool {
+    use wasmote_node::slot::Flash;
+    let record = flash.mapped(flash::PROVISION, flash::SLOTS - flash::PROVISION);
+    let mut provision = Provision::read(record).unwrap_or_default();
+    provision.development |= o.development;
+    provision.name = o.name.unwrap_or(provision.name);
+    let slots = Slots::open(flash, flash::SLOTS, flash::SECTOR);
+    let board = Board {
+        name: "native",
+        class: o.class,
+        version: env!("CARGO_PKG_VERSION"),
+        clock: "system",
+        hertz: 0,
+        reset,
+        missing: heapless::Vec::new(),
+        sensors: SENSORS,
+        memory: MEMORY as u32,
+        package: slots.capacity(),
+        fuel: FUEL,
+    };
+    // A reset leaves these behind; a process that is reset a thousand times has the memory for it.
+    let (server_mail, runner_mail) = Box::leak(Box::new(Mail::new())).split();
+    let region = vec![0u64; MEMORY / 8].leak();
+    // SAFETY: the same memory as bytes, for as long, and nothing else refers to it.
+    let region = unsafe { std::slice::from_raw_parts_mut(region.as_mut_ptr().cast(), MEMORY) };
+    let limits = Limits {
+        class: o.class,
+        fuel: FUEL,
+        sensors: SENSORS,
+    };
+    let mut runner = Runner::new(slots, region, provision.clone(), limits, runner_mail);
+    let start = Instant::now();
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = seed.map_or(1, |d| d.as_nanos() as u64) ^ u64::from(std::process::id()) << 32;
+    let mut server = Server::new(board, provision, server_mail, seed);
+    let stop = Arc::new(OnceLock::new());
+    let lower = {
+        let (stop, events) = (stop.clone(), events.clone());
+        thread::spawn(move || {
+            let mut io = Native { start, number };
+            while stop.get().is_none() {
+                let step = runner.step(&mut io);
+                if runner.has_mail() {
+                    let _ = events.send(Event::Mail);
+                }
+                if let Step::Idle(until) = step {
+                    let now = start.elapsed().as_millis() as u64;
+                    let wait = until
+                        .map_or(60_000, |until| until.saturating_sub(now))
+                        .min(60_000);
+                    thread::park_timeout(Duration::from_millis(wait));
+                }
+            }
+        })
+    };
+    say(number, &format!("\"event\":\"ready\",{name}"));
+    let again = loop {
+        let now = start.elapsed().as_millis() as u64;
+        let mut out = |to: Peer, datagram: &[u8]| line.send(to, datagram);
+        let deadline = server.poll(now, &mut out);
+        lower.thread().unpark();
+        let wait = deadline.map_or(3_600_000, |d| d.saturating_sub(now));
+        let event = match inbox.recv_timeout(Duration::from_millis(wait)) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break false,
+        };
+        let now = start.elapsed().as_millis() as u64;
+        match event {
+            Event::Datagram(from, multicast, datagram) => {
+                server.receive(now, from, multicast, &datagram, &mut out);
+            }
+            Event::Mail => {}
+            Event::Damaged(count) => server.gauges().link_damaged = count,
+            Event::Closed => break false,
+            Event::Command(command) => {
+                let words: Vec<&str> = command.split_whitespace().collect();
+                match words.as_slice() {
+                    ["sample", name, value] => {
+                        let sensor = SENSORS.iter().position(|s| s.name == *name);
+                        match (sensor, value.parse()) {
+                            (Some(sensor), Ok(value)) => {
+                                server.sample(now, sensor as u8, value, &mut out)
+                            }
+                            _ => {
+                                eprintln!("wasmote-native: no sensor {name}, or no number {value}")
+                            }
+                        }
+                    }
+                    ["reset"] => break true,
+                    ["quit"] => break false,
+                    [] => {}
+                    _ => eprintln!("wasmote-native: unknown command: {command}"),
+                }
+            }
+        }
+    };
+    let _ = stop.set(());
+    lower.thread().unpark();
+    let _ = lower.join();
+    again
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let o = options()?;
+    let numbers: Vec<u8> = if o.fleet == 0 {
+        vec![0]
+    } else {
+        (1..=o.fleet).collect()
+    };
+    let mut inputs = Vec::new();
+    let mut nodes = Vec::new();
+    for number in numbers {
+        let (events, inbox) = channel();
+        inputs.push((number, events.clone()));
+        let o = o.clone();
+        nodes.push(thread::spawn(move || {
+            node(&o, number, &(events, inbox)).map_err(|e| e.to_string())
+        }));
+    }
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            let (to, command) = match line.split_once(' ') {
+                Some((to, rest)) if to.parse::<u8>().is_ok() => (to.parse().ok(), rest.to_owned()),
+                _ => (None, line),
+            };
+            for (number, events) in &inputs {
+                if to.is_none() || to == Some(*number) {
+                    let _ = events.send(Event::Command(command.clone()));
+                }
+            }
+        }
+        // Whoever started this has gone.
+        for (_, events) in &inputs {
+            let _ = events.send(Event::Closed);
+        }
+    });
+    for node in nodes {
+        node.join().map_err(|_| "a node panicked")??;
+    }
+    Ok(())
+}
+
+fn main() {
+    // Three slots are what the flash image has room for.
+    const { assert!(SLOTS == 3) };
+    if let Err(error) = run() {
+        eprintln!("wasmote-native: {error}");
+        std::process::exit(1);
+    }
+}

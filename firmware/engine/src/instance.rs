@@ -53,6 +53,8 @@ pub struct Instance<'m, 'r> {
     /// The pending host call: foreign or not, and what was called.
     host: (bool, u32),
     used: u64,
+    /// Length of the region.
+    length: usize,
     region: PhantomData<&'r mut [u8]>,
 }
 
@@ -120,6 +122,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         }
         // SAFETY: the region is at least `layout.end` bytes, and the stack ends before that.
         unsafe { base.write_bytes(0, layout.stack_end as usize) };
+        let length = region.len();
         let mut state = State {
             base,
             layout,
@@ -154,8 +157,15 @@ impl<'m, 'r> Instance<'m, 'r> {
             ty: 0,
             host: (false, 0),
             used: 0,
+            length,
             region: PhantomData,
         })
+    }
+
+    /// Ends the instance and gives its region back, for the next one.
+    pub fn into_region(self) -> &'r mut [u8] {
+        // SAFETY: the pointer and the length are those of the region this instance was given for 'r, and it ends here.
+        unsafe { core::slice::from_raw_parts_mut(self.state.base, self.length) }
     }
 
     /// The module.

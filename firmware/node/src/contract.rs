@@ -1,0 +1,152 @@
+//! The contract between host, node and modules. Generated from firmware/node/contract.toml by `npm run gen`. Not for editing.
+use wasmote_coap::Code;
+use wasmote_engine::ValType;
+
+/// The version of the contract.
+pub const VERSION: u32 = 1;
+/// The module that modules import from.
+pub const IMPORT_MODULE: &str = "wasmote";
+/// The custom section with a module's facts.
+pub const CUSTOM_SECTION: &str = "wasmote";
+
+/// What a module may import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// The newest value of the module's sensor with this number; NaN when there is none yet.
+    Read,
+    /// Publishes a value on the module's output with this number.
+    Publish,
+    /// The present value of the module's parameter with this number.
+    Parameter,
+    /// Milliseconds since the node started, modulo 2^32.
+    Now,
+    /// Wall clock in milliseconds since 1970-01-01 UTC; 0 while the node's clock has not been set.
+    Unix,
+    /// Writes a line of UTF-8 (address, length in bytes) to the node's log; cut at the node's line limit.
+    Log,
+    /// Sets the node's general-purpose output with this number low (0) or high (anything else).
+    Gpio,
+    /// Answers the request being handled: CoAP code byte (RFC 7252 §3), address and length of the payload.
+    Reply,
+}
+
+impl Import {
+    /// The import with this link name, with its parameters and results.
+    pub fn find(link: &str) -> Option<(Self, &'static [ValType], &'static [ValType])> {
+        Some(match link {
+            "r" => (Self::Read, &[ValType::I32], &[ValType::F32]),
+            "p" => (Self::Publish, &[ValType::I32, ValType::F32], &[]),
+            "m" => (Self::Parameter, &[ValType::I32], &[ValType::F32]),
+            "n" => (Self::Now, &[], &[ValType::I32]),
+            "u" => (Self::Unix, &[], &[ValType::I64]),
+            "l" => (Self::Log, &[ValType::I32, ValType::I32], &[]),
+            "g" => (Self::Gpio, &[ValType::I32, ValType::I32], &[]),
+            "y" => (
+                Self::Reply,
+                &[ValType::I32, ValType::I32, ValType::I32],
+                &[],
+            ),
+            _ => return None,
+        })
+    }
+}
+
+/// Keys of the map in the custom section.
+pub mod section {
+    /// Key `contract`.
+    pub const CONTRACT: u8 = 0;
+    /// Key `sensors`.
+    pub const SENSORS: u8 = 1;
+    /// Key `outputs`.
+    pub const OUTPUTS: u8 = 2;
+    /// Key `parameters`.
+    pub const PARAMETERS: u8 = 3;
+    /// Key `tick`.
+    pub const TICK: u8 = 4;
+    /// Key `buffer`.
+    pub const BUFFER: u8 = 5;
+}
+
+/// Keys of the map in a package's manifest.
+pub mod manifest {
+    /// Key `contract`.
+    pub const CONTRACT: u8 = 1;
+    /// Key `vendor`.
+    pub const VENDOR: u8 = 2;
+    /// Key `class`.
+    pub const CLASS: u8 = 3;
+    /// Key `sequence`.
+    pub const SEQUENCE: u8 = 4;
+    /// Key `digest`.
+    pub const DIGEST: u8 = 5;
+    /// Key `size`.
+    pub const SIZE: u8 = 6;
+    /// Key `name`.
+    pub const NAME: u8 = 7;
+    /// Key `version`.
+    pub const VERSION: u8 = 8;
+    /// Key `needs`.
+    pub const NEEDS: u8 = 9;
+    /// Key `add_key`.
+    pub const ADD_KEY: u8 = 10;
+    /// Key `drop_key`.
+    pub const DROP_KEY: u8 = 11;
+}
+
+/// Keys of the map in a provisioning record.
+pub mod provision {
+    /// Key `name`.
+    pub const NAME: u8 = 1;
+    /// Key `vendor`.
+    pub const VENDOR: u8 = 2;
+    /// Key `keys`.
+    pub const KEYS: u8 = 3;
+    /// Key `development`.
+    pub const DEVELOPMENT: u8 = 4;
+}
+
+/// Why a package is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 4.00.
+    Malformed,
+    /// 4.01.
+    UnknownKey,
+    /// 4.01.
+    Signature,
+    /// 4.03.
+    Class,
+    /// 4.09.
+    Sequence,
+    /// 4.22.
+    Contract,
+    /// 4.13.
+    Needs,
+    /// 4.22.
+    Digest,
+    /// 4.22.
+    Module,
+    /// 5.00.
+    Storage,
+    /// 5.03.
+    Busy,
+}
+
+impl Refusal {
+    /// Its name and the code of the answer.
+    pub fn wire(self) -> (&'static str, Code) {
+        match self {
+            Self::Malformed => ("malformed", Code(128)),
+            Self::UnknownKey => ("unknown-key", Code(129)),
+            Self::Signature => ("signature", Code(129)),
+            Self::Class => ("class", Code(131)),
+            Self::Sequence => ("sequence", Code(137)),
+            Self::Contract => ("contract", Code(150)),
+            Self::Needs => ("needs", Code(141)),
+            Self::Digest => ("digest", Code(150)),
+            Self::Module => ("module", Code(150)),
+            Self::Storage => ("storage", Code(160)),
+            Self::Busy => ("busy", Code(163)),
+        }
+    }
+}

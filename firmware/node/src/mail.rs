@@ -1,0 +1,235 @@
+//! The mailboxes between Server and Runner: bounded queues, each with one writer and one reader, no lock.
+use crate::module::{Facts, NAMES};
+use crate::package::Needs;
+use crate::slot::State;
+use heapless::spsc::{Consumer, Producer, Queue};
+use wasmote_coap::Code;
+use wasmote_engine::{Place, Trap};
+
+/// The longest line of the log, in bytes.
+pub const LINE: usize = 96;
+/// The longest answer of a module to a request, in bytes.
+pub const REPLY: usize = 192;
+/// The most of an upload or a request that is handed over at once.
+pub const CHUNK: usize = 1024;
+const DOWN: usize = 33;
+const UP: usize = 33;
+
+/// From the Server to the Runner.
+#[derive(Clone, Copy, Debug)]
+pub enum Down {
+    /// A new sample of the node's sensor with this number.
+    Sample(u8, f32),
+    /// A new value for a parameter, to be kept; answered with the ticket.
+    Parameter(u16, u8, f32),
+    /// Milliseconds since 1970 less milliseconds since the start.
+    Clock(i64),
+    /// Go back to the previous package; answered with the ticket.
+    Rollback(u16),
+    /// Remove the package; answered with the ticket.
+    Remove(u16),
+    /// Forget what is being received; answered with the ticket.
+    Discard(u16),
+}
+
+/// What comes in pieces from the Server to the Runner.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Of the request it belongs to.
+    pub ticket: u16,
+    /// What it is.
+    pub kind: ChunkKind,
+    /// Its bytes.
+    pub bytes: heapless::Vec<u8, CHUNK>,
+}
+
+/// See [`Chunk`].
+#[derive(Clone, Copy, Debug)]
+pub enum ChunkKind {
+    /// A part of a package.
+    Part {
+        /// Of its first byte.
+        offset: u32,
+        /// Whether more follows.
+        more: bool,
+    },
+    /// A request for the module: method, and how many of the bytes are its path.
+    Request(Code, u16),
+}
+
+/// From the Runner to the Server.
+#[derive(Clone, Debug)]
+pub enum Up {
+    /// The module published a value on its output with this number.
+    Output(u8, f32),
+    /// A parameter has this value now.
+    Parameter(u8, f32),
+    /// A line for the log; whether it is the module's.
+    Log(bool, heapless::String<LINE>),
+    /// Totals.
+    Stats(Stats),
+}
+
+/// The answer to a ticket.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The request's.
+    pub ticket: u16,
+    /// Its code.
+    pub code: Code,
+    /// Its payload.
+    pub payload: heapless::Vec<u8, REPLY>,
+}
+
+/// Totals of the module's runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Runs, since the module started.
+    pub runs: u32,
+    /// Fuel of the last run, of the dearest, and of all.
+    pub fuel: u32,
+    /// See `fuel`.
+    pub fuel_max: u32,
+    /// See `fuel`.
+    pub fuel_total: u64,
+    /// Microseconds of the last run and of the longest.
+    pub micros: u32,
+    /// See `micros`.
+    pub micros_max: u32,
+    /// The longest time between the ends of two runs, in milliseconds.
+    pub gap_max: u32,
+    /// Traps since the node started.
+    pub traps: u32,
+    /// Ticks that came too late to be caught up with.
+    pub ticks_missed: u32,
+}
+
+/// Why the last package that did not run any more was left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing happened.
+    #[default]
+    None,
+    /// It trapped, in the package with this sequence number.
+    Trap(u32, Trap),
+    /// A run used its whole budget, in the package with this sequence number.
+    Fuel(u32, Place),
+    /// The node was reset during the trial of the package with this sequence number.
+    Reset(u32),
+    /// The package with this sequence number was withdrawn by hand.
+    Hand(u32),
+    /// The package with this sequence number was damaged in flash.
+    Damaged(u32),
+}
+
+/// The package that runs, and what is on its way.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    /// How far it has come.
+    pub state: State,
+    /// Whether the node went back to it from a newer one.
+    pub returned: bool,
+    /// Its name and version.
+    pub name: heapless::String<32>,
+    /// See `name`.
+    pub version: heapless::String<32>,
+    /// Its sequence number.
+    pub sequence: u32,
+    /// SHA-256 of its module.
+    pub digest: [u8; 32],
+    /// Bytes of its module.
+    pub size: u32,
+    /// Bytes of its branch table.
+    pub table: u32,
+    /// The slot it lies in.
+    pub slot: u8,
+    /// What it said it needs.
+    pub needs: Needs,
+    /// Bytes of RAM it was given, to the byte.
+    pub ram: u32,
+    /// Good runs left until it is confirmed.
+    pub trial: u8,
+    /// What it says of itself.
+    pub facts: Facts,
+    /// Values of its parameters.
+    pub parameters: heapless::Vec<f32, NAMES>,
+    /// Whether it answers requests.
+    pub requests: bool,
+    /// Sequence number of the package to go back to; 0: none.
+    pub previous: u32,
+    /// The highest sequence number that ever ran.
+    pub highest: u32,
+    /// What is being received: digest of its module, bytes of the package, bytes that are there.
+    pub staged: Option<([u8; 32], u32, u32)>,
+    /// What happened last.
+    pub event: Event,
+    /// The calls that were active then, innermost first.
+    pub backtrace: heapless::Vec<Place, 8>,
+    /// How often the slots were erased.
+    pub erased: [u32; crate::slot::SLOTS],
+}
+
+/// All queues, in a place that outlives both halves.
+#[derive(Debug, Default)]
+pub struct Mail {
+    down: Queue<Down, DOWN>,
+    chunks: Queue<Chunk, 2>,
+    up: Queue<Up, UP>,
+    replies: Queue<Reply, 4>,
+    apps: Queue<App, 3>,
+}
+
+/// The Server's ends.
+pub struct ServerMail {
+    pub(crate) down: Producer<'static, Down>,
+    pub(crate) chunks: Producer<'static, Chunk>,
+    pub(crate) up: Consumer<'static, Up>,
+    pub(crate) replies: Consumer<'static, Reply>,
+    pub(crate) apps: Consumer<'static, App>,
+}
+
+/// The Runner's ends.
+pub struct RunnerMail {
+    pub(crate) down: Consumer<'static, Down>,
+    pub(crate) chunks: Consumer<'static, Chunk>,
+    pub(crate) up: Producer<'static, Up>,
+    pub(crate) replies: Producer<'static, Reply>,
+    pub(crate) apps: Producer<'static, App>,
+}
+
+impl Mail {
+    /// Empty queues.
+    pub const fn new() -> Self {
+        Self {
+            down: Queue::new(),
+            chunks: Queue::new(),
+            up: Queue::new(),
+            replies: Queue::new(),
+            apps: Queue::new(),
+        }
+    }
+
+    /// The ends for the two halves.
+    pub fn split(&'static mut self) -> (ServerMail, RunnerMail) {
+        let (down_in, down_out) = self.down.split();
+        let (chunks_in, chunks_out) = self.chunks.split();
+        let (up_in, up_out) = self.up.split();
+        let (replies_in, replies_out) = self.replies.split();
+        let (apps_in, apps_out) = self.apps.split();
+        let server = ServerMail {
+            down: down_in,
+            chunks: chunks_in,
+            up: up_out,
+            replies: replies_out,
+            apps: apps_out,
+        };
+        let runner = RunnerMail {
+            down: down_out,
+            chunks: chunks_out,
+            up: up_in,
+            replies: replies_in,
+            apps: apps_in,
+        };
+        (server, runner)
+    }
+}

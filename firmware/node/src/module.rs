@@ -1,0 +1,213 @@
+//! What a module is to a node: the facts in its custom section, and its imports and exports.
+use crate::contract::{CUSTOM_SECTION, IMPORT_MODULE, Import, VERSION, section};
+use minicbor::Decoder;
+use wasmote_engine::{External, Module, ValType};
+
+/// The most sensors, outputs and parameters of a module, each.
+pub const NAMES: usize = 16;
+/// The most parameters of a module.
+pub const PARAMETERS: usize = NAMES;
+/// The most functions a module may import: each of the contract's, perhaps twice.
+const IMPORTS: usize = 16;
+
+/// A list in the custom section, read where it lies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct List {
+    bytes: &'static [u8],
+    /// Its entries.
+    pub count: u8,
+}
+
+/// A parameter as the module declares it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value until somebody changes it.
+    pub initial: f32,
+    /// The least value it takes.
+    pub minimum: f32,
+    /// The greatest value it takes.
+    pub maximum: f32,
+}
+
+/// What a module says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// Version of the contract.
+    pub contract: u32,
+    sensors: List,
+    outputs: List,
+    parameters: List,
+    /// Period of `tick` in milliseconds; 0 where there is none.
+    pub tick: u32,
+    /// Size of the request buffer in bytes.
+    pub buffer: u32,
+}
+
+impl Facts {
+    /// Reads the custom section; what it names is refused where it is malformed or more than [`NAMES`].
+    pub fn read(module: &Module<'static>) -> Result<Self, &'static str> {
+        let Some(custom) = module.custom_sections().find(|c| c.name == CUSTOM_SECTION) else {
+            return Ok(Self {
+                contract: VERSION,
+                ..Self::default()
+            });
+        };
+        Self::parse(custom.data).map_err(|_| "malformed custom section")
+    }
+
+    fn parse(data: &'static [u8]) -> Result<Self, minicbor::decode::Error> {
+        let mut d = Decoder::new(data);
+        let mut facts = Self::default();
+        let list = |d: &mut Decoder<'static>| {
+            let count = d.array()?.filter(|n| *n <= NAMES as u64);
+            let count = count.ok_or(minicbor::decode::Error::message("too many names"))? as u8;
+            let start = d.position();
+            for _ in 0..count {
+                d.skip()?;
+            }
+            Ok(List {
+                bytes: data.get(start..d.position()).unwrap_or(&[]),
+                count,
+            })
+        };
+        let entries = d
+            .map()?
+            .ok_or(minicbor::decode::Error::message("no length"))?;
+        for _ in 0..entries {
+            match d.u8()? {
+                section::CONTRACT => facts.contract = d.u32()?,
+                section::SENSORS => facts.sensors = list(&mut d)?,
+                section::OUTPUTS => facts.outputs = list(&mut d)?,
+                section::PARAMETERS => facts.parameters = list(&mut d)?,
+                section::TICK => facts.tick = d.u32()?,
+                section::BUFFER => facts.buffer = d.u32()?,
+                _ => d.skip()?,
+            }
+        }
+        // Each entry is read once here, so that reading it later cannot fail.
+        let whole = facts.sensors().count() == usize::from(facts.sensors.count)
+            && facts.outputs().count() == usize::from(facts.outputs.count)
+            && facts.parameters().count() == usize::from(facts.parameters.count);
+        if whole {
+            Ok(facts)
+        } else {
+            Err(minicbor::decode::Error::message("malformed names"))
+        }
+    }
+
+    fn entries<T>(
+        list: List,
+        mut read: impl FnMut(&mut Decoder<'static>) -> Result<T, minicbor::decode::Error>,
+    ) -> impl Iterator<Item = T> {
+        let mut d = Decoder::new(list.bytes);
+        (0..list.count).map_while(move |_| read(&mut d).ok())
+    }
+
+    /// The names of its sensors.
+    pub fn sensors(&self) -> impl Iterator<Item = &'static str> + use<> {
+        Self::entries(self.sensors, name)
+    }
+
+    /// The names and units of its outputs.
+    pub fn outputs(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        Self::entries(self.outputs, |d| {
+            d.array()?;
+            Ok((name(d)?, d.str()?))
+        })
+    }
+
+    /// Its parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = Parameter> + use<> {
+        Self::entries(self.parameters, |d| {
+            d.array()?;
+            let parameter = Parameter {
+                name: name(d)?,
+                initial: d.f32()?,
+                minimum: d.f32()?,
+                maximum: d.f32()?,
+            };
+            let ordered =
+                parameter.minimum <= parameter.initial && parameter.initial <= parameter.maximum;
+            if ordered {
+                Ok(parameter)
+            } else {
+                Err(minicbor::decode::Error::message("range"))
+            }
+        })
+    }
+}
+
+/// A name that can stand in a path and in SenML (RFC 8428 §4.5.1).
+fn name(d: &mut Decoder<'static>) -> Result<&'static str, minicbor::decode::Error> {
+    let name = d.str()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    if !name.is_empty() && name.len() <= 32 && name.bytes().all(plain) {
+        Ok(name)
+    } else {
+        Err(minicbor::decode::Error::message("name"))
+    }
+}
+
+/// How a module is joined to a node.
+#[derive(Clone, Debug, Default)]
+pub struct Linked {
+    /// The import behind each imported function.
+    pub imports: heapless::Vec<Import, IMPORTS>,
+    /// Function indices of the exports.
+    pub start: Option<u32>,
+    /// See `start`.
+    pub sample: Option<u32>,
+    /// See `start`.
+    pub tick: Option<u32>,
+    /// See `start`.
+    pub request: Option<u32>,
+}
+
+/// Joins a module to a node, or says what it lacks.
+pub fn link(module: &Module<'static>) -> Result<Linked, &'static str> {
+    let mut linked = Linked::default();
+    for import in module.imports() {
+        let External::Func(_, ty) = import.item else {
+            return Err("imports more than functions");
+        };
+        let found = if import.module == IMPORT_MODULE {
+            Import::find(import.name)
+        } else {
+            None
+        };
+        let (name, params, results) =
+            found.ok_or("imports a function that the node does not have")?;
+        if !ty.params().eq(params.iter().copied()) || !ty.results().eq(results.iter().copied()) {
+            return Err("imports a function with another type than the node's");
+        }
+        linked
+            .imports
+            .push(name)
+            .map_err(|_| "imports too many functions")?;
+    }
+    for export in module.exports() {
+        let External::Func(index, ty) = export.item else {
+            continue;
+        };
+        let (place, params): (_, &[ValType]) = match export.name {
+            "start" => (&mut linked.start, &[]),
+            "sample" => (&mut linked.sample, &[ValType::I32, ValType::F32]),
+            "tick" => (&mut linked.tick, &[]),
+            "request" => (
+                &mut linked.request,
+                &[ValType::I32, ValType::I32, ValType::I32],
+            ),
+            _ => continue,
+        };
+        if !ty.params().eq(params.iter().copied()) || ty.results().len() != 0 {
+            return Err("exports a handler with another type than the contract's");
+        }
+        if index < module.imported_functions() {
+            return Err("exports an import as a handler");
+        }
+        *place = Some(index);
+    }
+    Ok(linked)
+}

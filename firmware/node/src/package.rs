@@ -1,0 +1,278 @@
+//! Packages: a COSE_Sign1 (RFC 9052 §4.2) with Ed25519 over the manifest, then the module. See PACKAGE.md.
+use crate::contract::{manifest, provision};
+use ed25519_compact::{PublicKey, Signature};
+use minicbor::{Decoder, data::Tag, decode::Error};
+use sha2::{Digest, Sha256};
+
+/// The longest envelope that is taken, in bytes: the manifest with all texts at their longest, and the signature.
+pub const ENVELOPE: usize = 512;
+/// COSE_Sign1 (RFC 9052 §2).
+const SIGN1: u64 = 18;
+/// EdDSA (RFC 9053 §2.2).
+const EDDSA: i64 = -8;
+/// Longest text of a manifest.
+const TEXT: usize = 32;
+
+/// What the module needs of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// RAM in bytes.
+    pub ram: u32,
+    /// Branch table in bytes.
+    pub table: u32,
+    /// Fuel for a run.
+    pub fuel: u32,
+    /// Sensors.
+    pub sensors: u32,
+    /// Outputs.
+    pub outputs: u32,
+}
+
+/// The signed statement about a module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manifest<'a> {
+    /// Version of the contract.
+    pub contract: u32,
+    /// Who made it.
+    pub vendor: &'a str,
+    /// The class of boards it is for.
+    pub class: &'a str,
+    /// Rises with every package.
+    pub sequence: u32,
+    /// SHA-256 of the module.
+    pub digest: [u8; 32],
+    /// Bytes of the module.
+    pub size: u32,
+    /// Name for people.
+    pub name: &'a str,
+    /// Version for people.
+    pub version: &'a str,
+    /// What the module needs.
+    pub needs: Needs,
+    /// A key that the node trusts from the confirmation of this package on.
+    pub add_key: Option<[u8; 32]>,
+    /// The identifier of a key it trusts no longer.
+    pub drop_key: Option<[u8; 8]>,
+}
+
+/// A package's first part.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// Its bytes, at the start of the package.
+    pub length: usize,
+    /// Identifier of the key that signed it.
+    pub key: [u8; 8],
+    /// What is signed.
+    pub manifest: Manifest<'a>,
+    protected: &'a [u8],
+    payload: &'a [u8],
+    signature: [u8; 64],
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the envelope at the start of these bytes. `Ok(None)`: more bytes are needed. `Err`: it is malformed.
+    pub fn parse(bytes: &'a [u8]) -> Result<Option<Self>, Error> {
+        match Self::decode(bytes) {
+            Ok(envelope) => Ok(Some(envelope)),
+            Err(e) if e.is_end_of_input() && bytes.len() < ENVELOPE => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut d = Decoder::new(bytes);
+        let exact = |good: bool, what| {
+            if good {
+                Ok(())
+            } else {
+                Err(Error::message(what))
+            }
+        };
+        exact(d.tag()? == Tag::new(SIGN1), "not a COSE_Sign1")?;
+        exact(d.array()? == Some(4), "not a COSE_Sign1")?;
+        let protected = d.bytes()?;
+        exact(d.map()? == Some(0), "unprotected header")?;
+        let payload = d.bytes()?;
+        let signature = fixed(d.bytes()?)?;
+        let length = d.position();
+        let mut header = Decoder::new(protected);
+        exact(header.map().ok().flatten() == Some(2), "protected header")?;
+        // The content of these two strings is whole: running out of bytes in them is an error of its own kind.
+        let whole = |e: Error| {
+            if e.is_end_of_input() {
+                Error::message("cut short")
+            } else {
+                e
+            }
+        };
+        exact(
+            header.u8().map_err(whole)? == 1 && header.i64().map_err(whole)? == EDDSA,
+            "algorithm",
+        )?;
+        exact(header.u8().map_err(whole)? == 4, "key identifier")?;
+        let key = fixed(header.bytes().map_err(whole)?)?;
+        exact(header.position() == protected.len(), "protected header")?;
+        let manifest = Manifest::decode(payload).map_err(whole)?;
+        Ok(Self {
+            length,
+            key,
+            manifest,
+            protected,
+            payload,
+            signature,
+        })
+    }
+
+    /// Whether this public key made the signature.
+    pub fn verify(&self, key: &[u8; 32]) -> bool {
+        let signature = Signature::new(self.signature);
+        let Ok(mut state) = PublicKey::new(*key).verify_incremental(&signature) else {
+            return false;
+        };
+        // Sig_structure (RFC 9052 §4.4): ["Signature1", protected, external_aad, payload].
+        state.absorb(b"\x84\x6aSignature1");
+        for bytes in [self.protected, &[], self.payload] {
+            let mut head = [0u8; 3];
+            let length = bytes.len();
+            let head = match length {
+                0..24 => head.get_mut(..1),
+                24..256 => head.get_mut(..2),
+                _ => head.get_mut(..),
+            };
+            let Some(head) = head else { return false };
+            match head {
+                [one] => *one = 0x40 | length as u8,
+                [one, two] => (*one, *two) = (0x58, length as u8),
+                [one, two, three] => {
+                    (*one, *two, *three) = (0x59, (length >> 8) as u8, length as u8)
+                }
+                _ => {}
+            }
+            state.absorb(&*head);
+            state.absorb(bytes);
+        }
+        state.verify().is_ok()
+    }
+}
+
+impl<'a> Manifest<'a> {
+    fn decode(payload: &'a [u8]) -> Result<Self, Error> {
+        let mut d = Decoder::new(payload);
+        let mut m = Self::default();
+        let entries = d.map()?.ok_or(Error::message("no length"))?;
+        let mut last = 0;
+        for _ in 0..entries {
+            let key = d.u8()?;
+            // RFC 8949 §4.2.1: keys in order, so none comes twice.
+            if key <= last {
+                return Err(Error::message("keys out of order"));
+            }
+            last = key;
+            match key {
+                manifest::CONTRACT => m.contract = d.u32()?,
+                manifest::VENDOR => m.vendor = text(&mut d)?,
+                manifest::CLASS => m.class = text(&mut d)?,
+                manifest::SEQUENCE => m.sequence = d.u32()?,
+                manifest::DIGEST => m.digest = fixed(d.bytes()?)?,
+                manifest::SIZE => m.size = d.u32()?,
+                manifest::NAME => m.name = text(&mut d)?,
+                manifest::VERSION => m.version = text(&mut d)?,
+                manifest::NEEDS => {
+                    if d.array()? != Some(5) {
+                        return Err(Error::message("needs"));
+                    }
+                    let n = &mut m.needs;
+                    for place in [
+                        &mut n.ram,
+                        &mut n.table,
+                        &mut n.fuel,
+                        &mut n.sensors,
+                        &mut n.outputs,
+                    ] {
+                        *place = d.u32()?;
+                    }
+                }
+                manifest::ADD_KEY => m.add_key = Some(fixed(d.bytes()?)?),
+                manifest::DROP_KEY => m.drop_key = Some(fixed(d.bytes()?)?),
+                _ => return Err(Error::message("unknown key")),
+            }
+        }
+        let whole =
+            m.sequence > 0 && m.size > 0 && m.digest != [0; 32] && d.position() == payload.len();
+        if whole {
+            Ok(m)
+        } else {
+            Err(Error::message("incomplete manifest"))
+        }
+    }
+}
+
+fn text<'a>(d: &mut Decoder<'a>) -> Result<&'a str, Error> {
+    let text = d.str()?;
+    if text.len() <= TEXT && !text.chars().any(char::is_control) {
+        Ok(text)
+    } else {
+        Err(Error::message("text too long"))
+    }
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Error> {
+    bytes.try_into().map_err(|_| Error::message("wrong length"))
+}
+
+/// The identifier of a public key: the first 8 bytes of its SHA-256.
+pub fn key_id(key: &[u8; 32]) -> [u8; 8] {
+    let mut id = [0; 8];
+    for (to, from) in id.iter_mut().zip(Sha256::digest(key)) {
+        *to = from;
+    }
+    id
+}
+
+/// What a node is given at flash time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provision {
+    /// Its name.
+    pub name: &'static str,
+    /// Whose packages it takes; anybody's that has a key when empty.
+    pub vendor: &'static str,
+    /// The public keys it trusts.
+    pub keys: heapless::Vec<[u8; 32], 4>,
+    /// Takes packages without a known key.
+    pub development: bool,
+}
+
+impl Provision {
+    /// Reads the record: `WMPR`, length, CBOR map, CRC-32. `None` where there is none or it is damaged.
+    pub fn read(bytes: &'static [u8]) -> Option<Self> {
+        let (magic, rest) = bytes.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let map = rest.get(..length)?;
+        let crc = rest.get(length..length.checked_add(4)?)?;
+        let good = magic == b"WMPR" && crate::slot::checksum(&[map]).to_le_bytes() == *crc;
+        if good { Self::decode(map).ok() } else { None }
+    }
+
+    fn decode(map: &'static [u8]) -> Result<Self, Error> {
+        let mut d = Decoder::new(map);
+        let mut p = Self::default();
+        for _ in 0..d.map()?.ok_or(Error::message("no length"))? {
+            match d.u8()? {
+                provision::NAME => p.name = text(&mut d)?,
+                provision::VENDOR => p.vendor = text(&mut d)?,
+                provision::KEYS => {
+                    for _ in 0..d.array()?.ok_or(Error::message("no length"))? {
+                        let key = fixed(d.bytes()?)?;
+                        p.keys
+                            .push(key)
+                            .map_err(|_| Error::message("too many keys"))?;
+                    }
+                }
+                provision::DEVELOPMENT => p.development = d.bool()?,
+                _ => d.skip()?,
+            }
+        }
+        Ok(p)
+    }
+}

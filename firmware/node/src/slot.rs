@@ -1,0 +1,700 @@
+//! Slots: where packages live in flash, and the journal that says which of them runs.
+//!
+//! Every slot is one range of sectors with a journal of its own at its head, so that nothing is ever erased that is still
+//! needed: there are three slots, of which one holds the package that runs, one may hold the package before it, and
+//! the third is free for what comes next. They change roles, which keeps their erase counts level by itself. (Two slots
+//! and a journal sector would need a fourth sector to clear the journal without a moment in which it is gone.)
+//!
+//! ```text
+//! slot   │ header │ journal: cells of 16 bytes     │ package: envelope, module │ branch table │ erased │
+//! bytes    16       JOURNAL                          size                        as validated
+//! ```
+//!
+//! Which package runs follows from the journals alone, newest slot first: see [`Slots::open`]. Each change is one cell
+//! with a checksum, so a power cut leaves the state before or the state after it. Flash is programmed in words of
+//! four bytes, each at most once between erasures.
+use embedded_storage::nor_flash::NorFlash;
+
+/// Flash whose content can be read where it lies.
+pub trait Flash: NorFlash {
+    /// These bytes as they lie in the address space. The range is inside the capacity and stays unchanged for as long as
+    /// the caller keeps it: it is only erased once nothing runs from it any more.
+    fn mapped(&self, offset: u32, length: u32) -> &'static [u8];
+    /// The same as words; `offset` is a multiple of four.
+    fn words(&self, offset: u32, words: u32) -> &'static [u32];
+}
+
+/// The slots, which is how many packages are kept at once.
+pub const SLOTS: usize = 3;
+/// Bytes of a slot that are its header.
+const HEADER: u32 = 16;
+/// Bytes of a slot that are its journal: 128 cells less the header's.
+pub const JOURNAL: u32 = 2048 - HEADER;
+/// Where the package begins in a slot.
+pub const PACKAGE: u32 = HEADER + JOURNAL;
+const CELL: u32 = 16;
+/// Cells that only what decides about packages may use; parameters leave them free.
+const RESERVE: u32 = 24;
+const MAGIC: u32 = u32::from_le_bytes(*b"WMS1");
+/// The most keys and dropped keys that rotation may add to those from the provisioning record.
+pub const KEYS: usize = 4;
+
+/// Why a slot could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotError {
+    /// The flash driver failed.
+    Flash,
+    /// The journal has no room left.
+    Full,
+    /// The package does not fit a slot.
+    TooLarge,
+    /// Nothing there to do this with.
+    Nothing,
+}
+
+/// How far a package has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum State {
+    /// Nothing, or nothing that can be used.
+    #[default]
+    Empty,
+    /// Being received.
+    Receiving,
+    /// Received and found good.
+    Staged,
+    /// Running on trial.
+    Trial,
+    /// Has proved itself.
+    Confirmed,
+    /// Tried and returned from, or withdrawn by hand.
+    Bad,
+    /// Removed, with everything older.
+    Removed,
+}
+
+impl State {
+    /// The name over the wire and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Receiving => "receiving",
+            Self::Staged => "staged",
+            Self::Trial => "trial",
+            Self::Confirmed => "confirmed",
+            Self::Bad => "bad",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// What the journal of a slot says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// How far its package has come.
+    pub state: State,
+    /// Rises with every slot that is prepared: the newest has the highest. 0: none.
+    pub epoch: u32,
+    /// How often the slot was erased.
+    pub erased: u32,
+    /// Sequence number of the package.
+    pub sequence: u32,
+    /// Bytes of the envelope and of the whole package.
+    pub envelope: u16,
+    /// See `envelope`.
+    pub size: u32,
+    /// Bytes of the branch table behind it.
+    pub table: u32,
+    /// First free byte of the journal.
+    end: u32,
+}
+
+/// What is carried from slot to slot: what no erasure may forget.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Rises with each change.
+    version: u32,
+    /// The highest sequence number that was ever activated.
+    pub highest: u32,
+    /// Keys that packages added.
+    pub added: heapless::Vec<[u8; 32], KEYS>,
+    /// Identifiers of keys that packages dropped.
+    pub dropped: heapless::Vec<[u8; 8], KEYS>,
+}
+
+mod kind {
+    pub const RECEIVING: u8 = 1;
+    pub const STAGED: u8 = 2;
+    pub const TRIAL: u8 = 3;
+    pub const CONFIRMED: u8 = 4;
+    pub const BAD: u8 = 5;
+    pub const REMOVED: u8 = 6;
+    pub const PARAMETER: u8 = 7;
+    pub const MEMORY: u8 = 8;
+}
+
+/// The slots of a node.
+#[derive(Debug)]
+pub struct Slots<F> {
+    flash: F,
+    start: u32,
+    length: u32,
+    slots: [Slot; SLOTS],
+    memory: Memory,
+    /// The slot that holds the newest copy of `memory`.
+    keeper: Option<usize>,
+}
+
+struct Cell {
+    kind: u8,
+    /// Cells of content behind this one.
+    more: u8,
+    small: u16,
+    x: u32,
+    y: u32,
+}
+
+impl<F: Flash> Slots<F> {
+    /// Reads what is there: three slots of `length` bytes (a multiple of the erase size) from `start` on.
+    pub fn open(flash: F, start: u32, length: u32) -> Self {
+        let mut slots = Self {
+            flash,
+            start,
+            length,
+            slots: [Slot::default(); SLOTS],
+            memory: Memory::default(),
+            keeper: None,
+        };
+        for index in 0..SLOTS {
+            slots.read(index);
+        }
+        let tried = slots.slots.iter().filter(|s| {
+            matches!(
+                s.state,
+                State::Trial | State::Confirmed | State::Bad | State::Removed
+            )
+        });
+        let highest = tried.map(|s| s.sequence).max().unwrap_or(0);
+        slots.memory.highest = slots.memory.highest.max(highest);
+        slots
+    }
+
+    /// What a slot's journal says.
+    pub fn slot(&self, index: usize) -> Slot {
+        self.slots.get(index).copied().unwrap_or_default()
+    }
+
+    /// What is remembered across slots.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The largest package with its table that fits.
+    pub fn capacity(&self) -> u32 {
+        self.length.saturating_sub(PACKAGE)
+    }
+
+    /// The flash itself.
+    pub fn flash(&self) -> &F {
+        &self.flash
+    }
+
+    /// The newest slot in one of these states; a removed one ends the search, as everything older went with it.
+    fn newest(&self, below: u32, wanted: impl Fn(&Slot) -> bool) -> Option<usize> {
+        let mut best: Option<(u32, usize)> = None;
+        let removed = self.slots.iter().filter(|s| s.state == State::Removed);
+        let floor = removed.map(|s| s.epoch).max().unwrap_or(0);
+        for (index, slot) in self.slots.iter().enumerate() {
+            let better = best.is_none_or(|(epoch, _)| slot.epoch > epoch);
+            if slot.epoch < below && slot.epoch > floor && better && wanted(slot) {
+                best = Some((slot.epoch, index));
+            }
+        }
+        best.map(|(_, index)| index)
+    }
+
+    /// The slot whose package runs, or would.
+    pub fn current(&self) -> Option<usize> {
+        self.newest(u32::MAX, |s| {
+            matches!(s.state, State::Trial | State::Confirmed)
+        })
+    }
+
+    /// The slot to go back to from the current one.
+    pub fn previous(&self) -> Option<usize> {
+        let now = self.slot(self.current()?);
+        self.newest(now.epoch, |s| {
+            s.state == State::Confirmed && s.sequence != now.sequence
+        })
+    }
+
+    /// The slot that is complete but was never activated.
+    pub fn staged(&self) -> Option<usize> {
+        self.newest(u32::MAX, |s| s.state == State::Staged)
+    }
+
+    /// The slot that is being received.
+    pub fn receiving(&self) -> Option<usize> {
+        self.newest(u32::MAX, |s| s.state == State::Receiving)
+    }
+
+    /// Prepares the free slot for a package: what only it knows is copied to a slot that stays, then it is erased.
+    pub fn prepare(&mut self, sequence: u32, envelope: u16, size: u32) -> Result<usize, SlotError> {
+        if size > self.capacity() {
+            return Err(SlotError::TooLarge);
+        }
+        let index = self.clear()?;
+        let cell = Cell {
+            kind: kind::RECEIVING,
+            more: 0,
+            small: envelope,
+            x: size,
+            y: sequence,
+        };
+        self.append(index, &cell, &[])?;
+        self.read(index);
+        Ok(index)
+    }
+
+    /// Erases the least worn slot that holds neither the current nor the previous package, and numbers it as the newest.
+    fn clear(&mut self) -> Result<usize, SlotError> {
+        let (current, previous) = (self.current(), self.previous());
+        let index = (0..SLOTS)
+            .filter(|i| Some(*i) != current && Some(*i) != previous)
+            .min_by_key(|i| self.slot(*i).erased)
+            .ok_or(SlotError::Nothing)?;
+        let stays = (0..SLOTS).filter(|i| *i != index && self.slot(*i).epoch > 0);
+        let stays = stays.max_by_key(|i| self.slot(*i).epoch);
+        // What is written nowhere else: the carried memory, and the sequence numbers of packages that failed here.
+        let known = self.memory.highest;
+        let kept_elsewhere = self.keeper.is_some_and(|k| k != index)
+            && self.slot(index).sequence < known
+            || self.keeper.is_none() && self.slot(index).state == State::Empty;
+        if !kept_elsewhere && let Some(stays) = stays {
+            self.remember(stays, kind::MEMORY)?;
+        }
+        let wear = self.slots.iter().map(|s| s.erased).max().unwrap_or(0);
+        // A slot whose header was lost to a power cut counts as worn as the most worn one.
+        let mine = self.slot(index);
+        let erased = if mine.epoch == 0 { wear } else { mine.erased } + 1;
+        let epoch = self.slots.iter().map(|s| s.epoch).max().unwrap_or(0) + 1;
+        let base = self.base(index);
+        self.put(index, Slot::default());
+        self.flash
+            .erase(base, base + self.length)
+            .map_err(|_| SlotError::Flash)?;
+        let mut header = [0u8; HEADER as usize];
+        header[..4].copy_from_slice(&MAGIC.to_le_bytes());
+        header[4..8].copy_from_slice(&epoch.to_le_bytes());
+        header[8..12].copy_from_slice(&erased.to_le_bytes());
+        let crc = checksum(&[&header[..12]]);
+        header[12..].copy_from_slice(&crc.to_le_bytes());
+        self.flash
+            .write(base, &header)
+            .map_err(|_| SlotError::Flash)?;
+        let fresh = Slot {
+            epoch,
+            erased,
+            end: HEADER,
+            ..Slot::default()
+        };
+        self.put(index, fresh);
+        if self.memory != Memory::default() {
+            self.remember(index, kind::MEMORY)?;
+        }
+        Ok(index)
+    }
+
+    /// Writes a part of the package: `offset` counts from its first byte and is a multiple of four, as is the length but for
+    /// the last part.
+    pub fn write(&mut self, index: usize, offset: u32, bytes: &[u8]) -> Result<(), SlotError> {
+        let room = u64::from(offset) + bytes.len() as u64 <= u64::from(self.capacity());
+        if !room || !offset.is_multiple_of(4) {
+            return Err(SlotError::TooLarge);
+        }
+        let at = self.base(index) + PACKAGE + offset;
+        let whole = bytes.len() & !3;
+        let (head, tail) = bytes.split_at(whole);
+        self.flash.write(at, head).map_err(|_| SlotError::Flash)?;
+        if !tail.is_empty() {
+            let mut word = [0xff; 4];
+            for (to, from) in word.iter_mut().zip(tail) {
+                *to = *from;
+            }
+            self.flash
+                .write(at + whole as u32, &word)
+                .map_err(|_| SlotError::Flash)?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes of the package being received are there, in whole pieces of `piece` bytes. The last piece that
+    /// was begun does not count, as a power cut may have torn it.
+    pub fn received(&self, index: usize, piece: u32) -> u32 {
+        let slot = self.slot(index);
+        let bytes = self.package(index);
+        let written = bytes
+            .iter()
+            .rposition(|b| *b != 0xff)
+            .map_or(0, |last| last as u32 + 1);
+        if written >= slot.size {
+            slot.size
+        } else {
+            written / piece * piece
+        }
+    }
+
+    /// Marks the package as complete and good, with the length of the table behind it.
+    pub fn stage(&mut self, index: usize, table: u32) -> Result<(), SlotError> {
+        self.change(index, kind::STAGED, table)
+    }
+
+    /// Starts the trial of a staged package.
+    pub fn activate(&mut self, index: usize) -> Result<(), SlotError> {
+        self.change(index, kind::TRIAL, 0)?;
+        self.memory.highest = self.memory.highest.max(self.slot(index).sequence);
+        Ok(())
+    }
+
+    /// Ends the trial; the keys change with the same cell.
+    pub fn confirm(
+        &mut self,
+        index: usize,
+        add: Option<[u8; 32]>,
+        drop: Option<[u8; 8]>,
+    ) -> Result<(), SlotError> {
+        if let Some(key) = add
+            && !self.memory.added.contains(&key)
+        {
+            self.memory.added.push(key).map_err(|_| SlotError::Full)?;
+        }
+        if let Some(id) = drop
+            && !self.memory.dropped.contains(&id)
+        {
+            self.memory.dropped.push(id).map_err(|_| SlotError::Full)?;
+        }
+        self.remember(index, kind::CONFIRMED)?;
+        self.read(index);
+        Ok(())
+    }
+
+    /// Returns from a package for good; the reason is for the log after a reset.
+    pub fn reject(&mut self, index: usize, reason: u32) -> Result<(), SlotError> {
+        self.change(index, kind::BAD, reason)
+    }
+
+    /// Removes the package in this slot and everything older.
+    pub fn remove(&mut self, index: usize) -> Result<(), SlotError> {
+        self.change(index, kind::REMOVED, 0)
+    }
+
+    /// Keeps a parameter of the current package over resets. A full journal is moved to a fresh slot with the package.
+    pub fn set_parameter(&mut self, number: u16, value: f32) -> Result<(), SlotError> {
+        let index = self.current().ok_or(SlotError::Nothing)?;
+        let cell = Cell {
+            kind: kind::PARAMETER,
+            more: 0,
+            small: number,
+            x: value.to_bits(),
+            y: 0,
+        };
+        if self.slot(index).end + CELL * RESERVE <= PACKAGE {
+            return self.append(index, &cell, &[]);
+        }
+        if self.receiving().is_some() || self.slot(index).state != State::Confirmed {
+            return Err(SlotError::Full);
+        }
+        let index = self.relocate(index)?;
+        self.append(index, &cell, &[])
+    }
+
+    /// Copies the package to the free slot with the newest value of each parameter; the last cell makes it the current one.
+    fn relocate(&mut self, from: usize) -> Result<usize, SlotError> {
+        let old = self.slot(from);
+        let to = self.clear()?;
+        let cell = Cell {
+            kind: kind::RECEIVING,
+            more: 0,
+            small: old.envelope,
+            x: old.size,
+            y: old.sequence,
+        };
+        self.append(to, &cell, &[])?;
+        let bytes = self.flash.mapped(
+            self.base(from) + PACKAGE,
+            old.size.next_multiple_of(4) + old.table,
+        );
+        self.flash
+            .write(self.base(to) + PACKAGE, bytes)
+            .map_err(|_| SlotError::Flash)?;
+        let cell = Cell {
+            kind: kind::STAGED,
+            more: 0,
+            small: 0,
+            x: old.table,
+            y: 0,
+        };
+        self.append(to, &cell, &[])?;
+        for number in 0..crate::module::PARAMETERS as u16 {
+            if let Some(value) = self.parameter_in(from, number) {
+                let cell = Cell {
+                    kind: kind::PARAMETER,
+                    more: 0,
+                    small: number,
+                    x: value.to_bits(),
+                    y: 0,
+                };
+                self.append(to, &cell, &[])?;
+            }
+        }
+        self.remember(to, kind::CONFIRMED)?;
+        self.read(to);
+        Ok(to)
+    }
+
+    /// The kept value of a parameter of the current package.
+    pub fn parameter(&self, number: u16) -> Option<f32> {
+        self.parameter_in(self.current()?, number)
+    }
+
+    fn parameter_in(&self, index: usize, number: u16) -> Option<f32> {
+        let mut value = None;
+        self.cells(index, |cell, _| {
+            if cell.kind == kind::PARAMETER && cell.small == number {
+                value = Some(f32::from_bits(cell.x));
+            }
+        });
+        value
+    }
+
+    /// The package in a slot: envelope and module.
+    pub fn package(&self, index: usize) -> &'static [u8] {
+        self.flash.mapped(
+            self.base(index) + PACKAGE,
+            self.slot(index).size.min(self.capacity()),
+        )
+    }
+
+    /// The module of the package in a slot.
+    pub fn module(&self, index: usize) -> &'static [u8] {
+        self.package(index)
+            .get(usize::from(self.slot(index).envelope)..)
+            .unwrap_or(&[])
+    }
+
+    /// Where the branch table of a slot lies in flash, and how many bytes it may take.
+    pub fn table_space(&self, index: usize) -> (u32, u32) {
+        let at = self.slot(index).size.next_multiple_of(4);
+        (
+            self.base(index) + PACKAGE + at,
+            self.capacity().saturating_sub(at),
+        )
+    }
+
+    /// The flash, for the branch table.
+    pub fn flash_mut(&mut self) -> &mut F {
+        &mut self.flash
+    }
+
+    // ---- the journal --------------------------------------------------------------------------------------------------
+
+    fn base(&self, index: usize) -> u32 {
+        self.start + index as u32 * self.length
+    }
+
+    fn put(&mut self, index: usize, slot: Slot) {
+        if let Some(place) = self.slots.get_mut(index) {
+            *place = slot;
+        }
+    }
+
+    fn change(&mut self, index: usize, kind: u8, x: u32) -> Result<(), SlotError> {
+        self.append(
+            index,
+            &Cell {
+                kind,
+                more: 0,
+                small: 0,
+                x,
+                y: 0,
+            },
+            &[],
+        )?;
+        self.read(index);
+        Ok(())
+    }
+
+    /// Writes the carried memory into a journal, as a cell of this kind.
+    fn remember(&mut self, index: usize, kind: u8) -> Result<(), SlotError> {
+        self.memory.version += 1;
+        let mut content = [0xffu8; KEYS * 40];
+        let mut at = 0;
+        let m = &self.memory;
+        for bytes in m
+            .added
+            .iter()
+            .map(|k| &k[..])
+            .chain(m.dropped.iter().map(|k| &k[..]))
+        {
+            if let Some(to) = content.get_mut(at..at + bytes.len()) {
+                to.copy_from_slice(bytes);
+            }
+            at += bytes.len();
+        }
+        let cells = at.div_ceil(CELL as usize);
+        let cell = Cell {
+            kind,
+            more: cells as u8,
+            small: (m.added.len() | m.dropped.len() << 8) as u16,
+            x: m.version,
+            y: m.highest,
+        };
+        self.append(
+            index,
+            &cell,
+            content.get(..cells * CELL as usize).unwrap_or(&[]),
+        )?;
+        self.keeper = Some(index);
+        Ok(())
+    }
+
+    fn append(&mut self, index: usize, cell: &Cell, content: &[u8]) -> Result<(), SlotError> {
+        let end = self.slot(index).end;
+        let length = CELL + content.len() as u32;
+        if end < HEADER || end + length > PACKAGE {
+            return Err(SlotError::Full);
+        }
+        let mut bytes = [0u8; CELL as usize];
+        bytes[0] = cell.kind;
+        bytes[1] = cell.more;
+        bytes[2..4].copy_from_slice(&cell.small.to_le_bytes());
+        bytes[4..8].copy_from_slice(&cell.x.to_le_bytes());
+        bytes[8..12].copy_from_slice(&cell.y.to_le_bytes());
+        let crc = checksum(&[&bytes[..12], content]);
+        bytes[12..].copy_from_slice(&crc.to_le_bytes());
+        // Whatever comes of it, these cells are used.
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.end = end + length;
+        }
+        let at = self.base(index) + end;
+        self.flash.write(at, &bytes).map_err(|_| SlotError::Flash)?;
+        if !content.is_empty() {
+            self.flash
+                .write(at + CELL, content)
+                .map_err(|_| SlotError::Flash)?;
+        }
+        Ok(())
+    }
+
+    /// Goes through the good cells of a journal and returns where the next one may be written.
+    fn cells(&self, index: usize, mut use_: impl FnMut(&Cell, &[u8])) -> u32 {
+        let journal = self.flash.mapped(self.base(index), PACKAGE);
+        let word = |at: usize| -> u32 {
+            let bytes = journal.get(at..at + 4).and_then(|b| b.try_into().ok());
+            u32::from_le_bytes(bytes.unwrap_or([0xff; 4]))
+        };
+        let mut at = HEADER as usize;
+        while let Some(bytes) = journal.get(at..at + CELL as usize) {
+            if bytes.iter().all(|b| *b == 0xff) {
+                break;
+            }
+            let head = word(at);
+            let cell = Cell {
+                kind: head as u8,
+                more: (head >> 8) as u8,
+                small: (head >> 16) as u16,
+                x: word(at + 4),
+                y: word(at + 8),
+            };
+            at += CELL as usize;
+            let content = journal.get(at..at + usize::from(cell.more) * CELL as usize);
+            let content = content.unwrap_or(&[]);
+            // A torn cell is passed over; what was to follow it was never written.
+            if checksum(&[bytes.get(..12).unwrap_or(&[]), content]) == word(at - 4) {
+                use_(&cell, content);
+                at += content.len();
+            }
+        }
+        at as u32
+    }
+
+    /// Reads a slot's header and journal.
+    fn read(&mut self, index: usize) {
+        let mut header = [0u8; HEADER as usize];
+        let base = self.base(index);
+        let read = self.flash.read(base, &mut header).is_ok();
+        let word = |at: usize| {
+            u32::from_le_bytes(
+                header
+                    .get(at..at + 4)
+                    .and_then(|b| b.try_into().ok())
+                    .unwrap_or([0; 4]),
+            )
+        };
+        let mut slot = Slot::default();
+        if read && word(0) == MAGIC && checksum(&[&header[..12]]) == word(12) {
+            slot.epoch = word(4);
+            slot.erased = word(8);
+            let mut memory = None;
+            slot.end = self.cells(index, |cell, content| {
+                match cell.kind {
+                    kind::RECEIVING => {
+                        slot.state = State::Receiving;
+                        slot.envelope = cell.small;
+                        slot.size = cell.x;
+                        slot.sequence = cell.y;
+                    }
+                    kind::STAGED => {
+                        slot.state = State::Staged;
+                        slot.table = cell.x;
+                    }
+                    kind::TRIAL => slot.state = State::Trial,
+                    kind::CONFIRMED => slot.state = State::Confirmed,
+                    kind::BAD => slot.state = State::Bad,
+                    kind::REMOVED => slot.state = State::Removed,
+                    _ => {}
+                }
+                if matches!(cell.kind, kind::CONFIRMED | kind::MEMORY) {
+                    memory = Some(recall(cell, content));
+                }
+            });
+            if let Some(memory) = memory
+                && memory.version > self.memory.version
+            {
+                let highest = self.memory.highest.max(memory.highest);
+                self.memory = Memory { highest, ..memory };
+                self.keeper = Some(index);
+            }
+        }
+        self.put(index, slot);
+    }
+}
+
+fn recall(cell: &Cell, content: &[u8]) -> Memory {
+    let mut memory = Memory {
+        version: cell.x,
+        highest: cell.y,
+        ..Memory::default()
+    };
+    let (added, dropped) = (usize::from(cell.small & 0xff), usize::from(cell.small >> 8));
+    let (keys, ids) = content
+        .split_at_checked(added * 32)
+        .unwrap_or((content, &[]));
+    for key in keys.as_chunks::<32>().0 {
+        let _ = memory.added.push(*key);
+    }
+    for id in ids.as_chunks::<8>().0.iter().take(dropped) {
+        let _ = memory.dropped.push(*id);
+    }
+    memory
+}
+
+/// CRC-32/ISO-HDLC of these bytes one after the other.
+pub fn checksum(parts: &[&[u8]]) -> u32 {
+    const CRC: crc::Crc<u32, crc::NoTable> =
+        crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
+    let mut digest = CRC.digest();
+    for part in parts {
+        digest.update(part);
+    }
+    digest.finalize()
+}

@@ -1,0 +1,172 @@
+// `npm run gen`: writes what two languages must agree on from firmware/node/contract.toml, the one place where it is said.
+//
+// Output: host/lib/contract.ts, assembly/contract.ts and firmware/node/src/contract.rs. All are committed; test/sdk.test.ts
+// fails when one is not what this script would write.
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parse } from "smol-toml";
+
+interface Function {
+  name: string;
+  what: string;
+  parameters?: string[];
+  result?: string;
+  link?: string;
+  global?: string;
+}
+
+interface Contract {
+  version: number;
+  module: {
+    import_module: string;
+    custom_section: string;
+    import: Function[];
+    export: Function[];
+  };
+  section: Record<string, number>;
+  manifest: Record<string, number>;
+  provision: Record<string, number>;
+  resource: { name: string; path: string; methods: string[]; observe?: boolean; rt: string }[];
+  refusal: { name: string; code: string }[];
+}
+
+const root = new URL("../", import.meta.url);
+const marker = "Generated from firmware/node/contract.toml by `npm run gen`. Not for editing.";
+
+/** Every generated file, by its path in the repository. */
+export function generate(
+  source = readFileSync(new URL("firmware/node/contract.toml", root), "utf8"),
+): Record<string, string> {
+  const contract = parse(source) as unknown as Contract;
+  return {
+    "host/lib/contract.ts": typescript(contract),
+    "assembly/contract.ts": assemblyscript(contract),
+    "firmware/node/src/contract.rs": rust(contract),
+  };
+}
+
+function typescript(contract: Contract): string {
+  const { module } = contract;
+  const constant = (name: string, value: unknown) =>
+    `export const ${name} = ${JSON.stringify(value, null, 2)} as const;\n`;
+  const links = Object.fromEntries(
+    module.import.map(({ name, link, parameters, result }) => [
+      name,
+      { link, parameters: parameters ?? [], result: result ?? null },
+    ]),
+  );
+  return [
+    `// The contract between host, node and modules. ${marker}`,
+    "/* oxfmt-ignore */",
+    constant("contractVersion", contract.version),
+    constant("importModule", module.import_module),
+    constant("customSection", module.custom_section),
+    "/** What a module may import: its clear name, its name on the wire, its type. */",
+    constant("imports", links),
+    "/** What a module may export. */",
+    constant(
+      "exports",
+      module.export.map(({ name }) => name),
+    ),
+    "/** Keys of the map in the custom section. */",
+    constant("sectionKeys", contract.section),
+    "/** Keys of the map in a package's manifest. */",
+    constant("manifestKeys", contract.manifest),
+    "/** Keys of the map in a provisioning record. */",
+    constant("provisionKeys", contract.provision),
+    constant("resources", contract.resource),
+    "/** Why a package is refused, and the CoAP code that says so. */",
+    constant(
+      "refusals",
+      Object.fromEntries(contract.refusal.map(({ name, code }) => [name, code])),
+    ),
+  ].join("\n");
+}
+
+function assemblyscript({ version, module }: Contract): string {
+  const functions = module.import.map(
+    ({ name, link, parameters, result, what }) =>
+      `/** ${what} */\n// @ts-ignore: decorator\n@external("${module.import_module}", "${link}")\n` +
+      `export declare function ${name}(${(parameters ?? []).map((type, index) => `${"abc"[index]}: ${type}`).join(", ")}): ${result ?? "void"};\n`,
+  );
+  return [
+    `// What a node offers to a module, by its names in the contract. ${marker}\n`,
+    `/** The version of the contract that these imports belong to. */\nexport const contractVersion: i32 = ${version};\n`,
+    ...functions,
+  ].join("\n");
+}
+
+function rust({ version, module, section, manifest, provision, refusal }: Contract): string {
+  const camel = (name: string) =>
+    name.replaceAll(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  const keys = (name: string, what: string, map: Record<string, number>) => [
+    `/// ${what}`,
+    `pub mod ${name} {`,
+    ...Object.entries(map).flatMap(([key, value]) => [
+      `    /// Key \`${key}\`.`,
+      `    pub const ${key.toUpperCase()}: u8 = ${value};`,
+    ]),
+    "}",
+  ];
+  const types = (list: string[]) => list.map((type) => `ValType::${type.toUpperCase()}`).join(", ");
+  return [
+    `//! The contract between host, node and modules. ${marker}`,
+    "use wasmote_coap::Code;",
+    "use wasmote_engine::ValType;",
+    "",
+    "/// The version of the contract.",
+    `pub const VERSION: u32 = ${version};`,
+    "/// The module that modules import from.",
+    `pub const IMPORT_MODULE: &str = "${module.import_module}";`,
+    "/// The custom section with a module's facts.",
+    `pub const CUSTOM_SECTION: &str = "${module.custom_section}";`,
+    "",
+    "/// What a module may import.",
+    "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
+    "pub enum Import {",
+    ...module.import.flatMap(({ name, what }) => [`    /// ${what}`, `    ${camel(name)},`]),
+    "}",
+    "",
+    "impl Import {",
+    "    /// The import with this link name, with its parameters and results.",
+    "    pub fn find(link: &str) -> Option<(Self, &'static [ValType], &'static [ValType])> {",
+    "        Some(match link {",
+    ...module.import.map(
+      ({ name, link, parameters, result }) =>
+        `            "${link}" => (Self::${camel(name)}, &[${types(parameters ?? [])}], &[${types(result ? [result] : [])}]),`,
+    ),
+    "            _ => return None,",
+    "        })",
+    "    }",
+    "}",
+    "",
+    ...keys("section", "Keys of the map in the custom section.", section),
+    "",
+    ...keys("manifest", "Keys of the map in a package's manifest.", manifest),
+    "",
+    ...keys("provision", "Keys of the map in a provisioning record.", provision),
+    "",
+    "/// Why a package is refused.",
+    "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
+    "pub enum Refusal {",
+    ...refusal.flatMap(({ name, code }) => [`    /// ${code}.`, `    ${camel(name)},`]),
+    "}",
+    "",
+    "impl Refusal {",
+    "    /// Its name and the code of the answer.",
+    "    pub fn wire(self) -> (&'static str, Code) {",
+    "        match self {",
+    ...refusal.map(({ name, code }) => {
+      const [kind, detail] = code.split(".").map(Number) as [number, number];
+      return `            Self::${camel(name)} => ("${name}", Code(${kind * 32 + detail})),`;
+    }),
+    "        }",
+    "    }",
+    "}",
+    "",
+  ].join("\n");
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [path, text] of Object.entries(generate())) writeFileSync(new URL(path, root), text);
+}

@@ -1,0 +1,208 @@
+// Building blocks for filters: each is made once, at the top level, and fed with `next`.
+//
+// They hold 32-bit floats, as samples are, and allocate at construction alone. Sums over a window are kept as running sums; a
+// NaN that gets into one stays until the block is made again, so a sensor that may give NaN is tested before.
+
+/** Mean of the last `size` samples, or of all while there are fewer. */
+@unmanaged @final
+export class MovingAverage {
+  private sum: f32;
+  /** Samples so far; from the first full window on, it stays between one window and two. */
+  private taken: i32;
+
+  constructor(private readonly size: i32) {
+    // The samples lie behind the object, in memory that holds zero.
+    __alloc(<usize>size << 2);
+  }
+
+  /** Takes a sample and gives the mean. */
+  next(value: f32): f32 {
+    const size = this.size;
+    const taken = this.taken + 1;
+    const slot = changetype<usize>(this) + ((<usize>taken % size) << 2);
+    const sum = (this.sum += value - load<f32>(slot, offsetof<MovingAverage>()));
+    store<f32>(slot, value, offsetof<MovingAverage>());
+    this.taken = taken < size << 1 ? taken : size;
+    return sum / <f32>min(taken, size);
+  }
+}
+
+/** The last `size` samples in the order of their values: median, minimum and maximum. An even count has the lower median. */
+@unmanaged @final
+export class Window {
+  private readonly samples: usize;
+  private readonly sorted: usize;
+  private place: i32 = 0;
+  private count: i32 = 0;
+
+  constructor(private readonly size: i32) {
+    this.samples = __alloc(<usize>size << 2);
+    this.sorted = __alloc(<usize>size << 2);
+  }
+
+  /** Takes a sample. */
+  push(value: f32): void {
+    const sorted = this.sorted;
+    let hole = this.count;
+    const slot = this.samples + (<usize>this.place << 2);
+    if (hole === this.size) {
+      // The oldest leaves: close the gap from where it is found.
+      const oldest = load<f32>(slot);
+      hole = 0;
+      while (hole < this.size - 1 && load<f32>(sorted + (<usize>hole << 2)) !== oldest) hole++;
+    } else {
+      this.count++;
+    }
+    store<f32>(slot, value);
+    if (++this.place === this.size) this.place = 0;
+    while (hole + 1 < this.count && load<f32>(sorted + (<usize>(hole + 1) << 2)) < value) {
+      store<f32>(sorted + (<usize>hole << 2), load<f32>(sorted + (<usize>(hole + 1) << 2)));
+      hole++;
+    }
+    while (hole > 0 && load<f32>(sorted + (<usize>(hole - 1) << 2)) > value) {
+      store<f32>(sorted + (<usize>hole << 2), load<f32>(sorted + (<usize>(hole - 1) << 2)));
+      hole--;
+    }
+    store<f32>(sorted + (<usize>hole << 2), value);
+  }
+
+  /** The smallest sample in the window. There must be one. */
+  get minimum(): f32 {
+    return load<f32>(this.sorted);
+  }
+
+  /** The largest sample in the window. There must be one. */
+  get maximum(): f32 {
+    return load<f32>(this.sorted + (<usize>(this.count - 1) << 2));
+  }
+
+  /** The middle of the window. There must be a sample. */
+  get median(): f32 {
+    return load<f32>(this.sorted + (<usize>((this.count - 1) >> 1) << 2));
+  }
+}
+
+/** Median of the last `size` samples: takes single wrong samples out. */
+@unmanaged @final
+export class Median {
+  private readonly window: Window;
+
+  constructor(size: i32) {
+    this.window = new Window(size);
+  }
+
+  /** Takes a sample and gives the median. */
+  next(value: f32): f32 {
+    this.window.push(value);
+    return this.window.median;
+  }
+}
+
+/** Exponential smoothing: each sample moves the value by `share` of the distance. The first sample is taken as it is. */
+@unmanaged @final
+export class Smoothing {
+  private value: f32 = NaN;
+
+  /** @param share Between 0 (never moves) and 1 (no smoothing). */
+  constructor(private readonly share: f32) {}
+
+  /** Takes a sample and gives the smoothed value. */
+  next(sample: f32): f32 {
+    const value = this.value;
+    return (this.value = isNaN(value) ? sample : value + this.share * (sample - value));
+  }
+}
+
+/** A switch with two thresholds: on from `high` upwards, off from `low` downwards, and as it was between them. */
+@unmanaged @final
+export class Hysteresis {
+  /** Whether the switch is on. */
+  on: bool = false;
+
+  /** Takes a value and the thresholds, which may be parameters; returns whether the switch changed. */
+  next(value: f32, low: f32, high: f32): bool {
+    const before = this.on;
+    this.on = before ? value > low : value >= high;
+    return this.on !== before;
+  }
+}
+
+/** Lets a value through only when it is further than `width` from the last that went through, as does the first. */
+@unmanaged @final
+export class DeadBand {
+  /** The last value that went through. */
+  value: f32 = NaN;
+
+  /** Takes a value; returns whether it goes through. */
+  next(value: f32, width: f32): bool {
+    // Written so that the first value, compared with NaN, passes.
+    if (abs<f32>(value - this.value) <= width) return false;
+    this.value = value;
+    return true;
+  }
+}
+
+/** Change in each second between samples; 0 at the first and where no time has passed. */
+@unmanaged @final
+export class RateOfChange {
+  private value: f32 = NaN;
+  private time: u32 = 0;
+
+  /** @param time Of the sample, in milliseconds, as `now()` gives it. */
+  next(value: f32, time: u32): f32 {
+    const seconds = <f32>(time - this.time) / 1000;
+    const rate = (value - this.value) / seconds;
+    this.value = value;
+    this.time = time;
+    return abs<f32>(rate) <= f32.MAX_VALUE ? rate : 0;
+  }
+}
+
+/**
+ * Flow of a river from its level by a rating curve of the usual form, `scale · (level - zero)^1.5`, which a broad weir has.
+ * Level in metres gives the unit that `scale` was found for. Below `zero` nothing flows.
+ */
+export function ratingCurve(level: f32, scale: f32, zero: f32 = 0): f32 {
+  const height = level - zero;
+  return height > 0 ? scale * height * sqrt<f32>(height) : 0;
+}
+
+/** Strength of one frequency in blocks of samples (Goertzel's algorithm), and their root mean square. */
+@unmanaged @final
+export class Goertzel {
+  private first: f32 = 0;
+  private second: f32 = 0;
+  private squares: f32 = 0;
+  private count: i32 = 0;
+  /** Amplitude of the frequency in the last whole block. */
+  amplitude: f32 = 0;
+  /** Root mean square of the last whole block. */
+  rms: f32 = 0;
+
+  /**
+   * @param size Samples in a block.
+   * @param coefficient `2 · cos(2π · frequency / sampling rate)`, where `frequency · size / rate` is best a whole number.
+   */
+  constructor(private readonly size: i32, private readonly coefficient: f32) {}
+
+  /** Takes a sample; returns whether it ended a block. */
+  next(value: f32): bool {
+    const fresh = value + this.coefficient * this.first - this.second;
+    this.second = this.first;
+    this.first = fresh;
+    this.squares += value * value;
+    if (++this.count < this.size) return false;
+    const a = this.first;
+    const b = this.second;
+    const size = <f32>this.size;
+    // Rounding may bring the power of an absent frequency below zero.
+    const power = max<f32>(a * a + b * b - this.coefficient * a * b, 0);
+    this.amplitude = (2 * sqrt<f32>(power)) / size;
+    this.rms = sqrt<f32>(this.squares / size);
+    this.first = 0;
+    this.second = 0;
+    this.squares = 0;
+    this.count = 0;
+    return true;
+  }
+}

@@ -1,0 +1,231 @@
+// The sensor SDK: what a module is written with. `import { … } from "wasmote"` resolves here.
+//
+// Sensors, outputs and parameters are declared at the top level with names in quotes. `wasmote build` turns each name into a
+// small number and writes the names into the module's custom section, so none of this costs a byte in the module: the
+// classes below are integers, their methods single instructions or imports.
+import * as node from "./contract";
+export * from "./filters";
+
+/** A sensor of the node. Declare one with {@link sensor}. */
+@unmanaged @final
+export class Sensor {
+  /** The newest sample; NaN while there is none. */
+  // @ts-ignore: decorator
+  @inline get value(): f32 {
+    return node.read(<i32>changetype<usize>(this));
+  }
+
+  /**
+   * Runs `handler` for each new sample. Written at the top level of the program, once for a sensor:
+   *
+   *     level.onSample((millimetres) => smooth.publish(average.next(millimetres)));
+   */
+  onSample(handler: (value: f32) => void): void {}
+}
+
+/** A value that the module publishes, to be read and observed at `/outputs/{name}`. Declare one with {@link output}. */
+@unmanaged @final
+export class Output {
+  /** Publishes a value. Those who observe the output are told of it. */
+  // @ts-ignore: decorator
+  @inline publish(value: f32): void {
+    node.publish(<i32>changetype<usize>(this), value);
+  }
+}
+
+/** A number that the operator can change while the module runs, at `/app/params/{name}`. Declare one with {@link parameter}. */
+@unmanaged @final
+export class Parameter {
+  /** The present value. */
+  // @ts-ignore: decorator
+  @inline get value(): f32 {
+    return node.parameter(<i32>changetype<usize>(this));
+  }
+}
+
+/** Declares a sensor by the name it has on the node: `const level = sensor("level");` */
+// @ts-ignore: decorator
+@inline export function sensor(name: string): Sensor {
+  return changetype<Sensor>(name);
+}
+
+/**
+ * Declares an output: `const flow = output("flow", "m3/s");`
+ * @param unit A SenML unit (RFC 8428 §12.1), such as `m`, `Cel`, `%RH`, `m3/s`; empty for a plain number.
+ */
+// @ts-ignore: decorator
+@inline export function output(name: string, unit: string = changetype<string>(0)): Output {
+  return changetype<Output>(name);
+}
+
+/**
+ * Declares a parameter: `const limit = parameter("limit", 200, 0, 1000);`
+ * @param initial Its value until somebody changes it; all three must be written as numbers.
+ */
+// @ts-ignore: decorator
+@inline export function parameter(
+  name: string,
+  initial: f32,
+  minimum: f32 = -f32.MAX_VALUE,
+  maximum: f32 = f32.MAX_VALUE,
+): Parameter {
+  return changetype<Parameter>(name);
+}
+
+/** Runs `handler` every so many milliseconds. Written at the top level, once in a program. */
+export function every(milliseconds: i32, handler: () => void): void {}
+
+/** Milliseconds since the node started; starts again from zero after 49 days. */
+// @ts-ignore: decorator
+@inline export function now(): u32 {
+  return <u32>node.now();
+}
+
+/** Wall clock in milliseconds since 1970-01-01 UTC; 0 while the node's clock has not been set. */
+// @ts-ignore: decorator
+@inline export function unix(): i64 {
+  return node.unix();
+}
+
+/** Sets a general-purpose output of the node, such as a light or a relay. */
+// @ts-ignore: decorator
+@inline export function gpio(pin: i32, high: bool): void {
+  node.gpio(pin, <i32>high);
+}
+
+/** Where lines for the log and texts for replies are turned into UTF-8, at most this many bytes. */
+const lineSize: i32 = 128;
+// @ts-ignore: decorator
+@lazy const line: usize = memory.data(128);
+
+/** Writes `text` as UTF-8 to `line`, as much as fits; returns its length in bytes. */
+function encode(text: string): i32 {
+  const length = text.length;
+  let size = 0;
+  for (let index = 0; index < length && size < lineSize - 2; index++) {
+    const unit = <u32>text.charCodeAt(index);
+    if (unit < 0x80) {
+      store<u8>(line + size++, unit);
+    } else if (unit < 0x800) {
+      store<u8>(line + size++, 0xc0 | (unit >> 6));
+      store<u8>(line + size++, 0x80 | (unit & 63));
+    } else {
+      store<u8>(line + size++, 0xe0 | (unit >> 12));
+      store<u8>(line + size++, 0x80 | ((unit >> 6) & 63));
+      store<u8>(line + size++, 0x80 | (unit & 63));
+    }
+  }
+  return size;
+}
+
+/** Writes a line to the node's log: `log("flood");`. Characters beyond U+FFFF are not supported. */
+export function log(text: string): void {
+  node.log(<i32>line, encode(text));
+}
+
+// ---- requests ---------------------------------------------------------------------------------------------------------
+
+/** Methods of CoAP (RFC 7252 §12.1.1, RFC 8132 §6). */
+export namespace Method {
+  export const GET: i32 = 1;
+  export const POST: i32 = 2;
+  export const PUT: i32 = 3;
+  export const DELETE: i32 = 4;
+  export const FETCH: i32 = 5;
+}
+
+/** Answers of CoAP (RFC 7252 §5.9), as a class in the upper three bits and a detail below. */
+export namespace Code {
+  export const CREATED: i32 = 0x41;
+  export const DELETED: i32 = 0x42;
+  export const CHANGED: i32 = 0x44;
+  export const CONTENT: i32 = 0x45;
+  export const BAD_REQUEST: i32 = 0x80;
+  export const NOT_FOUND: i32 = 0x84;
+  export const METHOD_NOT_ALLOWED: i32 = 0x85;
+}
+
+/** Where the node puts a request: the path, then the payload. Its size is in the custom section. */
+// @ts-ignore: decorator
+@lazy const requestBuffer: usize = memory.data(256);
+
+/** For the build step: the request buffer's address. */
+// @ts-ignore: decorator
+@inline export function __requestBuffer(): i32 {
+  return <i32>requestBuffer;
+}
+
+// @ts-ignore: decorator
+@lazy let pathLength: i32 = 0;
+// @ts-ignore: decorator
+@lazy let payloadLength: i32 = 0;
+
+/** A request below `/app/x`. There is one at a time. */
+@unmanaged @final
+export class Request {
+  /** One of {@link Method}. */
+  // @ts-ignore: decorator
+  @inline get method(): i32 {
+    return <i32>changetype<usize>(this);
+  }
+
+  /** Whether the request's path below `/app/x/` is this one; ASCII alone. */
+  at(path: string): bool {
+    if (path.length !== pathLength) return false;
+    for (let index = 0; index < pathLength; index++) {
+      if (<u16>path.charCodeAt(index) !== <u16>load<u8>(requestBuffer + index)) return false;
+    }
+    return true;
+  }
+
+  /** Length of the payload in bytes. */
+  // @ts-ignore: decorator
+  @inline get length(): i32 {
+    return payloadLength;
+  }
+
+  /** One byte of the payload; 0 beyond its end. */
+  byte(index: i32): u8 {
+    return <u32>index < <u32>payloadLength ? load<u8>(requestBuffer + pathLength + index) : 0;
+  }
+
+  /** The payload read as a whole number, as in `42` or `-7`; what follows the digits is ignored. */
+  number(): i32 {
+    const negative = this.byte(0) === 0x2d;
+    let result = 0;
+    for (let index = <i32>negative; ; index++) {
+      const digit = <u32>this.byte(index) - 0x30;
+      if (digit > 9) break;
+      result = result * 10 + digit;
+    }
+    return negative ? -result : result;
+  }
+
+  /** Answers with one of {@link Code} and a text. */
+  reply(code: i32, text: string = ""): void {
+    node.reply(code, <i32>line, encode(text));
+  }
+
+  /** Answers 2.05 with a whole number as text. */
+  replyNumber(value: i32): void {
+    let end = line + 12;
+    let start = end;
+    let rest = value < 0 ? 0 - <u32>value : <u32>value;
+    do {
+      store<u8>(--start, 0x30 + (rest % 10));
+      rest /= 10;
+    } while (rest !== 0);
+    if (value < 0) store<u8>(--start, 0x2d);
+    node.reply(Code.CONTENT, <i32>start, <i32>(end - start));
+  }
+}
+
+/** Answers requests below `/app/x`. Written at the top level, once in a program. */
+export function onRequest(handler: (request: Request) => void): void {}
+
+/** For the build step: what the node says of a request, made into one. */
+export function __request(method: i32, path: i32, payload: i32): Request {
+  pathLength = path;
+  payloadLength = payload;
+  return changetype<Request>(<usize>method);
+}

@@ -1,0 +1,176 @@
+// The contract between host, node and modules. Generated from firmware/node/contract.toml by `npm run gen`. Not for editing.
+/* oxfmt-ignore */
+export const contractVersion = 1 as const;
+
+export const importModule = "wasmote" as const;
+
+export const customSection = "wasmote" as const;
+
+/** What a module may import: its clear name, its name on the wire, its type. */
+export const imports = {
+  read: {
+    link: "r",
+    parameters: ["i32"],
+    result: "f32",
+  },
+  publish: {
+    link: "p",
+    parameters: ["i32", "f32"],
+    result: null,
+  },
+  parameter: {
+    link: "m",
+    parameters: ["i32"],
+    result: "f32",
+  },
+  now: {
+    link: "n",
+    parameters: [],
+    result: "i32",
+  },
+  unix: {
+    link: "u",
+    parameters: [],
+    result: "i64",
+  },
+  log: {
+    link: "l",
+    parameters: ["i32", "i32"],
+    result: null,
+  },
+  gpio: {
+    link: "g",
+    parameters: ["i32", "i32"],
+    result: null,
+  },
+  reply: {
+    link: "y",
+    parameters: ["i32", "i32", "i32"],
+    result: null,
+  },
+} as const;
+
+/** What a module may export. */
+export const exports = ["start", "sample", "tick", "request", "buffer"] as const;
+
+/** Keys of the map in the custom section. */
+export const sectionKeys = {
+  contract: 0,
+  sensors: 1,
+  outputs: 2,
+  parameters: 3,
+  tick: 4,
+  buffer: 5,
+} as const;
+
+/** Keys of the map in a package's manifest. */
+export const manifestKeys = {
+  contract: 1,
+  vendor: 2,
+  class: 3,
+  sequence: 4,
+  digest: 5,
+  size: 6,
+  name: 7,
+  version: 8,
+  needs: 9,
+  add_key: 10,
+  drop_key: 11,
+} as const;
+
+/** Keys of the map in a provisioning record. */
+export const provisionKeys = {
+  name: 1,
+  vendor: 2,
+  keys: 3,
+  development: 4,
+} as const;
+
+export const resources = [
+  {
+    name: "node",
+    path: "node",
+    methods: ["GET"],
+    rt: "wasmote.node",
+  },
+  {
+    name: "time",
+    path: "time",
+    methods: ["GET", "PUT"],
+    rt: "wasmote.time",
+  },
+  {
+    name: "sensors",
+    path: "sensors/{name}",
+    methods: ["GET"],
+    observe: true,
+    rt: "wasmote.sensor",
+  },
+  {
+    name: "outputs",
+    path: "outputs/{name}",
+    methods: ["GET"],
+    observe: true,
+    rt: "wasmote.output",
+  },
+  {
+    name: "app",
+    path: "app",
+    methods: ["GET", "PUT", "DELETE"],
+    observe: true,
+    rt: "wasmote.app",
+  },
+  {
+    name: "staged",
+    path: "app/staged",
+    methods: ["GET", "DELETE"],
+    rt: "wasmote.staged",
+  },
+  {
+    name: "rollback",
+    path: "app/rollback",
+    methods: ["POST"],
+    rt: "wasmote.rollback",
+  },
+  {
+    name: "params",
+    path: "app/params/{name}",
+    methods: ["GET", "PUT"],
+    observe: true,
+    rt: "wasmote.param",
+  },
+  {
+    name: "request",
+    path: "app/x/*",
+    methods: ["GET", "POST", "PUT", "DELETE", "FETCH", "PATCH", "iPATCH"],
+    rt: "wasmote.request",
+  },
+  {
+    name: "log",
+    path: "log",
+    methods: ["GET"],
+    observe: true,
+    rt: "wasmote.log",
+  },
+  {
+    name: "stats",
+    path: "stats",
+    methods: ["GET"],
+    rt: "wasmote.stats",
+  },
+] as const;
+
+/** Why a package is refused, and the CoAP code that says so. */
+export const refusals = {
+  malformed: "4.00",
+  "unknown-key": "4.01",
+  signature: "4.01",
+  class: "4.03",
+  sequence: "4.09",
+  contract: "4.22",
+  needs: "4.13",
+  digest: "4.22",
+  module: "4.22",
+  storage: "5.00",
+  busy: "5.03",
+} as const;

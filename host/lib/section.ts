@@ -1,0 +1,217 @@
+// The module as a list of sections (WebAssembly 2.0 §5.5.2), the custom section `wasmote`, and the memory type with its page
+// size. What reads here expects a module that a compiler or an engine has accepted; anything else is a RangeError.
+import { decode } from "cbor2";
+import { contractVersion, customSection, sectionKeys } from "./contract.ts";
+
+/** A parameter of a module. */
+export interface ParameterFact {
+  name: string;
+  initial: number;
+  minimum: number;
+  maximum: number;
+}
+
+/** What a module says of itself in its custom section. */
+export interface Facts {
+  contract: number;
+  sensors: string[];
+  outputs: { name: string; unit: string }[];
+  parameters: ParameterFact[];
+  /** Period of `tick` in milliseconds; 0 where there is none. */
+  tick: number;
+  /** Bytes of the request buffer; 0 where there is none. */
+  buffer: number;
+}
+
+export const noFacts: Facts = {
+  contract: contractVersion,
+  sensors: [],
+  outputs: [],
+  parameters: [],
+  tick: 0,
+  buffer: 0,
+};
+
+/** The facts as the custom section holds them: a CBOR map in its shortest form, empty entries left out. */
+export function encodeFacts(facts: Facts): Uint8Array {
+  const entries: [number, number[]][] = [[sectionKeys.contract, head(0, facts.contract)]];
+  const list = (key: number, items: number[][]) => {
+    if (items.length > 0) entries.push([key, [...head(4, items.length), ...items.flat()]]);
+  };
+  list(sectionKeys.sensors, facts.sensors.map(text));
+  list(
+    sectionKeys.outputs,
+    facts.outputs.map(({ name, unit }) => [...head(4, 2), ...text(name), ...text(unit)]),
+  );
+  list(
+    sectionKeys.parameters,
+    facts.parameters.map(({ name, initial, minimum, maximum }) => [
+      ...head(4, 4),
+      ...text(name),
+      ...[initial, minimum, maximum].flatMap(float),
+    ]),
+  );
+  if (facts.tick > 0) entries.push([sectionKeys.tick, head(0, facts.tick)]);
+  if (facts.buffer > 0) entries.push([sectionKeys.buffer, head(0, facts.buffer)]);
+  return Uint8Array.from([
+    ...head(5, entries.length),
+    ...entries.flatMap(([key, value]) => [...head(0, key), ...value]),
+  ]);
+}
+
+/** The facts of a module; those of an empty one where it has no custom section. */
+export function readFacts(module: Uint8Array): Facts {
+  const body = sections(module).find(
+    ({ id, body: bytes }) => id === 0 && customName(bytes) === customSection,
+  )?.body;
+  if (!body) return noFacts;
+  const map = decode<Map<number, unknown>>(body.slice(1 + customSection.length), {
+    preferMap: true,
+  });
+  const get = <T>(key: number, otherwise: T) => (map.get(key) as T | undefined) ?? otherwise;
+  return {
+    contract: get(sectionKeys.contract, 0),
+    sensors: get<string[]>(sectionKeys.sensors, []),
+    outputs: get<[string, string][]>(sectionKeys.outputs, []).map(([name, unit]) => ({
+      name,
+      unit,
+    })),
+    parameters: get<[string, number, number, number][]>(sectionKeys.parameters, []).map(
+      ([name, initial, minimum, maximum]) => ({ name, initial, minimum, maximum }),
+    ),
+    tick: get(sectionKeys.tick, 0),
+    buffer: get(sectionKeys.buffer, 0),
+  };
+}
+
+export interface Section {
+  id: number;
+  body: Uint8Array;
+  /** Where the body begins in the module. */
+  offset: number;
+}
+
+export function sections(module: Uint8Array): Section[] {
+  const result: Section[] = [];
+  for (let place = 8; place < module.length;) {
+    const id = module[place] ?? 0;
+    const [size, offset] = readUnsigned(module, place + 1);
+    if (offset + size > module.length) throw new RangeError("a section ends beyond the module");
+    result.push({ id, body: module.subarray(offset, offset + size), offset });
+    place = offset + size;
+  }
+  return result;
+}
+
+export function joinSections(list: { id: number; body: Uint8Array }[]): Uint8Array {
+  const header = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+  return Uint8Array.from([
+    ...header,
+    ...list.flatMap(({ id, body }) => [id, ...unsigned(body.length), ...body]),
+  ]);
+}
+
+export function customName(body: Uint8Array): string {
+  const [size, offset] = readUnsigned(body, 0);
+  return new TextDecoder().decode(body.subarray(offset, offset + size));
+}
+
+export function customBody(name: string, content: Uint8Array): Uint8Array {
+  const bytes = new TextEncoder().encode(name);
+  return Uint8Array.from([...unsigned(bytes.length), ...bytes, ...content]);
+}
+
+/** The memory that a module declares. */
+export interface MemoryType {
+  minimum: number;
+  maximum: number | undefined;
+  /** Base-2 logarithm of the page size: 16 where the module says nothing. */
+  pageBits: number;
+}
+
+export const memorySection = 5;
+export const codeSection = 10;
+
+export function readMemory(module: Uint8Array): MemoryType | undefined {
+  const body = sections(module).find(({ id }) => id === memorySection)?.body;
+  if (!body || body[0] === 0) return undefined;
+  const flags = body[1] ?? 0;
+  let place = 2;
+  const next = () => {
+    const [value, after] = readUnsigned(body, place);
+    place = after;
+    return value;
+  };
+  const minimum = next();
+  const maximum = flags & 1 ? next() : undefined;
+  return { minimum, maximum, pageBits: flags & 8 ? next() : 16 };
+}
+
+/** A memory section; the page size is written as the custom-page-sizes proposal has it, and left out where it is 64 KiB. */
+export function memoryBody({ minimum, maximum, pageBits }: MemoryType): Uint8Array {
+  const flags = (maximum === undefined ? 0 : 1) | (pageBits === 16 ? 0 : 8);
+  return Uint8Array.from([
+    1,
+    flags,
+    ...unsigned(minimum),
+    ...(maximum === undefined ? [] : unsigned(maximum)),
+    ...(pageBits === 16 ? [] : unsigned(pageBits)),
+  ]);
+}
+
+/**
+ * The module as an engine with 64 KiB pages alone can run it: as many pages, each larger, with the memory exported. It sees
+ * the same page counts; what it cannot see is an access between the end of the small memory and that of the large one.
+ */
+export function withWidePages(module: Uint8Array): Uint8Array {
+  const memory = readMemory(module);
+  if (!memory) return module;
+  return joinSections(
+    sections(module).map(({ id, body }) => {
+      if (id === memorySection) return { id, body: memoryBody({ ...memory, pageBits: 16 }) };
+      if (id !== 7) return { id, body };
+      const [count, offset] = readUnsigned(body, 0);
+      const entry = [...unsigned(6), ...new TextEncoder().encode("memory"), 2, 0];
+      return {
+        id,
+        body: Uint8Array.from([...unsigned(count + 1), ...body.subarray(offset), ...entry]),
+      };
+    }),
+  );
+}
+
+export function readUnsigned(bytes: Uint8Array, start: number): [value: number, after: number] {
+  let value = 0;
+  for (let place = start, scale = 1; place < start + 5; place++, scale *= 128) {
+    const byte = bytes[place];
+    if (byte === undefined) throw new RangeError("a number ends beyond its section");
+    value += (byte & 127) * scale;
+    if (byte < 128) return [value, place + 1];
+  }
+  throw new RangeError("a number has more than five bytes");
+}
+
+export function unsigned(value: number): number[] {
+  return value < 128 ? [value] : [(value % 128) | 128, ...unsigned(Math.floor(value / 128))];
+}
+
+// ---- CBOR (RFC 8949 §3) -------------------------------------------------------------------------------------------------
+
+function head(major: number, value: number): number[] {
+  const first = major << 5;
+  if (value < 24) return [first | value];
+  if (value < 0x100) return [first | 24, value];
+  if (value < 0x10000) return [first | 25, value >> 8, value & 255];
+  return [first | 26, value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255];
+}
+
+function text(value: string): number[] {
+  const bytes = new TextEncoder().encode(value);
+  return [...head(3, bytes.length), ...bytes];
+}
+
+function float(value: number): number[] {
+  const bytes = new DataView(new ArrayBuffer(4));
+  bytes.setFloat32(0, value);
+  return [0xfa, ...new Uint8Array(bytes.buffer)];
+}

@@ -17,6 +17,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -43,12 +44,14 @@ const chip = "thumbv7em-none-eabihf";
 const programs = [
   { crate: "wasmote-native", made: "wasmote-native", kept: "wasmote-native" },
   { crate: "wasmote-engine-node", made: library("wasmote_engine_node"), kept: "engine.node" },
-  { crate: "wasmote-wasm3-node", made: library("wasmote_wasm3_node"), kept: "wasm3.node" },
-].filter(
-  ({ made, crate }) =>
-    crate === made ||
-    readFileSync(join(root, `host/${crate.slice(8)}/Cargo.toml`), "utf8").includes("cdylib"),
-);
+];
+
+/** wasm3, the second opinion of the tests; its bindings are made with libclang. */
+const wasm3 = {
+  crate: "wasmote-wasm3-node",
+  made: library("wasmote_wasm3_node"),
+  kept: "wasm3.node",
+};
 
 /** What is built for the chip: one crate, its features, and the name of the image in dist/. */
 const images = [];
@@ -98,6 +101,11 @@ export async function setup(goal) {
     await step(image.kept, (report) => firmwareImage(report, image, found.toolchain.what));
   }
   if (existsSync(join(root, "host/cli/main.ts"))) await step("command line", bundle);
+  if (goal !== "start") {
+    found.wasm3 = await optional("libclang", libclang);
+    if (found.wasm3.ok)
+      found.wasm3 = await optional(wasm3.kept, (report) => hostProgram(report, wasm3));
+  }
   if (goal === "test") found.python = await optional("aiocoap", aiocoapPeer);
 
   writeFileSync(record, JSON.stringify(found, null, 2) + "\n");
@@ -136,6 +144,27 @@ async function debian(report, program, packages) {
       `look at apt's messages`,
     )
   );
+}
+
+/** The library bindgen reads C headers with. */
+async function libclang(report) {
+  const have = () =>
+    [process.env.LIBCLANG_PATH, "/usr/lib", "/usr/lib64", "/usr/local/lib"]
+      .concat(existsSync("/usr/lib") ? llvm("/usr/lib") : [])
+      .find(
+        (folder) =>
+          folder &&
+          existsSync(folder) &&
+          readdirSync(folder).some((name) => /^libclang(-[\d.]+)?\.(so|dylib)/.test(name)),
+      );
+  if (!have()) await aptInstall(report, ["libclang-dev"]);
+  return have() ?? fail("libclang is still missing", "set LIBCLANG_PATH to the folder that has it");
+}
+
+function llvm(folder) {
+  return readdirSync(folder)
+    .filter((name) => name.startsWith("llvm"))
+    .map((name) => join(folder, name, "lib"));
 }
 
 async function aptInstall(report, packages) {

@@ -360,6 +360,8 @@ fn boot(
     let seed = seed.map_or(1, |d| d.as_nanos() as u64) ^ u64::from(std::process::id()) << 32;
     let mut server = Server::new(board, provision, server_mail, seed);
     let stop = Arc::new(OnceLock::new());
+    // What was installed runs before the node says that it is ready.
+    runner.step(&mut Native { start, number });
     let lower = {
         let (stop, events) = (stop.clone(), events.clone());
         thread::spawn(move || {
@@ -379,6 +381,7 @@ fn boot(
             }
         })
     };
+    server.poll(0, &mut |to: Peer, datagram: &[u8]| line.send(to, datagram));
     say(number, &format!("\"event\":\"ready\",{name}"));
     let again = loop {
         let now = start.elapsed().as_millis() as u64;

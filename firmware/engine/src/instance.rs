@@ -42,7 +42,8 @@ pub enum InstanceError {
 /// An instance. A new one must be [`Instance::run`] until [`Run::Done`] once: that sets up globals, tables and memory from their
 /// segments and calls the start function, all metered. Before that run the embedder supplies what is imported:
 /// [`Instance::set_global`], [`Instance::memory_grow`] + [`Instance::memory_mut`], [`Instance::table_grow`] + [`Instance::table_set`]. Instances that share a memory, table
-/// or global do so by the embedder copying it over while neither runs.
+/// or global do so by the embedder copying it over while neither runs. An initial run that trapped leaves what it did
+/// so far (WebAssembly 2.0 §4.5.4), and functions that others got hold of through a table may still be called.
 #[derive(Debug)]
 pub struct Instance<'m, 'r> {
     module: Module<'m>,
@@ -53,9 +54,22 @@ pub struct Instance<'m, 'r> {
     /// The pending host call: foreign or not, and what was called.
     host: (bool, u32),
     used: u64,
+    /// Where a call begins: value stack and frame records, above those of the calls set aside.
+    bottom: (u32, u32),
     /// Length of the region.
     length: usize,
     region: PhantomData<&'r mut [u8]>,
+}
+
+/// A pending host call that was set aside; only for the instance it is of, in the reverse order.
+#[derive(Debug)]
+pub struct Aside {
+    phase: Phase,
+    ty: u32,
+    host: (bool, u32),
+    bottom: (u32, u32),
+    at: [u32; 6],
+    wide: bool,
 }
 
 /// What the execution loop works on: the region and where it is in it.
@@ -157,9 +171,41 @@ impl<'m, 'r> Instance<'m, 'r> {
             ty: 0,
             host: (false, 0),
             used: 0,
+            bottom: (layout.stack, layout.stack_end),
             length,
             region: PhantomData,
         })
+    }
+
+    /// Sets the pending host call aside, so that its answer may be found by calling this instance again: that takes of
+    /// the same stack what is left of it. `None` when no host call is pending.
+    pub fn set_aside(&mut self) -> Option<Aside> {
+        let Phase::Waiting { .. } = self.phase else {
+            return None;
+        };
+        let s = &self.state;
+        let aside = Aside {
+            phase: self.phase,
+            ty: self.ty,
+            host: self.host,
+            bottom: self.bottom,
+            at: [s.code, s.branch, s.fp, s.top, s.frames, s.function],
+            wide: s.wide,
+        };
+        self.bottom = (s.top.next_multiple_of(8), s.frames);
+        self.phase = Phase::Idle { results: false };
+        Some(aside)
+    }
+
+    /// Takes up again what was last set aside; a call that is under way is given up.
+    pub fn take_up(&mut self, aside: Aside) {
+        let s = &mut self.state;
+        [s.code, s.branch, s.fp, s.top, s.frames, s.function] = aside.at;
+        s.wide = aside.wide;
+        self.phase = aside.phase;
+        self.ty = aside.ty;
+        self.host = aside.host;
+        self.bottom = aside.bottom;
     }
 
     /// Ends the instance and gives its region back, for the next one.
@@ -205,9 +251,10 @@ impl<'m, 'r> Instance<'m, 'r> {
         let callee = self.module.summary.records.at + own * words::RECORD * 4;
         let wide = self.module.word(callee + record::WIDE as u32 * 4) != 0;
         let size = if wide { 8 } else { 4 };
-        s.frames = s.layout.stack_end;
-        s.fp = s.layout.stack;
-        s.top = s.layout.stack;
+        let (values, frames) = self.bottom;
+        s.frames = frames;
+        s.fp = values;
+        s.top = values;
         s.code = 0;
         s.function = NOBODY;
         s.wide = wide;
@@ -228,7 +275,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         }
         // Nothing was entered: the trap is reported by `run`, at the function's first instruction.
         s.function = callee;
-        s.frames = s.layout.stack_end;
+        s.frames = frames;
         s.code = NOBODY;
     }
 
@@ -318,12 +365,7 @@ impl<'m, 'r> Instance<'m, 'r> {
             function: self.function_index(self.state.function),
             offset: self.trap_offset(),
         };
-        self.phase = match self.phase {
-            Phase::Idle { .. }
-            | Phase::Running { start: false }
-            | Phase::Waiting { start: false } => Phase::Idle { results: false },
-            _ => Phase::Broken,
-        };
+        self.phase = Phase::Idle { results: false };
         Run::Trap(Trap { kind, place })
     }
 
@@ -433,7 +475,7 @@ impl<'m, 'r> Instance<'m, 'r> {
     }
 
     fn setup_failed(&mut self, kind: TrapKind, offset: u32) -> Run<'m> {
-        self.phase = Phase::Broken;
+        self.phase = Phase::Idle { results: false };
         Run::Trap(Trap {
             kind,
             place: Place {
@@ -549,7 +591,7 @@ impl<'m, 'r> Instance<'m, 'r> {
                 function: self.function_index(function),
                 offset,
             };
-            if frames + FRAME_RECORD <= self.state.layout.stack_end {
+            if frames + FRAME_RECORD <= self.bottom.1 {
                 let frame = self.state.frame(frames);
                 frames += FRAME_RECORD;
                 offset = self.call_site(frame.code, frame.function, place.function);

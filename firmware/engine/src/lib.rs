@@ -26,7 +26,7 @@ mod value;
 
 pub use emit::{Emit, TableFull};
 pub use footprint::{Footprint, Options};
-pub use instance::{Host, Instance, InstanceError, Run};
+pub use instance::{Aside, Host, Instance, InstanceError, Run};
 pub use load::{Fault, LoadError};
 pub use module::{
     Custom, Export, External, FuncType, GlobalType, Import, Limits, MemoryType, Module, TableType,

@@ -101,6 +101,10 @@ impl<'a> Reader<'a> {
         self.leb(32, false).map(|v| v as u32)
     }
 
+    pub(crate) fn u64(&mut self) -> Load<u64> {
+        self.leb(64, false)
+    }
+
     pub(crate) fn s32(&mut self) -> Load<i32> {
         self.leb(32, true).map(|v| v as i32)
     }

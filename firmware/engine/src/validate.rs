@@ -178,6 +178,9 @@ pub(crate) fn mix(offset: u32, word: u32) -> u32 {
     h.wrapping_mul(0xc2b2_ae35)
 }
 
+/// Parameters and locals of a function: as many as the JavaScript API's limit for implementations.
+const MOST_LOCALS: u64 = 50_000;
+
 /// The checksum of the module's bytes.
 pub(crate) fn sum_bytes(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |h, b| {
@@ -1108,12 +1111,13 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
                 return self.err(Fault::Malformed("too many locals"));
             }
             let ty = value_type(s)?;
-            if total > 50_000 {
-                return self.err(Fault::Unsupported("more than 50000 locals"));
-            }
-            for _ in 0..n {
+            // Beyond what is taken here the counts are still added up: too many are malformed, not only unsupported.
+            for _ in 0..if total > MOST_LOCALS { 0 } else { n } {
                 self.push(ty)?;
             }
+        }
+        if total > MOST_LOCALS {
+            return self.err(Fault::Unsupported("more than 50000 locals"));
         }
         self.locals = self.operands;
         self.operands = 0;
@@ -1703,31 +1707,41 @@ pub(crate) struct RawLimits {
 }
 
 pub(crate) fn limits(s: &mut Reader<'_>) -> Load<RawLimits> {
-    let at = s.at;
-    let flags = s.u32()?;
+    let flags = s.byte()?;
     if flags & !9 != 0 {
-        s.at = at;
-        return if flags > 15 {
-            s.malformed("integer too large")
-        } else {
-            s.malformed("malformed limits flags")
-        };
+        s.at -= 1;
+        return s.malformed(match flags {
+            0..=15 => "malformed limits flags",
+            16..=127 => "integer too large",
+            _ => "integer representation too long",
+        });
     }
-    let min = s.u32()?;
-    let max = if flags & 1 != 0 { s.u32()? } else { u32::MAX };
-    let mut page_log2 = 16;
     if flags & 8 != 0 {
-        page_log2 = s.u32()?;
+        // With a page size the proposal has limits of 64 bits, so that too much is invalid and not malformed.
+        let (min, max) = (s.u64()?, if flags & 1 != 0 { s.u64()? } else { 0 });
+        let Ok(min) = u32::try_from(min.max(max)).and(u32::try_from(min)) else {
+            s.at -= 1;
+            return s.fail(Fault::Invalid("memory size must be at most"));
+        };
+        let page_log2 = s.u32()?;
         if page_log2 >= 64 {
             s.at -= 1;
             return s.malformed("invalid custom page size");
         }
+        return Ok(RawLimits {
+            flags,
+            min,
+            max: if flags & 1 != 0 { max as u32 } else { u32::MAX },
+            page_log2,
+        });
     }
+    let min = s.u32()?;
+    let max = if flags & 1 != 0 { s.u32()? } else { u32::MAX };
     Ok(RawLimits {
-        flags: flags as u8,
+        flags,
         min,
         max,
-        page_log2,
+        page_log2: 16,
     })
 }
 

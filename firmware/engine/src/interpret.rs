@@ -36,6 +36,19 @@ pub(crate) const FRAME_RECORD: u32 = 20;
 /// The caller of the function the embedder called.
 pub(crate) const NOBODY: u32 = u32::MAX;
 
+/// Whether common pairs of instructions are executed at once. Results and fuel are the same either way.
+const FUSE: bool = !cfg!(feature = "checked");
+
+/// The execution state that the loop keeps in memory.
+struct Kept {
+    /// The next branch's entry in the table.
+    stp: *const u8,
+    /// Where on a straight line the fuel would be used up.
+    bound: isize,
+    /// The function's last `end`.
+    end: *const u8,
+}
+
 /// A slot of the operand stack.
 pub(crate) trait Slot: Copy + 'static {
     const WIDE: bool;
@@ -524,32 +537,50 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
     let mut memory = m.base.add(m.layout.memory as usize);
     let mut memory_len = m.memory;
     let mut pc;
-    let mut stp;
     let mut fp;
     let mut sp;
     let mut tos;
-    let mut bound;
-    let mut end;
+    // What only branches and calls touch stays in memory: the chip has too few registers for it beside `pc`, `fp`, `sp`
+    // and `tos`, and left to itself the compiler would rather spill those.
+    let mut kept = Kept {
+        stp: table,
+        bound: 0,
+        end: code,
+    };
+    macro_rules! kept {
+        ($field:ident) => {
+            (&raw const kept.$field).read_volatile()
+        };
+    }
+    macro_rules! keep {
+        ($field:ident, $value:expr) => {{
+            let value = $value;
+            (&raw mut kept.$field).write_volatile(value)
+        }};
+    }
 
     macro_rules! load {
         () => {{
             pc = code.add(m.code as usize);
-            stp = table.add(m.branch as usize);
+            keep!(stp, table.add(m.branch as usize));
             fp = base.add(m.fp as usize).cast::<S>();
             sp = base.add(m.top as usize).cast::<S>().sub(1);
             tos = *sp;
-            bound = m.fuel.wrapping_add(pc as isize);
-            end = code.add(module.word(m.function + record::END as u32 * 4) as usize);
+            keep!(bound, m.fuel.wrapping_add(pc as isize));
+            keep!(
+                end,
+                code.add(module.word(m.function + record::END as u32 * 4) as usize)
+            );
         }};
     }
     macro_rules! save {
         () => {{
             *sp = tos;
             m.code = pc.offset_from(code) as u32;
-            m.branch = stp.offset_from(table) as u32;
+            m.branch = kept!(stp).offset_from(table) as u32;
             m.fp = fp.cast::<u8>().offset_from(base) as u32;
             m.top = sp.add(1).cast::<u8>().offset_from(base) as u32;
-            m.fuel = bound.wrapping_sub(pc as isize);
+            m.fuel = kept!(bound).wrapping_sub(pc as isize);
         }};
     }
     macro_rules! leave {
@@ -649,8 +680,27 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
             })
         };
     }
+    // A truth value: taken at once by the branch that follows it, as it nearly always does.
+    macro_rules! truth {
+        ($label:lifetime, $below:literal, $v:expr) => {{
+            let truth: bool = $v;
+            if FUSE && matches!(*pc, op::BR_IF | op::IF) {
+                // `br_if` has this bit, and is taken when true; `if` has not, and jumps when false.
+                let when = *pc & 8 != 0;
+                pc = pc.add(1);
+                sp = sp.sub($below + 1);
+                tos = *sp;
+                break $label truth == when;
+            }
+            sp = sp.sub($below);
+            tos = S::from32(u32::from(truth));
+        }};
+    }
     macro_rules! cmp32 {
-        ($t:ty, $o:tt) => { bin32!(|a, b| u32::from((a as $t) $o (b as $t))) };
+        ($label:lifetime, $t:ty, $o:tt) => {{
+            let (a, b) = ((*sp.sub(1)).low() as $t, tos.low() as $t);
+            truth!($label, 1, a $o b)
+        }};
     }
     macro_rules! cmp64 {
         ($t:ty, $o:tt) => {
@@ -700,9 +750,16 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
     // The address of `$n` bytes at `$at` plus the offset in the code; `pc` moves only when they are in bounds.
     macro_rules! address {
         ($at:expr, $n:literal) => {{
-            let mut p = pc;
-            skip!(p);
-            let offset = leb!(p);
+            // Alignment and offset, nearly always one byte each.
+            let both = pc.cast::<u16>().read_unaligned();
+            let mut p = pc.add(2);
+            let offset = if both & 0x8080 == 0 {
+                u32::from(both >> 8)
+            } else {
+                p = pc;
+                skip!(p);
+                leb!(p)
+            };
             let (last, carry) = ($at).overflowing_add(offset.saturating_add($n - 1));
             if carry || last as usize >= memory_len {
                 trap!(TrapKind::MemoryOutOfBounds)
@@ -738,7 +795,7 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
     // Takes the branch whose entry is at `stp`; `pc` points behind the opcode.
     macro_rules! branch {
         () => {{
-            let entry = stp.cast::<i32>();
+            let entry = kept!(stp).cast::<i32>();
             let distance = *entry as isize;
             let word = *entry.add(1);
             if word & MOVES as i32 != 0 {
@@ -757,8 +814,9 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
                 }
             }
             pc = pc.offset(distance);
-            bound = bound.wrapping_add(distance);
-            stp = stp.offset((word & !3) as isize);
+            let bound = kept!(bound).wrapping_add(distance);
+            keep!(bound, bound);
+            keep!(stp, entry.cast::<u8>().offset((word & !3) as isize));
             if word & BACKWARD as i32 != 0 && bound.wrapping_sub(pc as isize) <= 0 {
                 leave!(Exit::OutOfFuel);
             }
@@ -778,472 +836,587 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
             let function: u32 = $function;
             let imported = module.imported_functions();
             if function < imported {
-                if bound.wrapping_sub(pc as isize) <= 0 {
+                if kept!(bound).wrapping_sub(pc as isize) <= 0 {
                     pc = $opcode;
                     leave!(Exit::OutOfFuel);
                 }
                 leave!(Exit::Import(function));
             }
-            save!();
-            if let Err(kind) = m.enter(
-                module,
-                module.summary.records.at + (function - imported) * words::RECORD * 4,
-                S::WIDE,
-            ) {
-                m.code = ($opcode).offset_from(code) as u32 + 1;
-                return Exit::Trap(kind);
+            let callee = module.summary.records.at + (function - imported) * words::RECORD * 4;
+            let r = table.add(callee as usize).cast::<u32>();
+            let (locals, frame) = (
+                *r.add(record::LOCALS) as usize,
+                *r.add(record::FRAME) as usize,
+            );
+            let size = core::mem::size_of::<S>();
+            let (params, locals, frame) = (locals & 0xffff, locals >> 16, (frame & 0xffff) * size);
+            let new = sp.add(1).sub(params);
+            let records = base.add(m.frames as usize).sub(FRAME_RECORD as usize);
+            // The same width and room enough: what `State::enter` does, in registers.
+            if (*r.add(record::WIDE) != 0) == S::WIDE
+                && new.cast::<u8>() as usize + frame <= records as usize
+            {
+                *sp = tos;
+                let w = records.cast::<u32>();
+                *w = pc.offset_from(code) as u32;
+                *w.add(1) = kept!(stp).offset_from(table) as u32;
+                *w.add(2) = fp.cast::<u8>().offset_from(base) as u32;
+                *w.add(3) = m.function;
+                *w.add(4) = 0;
+                m.frames -= FRAME_RECORD;
+                m.function = callee;
+                let fuel = kept!(bound)
+                    .wrapping_sub(pc as isize)
+                    .wrapping_sub((locals - params) as isize);
+                let mut local = new.add(params);
+                fp = new;
+                sp = new.add(locals);
+                while local < sp {
+                    *local = S::from32(0);
+                    local = local.add(1);
+                }
+                tos = *sp;
+                pc = code.add(*r.add(record::CODE) as usize);
+                keep!(stp, table.add(*r.add(record::BRANCH) as usize));
+                keep!(end, code.add(*r.add(record::END) as usize));
+                keep!(bound, fuel.wrapping_add(pc as isize));
+                if fuel <= 0 {
+                    leave!(Exit::OutOfFuel);
+                }
+            } else {
+                save!();
+                if let Err(kind) = m.enter(module, callee, S::WIDE) {
+                    m.code = ($opcode).offset_from(code) as u32 + 1;
+                    return Exit::Trap(kind);
+                }
+                if m.fuel <= 0 {
+                    return Exit::OutOfFuel;
+                }
+                proceed!();
             }
-            if m.fuel <= 0 {
-                return Exit::OutOfFuel;
-            }
-            proceed!();
         }};
     }
     macro_rules! ret {
         () => {{
+            let records = base.add(m.frames as usize).cast::<u32>();
+            let (caller, gap) = (*records.add(3), *records.add(4));
+            let results = *table.add(m.function as usize).cast::<u32>().add(record::FRAME) >> 16;
+            // To a caller of the same width with at most one result: what `State::leave` does, in registers.
+            if caller != NOBODY
+                && gap == 0
+                && results <= 1
+                && (*table.add(caller as usize).cast::<u32>().add(record::WIDE) != 0) == S::WIDE
+            {
+                let fuel = kept!(bound).wrapping_sub(pc as isize);
+                sp = fp;
+                if results == 0 {
+                    sp = sp.sub(1);
+                    tos = *sp;
+                }
+                m.frames += FRAME_RECORD;
+                m.function = caller;
+                pc = code.add(*records as usize);
+                keep!(stp, table.add(*records.add(1) as usize));
+                fp = base.add(*records.add(2) as usize).cast::<S>();
+                keep!(end, code.add(*table.add(caller as usize).cast::<u32>().add(record::END) as usize));
+                keep!(bound, fuel.wrapping_add(pc as isize));
+            } else {
             save!();
             if m.leave(module) {
                 return Exit::Done;
             }
             proceed!();
+            }
         }};
     }
 
     load!();
-    loop {
+    'next: loop {
         #[cfg(feature = "checked")]
-        check(m, module, pc, stp, sp.cast(), fp.cast(), S::WIDE);
+        check(m, module, pc, kept!(stp), sp.cast(), fp.cast(), S::WIDE);
         let byte = *pc;
         pc = pc.add(1);
-        match byte {
-            op::UNREACHABLE => trap!(TrapKind::Unreachable),
-            op::NOP => {}
-            op::BLOCK | op::LOOP => skip!(pc),
-            op::IF => {
-                if pop!().low() == 0 {
+        // A condition is what the arm breaks out with; all others go on with the next instruction.
+        let taken = 'condition: {
+            match byte {
+                op::UNREACHABLE => trap!(TrapKind::Unreachable),
+                op::NOP => {}
+                op::BLOCK | op::LOOP => skip!(pc),
+                op::IF => break 'condition pop!().low() == 0,
+                op::ELSE | op::BR => branch!(),
+                op::END => {
+                    if pc > kept!(end) {
+                        ret!();
+                    }
+                }
+                op::BR_IF => break 'condition pop!().low() != 0,
+                op::BR_TABLE => {
+                    let mut p = pc;
+                    let n = leb!(p);
+                    let _ = p;
+                    let index = pop!().low().min(n);
+                    keep!(
+                        stp,
+                        kept!(stp).add(index as usize * words::BRANCH as usize * 4)
+                    );
                     branch!();
-                } else {
-                    skip!(pc);
-                    stp = stp.add(words::BRANCH as usize * 4);
                 }
-            }
-            op::ELSE | op::BR => branch!(),
-            op::END => {
-                if pc > end {
-                    ret!();
+                op::RETURN => ret!(),
+                op::CALL => {
+                    let opcode = pc.sub(1);
+                    let function = leb!(pc);
+                    call!(function, opcode);
                 }
-            }
-            op::BR_IF => {
-                if pop!().low() != 0 {
-                    branch!();
-                } else {
-                    skip!(pc);
-                    stp = stp.add(words::BRANCH as usize * 4);
-                }
-            }
-            op::BR_TABLE => {
-                let mut p = pc;
-                let n = leb!(p);
-                let _ = p;
-                let index = pop!().low().min(n);
-                stp = stp.add(index as usize * words::BRANCH as usize * 4);
-                branch!();
-            }
-            op::RETURN => ret!(),
-            op::CALL => {
-                let opcode = pc.sub(1);
-                let function = leb!(pc);
-                call!(function, opcode);
-            }
-            op::CALL_INDIRECT => {
-                let opcode = pc.sub(1);
-                let mut p = pc;
-                let ty = leb!(p);
-                let table_index = leb!(p);
-                let index = tos.low();
-                let Some(entry) = m.table_entry(table_index, index) else {
-                    trap!(TrapKind::UndefinedElement)
-                };
-                if entry == 0 {
-                    trap!(TrapKind::UninitializedElement);
-                }
-                let function = (entry - 1).wrapping_sub(m.function_base);
-                let foreign = function >= module.functions();
-                if !foreign {
-                    let actual = module.word(module.summary.functions.at + function * 4);
-                    if actual != ty && module.ty(actual) != module.ty(ty) {
-                        trap!(TrapKind::IndirectCallType);
+                op::CALL_INDIRECT => {
+                    let opcode = pc.sub(1);
+                    let mut p = pc;
+                    let ty = leb!(p);
+                    let table_index = leb!(p);
+                    let index = tos.low();
+                    let Some(entry) = m.table_entry(table_index, index) else {
+                        trap!(TrapKind::UndefinedElement)
+                    };
+                    if entry == 0 {
+                        trap!(TrapKind::UninitializedElement);
                     }
-                }
-                if (foreign || function < module.imported_functions())
-                    && bound.wrapping_sub(p as isize) <= 0
-                {
-                    pc = opcode;
-                    leave!(Exit::OutOfFuel);
-                }
-                pc = p;
-                let _ = pop!();
-                if foreign {
-                    leave!(Exit::Foreign(entry - 1, ty));
-                }
-                call!(function, opcode);
-            }
-            op::DROP => {
-                let _ = pop!();
-            }
-            op::SELECT | op::SELECT_T => {
-                if byte == op::SELECT_T {
-                    pc = pc.add(2);
-                }
-                let condition = tos.low();
-                sp = sp.sub(2);
-                tos = if condition != 0 { *sp } else { *sp.add(1) };
-            }
-            op::LOCAL_GET => {
-                let index = leb!(pc);
-                push!(*fp.add(index as usize));
-            }
-            op::LOCAL_SET => {
-                let index = leb!(pc);
-                *fp.add(index as usize) = pop!();
-            }
-            op::LOCAL_TEE => {
-                let index = leb!(pc);
-                *fp.add(index as usize) = tos;
-            }
-            op::GLOBAL_GET => {
-                let index = leb!(pc);
-                push!(*base.add(index as usize * 8).cast::<S>());
-            }
-            op::GLOBAL_SET => {
-                let index = leb!(pc);
-                *base.add(index as usize * 8).cast::<S>() = pop!();
-            }
-            op::TABLE_GET => {
-                let mut p = pc;
-                let table = leb!(p);
-                match m.table_entry(table, tos.low()) {
-                    Some(v) => tos = S::from32(v),
-                    None => trap!(TrapKind::TableOutOfBounds),
-                }
-                pc = p;
-            }
-            op::TABLE_SET => {
-                let mut p = pc;
-                let table = leb!(p);
-                if !m.set_table_entry(table, (*sp.sub(1)).low(), tos.low()) {
-                    trap!(TrapKind::TableOutOfBounds);
-                }
-                sp = sp.sub(2);
-                tos = *sp;
-                pc = p;
-            }
-            op::I32_LOAD | op::F32_LOAD => load32!(u32, 4, |v| v),
-            op::I64_LOAD | op::F64_LOAD => load64!(u64, 8, |v| v),
-            op::I32_LOAD8_S => load32!(i8, 1, |v| v as u32),
-            op::I32_LOAD8_U => load32!(u8, 1, |v| u32::from(v)),
-            op::I32_LOAD16_S => load32!(i16, 2, |v| v as u32),
-            op::I32_LOAD16_U => load32!(u16, 2, |v| u32::from(v)),
-            op::I64_LOAD8_S => load64!(i8, 1, |v| v as u64),
-            op::I64_LOAD8_U => load64!(u8, 1, |v| u64::from(v)),
-            op::I64_LOAD16_S => load64!(i16, 2, |v| v as u64),
-            op::I64_LOAD16_U => load64!(u16, 2, |v| u64::from(v)),
-            op::I64_LOAD32_S => load64!(i32, 4, |v| v as u64),
-            op::I64_LOAD32_U => load64!(u32, 4, |v| u64::from(v)),
-            op::I32_STORE | op::F32_STORE => store!(u32, 4, tos.low()),
-            op::I64_STORE | op::F64_STORE => wide!(store!(u64, 8, tos.whole())),
-            op::I32_STORE8 => store!(u8, 1, tos.low()),
-            op::I32_STORE16 => store!(u16, 2, tos.low()),
-            op::I64_STORE8 => wide!(store!(u8, 1, tos.whole())),
-            op::I64_STORE16 => wide!(store!(u16, 2, tos.whole())),
-            op::I64_STORE32 => wide!(store!(u32, 4, tos.whole())),
-            op::MEMORY_SIZE => {
-                pc = pc.add(1);
-                push32!((memory_len >> module.summary.memory.map_or(0, |t| t.page_log2)) as u32);
-            }
-            op::MEMORY_GROW => {
-                pc = pc.add(1);
-                let before = m.memory;
-                let old = m.grow_memory(module, tos.low());
-                bound = bound.wrapping_sub((m.memory - before) as isize);
-                tos = S::from32(old.unwrap_or(u32::MAX));
-                memory = m.base.add(m.layout.memory as usize);
-                memory_len = m.memory;
-                if bound.wrapping_sub(pc as isize) <= 0 && memory_len != before {
-                    leave!(Exit::OutOfFuel);
-                }
-            }
-            op::I32_CONST => {
-                let byte = *pc;
-                pc = pc.add(1);
-                if byte & 0x80 == 0 {
-                    push32!((((byte << 1) as i8) >> 1) as u32);
-                } else {
-                    let (v, shift, next) = leb_rest(pc, byte);
-                    pc = next;
-                    push32!(sign_extend(v, shift) as u32);
-                }
-            }
-            op::I64_CONST => wide!({
-                let byte = *pc;
-                pc = pc.add(1);
-                let (v, shift, next) = if byte & 0x80 == 0 {
-                    (u64::from(byte), 7, pc)
-                } else {
-                    leb_rest(pc, byte)
-                };
-                pc = next;
-                push!(S::from64(sign_extend(v, shift)));
-            }),
-            op::F32_CONST => {
-                push32!(pc.cast::<u32>().read_unaligned());
-                pc = pc.add(4);
-            }
-            op::F64_CONST => wide!({
-                push!(S::from64(pc.cast::<u64>().read_unaligned()));
-                pc = pc.add(8);
-            }),
-            op::I32_EQZ => un32!(|a| u32::from(a == 0)),
-            op::I32_EQ => cmp32!(u32, ==),
-            op::I32_NE => cmp32!(u32, !=),
-            op::I32_LT_S => cmp32!(i32, <),
-            op::I32_LT_U => cmp32!(u32, <),
-            op::I32_GT_S => cmp32!(i32, >),
-            op::I32_GT_U => cmp32!(u32, >),
-            op::I32_LE_S => cmp32!(i32, <=),
-            op::I32_LE_U => cmp32!(u32, <=),
-            op::I32_GE_S => cmp32!(i32, >=),
-            op::I32_GE_U => cmp32!(u32, >=),
-            op::I64_EQZ => wide!(tos = S::from32(u32::from(tos.whole() == 0))),
-            op::I64_EQ => cmp64!(u64, ==),
-            op::I64_NE => cmp64!(u64, !=),
-            op::I64_LT_S => cmp64!(i64, <),
-            op::I64_LT_U => cmp64!(u64, <),
-            op::I64_GT_S => cmp64!(i64, >),
-            op::I64_GT_U => cmp64!(u64, >),
-            op::I64_LE_S => cmp64!(i64, <=),
-            op::I64_LE_U => cmp64!(u64, <=),
-            op::I64_GE_S => cmp64!(i64, >=),
-            op::I64_GE_U => cmp64!(u64, >=),
-            op::F32_EQ => fcmp32!(==),
-            op::F32_NE => fcmp32!(!=),
-            op::F32_LT => fcmp32!(<),
-            op::F32_GT => fcmp32!(>),
-            op::F32_LE => fcmp32!(<=),
-            op::F32_GE => fcmp32!(>=),
-            op::F64_EQ => fcmp64!(==),
-            op::F64_NE => fcmp64!(!=),
-            op::F64_LT => fcmp64!(<),
-            op::F64_GT => fcmp64!(>),
-            op::F64_LE => fcmp64!(<=),
-            op::F64_GE => fcmp64!(>=),
-            op::I32_CLZ => un32!(|a| a.leading_zeros()),
-            op::I32_CTZ => un32!(|a| a.trailing_zeros()),
-            op::I32_POPCNT => un32!(|a| a.count_ones()),
-            op::I32_ADD => bin32!(|a, b| a.wrapping_add(b)),
-            op::I32_SUB => bin32!(|a, b| a.wrapping_sub(b)),
-            op::I32_MUL => bin32!(|a, b| a.wrapping_mul(b)),
-            op::I32_DIV_S | op::I32_REM_S => {
-                let (a, b) = ((*sp.sub(1)).low() as i32, tos.low() as i32);
-                if b == 0 {
-                    trap!(TrapKind::DivideByZero);
-                }
-                if byte == op::I32_DIV_S && a == i32::MIN && b == -1 {
-                    trap!(TrapKind::IntegerOverflow);
-                }
-                sp = sp.sub(1);
-                tos = S::from32(if byte == op::I32_DIV_S {
-                    a.wrapping_div(b)
-                } else {
-                    a.wrapping_rem(b)
-                } as u32);
-            }
-            op::I32_DIV_U | op::I32_REM_U => {
-                let (a, b) = ((*sp.sub(1)).low(), tos.low());
-                if b == 0 {
-                    trap!(TrapKind::DivideByZero);
-                }
-                sp = sp.sub(1);
-                tos = S::from32(if byte == op::I32_DIV_U { a / b } else { a % b });
-            }
-            op::I32_AND => bin32!(|a, b| a & b),
-            op::I32_OR => bin32!(|a, b| a | b),
-            op::I32_XOR => bin32!(|a, b| a ^ b),
-            op::I32_SHL => bin32!(|a, b| a.wrapping_shl(b)),
-            op::I32_SHR_S => bin32!(|a, b| (a as i32).wrapping_shr(b) as u32),
-            op::I32_SHR_U => bin32!(|a, b| a.wrapping_shr(b)),
-            op::I32_ROTL => bin32!(|a, b| a.rotate_left(b & 31)),
-            op::I32_ROTR => bin32!(|a, b| a.rotate_right(b & 31)),
-            op::I64_CLZ => un64!(|a| u64::from(a.leading_zeros())),
-            op::I64_CTZ => un64!(|a| u64::from(a.trailing_zeros())),
-            op::I64_POPCNT => un64!(|a| u64::from(a.count_ones())),
-            op::I64_ADD => bin64!(|a, b| a.wrapping_add(b)),
-            op::I64_SUB => bin64!(|a, b| a.wrapping_sub(b)),
-            op::I64_MUL => bin64!(|a, b| a.wrapping_mul(b)),
-            op::I64_DIV_S | op::I64_REM_S => wide!({
-                let (a, b) = ((*sp.sub(1)).whole() as i64, tos.whole() as i64);
-                if b == 0 {
-                    trap!(TrapKind::DivideByZero);
-                }
-                if byte == op::I64_DIV_S && a == i64::MIN && b == -1 {
-                    trap!(TrapKind::IntegerOverflow);
-                }
-                sp = sp.sub(1);
-                tos = S::from64(if byte == op::I64_DIV_S {
-                    a.wrapping_div(b)
-                } else {
-                    a.wrapping_rem(b)
-                } as u64);
-            }),
-            op::I64_DIV_U | op::I64_REM_U => wide!({
-                let (a, b) = ((*sp.sub(1)).whole(), tos.whole());
-                if b == 0 {
-                    trap!(TrapKind::DivideByZero);
-                }
-                sp = sp.sub(1);
-                tos = S::from64(if byte == op::I64_DIV_U { a / b } else { a % b });
-            }),
-            op::I64_AND => bin64!(|a, b| a & b),
-            op::I64_OR => bin64!(|a, b| a | b),
-            op::I64_XOR => bin64!(|a, b| a ^ b),
-            op::I64_SHL => bin64!(|a, b| a.wrapping_shl(b as u32)),
-            op::I64_SHR_S => bin64!(|a, b| (a as i64).wrapping_shr(b as u32) as u64),
-            op::I64_SHR_U => bin64!(|a, b| a.wrapping_shr(b as u32)),
-            op::I64_ROTL => bin64!(|a, b| a.rotate_left(b as u32 & 63)),
-            op::I64_ROTR => bin64!(|a, b| a.rotate_right(b as u32 & 63)),
-            op::F32_ABS => un32!(|a| a & 0x7fff_ffff),
-            op::F32_NEG => un32!(|a| a ^ 0x8000_0000),
-            op::F32_CEIL => un32!(|a| single::ceil(f32::from_bits(a))),
-            op::F32_FLOOR => un32!(|a| single::floor(f32::from_bits(a))),
-            op::F32_TRUNC => un32!(|a| single::trunc(f32::from_bits(a))),
-            op::F32_NEAREST => un32!(|a| single::nearest(f32::from_bits(a))),
-            op::F32_SQRT => un32!(|a| single::sqrt(f32::from_bits(a))),
-            op::F32_ADD => float32!(+),
-            op::F32_SUB => float32!(-),
-            op::F32_MUL => float32!(*),
-            op::F32_DIV => float32!(/),
-            op::F32_MIN => bin32!(|a, b| single::min(f32::from_bits(a), f32::from_bits(b))),
-            op::F32_MAX => bin32!(|a, b| single::max(f32::from_bits(a), f32::from_bits(b))),
-            op::F32_COPYSIGN => bin32!(|a, b| a & 0x7fff_ffff | b & 0x8000_0000),
-            op::F64_ABS => un64!(|a| a & !(1 << 63)),
-            op::F64_NEG => un64!(|a| a ^ 1 << 63),
-            op::F64_CEIL => un64!(|a| double::ceil(f64::from_bits(a))),
-            op::F64_FLOOR => un64!(|a| double::floor(f64::from_bits(a))),
-            op::F64_TRUNC => un64!(|a| double::trunc(f64::from_bits(a))),
-            op::F64_NEAREST => un64!(|a| double::nearest(f64::from_bits(a))),
-            op::F64_SQRT => un64!(|a| double::sqrt(f64::from_bits(a))),
-            op::F64_ADD => float64!(+),
-            op::F64_SUB => float64!(-),
-            op::F64_MUL => float64!(*),
-            op::F64_DIV => float64!(/),
-            op::F64_MIN => bin64!(|a, b| double::min(f64::from_bits(a), f64::from_bits(b))),
-            op::F64_MAX => bin64!(|a, b| double::max(f64::from_bits(a), f64::from_bits(b))),
-            op::F64_COPYSIGN => bin64!(|a, b| a & !(1 << 63) | b & 1 << 63),
-            op::I32_WRAP_I64 => wide!(tos = S::from32(tos.low())),
-            op::I32_TRUNC_F32_S => try32!(numeric::i32_f32(f32::from_bits(tos.low()))),
-            op::I32_TRUNC_F32_U => try32!(numeric::u32_f32(f32::from_bits(tos.low()))),
-            op::I32_TRUNC_F64_S => wide!(try32!(numeric::i32_f64(f64::from_bits(tos.whole())))),
-            op::I32_TRUNC_F64_U => wide!(try32!(numeric::u32_f64(f64::from_bits(tos.whole())))),
-            op::I64_EXTEND_I32_S => wide!(tos = S::from64(tos.low() as i32 as u64)),
-            op::I64_EXTEND_I32_U => wide!(tos = S::from64(u64::from(tos.low()))),
-            op::I64_TRUNC_F32_S => wide!(try64!(numeric::i64_f32(f32::from_bits(tos.low())))),
-            op::I64_TRUNC_F32_U => wide!(try64!(numeric::u64_f32(f32::from_bits(tos.low())))),
-            op::I64_TRUNC_F64_S => wide!(try64!(numeric::i64_f64(f64::from_bits(tos.whole())))),
-            op::I64_TRUNC_F64_U => wide!(try64!(numeric::u64_f64(f64::from_bits(tos.whole())))),
-            op::F32_CONVERT_I32_S => un32!(|a| (a as i32 as f32).to_bits()),
-            op::F32_CONVERT_I32_U => un32!(|a| (a as f32).to_bits()),
-            op::F32_CONVERT_I64_S => wide!(tos = S::from32((tos.whole() as i64 as f32).to_bits())),
-            op::F32_CONVERT_I64_U => wide!(tos = S::from32((tos.whole() as f32).to_bits())),
-            op::F32_DEMOTE_F64 => {
-                wide!(tos = S::from32(canon32(f64::from_bits(tos.whole()) as f32)))
-            }
-            op::F64_CONVERT_I32_S => wide!(tos = S::from64(f64::from(tos.low() as i32).to_bits())),
-            op::F64_CONVERT_I32_U => wide!(tos = S::from64(f64::from(tos.low()).to_bits())),
-            op::F64_CONVERT_I64_S => un64!(|a| (a as i64 as f64).to_bits()),
-            op::F64_CONVERT_I64_U => un64!(|a| (a as f64).to_bits()),
-            op::F64_PROMOTE_F32 => {
-                wide!(tos = S::from64(canon64(f64::from(f32::from_bits(tos.low())))))
-            }
-            op::I32_REINTERPRET_F32 | op::F32_REINTERPRET_I32 => {}
-            op::I64_REINTERPRET_F64 | op::F64_REINTERPRET_I64 => {}
-            op::I32_EXTEND8_S => un32!(|a| a as i8 as u32),
-            op::I32_EXTEND16_S => un32!(|a| a as i16 as u32),
-            op::I64_EXTEND8_S => un64!(|a| a as i8 as u64),
-            op::I64_EXTEND16_S => un64!(|a| a as i16 as u64),
-            op::I64_EXTEND32_S => un64!(|a| a as i32 as u64),
-            op::REF_NULL => {
-                pc = pc.add(1);
-                push32!(0);
-            }
-            op::REF_IS_NULL => un32!(|a| u32::from(a == 0)),
-            op::REF_FUNC => {
-                let function = leb!(pc);
-                push32!(m.reference(function));
-            }
-            op::PREFIX => {
-                let mut p = pc;
-                let number = leb!(p) as u8;
-                match number {
-                    more::I32_TRUNC_SAT_F32_S => un32!(|a| f32::from_bits(a) as i32 as u32),
-                    more::I32_TRUNC_SAT_F32_U => un32!(|a| f32::from_bits(a) as u32),
-                    more::I32_TRUNC_SAT_F64_S => {
-                        wide!(tos = S::from32(f64::from_bits(tos.whole()) as i32 as u32))
-                    }
-                    more::I32_TRUNC_SAT_F64_U => {
-                        wide!(tos = S::from32(f64::from_bits(tos.whole()) as u32))
-                    }
-                    more::I64_TRUNC_SAT_F32_S => {
-                        wide!(tos = S::from64(f32::from_bits(tos.low()) as i64 as u64))
-                    }
-                    more::I64_TRUNC_SAT_F32_U => {
-                        wide!(tos = S::from64(f32::from_bits(tos.low()) as u64))
-                    }
-                    more::I64_TRUNC_SAT_F64_S => un64!(|a| f64::from_bits(a) as i64 as u64),
-                    more::I64_TRUNC_SAT_F64_U => un64!(|a| f64::from_bits(a) as u64),
-                    _ => {
-                        let operands = match number {
-                            more::DATA_DROP | more::ELEM_DROP | more::TABLE_SIZE => 0,
-                            more::TABLE_GROW => 2,
-                            _ => 3,
-                        };
-                        let x = leb!(p);
-                        let y = match number {
-                            more::MEMORY_INIT
-                            | more::MEMORY_COPY
-                            | more::TABLE_INIT
-                            | more::TABLE_COPY => leb!(p),
-                            _ => 0,
-                        };
-                        // The operands, flushed, end at `sp`.
-                        *sp = tos;
-                        let mut values = [0u32; 3];
-                        let first = sp.add(1).sub(operands);
-                        for (i, v) in values.iter_mut().take(operands).enumerate() {
-                            *v = (*first.add(i)).low();
+                    let function = (entry - 1).wrapping_sub(m.function_base);
+                    let foreign = function >= module.functions();
+                    if !foreign {
+                        let actual = module.word(module.summary.functions.at + function * 4);
+                        if actual != ty && module.ty(actual) != module.ty(ty) {
+                            trap!(TrapKind::IndirectCallType);
                         }
-                        m.fuel = 0;
-                        match m.bulk(module, number, x, y, values) {
-                            Err(kind) => trap!(kind),
-                            Ok(result) => {
-                                sp = sp.sub(operands);
-                                tos = *sp;
-                                if let Some(v) = result {
-                                    push32!(v);
+                    }
+                    if (foreign || function < module.imported_functions())
+                        && kept!(bound).wrapping_sub(p as isize) <= 0
+                    {
+                        pc = opcode;
+                        leave!(Exit::OutOfFuel);
+                    }
+                    pc = p;
+                    let _ = pop!();
+                    if foreign {
+                        leave!(Exit::Foreign(entry - 1, ty));
+                    }
+                    call!(function, opcode);
+                }
+                op::DROP => {
+                    let _ = pop!();
+                }
+                op::SELECT | op::SELECT_T => {
+                    if byte == op::SELECT_T {
+                        pc = pc.add(2);
+                    }
+                    let condition = tos.low();
+                    sp = sp.sub(2);
+                    tos = if condition != 0 { *sp } else { *sp.add(1) };
+                }
+                op::LOCAL_GET => {
+                    let index = leb!(pc);
+                    let value = *fp.add(index as usize);
+                    // What follows nearly always takes it: another local or a constant, perhaps to be added.
+                    let next = *pc;
+                    if FUSE && next == op::LOCAL_GET && *pc.add(1) & 0x80 == 0 {
+                        let second = *fp.add(usize::from(*pc.add(1)));
+                        pc = pc.add(2);
+                        if *pc == op::I32_ADD {
+                            pc = pc.add(1);
+                            push!(S::from32(value.low().wrapping_add(second.low())));
+                        } else {
+                            push!(value);
+                            push!(second);
+                        }
+                    } else if FUSE && next == op::I32_CONST && *pc.add(1) & 0x80 == 0 {
+                        let second = small(*pc.add(1));
+                        pc = pc.add(2);
+                        if *pc == op::I32_ADD {
+                            pc = pc.add(1);
+                            push!(S::from32(value.low().wrapping_add(second)));
+                        } else {
+                            push!(value);
+                            push!(S::from32(second));
+                        }
+                    } else if FUSE && next == op::I32_ADD {
+                        tos = S::from32(tos.low().wrapping_add(value.low()));
+                        pc = pc.add(1);
+                    } else {
+                        push!(value);
+                    }
+                }
+                op::LOCAL_SET => {
+                    let index = leb!(pc);
+                    *fp.add(index as usize) = pop!();
+                }
+                op::LOCAL_TEE => {
+                    let index = leb!(pc);
+                    *fp.add(index as usize) = tos;
+                }
+                op::GLOBAL_GET => {
+                    let index = leb!(pc);
+                    push!(*base.add(index as usize * 8).cast::<S>());
+                }
+                op::GLOBAL_SET => {
+                    let index = leb!(pc);
+                    *base.add(index as usize * 8).cast::<S>() = pop!();
+                }
+                op::TABLE_GET => {
+                    let mut p = pc;
+                    let table = leb!(p);
+                    match m.table_entry(table, tos.low()) {
+                        Some(v) => tos = S::from32(v),
+                        None => trap!(TrapKind::TableOutOfBounds),
+                    }
+                    pc = p;
+                }
+                op::TABLE_SET => {
+                    let mut p = pc;
+                    let table = leb!(p);
+                    if !m.set_table_entry(table, (*sp.sub(1)).low(), tos.low()) {
+                        trap!(TrapKind::TableOutOfBounds);
+                    }
+                    sp = sp.sub(2);
+                    tos = *sp;
+                    pc = p;
+                }
+                op::I32_LOAD | op::F32_LOAD => load32!(u32, 4, |v| v),
+                op::I64_LOAD | op::F64_LOAD => load64!(u64, 8, |v| v),
+                op::I32_LOAD8_S => load32!(i8, 1, |v| v as u32),
+                op::I32_LOAD8_U => load32!(u8, 1, |v| u32::from(v)),
+                op::I32_LOAD16_S => load32!(i16, 2, |v| v as u32),
+                op::I32_LOAD16_U => load32!(u16, 2, |v| u32::from(v)),
+                op::I64_LOAD8_S => load64!(i8, 1, |v| v as u64),
+                op::I64_LOAD8_U => load64!(u8, 1, |v| u64::from(v)),
+                op::I64_LOAD16_S => load64!(i16, 2, |v| v as u64),
+                op::I64_LOAD16_U => load64!(u16, 2, |v| u64::from(v)),
+                op::I64_LOAD32_S => load64!(i32, 4, |v| v as u64),
+                op::I64_LOAD32_U => load64!(u32, 4, |v| u64::from(v)),
+                op::I32_STORE | op::F32_STORE => store!(u32, 4, tos.low()),
+                op::I64_STORE | op::F64_STORE => wide!(store!(u64, 8, tos.whole())),
+                op::I32_STORE8 => store!(u8, 1, tos.low()),
+                op::I32_STORE16 => store!(u16, 2, tos.low()),
+                op::I64_STORE8 => wide!(store!(u8, 1, tos.whole())),
+                op::I64_STORE16 => wide!(store!(u16, 2, tos.whole())),
+                op::I64_STORE32 => wide!(store!(u32, 4, tos.whole())),
+                op::MEMORY_SIZE => {
+                    pc = pc.add(1);
+                    push32!(
+                        (memory_len >> module.summary.memory.map_or(0, |t| t.page_log2)) as u32
+                    );
+                }
+                op::MEMORY_GROW => {
+                    pc = pc.add(1);
+                    let before = m.memory;
+                    let old = m.grow_memory(module, tos.low());
+                    keep!(
+                        bound,
+                        kept!(bound).wrapping_sub((m.memory - before) as isize)
+                    );
+                    tos = S::from32(old.unwrap_or(u32::MAX));
+                    memory = m.base.add(m.layout.memory as usize);
+                    memory_len = m.memory;
+                    if kept!(bound).wrapping_sub(pc as isize) <= 0 && memory_len != before {
+                        leave!(Exit::OutOfFuel);
+                    }
+                }
+                op::I32_CONST => {
+                    let byte = *pc;
+                    pc = pc.add(1);
+                    if byte & 0x80 == 0 {
+                        let value = small(byte);
+                        if FUSE && *pc == op::I32_ADD {
+                            tos = S::from32(tos.low().wrapping_add(value));
+                            pc = pc.add(1);
+                        } else {
+                            push32!(value);
+                        }
+                    } else {
+                        let (v, shift, next) = leb_rest(pc, byte);
+                        pc = next;
+                        push32!(sign_extend(v, shift) as u32);
+                    }
+                }
+                op::I64_CONST => wide!({
+                    let byte = *pc;
+                    pc = pc.add(1);
+                    let (v, shift, next) = if byte & 0x80 == 0 {
+                        (u64::from(byte), 7, pc)
+                    } else {
+                        leb_rest(pc, byte)
+                    };
+                    pc = next;
+                    push!(S::from64(sign_extend(v, shift)));
+                }),
+                op::F32_CONST => {
+                    push32!(pc.cast::<u32>().read_unaligned());
+                    pc = pc.add(4);
+                }
+                op::F64_CONST => wide!({
+                    push!(S::from64(pc.cast::<u64>().read_unaligned()));
+                    pc = pc.add(8);
+                }),
+                op::I32_EQZ => truth!('condition, 0, tos.low() == 0),
+                op::I32_EQ => cmp32!('condition, u32, ==),
+                op::I32_NE => cmp32!('condition, u32, !=),
+                op::I32_LT_S => cmp32!('condition, i32, <),
+                op::I32_LT_U => cmp32!('condition, u32, <),
+                op::I32_GT_S => cmp32!('condition, i32, >),
+                op::I32_GT_U => cmp32!('condition, u32, >),
+                op::I32_LE_S => cmp32!('condition, i32, <=),
+                op::I32_LE_U => cmp32!('condition, u32, <=),
+                op::I32_GE_S => cmp32!('condition, i32, >=),
+                op::I32_GE_U => cmp32!('condition, u32, >=),
+                op::I64_EQZ => wide!(tos = S::from32(u32::from(tos.whole() == 0))),
+                op::I64_EQ => cmp64!(u64, ==),
+                op::I64_NE => cmp64!(u64, !=),
+                op::I64_LT_S => cmp64!(i64, <),
+                op::I64_LT_U => cmp64!(u64, <),
+                op::I64_GT_S => cmp64!(i64, >),
+                op::I64_GT_U => cmp64!(u64, >),
+                op::I64_LE_S => cmp64!(i64, <=),
+                op::I64_LE_U => cmp64!(u64, <=),
+                op::I64_GE_S => cmp64!(i64, >=),
+                op::I64_GE_U => cmp64!(u64, >=),
+                op::F32_EQ => fcmp32!(==),
+                op::F32_NE => fcmp32!(!=),
+                op::F32_LT => fcmp32!(<),
+                op::F32_GT => fcmp32!(>),
+                op::F32_LE => fcmp32!(<=),
+                op::F32_GE => fcmp32!(>=),
+                op::F64_EQ => fcmp64!(==),
+                op::F64_NE => fcmp64!(!=),
+                op::F64_LT => fcmp64!(<),
+                op::F64_GT => fcmp64!(>),
+                op::F64_LE => fcmp64!(<=),
+                op::F64_GE => fcmp64!(>=),
+                op::I32_CLZ => un32!(|a| a.leading_zeros()),
+                op::I32_CTZ => un32!(|a| a.trailing_zeros()),
+                op::I32_POPCNT => un32!(|a| a.count_ones()),
+                op::I32_ADD => bin32!(|a, b| a.wrapping_add(b)),
+                op::I32_SUB => bin32!(|a, b| a.wrapping_sub(b)),
+                op::I32_MUL => bin32!(|a, b| a.wrapping_mul(b)),
+                op::I32_DIV_S | op::I32_REM_S => {
+                    let (a, b) = ((*sp.sub(1)).low() as i32, tos.low() as i32);
+                    if b == 0 {
+                        trap!(TrapKind::DivideByZero);
+                    }
+                    if byte == op::I32_DIV_S && a == i32::MIN && b == -1 {
+                        trap!(TrapKind::IntegerOverflow);
+                    }
+                    sp = sp.sub(1);
+                    tos = S::from32(if byte == op::I32_DIV_S {
+                        a.wrapping_div(b)
+                    } else {
+                        a.wrapping_rem(b)
+                    } as u32);
+                }
+                op::I32_DIV_U | op::I32_REM_U => {
+                    let (a, b) = ((*sp.sub(1)).low(), tos.low());
+                    if b == 0 {
+                        trap!(TrapKind::DivideByZero);
+                    }
+                    sp = sp.sub(1);
+                    tos = S::from32(if byte == op::I32_DIV_U { a / b } else { a % b });
+                }
+                op::I32_AND => bin32!(|a, b| a & b),
+                op::I32_OR => bin32!(|a, b| a | b),
+                op::I32_XOR => bin32!(|a, b| a ^ b),
+                op::I32_SHL => bin32!(|a, b| a.wrapping_shl(b)),
+                op::I32_SHR_S => bin32!(|a, b| (a as i32).wrapping_shr(b) as u32),
+                op::I32_SHR_U => bin32!(|a, b| a.wrapping_shr(b)),
+                op::I32_ROTL => bin32!(|a, b| a.rotate_left(b & 31)),
+                op::I32_ROTR => bin32!(|a, b| a.rotate_right(b & 31)),
+                op::I64_CLZ => un64!(|a| u64::from(a.leading_zeros())),
+                op::I64_CTZ => un64!(|a| u64::from(a.trailing_zeros())),
+                op::I64_POPCNT => un64!(|a| u64::from(a.count_ones())),
+                op::I64_ADD => bin64!(|a, b| a.wrapping_add(b)),
+                op::I64_SUB => bin64!(|a, b| a.wrapping_sub(b)),
+                op::I64_MUL => bin64!(|a, b| a.wrapping_mul(b)),
+                op::I64_DIV_S | op::I64_REM_S => wide!({
+                    let (a, b) = ((*sp.sub(1)).whole() as i64, tos.whole() as i64);
+                    if b == 0 {
+                        trap!(TrapKind::DivideByZero);
+                    }
+                    if byte == op::I64_DIV_S && a == i64::MIN && b == -1 {
+                        trap!(TrapKind::IntegerOverflow);
+                    }
+                    sp = sp.sub(1);
+                    tos = S::from64(if byte == op::I64_DIV_S {
+                        a.wrapping_div(b)
+                    } else {
+                        a.wrapping_rem(b)
+                    } as u64);
+                }),
+                op::I64_DIV_U | op::I64_REM_U => wide!({
+                    let (a, b) = ((*sp.sub(1)).whole(), tos.whole());
+                    if b == 0 {
+                        trap!(TrapKind::DivideByZero);
+                    }
+                    sp = sp.sub(1);
+                    tos = S::from64(if byte == op::I64_DIV_U { a / b } else { a % b });
+                }),
+                op::I64_AND => bin64!(|a, b| a & b),
+                op::I64_OR => bin64!(|a, b| a | b),
+                op::I64_XOR => bin64!(|a, b| a ^ b),
+                op::I64_SHL => bin64!(|a, b| a.wrapping_shl(b as u32)),
+                op::I64_SHR_S => bin64!(|a, b| (a as i64).wrapping_shr(b as u32) as u64),
+                op::I64_SHR_U => bin64!(|a, b| a.wrapping_shr(b as u32)),
+                op::I64_ROTL => bin64!(|a, b| a.rotate_left(b as u32 & 63)),
+                op::I64_ROTR => bin64!(|a, b| a.rotate_right(b as u32 & 63)),
+                op::F32_ABS => un32!(|a| a & 0x7fff_ffff),
+                op::F32_NEG => un32!(|a| a ^ 0x8000_0000),
+                op::F32_CEIL => un32!(|a| single::ceil(f32::from_bits(a))),
+                op::F32_FLOOR => un32!(|a| single::floor(f32::from_bits(a))),
+                op::F32_TRUNC => un32!(|a| single::trunc(f32::from_bits(a))),
+                op::F32_NEAREST => un32!(|a| single::nearest(f32::from_bits(a))),
+                op::F32_SQRT => un32!(|a| single::sqrt(f32::from_bits(a))),
+                op::F32_ADD => float32!(+),
+                op::F32_SUB => float32!(-),
+                op::F32_MUL => float32!(*),
+                op::F32_DIV => float32!(/),
+                op::F32_MIN => bin32!(|a, b| single::min(f32::from_bits(a), f32::from_bits(b))),
+                op::F32_MAX => bin32!(|a, b| single::max(f32::from_bits(a), f32::from_bits(b))),
+                op::F32_COPYSIGN => bin32!(|a, b| a & 0x7fff_ffff | b & 0x8000_0000),
+                op::F64_ABS => un64!(|a| a & !(1 << 63)),
+                op::F64_NEG => un64!(|a| a ^ 1 << 63),
+                op::F64_CEIL => un64!(|a| double::ceil(f64::from_bits(a))),
+                op::F64_FLOOR => un64!(|a| double::floor(f64::from_bits(a))),
+                op::F64_TRUNC => un64!(|a| double::trunc(f64::from_bits(a))),
+                op::F64_NEAREST => un64!(|a| double::nearest(f64::from_bits(a))),
+                op::F64_SQRT => un64!(|a| double::sqrt(f64::from_bits(a))),
+                op::F64_ADD => float64!(+),
+                op::F64_SUB => float64!(-),
+                op::F64_MUL => float64!(*),
+                op::F64_DIV => float64!(/),
+                op::F64_MIN => bin64!(|a, b| double::min(f64::from_bits(a), f64::from_bits(b))),
+                op::F64_MAX => bin64!(|a, b| double::max(f64::from_bits(a), f64::from_bits(b))),
+                op::F64_COPYSIGN => bin64!(|a, b| a & !(1 << 63) | b & 1 << 63),
+                op::I32_WRAP_I64 => wide!(tos = S::from32(tos.low())),
+                op::I32_TRUNC_F32_S => try32!(numeric::i32_f32(f32::from_bits(tos.low()))),
+                op::I32_TRUNC_F32_U => try32!(numeric::u32_f32(f32::from_bits(tos.low()))),
+                op::I32_TRUNC_F64_S => wide!(try32!(numeric::i32_f64(f64::from_bits(tos.whole())))),
+                op::I32_TRUNC_F64_U => wide!(try32!(numeric::u32_f64(f64::from_bits(tos.whole())))),
+                op::I64_EXTEND_I32_S => wide!(tos = S::from64(tos.low() as i32 as u64)),
+                op::I64_EXTEND_I32_U => wide!(tos = S::from64(u64::from(tos.low()))),
+                op::I64_TRUNC_F32_S => wide!(try64!(numeric::i64_f32(f32::from_bits(tos.low())))),
+                op::I64_TRUNC_F32_U => wide!(try64!(numeric::u64_f32(f32::from_bits(tos.low())))),
+                op::I64_TRUNC_F64_S => wide!(try64!(numeric::i64_f64(f64::from_bits(tos.whole())))),
+                op::I64_TRUNC_F64_U => wide!(try64!(numeric::u64_f64(f64::from_bits(tos.whole())))),
+                op::F32_CONVERT_I32_S => un32!(|a| (a as i32 as f32).to_bits()),
+                op::F32_CONVERT_I32_U => un32!(|a| (a as f32).to_bits()),
+                op::F32_CONVERT_I64_S => {
+                    wide!(tos = S::from32((tos.whole() as i64 as f32).to_bits()))
+                }
+                op::F32_CONVERT_I64_U => wide!(tos = S::from32((tos.whole() as f32).to_bits())),
+                op::F32_DEMOTE_F64 => {
+                    wide!(tos = S::from32(canon32(f64::from_bits(tos.whole()) as f32)))
+                }
+                op::F64_CONVERT_I32_S => {
+                    wide!(tos = S::from64(f64::from(tos.low() as i32).to_bits()))
+                }
+                op::F64_CONVERT_I32_U => wide!(tos = S::from64(f64::from(tos.low()).to_bits())),
+                op::F64_CONVERT_I64_S => un64!(|a| (a as i64 as f64).to_bits()),
+                op::F64_CONVERT_I64_U => un64!(|a| (a as f64).to_bits()),
+                op::F64_PROMOTE_F32 => {
+                    wide!(tos = S::from64(canon64(f64::from(f32::from_bits(tos.low())))))
+                }
+                op::I32_REINTERPRET_F32 | op::F32_REINTERPRET_I32 => {}
+                op::I64_REINTERPRET_F64 | op::F64_REINTERPRET_I64 => {}
+                op::I32_EXTEND8_S => un32!(|a| a as i8 as u32),
+                op::I32_EXTEND16_S => un32!(|a| a as i16 as u32),
+                op::I64_EXTEND8_S => un64!(|a| a as i8 as u64),
+                op::I64_EXTEND16_S => un64!(|a| a as i16 as u64),
+                op::I64_EXTEND32_S => un64!(|a| a as i32 as u64),
+                op::REF_NULL => {
+                    pc = pc.add(1);
+                    push32!(0);
+                }
+                op::REF_IS_NULL => un32!(|a| u32::from(a == 0)),
+                op::REF_FUNC => {
+                    let function = leb!(pc);
+                    push32!(m.reference(function));
+                }
+                op::PREFIX => {
+                    let mut p = pc;
+                    let number = leb!(p) as u8;
+                    match number {
+                        more::I32_TRUNC_SAT_F32_S => un32!(|a| f32::from_bits(a) as i32 as u32),
+                        more::I32_TRUNC_SAT_F32_U => un32!(|a| f32::from_bits(a) as u32),
+                        more::I32_TRUNC_SAT_F64_S => {
+                            wide!(tos = S::from32(f64::from_bits(tos.whole()) as i32 as u32))
+                        }
+                        more::I32_TRUNC_SAT_F64_U => {
+                            wide!(tos = S::from32(f64::from_bits(tos.whole()) as u32))
+                        }
+                        more::I64_TRUNC_SAT_F32_S => {
+                            wide!(tos = S::from64(f32::from_bits(tos.low()) as i64 as u64))
+                        }
+                        more::I64_TRUNC_SAT_F32_U => {
+                            wide!(tos = S::from64(f32::from_bits(tos.low()) as u64))
+                        }
+                        more::I64_TRUNC_SAT_F64_S => un64!(|a| f64::from_bits(a) as i64 as u64),
+                        more::I64_TRUNC_SAT_F64_U => un64!(|a| f64::from_bits(a) as u64),
+                        _ => {
+                            let operands = match number {
+                                more::DATA_DROP | more::ELEM_DROP | more::TABLE_SIZE => 0,
+                                more::TABLE_GROW => 2,
+                                _ => 3,
+                            };
+                            let x = leb!(p);
+                            let y = match number {
+                                more::MEMORY_INIT
+                                | more::MEMORY_COPY
+                                | more::TABLE_INIT
+                                | more::TABLE_COPY => leb!(p),
+                                _ => 0,
+                            };
+                            // The operands, flushed, end at `sp`.
+                            *sp = tos;
+                            let mut values = [0u32; 3];
+                            let first = sp.add(1).sub(operands);
+                            for (i, v) in values.iter_mut().take(operands).enumerate() {
+                                *v = (*first.add(i)).low();
+                            }
+                            m.fuel = 0;
+                            match m.bulk(module, number, x, y, values) {
+                                Err(kind) => trap!(kind),
+                                Ok(result) => {
+                                    sp = sp.sub(operands);
+                                    tos = *sp;
+                                    if let Some(v) = result {
+                                        push32!(v);
+                                    }
                                 }
                             }
-                        }
-                        bound = bound.wrapping_add(m.fuel);
-                        if m.fuel < 0 && bound.wrapping_sub(p as isize) <= 0 {
-                            pc = p;
-                            leave!(Exit::OutOfFuel);
+                            keep!(bound, kept!(bound).wrapping_add(m.fuel));
+                            if m.fuel < 0 && kept!(bound).wrapping_sub(p as isize) <= 0 {
+                                pc = p;
+                                leave!(Exit::OutOfFuel);
+                            }
                         }
                     }
+                    pc = p;
                 }
-                pc = p;
+                #[cfg(feature = "checked")]
+                _ => unreachable!("opcode {byte:#x}"),
+                #[cfg(not(feature = "checked"))]
+                // SAFETY: validation accepts no other opcode.
+                _ => core::hint::unreachable_unchecked(),
             }
-            _ => trap!(TrapKind::Unreachable),
+            continue 'next;
+        };
+        if taken {
+            branch!();
+        } else {
+            skip!(pc);
+            keep!(stp, kept!(stp).add(words::BRANCH as usize * 4));
         }
     }
+}
+
+/// The value of a signed LEB128 number of one byte.
+#[inline(always)]
+fn small(byte: u8) -> u32 {
+    (((byte << 1) as i8) >> 1) as u32
 }
 
 fn sign_extend(v: u64, bits: u32) -> u64 {

@@ -51,6 +51,8 @@ fn emulate(name: &str, script: &[u8]) -> Result<Vec<Outcome>, String> {
             "qemu-system-arm",
             "-M",
             "mps2-an386",
+            "-icount",
+            "shift=0",
             "-display",
             "none",
         ])

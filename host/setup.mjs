@@ -54,7 +54,11 @@ const wasm3 = {
 };
 
 /** What is built for the chip: one crate, its features, and the name of the image in dist/. */
-const images = [];
+const images = [
+  { crate: "stm32f407-discovery", kept: "stm32f407-discovery.elf" },
+  { crate: "stm32f407-discovery", features: ["qemu"], kept: "stm32f407-qemu.elf" },
+  { crate: "wasmote-machine", features: ["cortex-m4"], made: "machine", kept: "machine.elf" },
+];
 
 /** Crates that build for the chip alone: left out when the workspace is checked and tested on this computer. */
 export const chipCrates = ["stm32f407-discovery", "mps2-an386"];
@@ -97,7 +101,8 @@ export async function setup(goal) {
   for (const program of programs) {
     await step(program.kept, (report) => hostProgram(report, program));
   }
-  for (const image of found.toolchain.ok ? images : []) {
+  const wanted = goal === "start" ? images.filter(({ kept }) => kept.includes("qemu")) : images;
+  for (const image of found.toolchain.ok ? wanted : []) {
     await step(image.kept, (report) => firmwareImage(report, image, found.toolchain.what));
   }
   if (existsSync(join(root, "host/cli/main.ts"))) await step("command line", bundle);
@@ -231,7 +236,11 @@ export function chipCargo(toolchain = environment().toolchain?.what) {
     ? {
         cargo: "/usr/bin/cargo",
         words: ["-Zbuild-std=core,alloc"],
-        env: { RUSTC: "/usr/bin/rustc", RUSTC_BOOTSTRAP: "1" },
+        env: {
+          RUSTC: "/usr/bin/rustc",
+          RUSTC_BOOTSTRAP: "1",
+          CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER: "ld.lld",
+        },
       }
     : { cargo: "cargo", words: [], env: {} };
 }

@@ -1,6 +1,6 @@
 //! Packages: a COSE_Sign1 (RFC 9052 §4.2) with Ed25519 over the manifest, then the module. See PACKAGE.md.
 use crate::contract::{manifest, provision};
-use ed25519_compact::{PublicKey, Signature};
+use ed25519_dalek::{Signature, VerifyingKey};
 use minicbor::{Decoder, data::Tag, decode::Error};
 use sha2::{Digest, Sha256};
 
@@ -125,12 +125,12 @@ impl<'a> Envelope<'a> {
 
     /// Whether this public key made the signature.
     pub fn verify(&self, key: &[u8; 32]) -> bool {
-        let signature = Signature::new(self.signature);
-        let Ok(mut state) = PublicKey::new(*key).verify_incremental(&signature) else {
+        let Ok(key) = VerifyingKey::from_bytes(key) else {
             return false;
         };
+        let mut message = heapless::Vec::<u8, { ENVELOPE + 32 }>::new();
         // Sig_structure (RFC 9052 §4.4): ["Signature1", protected, external_aad, payload].
-        state.absorb(b"\x84\x6aSignature1");
+        let mut fits = message.extend_from_slice(b"\x84\x6aSignature1").is_ok();
         for bytes in [self.protected, &[], self.payload] {
             let mut head = [0u8; 3];
             let length = bytes.len();
@@ -148,10 +148,13 @@ impl<'a> Envelope<'a> {
                 }
                 _ => {}
             }
-            state.absorb(&*head);
-            state.absorb(bytes);
+            fits &= message.extend_from_slice(head).is_ok();
+            fits &= message.extend_from_slice(bytes).is_ok();
         }
-        state.verify().is_ok()
+        // Strictly: keys and points of small order are refused, so that a signature fits one message and one key.
+        fits && key
+            .verify_strict(&message, &Signature::from_bytes(&self.signature))
+            .is_ok()
     }
 }
 

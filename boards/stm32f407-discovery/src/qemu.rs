@@ -1,0 +1,173 @@
+//! What QEMU lacks, through semihosting: flash that can be written (a file, named by the command line's second word) and
+//! a console for the pins. The flash is mirrored in RAM, so that modules run from where they lie; it has half the size for
+//! that, since QEMU's board (7.2) has no CCM.
+use core::cell::UnsafeCell;
+use core::ffi::CStr;
+use cortex_m_semihosting::{hprintln, syscall};
+use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use wasmote_node::slot::Flash as Mapped;
+
+/// The part of flash that is mirrored: the provisioning record and the slots.
+const START: u32 = super::PROVISION;
+const SIZE: u32 = super::SLOTS + 3 * super::SLOT - START;
+
+#[repr(align(8))]
+struct Memory(UnsafeCell<[u8; SIZE as usize]>);
+
+// SAFETY: written by `Flash` alone, of which there is one; those who read hold ranges that are not written meanwhile.
+unsafe impl Sync for Memory {}
+
+static MIRROR: Memory = Memory(UnsafeCell::new([0xff; SIZE as usize]));
+
+/// Where these bytes of flash are mirrored.
+fn place(offset: u32, length: u32) -> Option<*mut u8> {
+    let at = offset.checked_sub(START)?;
+    let inside = u64::from(at) + u64::from(length) <= u64::from(SIZE);
+    // SAFETY: inside the mirror.
+    inside.then(|| unsafe { MIRROR.0.get().cast::<u8>().add(at as usize) })
+}
+
+/// Flash in a file.
+#[derive(Debug)]
+pub struct Flash {
+    file: usize,
+}
+
+/// The first word of the emulator's command line after the program's name.
+fn argument(buffer: &mut [u8]) -> Option<&CStr> {
+    let mut block = [buffer.as_mut_ptr() as usize, buffer.len()];
+    // SAFETY: SYS_GET_CMDLINE (0x15) writes at most the given length into the buffer, and the length into the block.
+    let failed = unsafe { cortex_m_semihosting::syscall1(0x15, block.as_mut_ptr() as usize) };
+    let start = buffer.iter().position(|b| *b == b' ')? + 1;
+    let text = CStr::from_bytes_until_nul(buffer.get(start..)?).ok()?;
+    (failed == 0).then_some(text)
+}
+
+fn open(path: &CStr, mode: usize) -> usize {
+    // SAFETY: SYS_OPEN: a string with its end, the mode (ISO C), the length.
+    unsafe { syscall!(OPEN, path.as_ptr(), mode, path.to_bytes().len()) }
+}
+
+impl Flash {
+    /// Opens the file, which is made erased when it does not exist.
+    pub fn new() -> Self {
+        let mut buffer = [0; 512];
+        let path = argument(&mut buffer).unwrap_or(c"flash");
+        // "r+b", else "w+b".
+        let mut file = open(path, 3);
+        if file == usize::MAX {
+            file = open(path, 7);
+        }
+        let mut flash = Self { file };
+        if let Some(mirror) = place(START, SIZE) {
+            // SAFETY: as many bytes as the mirror has; SYS_SEEK and SYS_READ of an open file. A shorter file leaves the
+            // rest erased.
+            unsafe {
+                mirror.write_bytes(0xff, SIZE as usize);
+                syscall!(SEEK, file, START);
+                syscall!(READ, file, mirror, SIZE);
+            }
+        }
+        let _ = flash.save(START, SIZE);
+        flash
+    }
+
+    fn save(&mut self, offset: u32, length: u32) -> Result<(), NorFlashErrorKind> {
+        let bytes = self.mapped(offset, length);
+        // SAFETY: SYS_SEEK and SYS_WRITE of an open file and so many bytes.
+        let left = unsafe {
+            syscall!(SEEK, self.file, offset);
+            syscall!(WRITE, self.file, bytes.as_ptr(), bytes.len())
+        };
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(NorFlashErrorKind::Other)
+        }
+    }
+
+    fn change(
+        &mut self,
+        offset: u32,
+        length: u32,
+        new: impl Fn(usize, u8) -> u8,
+    ) -> Result<(), NorFlashErrorKind> {
+        let to = place(offset, length).ok_or(NorFlashErrorKind::OutOfBounds)?;
+        for i in 0..length as usize {
+            // SAFETY: inside the mirror; nobody holds what is written, as `Flash::mapped` says.
+            unsafe {
+                let at = to.add(i);
+                at.write_volatile(new(i, at.read_volatile()));
+            }
+        }
+        self.save(offset, length)
+    }
+}
+
+impl ErrorType for Flash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        let from = self.mapped(offset, bytes.len() as u32);
+        if from.len() != bytes.len() {
+            return Err(NorFlashErrorKind::OutOfBounds);
+        }
+        bytes.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        (START + SIZE) as usize
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = super::SLOT as usize;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        self.change(from, to.saturating_sub(from), |_, _| 0xff)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.change(offset, bytes.len() as u32, |i, old| {
+            old & bytes.get(i).copied().unwrap_or(0xff)
+        })
+    }
+}
+
+impl Mapped for Flash {
+    fn mapped(&self, offset: u32, length: u32) -> &'static [u8] {
+        match place(offset, length) {
+            // SAFETY: inside the mirror, and unchanged while it is held, as the trait says.
+            Some(at) => unsafe { core::slice::from_raw_parts(at, length as usize) },
+            None => &[],
+        }
+    }
+
+    fn words(&self, offset: u32, words: u32) -> &'static [u32] {
+        match place(offset, words.saturating_mul(4)) {
+            // SAFETY: as above, and aligned: the mirror and its beginning in flash are.
+            Some(at) if offset.is_multiple_of(4) => unsafe {
+                core::slice::from_raw_parts(at.cast::<u32>(), words as usize)
+            },
+            _ => &[],
+        }
+    }
+}
+
+/// The console's word on a pin.
+pub fn gpio(pin: u8, high: bool) {
+    hprintln!("gpio {} {}", pin, u8::from(high));
+}
+
+/// Where randomness comes from: the time of the emulator's host.
+pub fn seed() -> u64 {
+    // SAFETY: SYS_CLOCK and SYS_TIME take nothing.
+    let (clock, time) = unsafe { (syscall!(CLOCK), syscall!(TIME)) };
+    (time as u64) << 32 | clock as u64
+}

@@ -1,0 +1,79 @@
+// The engine against the official WebAssembly test suite, through the command a user has for it: on this computer, in slices
+// of fuel, with every trust checked, and on an emulated Cortex-M4F. What is left out is counted exactly.
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { environment, root } from "../host/setup.mjs";
+
+const manifest = join(root, "firmware/Cargo.toml");
+
+/** Runs the command; the first build of it takes a while. */
+function conformance(words: string[], features: string[] = []): unknown {
+  const output = execFileSync(
+    "cargo",
+    `run --quiet --locked --profile host --manifest-path ${manifest} -p wasmote-conformance`
+      .split(" ")
+      .concat(features, "--", words, "--json"),
+    { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 26 },
+  );
+  return JSON.parse(output.trim().split("\n").at(-1) ?? "");
+}
+
+/** 576 of the text format, 14 with several memories, 6 of 64-bit memories. */
+const whole = { passed: 27_623, failed: 0, skipped: 596 };
+
+interface Measured {
+  kernel: string;
+  result: number;
+  fuel: number;
+  instructions: number;
+  native: number;
+}
+
+const limit = 600_000;
+const emulated =
+  environment().qemu?.ok === true && existsSync(join(root, "dist/machine.elf"))
+    ? ""
+    : " (skipped: no QEMU or no image for the chip)";
+
+describe("the official test suite", () => {
+  test("passes here", { timeout: limit }, () => {
+    expect(conformance([])).toEqual(whole);
+  });
+
+  test("passes when every run is cut into slices of 64", { timeout: limit }, () => {
+    expect(conformance(["--slice", "64"])).toEqual(whole);
+  });
+
+  test("passes with every trust turned into a check", { timeout: limit }, () => {
+    expect(conformance([], ["--features", "checked"])).toEqual(whole);
+  });
+
+  test.skipIf(emulated)(`passes on a Cortex-M4F${emulated}`, { timeout: limit }, () => {
+    // Four directives grow a memory beyond the 16 MiB of the emulated board.
+    expect(conformance(["--target", "cortex-m4"])).toEqual({
+      passed: 27_619,
+      failed: 0,
+      skipped: 600,
+    });
+  });
+});
+
+describe("kernels", () => {
+  test.skipIf(emulated)(
+    `results and fuel are the same here and on a Cortex-M4F, within their instructions${emulated}`,
+    { timeout: limit },
+    () => {
+      const here = conformance(["--measure"]) as Measured[];
+      const there = conformance(["--measure", "--target", "cortex-m4"]) as Measured[];
+      const facts = ({ kernel, result, fuel }: Measured) => ({ kernel, result, fuel });
+      expect(there.map(facts)).toEqual(here.map(facts));
+      // Instructions against the same in C; a tenth above what was measured is a regression.
+      const most: Record<string, number> = { fib: 45, sieve: 70, gemm: 74 };
+      for (const { kernel, instructions, native } of there) {
+        expect(instructions / native, kernel).toBeLessThan(most[kernel] ?? 0);
+      }
+    },
+  );
+});

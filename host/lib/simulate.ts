@@ -1,0 +1,196 @@
+// A module run here as a node runs it: the same order of calls, the same budget, the same imports, on samples with a time.
+import { instantiate, type EngineName, type Ended, type Host, type Instance } from "./engine.ts";
+import { readFacts, type Facts } from "./section.ts";
+
+/** What a module did. */
+export type Happening =
+  | { at: number; kind: "output"; name: string; value: number }
+  | { at: number; kind: "log"; text: string }
+  | { at: number; kind: "gpio"; pin: number; level: number }
+  | { at: number; kind: "trap"; ended: Ended };
+
+/** A sample of a sensor at a time, in milliseconds since the start. */
+export interface Sample {
+  at: number;
+  sensor: string;
+  value: number;
+}
+
+export interface SimulateOptions {
+  engine?: EngineName;
+  /** Values of parameters other than the initial ones. */
+  parameters?: Record<string, number>;
+  /** Fuel of a run. */
+  fuel?: number;
+}
+
+/** The budget of a run on every board of this project. */
+export const runFuel = 2_000_000;
+
+export class Simulation {
+  readonly facts: Facts;
+  /** Fuel of each run, in order; empty in engines that do not count. */
+  readonly fuel: number[] = [];
+  readonly happenings: Happening[] = [];
+  readonly #instance: Instance;
+  readonly #budget: number;
+  readonly #latest: number[];
+  readonly #parameters: number[];
+  #now = 0;
+  #nextTick: number;
+  #trapped = false;
+
+  constructor(module: Uint8Array, options: SimulateOptions = {}) {
+    this.facts = readFacts(module);
+    const { engine = "wasmote", parameters = {}, fuel = runFuel } = options;
+    const unknown = Object.keys(parameters).find(
+      (name) => !this.facts.parameters.some((one) => one.name === name),
+    );
+    if (unknown !== undefined) {
+      const names = this.facts.parameters.map(({ name }) => name).join(", ") || "none";
+      throw new RangeError(`the module has no parameter ${unknown}; it has: ${names}`);
+    }
+    this.#budget = fuel;
+    this.#latest = this.facts.sensors.map(() => Number.NaN);
+    this.#parameters = this.facts.parameters.map(({ name, initial }) =>
+      Math.fround(parameters[name] ?? initial),
+    );
+    this.#instance = instantiate(module, engine, this.#host);
+    this.#nextTick = this.facts.tick > 0 && this.#instance.has("tick") ? this.facts.tick : Infinity;
+    // Setting up and `start` are one run, as on the node.
+    const set = this.#instance.call(undefined, [], fuel);
+    const used = set.fuel ?? 0;
+    if (set.trap !== undefined) this.#end(set);
+    else if (this.#instance.has("start"))
+      this.#end(add(this.#instance.call("start", [], fuel - used), used));
+    else this.#end(set);
+  }
+
+  /** Whether the module trapped: a node would have stopped it, and so nothing more happens here. */
+  get trapped(): boolean {
+    return this.#trapped;
+  }
+
+  /** The module gets a sample; what is due before it comes first. */
+  sample({ at, sensor, value }: Sample): void {
+    this.until(at);
+    const index = this.facts.sensors.indexOf(sensor);
+    if (index < 0) return;
+    this.#latest[index] = Math.fround(value);
+    if (this.#instance.has("sample")) this.#run("sample", [index, Math.fround(value)]);
+  }
+
+  /** Time passes: ticks happen. */
+  until(at: number): void {
+    while (this.#nextTick <= at && !this.#trapped) {
+      this.#now = this.#nextTick;
+      this.#nextTick += this.facts.tick;
+      this.#run("tick", []);
+    }
+    this.#now = Math.max(this.#now, at);
+  }
+
+  #run(name: string, values: number[]): void {
+    if (this.#trapped) return;
+    this.#end(this.#instance.call(name, values, this.#budget));
+  }
+
+  #end(ended: Ended): void {
+    if (ended.fuel !== undefined) this.fuel.push(ended.fuel);
+    if (ended.trap === undefined) return;
+    this.#trapped = true;
+    this.happenings.push({ at: this.#now, kind: "trap", ended });
+  }
+
+  readonly #host: Host = (name, values, read) => {
+    const [a = 0, b = 0] = values.map(Number);
+    const at = this.#now;
+    switch (name) {
+      case "read":
+        return this.#latest[a];
+      case "parameter":
+        return this.#parameters[a];
+      case "now":
+        return Math.trunc(at) | 0;
+      case "unix":
+        return 0n;
+      case "publish": {
+        const output = this.facts.outputs[a];
+        if (output === undefined) return undefined;
+        this.happenings.push({ at, kind: "output", name: output.name, value: b });
+        return null;
+      }
+      case "log": {
+        const bytes = read(a, b);
+        if (bytes === undefined) return undefined;
+        this.happenings.push({ at, kind: "log", text: new TextDecoder().decode(bytes) });
+        return null;
+      }
+      case "gpio":
+        if (a < 0 || a > 255) return undefined;
+        this.happenings.push({ at, kind: "gpio", pin: a, level: b === 0 ? 0 : 1 });
+        return null;
+      case "reply":
+        // Only a request may be answered, and there are none here.
+        return undefined;
+    }
+  };
+}
+
+function add(ended: Ended, fuel: number): Ended {
+  return { ...ended, fuel: ended.fuel === undefined ? undefined : ended.fuel + fuel };
+}
+
+/** Runs a module over samples in the order of their times. */
+export function simulate(
+  module: Uint8Array,
+  samples: Iterable<Sample>,
+  options: SimulateOptions = {},
+): Simulation {
+  const simulation = new Simulation(module, options);
+  for (const sample of samples) simulation.sample(sample);
+  return simulation;
+}
+
+/** Samples that cannot be read; says which line and why. */
+export class SamplesError extends Error {
+  override name = "SamplesError";
+}
+
+/**
+ * Samples from CSV: a head line with `time` (milliseconds, or a date) or none, and a column for each sensor. Empty cells are no
+ * samples; `#` begins a comment. Without a time, lines are a second apart.
+ */
+export function readSamples(text: string): Sample[] {
+  const lines = text
+    .split(/\r?\n/)
+    .map((line, index) => ({ line: line.trim(), number: index + 1 }));
+  const rows = lines.filter(({ line }) => line !== "" && !line.startsWith("#"));
+  const head = rows
+    .shift()
+    ?.line.split(",")
+    .map((name) => name.trim());
+  if (head === undefined) throw new SamplesError("there are no lines");
+  const column = head.findIndex((name) => name === "time" || name === "date");
+  if (head.some((name) => name !== "" && !Number.isNaN(Number(name))))
+    throw new SamplesError(
+      "line 1 has to name the columns: time, then a sensor for each, as in: time,level",
+    );
+  const samples: Sample[] = [];
+  let begin: number | undefined;
+  rows.forEach(({ line, number }, row) => {
+    const cells = line.split(",").map((cell) => cell.trim());
+    const stamp = column < 0 ? String(row * 1000) : (cells[column] ?? "");
+    const time = stamp !== "" && Number.isFinite(Number(stamp)) ? Number(stamp) : Date.parse(stamp);
+    if (Number.isNaN(time)) throw new SamplesError(`line ${number}: ${stamp} is no time`);
+    begin ??= time;
+    cells.forEach((cell, index) => {
+      const sensor = head[index];
+      if (index === column || cell === "" || sensor === undefined) return;
+      const value = Number(cell);
+      if (Number.isNaN(value)) throw new SamplesError(`line ${number}: ${cell} is no number`);
+      samples.push({ at: time - (begin ?? 0), sensor, value });
+    });
+  });
+  return samples;
+}

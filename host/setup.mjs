@@ -286,6 +286,8 @@ async function bundle(report) {
   const entries = ["host/cli/main.ts", "host/lib/index.ts"].filter((path) =>
     existsSync(join(root, path)),
   );
+  // Chunks are named by their content: those of earlier builds would stay for ever.
+  for (const name of readdirSync(dist)) if (name.endsWith(".js")) rmSync(join(dist, name));
   const names = { "host/cli/main.ts": "wasmote", "host/lib/index.ts": "index" };
   const words = [
     "--bundle",
@@ -293,6 +295,8 @@ async function bundle(report) {
     "--format=esm",
     "--target=node20",
     "--packages=external",
+    // Each verb is loaded when it is called, so that the others cost it nothing.
+    "--splitting",
     "--log-level=warning",
   ];
   await run(

@@ -1,0 +1,18 @@
+import { writeFileSync } from "node:fs";
+import { print } from "./context.ts";
+import { load } from "./program.ts";
+
+export async function buildVerb(
+  file: string | undefined,
+  options: { output?: string; json?: boolean },
+): Promise<void> {
+  const { module, facts, name, digest } = await load(file);
+  const { inspect } = await import("../lib/engine.ts");
+  // What the engine would refuse, the build refuses.
+  inspect(module);
+  const output = options.output ?? `${name}.wasm`;
+  writeFileSync(output, module);
+  print(options.json, { output, bytes: module.length, digest, facts }, () =>
+    [`${output}: ${module.length} bytes`, `digest ${digest}`].join("\n"),
+  );
+}

@@ -1,0 +1,15 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { VerbError } from "./context.ts";
+import { probe } from "./probe.ts";
+
+export async function flashVerb(
+  image: string | undefined,
+  { chip }: { chip: string },
+): Promise<void> {
+  const root = import.meta.url.includes("/host/cli/") ? "../../dist/" : "./";
+  const file = image ?? fileURLToPath(new URL(`${root}stm32f407-discovery.elf`, import.meta.url));
+  if (!existsSync(file)) throw new VerbError(`there is no image ${file}`, "npm run build");
+  probe(["download", "--chip", chip, "--verify", file]);
+  probe(["reset", "--chip", chip]);
+}

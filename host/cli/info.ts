@@ -1,0 +1,22 @@
+import { print, table, withNode } from "./context.ts";
+import { placeByDigest } from "./program.ts";
+
+export async function infoVerb(options: { node?: string; json?: boolean }): Promise<void> {
+  await withNode(options.node, async (node) => {
+    const [info, app, stats] = [await node.info(), await node.app(), await node.stats()];
+    const { event } = app;
+    const place =
+      event?.offset === undefined || app.digest === undefined
+        ? undefined
+        : placeByDigest(String((event as { digest?: string }).digest ?? app.digest), event.offset);
+    print(options.json, { node: info, app, stats, ...(place ? { place } : {}) }, () => {
+      const rows = (record: object) =>
+        Object.entries(record).map(([key, value]): [string, string] => [
+          key,
+          typeof value === "object" ? JSON.stringify(value) : String(value),
+        ]);
+      const where = place ? `\n  trap at ${place.file}:${place.line}:${place.column}` : "";
+      return `${table(rows(info))}\n\napp\n${table(rows(app))}${where}\n\nstats\n${table(rows(stats))}`;
+    });
+  });
+}

@@ -1,0 +1,66 @@
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { VerbError, writeNewKey } from "./context.ts";
+
+const source = `// Warns when the river is high. Names are turned into numbers when this is built.
+import { gpio, Hysteresis, output, parameter, sensor } from "wasmote";
+
+const level = sensor("level");
+const alarm = output("alarm");
+const limit = parameter("limit", 3000, 0, 10000);
+const high = new Hysteresis();
+
+level.onSample((millimetres) => {
+  if (!high.next(millimetres, limit.value - 100, limit.value)) return;
+  alarm.publish(<f32>high.on);
+  gpio(0, high.on);
+});
+`;
+
+const test = `// Runs the filter in the node's own engine, on recorded samples.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { build, readSamples, simulate } from "wasmote";
+
+test("warns once, and once that it is over", async () => {
+  const { module } = await build("src/main.ts");
+  const samples = readSamples(readFileSync("samples.csv", "utf8"));
+  const { happenings, fuel } = simulate(module, samples);
+  const alarms = happenings.filter((one) => one.kind === "output").map((one) => one.value);
+  assert.deepEqual(alarms, [1, 0]);
+  assert.ok(Math.max(...fuel) < 1000);
+});
+`;
+
+export async function newVerb(folder: string): Promise<void> {
+  const path = resolve(folder);
+  if (existsSync(path) && readdirSync(path).length > 0)
+    throw new VerbError(`${path} is not empty`, "choose another name");
+  const name = basename(path);
+  const write = (file: string, text: string) => writeFileSync(join(path, file), text);
+  mkdirSync(join(path, "src"), { recursive: true });
+  mkdirSync(join(path, "test"), { recursive: true });
+  mkdirSync(join(path, ".wasmote"), { recursive: true });
+  write("src/main.ts", source);
+  write(
+    "src/tsconfig.json",
+    `${JSON.stringify({ extends: "assemblyscript/std/assembly.json", include: ["./**/*.ts"] }, null, 2)}\n`,
+  );
+  write("test/main.test.mjs", test);
+  write(
+    "samples.csv",
+    "time,level\n0,2000\n1000,2900\n2000,3100\n3000,3200\n4000,2950\n5000,2800\n",
+  );
+  write(
+    "wasmote.toml",
+    `name = "${name}"\nmain = "src/main.ts"\nversion = "0.1.0"\n\n[nodes]\n# wye = "coap://192.168.1.20"\n`,
+  );
+  write(
+    "package.json",
+    `${JSON.stringify({ name, private: true, type: "module", scripts: { test: "wasmote test" }, devDependencies: { wasmote: "*" } }, null, 2)}\n`,
+  );
+  write(".gitignore", ".wasmote/\n*.wasm\n*.wpkg\nnode_modules/\n");
+  writeNewKey(join(path, ".wasmote/key.pem"));
+  process.stdout.write(`${path}\nnext: cd ${folder} && wasmote run --samples samples.csv\n`);
+}

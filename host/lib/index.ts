@@ -1,0 +1,34 @@
+// The library `wasmote`: build, check, run and sign modules, and talk to nodes.
+export { build, BuildError, type Built, type BuildOptions } from "./build.ts";
+export {
+  engineNames,
+  inspect,
+  ModuleError,
+  type EngineName,
+  type Ended,
+  type Inspection,
+} from "./engine.ts";
+export { emulate, machines, missing, type Emulated, type EmulateOptions } from "./emulate.ts";
+export { NodeError, type NodeErrorCode } from "./errors.ts";
+export { Node, type AppState, type PushOptions, type Reading, type Resource } from "./node.ts";
+export {
+  generateKey,
+  makePackage,
+  openPackage,
+  readKey,
+  writeKey,
+  type KeyPair,
+  type Manifest,
+  type PackageOptions,
+} from "./package.ts";
+export { readFacts, type Facts } from "./section.ts";
+export {
+  readSamples,
+  simulate,
+  Simulation,
+  SamplesError,
+  type Happening,
+  type Sample,
+  type SimulateOptions,
+} from "./simulate.ts";
+export type { Place } from "./sourcemap.ts";

@@ -13,6 +13,7 @@ const { scripts } = JSON.parse(text("package.json")) as { scripts: Record<string
 
 /** Every command line in README.md's `sh` blocks, with the test that runs it. A new one fails until it is listed. */
 const tried: Record<string, string> = {
+  "npm start": "demo.test.ts",
   "npm test": "all.mjs",
 };
 

@@ -1,3 +1,4 @@
+// Compiles a source and writes the module.
 import { writeFileSync } from "node:fs";
 import { print } from "./context.ts";
 import { load } from "./program.ts";

@@ -1,3 +1,4 @@
+// Says what a module costs before anything is sent, and whether a node has room for it.
 import { readFileSync } from "node:fs";
 import { inspect } from "../lib/engine.ts";
 import { readSamples, runFuel, simulate } from "../lib/simulate.ts";
@@ -44,7 +45,8 @@ export async function checkVerb(
   if (options.node !== undefined) {
     await withNode(options.node, async (node) => {
       const info = await node.info();
-      const limit = (key: string) => Number(info[key] ?? Number.POSITIVE_INFINITY);
+      const limits = info["limits"] as Record<string, number>;
+      const limit = (key: string) => limits[key] ?? Number.POSITIVE_INFINITY;
       if (footprint.total > limit("memory"))
         faults.push(`it needs ${footprint.total} bytes of RAM, the node has ${limit("memory")}`);
       if (module.length + branches > limit("package"))

@@ -1,3 +1,4 @@
+// Looks for what is missing here or wrong with a node, and says what mends it.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { missingEngine } from "../lib/engine.ts";

@@ -1,3 +1,4 @@
+// Starts a node on this computer and keeps it until it is interrupted.
 import { existsSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { emulate, machines, missing, type Machine } from "../lib/emulate.ts";

@@ -1,3 +1,4 @@
+// Writes firmware to a board.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { VerbError } from "./context.ts";

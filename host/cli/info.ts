@@ -1,3 +1,4 @@
+// Shows what a node says of itself, of its package and of its runs.
 import { print, table, withNode } from "./context.ts";
 import { placeByDigest } from "./program.ts";
 

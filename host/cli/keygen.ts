@@ -1,3 +1,4 @@
+// Makes the key that packages are signed with.
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { keyId } from "../lib/package.ts";

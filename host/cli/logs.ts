@@ -1,3 +1,4 @@
+// Shows the log of the node.
 import { print, untilInterrupted, withNode } from "./context.ts";
 
 export async function logsVerb(options: {

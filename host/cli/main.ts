@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // `wasmote`: the command line. Each verb is a file beside this one, loaded when it is called.
 import { Command, Option } from "commander";
 import { exitCode, VerbError } from "./context.ts";

@@ -1,3 +1,4 @@
+// Begins a project that builds, runs and tests at once.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { VerbError, writeNewKey } from "./context.ts";

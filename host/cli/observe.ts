@@ -1,3 +1,4 @@
+// Shows values as they come in, and records them.
 import { createWriteStream } from "node:fs";
 import { exitCode, print, spark, untilInterrupted, VerbError, withNode } from "./context.ts";
 

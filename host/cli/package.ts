@@ -1,3 +1,4 @@
+// Signs a module for a class of boards.
 import { writeFileSync } from "node:fs";
 import { inspect } from "../lib/engine.ts";
 import { makePackage, type KeyPair } from "../lib/package.ts";

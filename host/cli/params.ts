@@ -1,3 +1,4 @@
+// Reads and sets the parameters of the running module.
 import { exitCode, print, table, VerbError, withNode } from "./context.ts";
 
 export async function paramsVerb(

@@ -1,3 +1,4 @@
+// Makes the record that gives a board its name and the keys it trusts.
 import { writeFileSync } from "node:fs";
 import { encodeProvision, provisionOffset } from "../lib/package.ts";
 import { exitCode, signingKey, stateFile, VerbError } from "./context.ts";

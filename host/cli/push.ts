@@ -1,3 +1,4 @@
+// Builds, signs and installs on a node, and waits for the first output.
 import type { Node } from "../lib/node.ts";
 import { print, progress, signingKey, withNode } from "./context.ts";
 import { nextSequence, sign } from "./package.ts";

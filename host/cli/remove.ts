@@ -1,3 +1,4 @@
+// Removes the package that runs.
 import { print, withNode } from "./context.ts";
 
 export async function removeVerb(options: { node?: string; json?: boolean }): Promise<void> {

@@ -1,3 +1,4 @@
+// Returns to the package before.
 import { print, withNode } from "./context.ts";
 
 export async function rollbackVerb(options: { node?: string; json?: boolean }): Promise<void> {

@@ -1,3 +1,4 @@
+// Runs a module on this computer: over a CSV, on samples as they are typed, or over a recording.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { isDeepStrictEqual } from "node:util";

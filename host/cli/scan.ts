@@ -1,3 +1,4 @@
+// Looks for nodes: on the network, at serial ports, in wasmote.toml.
 import { readdirSync } from "node:fs";
 import { createSocket } from "node:dgram";
 import { generate, parse } from "coap-packet";

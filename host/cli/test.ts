@@ -1,3 +1,4 @@
+// Runs a project's own tests with the test runner of Node.js.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";

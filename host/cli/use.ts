@@ -1,3 +1,4 @@
+// Remembers which node the verbs are for.
 import { writeFileSync } from "node:fs";
 import { address, readState, stateFile } from "./context.ts";
 

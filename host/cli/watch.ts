@@ -1,3 +1,4 @@
+// Pushes at every change of the source, and shows what the node publishes.
 import { watch as watchFile } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { project, untilInterrupted, withNode } from "./context.ts";

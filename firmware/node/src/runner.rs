@@ -258,14 +258,16 @@ impl<F: Flash> Runner<F> {
         {
             let _ = self.mail.up.enqueue(Up::Log(false, line));
         }
-        if let Some(reply) = self.reply.take()
-            && let Err(reply) = self.mail.replies.enqueue(reply)
-        {
-            self.reply = Some(reply);
-        }
         if self.tell_app && self.mail.apps.ready() {
             let app = self.describe();
             self.tell_app = self.mail.apps.enqueue(app).is_err();
+        }
+        // Whoever is answered sees the new state in the next request.
+        if !self.tell_app
+            && let Some(reply) = self.reply.take()
+            && let Err(reply) = self.mail.replies.enqueue(reply)
+        {
+            self.reply = Some(reply);
         }
         if self.tell_stats && self.mail.up.ready() {
             self.tell_stats = self.mail.up.enqueue(Up::Stats(self.stats)).is_err();

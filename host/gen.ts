@@ -2,6 +2,7 @@
 //
 // Output: host/lib/contract.ts, assembly/contract.ts and firmware/node/src/contract.rs. All are committed; test/sdk.test.ts
 // fails when one is not what this script would write.
+import { packageVectors } from "./vectors.ts";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parse } from "smol-toml";
@@ -42,6 +43,7 @@ export function generate(
     "host/lib/contract.ts": typescript(contract),
     "assembly/contract.ts": assemblyscript(contract),
     "firmware/node/src/contract.rs": rust(contract),
+    "test/vectors/package.json": `${JSON.stringify(packageVectors(), null, 1)}\n`,
   };
 }
 

@@ -1,9 +1,11 @@
 // The sensor SDK: examples build, their sizes are known, and what is generated is what the contract says.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { generate } from "../host/gen.ts";
 import { build, BuildError } from "../host/lib/build.ts";
+import { digestOf, openPackage } from "../host/lib/package.ts";
+import { packageVectors } from "../host/vectors.ts";
 import { scratch } from "./harness/target.ts";
 import { readFacts, readMemory } from "../host/lib/section.ts";
 
@@ -48,4 +50,29 @@ test("a program that does not compile is refused with its line", async () => {
   expect(error).toBeInstanceOf(BuildError);
   expect((error as BuildError).faults[0]).toMatchObject({ file: "broken.ts", line: 3, column: 27 });
   expect((error as Error).message).toContain(program[2]);
+});
+
+describe("package vectors", () => {
+  const { keys, packages } = packageVectors();
+  const trusted = Buffer.from(keys[0] ?? "", "hex");
+  const read = (text: string) => openPackage(Buffer.from(text, "hex"));
+
+  test.each(packages.filter(({ expected }) => expected === "ok"))(
+    "$name is read here as it is on the node",
+    (one) => {
+      const opened = read(one.package);
+      const { manifest, module } = opened;
+      expect(manifest).toMatchObject({ class: "test", version: "1" });
+      expect(module.length).toBe(manifest.size);
+      expect(Buffer.from(digestOf(module))).toEqual(Buffer.from(manifest.digest));
+      expect(opened.verify(trusted)).toBe(true);
+    },
+  );
+
+  test.each(packages.filter(({ expected }) => ["signature", "unknown-key"].includes(expected)))(
+    "$name is not of the trusted key",
+    (one) => {
+      expect(read(one.package).verify(trusted)).toBe(false);
+    },
+  );
 });

@@ -136,7 +136,9 @@ export interface OpenedPackage {
 }
 
 /** Takes a package apart; throws a RangeError where it is malformed. */
-export function openPackage(bytes: Uint8Array): OpenedPackage {
+export function openPackage(given: Uint8Array): OpenedPackage {
+  // A Buffer would come out of the CBOR library as something else than bytes.
+  const bytes = new Uint8Array(given);
   const malformed = (why: string) => new RangeError(`no package: ${why}`);
   const length = envelopeLength(bytes);
   if (length === undefined) throw malformed("it does not begin with a COSE_Sign1");

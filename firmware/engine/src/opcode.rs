@@ -49,7 +49,7 @@ pub(crate) struct Opcode {
 }
 
 macro_rules! opcodes {
-    ($table:ident, $lookup:ident; $($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal;)*) => {
+    ($table:ident, $lookup:ident, $count:literal; $($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal;)*) => {
         /// The opcodes as constants.
         pub(crate) mod $table {
             $(pub(crate) const $name: u8 = $byte;)*
@@ -58,8 +58,8 @@ macro_rules! opcodes {
         pub(crate) fn $lookup(byte: u8) -> Option<Opcode> {
             #[allow(unused_imports)]
             use Immediates::*;
-            static TABLE: [Option<Opcode>; 256] = {
-                let mut table = [Option::None; 256];
+            static TABLE: [Option<Opcode>; $count] = {
+                let mut table = [Option::None; $count];
                 $(table[$byte] = Option::Some(Opcode { name: $text, immediates: $immediates, effect: $effect });)*
                 table
             };
@@ -68,7 +68,7 @@ macro_rules! opcodes {
     };
 }
 
-opcodes! { op, plain;
+opcodes! { op, plain, 0xfd;
     0x00 UNREACHABLE "unreachable" None, "";
     0x01 NOP "nop" None, ":";
     0x02 BLOCK "block" Block, "";
@@ -255,7 +255,7 @@ opcodes! { op, plain;
     0xfc PREFIX "prefix" None, "";
 }
 
-opcodes! { more, prefixed;
+opcodes! { more, prefixed, 18;
     0 I32_TRUNC_SAT_F32_S "i32.trunc_sat_f32_s" None, "f:i";
     1 I32_TRUNC_SAT_F32_U "i32.trunc_sat_f32_u" None, "f:i";
     2 I32_TRUNC_SAT_F64_S "i32.trunc_sat_f64_s" None, "F:i";

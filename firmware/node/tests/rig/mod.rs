@@ -1,0 +1,370 @@
+//! A node in memory: both halves, flash whose power can be cut, and a client that speaks CoAP to it.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use std::cell::Cell;
+use std::rc::Rc;
+use wasmote_coap::{Code, Kind, Message, Writer, option};
+use wasmote_node::slot::{Flash, Slots};
+use wasmote_node::{Board, Io, Limits, Mail, Provision, Runner, Sensor, Server, Step};
+
+/// Bytes of a slot.
+pub const SLOT: u32 = 0x2000;
+const SIZE: u32 = SLOT * 3;
+const SENSORS: &[Sensor] = &[Sensor {
+    name: "level",
+    unit: "mm",
+}];
+
+/// Flash that outlives a power cut.
+#[derive(Clone)]
+pub struct Memory {
+    words: *mut u32,
+    /// Writes and erases that are still done; the one after them is done by half.
+    pub left: Rc<Cell<u64>>,
+    /// All that were asked for.
+    pub asked: Rc<Cell<u64>>,
+}
+
+impl Memory {
+    pub fn new() -> Self {
+        Self {
+            words: vec![u32::MAX; SIZE as usize / 4].leak().as_mut_ptr(),
+            left: Rc::new(Cell::new(u64::MAX)),
+            asked: Rc::default(),
+        }
+    }
+
+    fn bytes(&self) -> *mut u8 {
+        self.words.cast()
+    }
+
+    /// A copy with a content of its own.
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        // SAFETY: both are `SIZE` bytes, and distinct.
+        unsafe {
+            copy.bytes()
+                .copy_from_nonoverlapping(self.bytes(), SIZE as usize)
+        };
+        copy
+    }
+
+    fn change(
+        &mut self,
+        offset: u32,
+        length: u32,
+        new: impl Fn(usize, u8) -> u8,
+    ) -> Result<(), NorFlashErrorKind> {
+        assert!(
+            offset + length <= SIZE,
+            "the slots reach beyond their flash"
+        );
+        self.asked.set(self.asked.get() + 1);
+        let left = self.left.get();
+        let done = match left {
+            // After the cut nothing is done at all.
+            u64::MAX => length,
+            0 => 0,
+            1 => length / 2,
+            _ => length,
+        };
+        if left != u64::MAX {
+            self.left.set(left.saturating_sub(1));
+        }
+        for i in 0..done as usize {
+            // SAFETY: in bounds, as asserted; those who read hold ranges that are not written meanwhile.
+            unsafe {
+                let at = self.bytes().add(offset as usize + i);
+                at.write_volatile(new(i, at.read_volatile()));
+            }
+        }
+        if done == length {
+            Ok(())
+        } else {
+            Err(NorFlashErrorKind::Other)
+        }
+    }
+}
+
+impl ErrorType for Memory {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for Memory {
+    const READ_SIZE: usize = 1;
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        bytes.copy_from_slice(self.mapped(offset, bytes.len() as u32));
+        Ok(())
+    }
+    fn capacity(&self) -> usize {
+        SIZE as usize
+    }
+}
+
+impl NorFlash for Memory {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = SLOT as usize;
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        self.change(from, to - from, |_, _| 0xff)
+    }
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        for (i, byte) in bytes.iter().enumerate() {
+            let old = self.mapped(offset + i as u32, 1)[0];
+            // NOR flash clears bits, and a word is programmed once between erasures.
+            assert!(
+                old & byte == *byte,
+                "a write would set bits at {}",
+                offset as usize + i
+            );
+        }
+        self.change(offset, bytes.len() as u32, |i, old| old & bytes[i])
+    }
+}
+
+impl Flash for Memory {
+    fn mapped(&self, offset: u32, length: u32) -> &'static [u8] {
+        assert!(offset + length <= SIZE);
+        // SAFETY: in bounds, and leaked.
+        unsafe { core::slice::from_raw_parts(self.bytes().add(offset as usize), length as usize) }
+    }
+    fn words(&self, offset: u32, words: u32) -> &'static [u32] {
+        assert!(offset.is_multiple_of(4) && offset + words * 4 <= SIZE);
+        // SAFETY: as above, and aligned.
+        unsafe { core::slice::from_raw_parts(self.words.add(offset as usize / 4), words as usize) }
+    }
+}
+
+struct Clock(u64);
+
+impl Io for Clock {
+    fn micros(&mut self) -> u64 {
+        self.0
+    }
+    fn gpio(&mut self, _pin: u8, _high: bool) {}
+}
+
+/// A node from one reset to the next.
+pub struct Rig {
+    server: Server<u8>,
+    runner: Runner<Memory>,
+    clock: Clock,
+    id: u16,
+    pub memory: Memory,
+}
+
+/// An answer: code and payload.
+pub type Answer = (Code, Vec<u8>);
+
+impl Rig {
+    pub fn boot(memory: &Memory, keys: &[[u8; 32]]) -> Self {
+        let mut provision = Provision::default();
+        for key in keys {
+            provision.keys.push(*key).unwrap();
+        }
+        let slots = Slots::open(memory.clone(), 0, SLOT);
+        let board = Board {
+            name: "rig",
+            class: "test",
+            version: "0",
+            clock: "virtual",
+            hertz: 0,
+            reset: "power on",
+            missing: heapless::Vec::new(),
+            sensors: SENSORS,
+            memory: 16 * 1024,
+            package: slots.capacity(),
+            fuel: 100_000,
+        };
+        let (server_mail, runner_mail) = Box::leak(Box::new(Mail::new())).split();
+        let region = vec![0u64; 2048].leak();
+        // SAFETY: the same memory as bytes, for as long.
+        let region =
+            unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), 16 * 1024) };
+        let limits = Limits {
+            class: "test",
+            fuel: 100_000,
+            sensors: SENSORS,
+        };
+        let runner = Runner::new(slots, region, provision.clone(), limits, runner_mail);
+        let mut rig = Self {
+            server: Server::new(board, provision, server_mail, 1),
+            runner,
+            clock: Clock(1_000_000),
+            id: 1,
+            memory: memory.clone(),
+        };
+        rig.settle();
+        rig
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.0 / 1000
+    }
+
+    /// Lets both halves do all there is to do now; what the server sent.
+    pub fn settle(&mut self) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        for _ in 0..10_000 {
+            self.clock.0 += 100;
+            let step = self.runner.step(&mut self.clock);
+            let now = self.now();
+            self.server
+                .poll(now, &mut |_: u8, d: &[u8]| sent.push(d.to_vec()));
+            if matches!(step, Step::Idle(_)) && !self.runner.has_mail() {
+                return sent;
+            }
+        }
+        panic!("the node never comes to rest");
+    }
+
+    /// A datagram in; what came out of it.
+    pub fn datagram(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        let now = self.now();
+        self.server
+            .receive(now, 1, false, datagram, &mut |_: u8, d: &[u8]| {
+                sent.push(d.to_vec())
+            });
+        sent.extend(self.settle());
+        sent
+    }
+
+    /// A request; the answer may come later and separately (RFC 7252 §5.2.2), and is acknowledged then.
+    pub fn request(
+        &mut self,
+        code: Code,
+        path: &str,
+        options: &[(u16, Vec<u8>)],
+        payload: &[u8],
+    ) -> Answer {
+        self.id += 1;
+        let token = self.id.to_be_bytes();
+        let mut buffer = [0; 1500];
+        let mut writer = Writer::new(&mut buffer, Kind::Con, code, self.id, &token);
+        let mut all: Vec<(u16, Vec<u8>)> = path
+            .split('/')
+            .map(|s| (option::URI_PATH, s.as_bytes().to_vec()))
+            .collect();
+        all.extend_from_slice(options);
+        all.sort_by_key(|(number, _)| *number);
+        for (number, value) in &all {
+            writer.option(*number, value);
+        }
+        let datagram = writer.finish(payload).unwrap().to_vec();
+        let mut answers = self.datagram(&datagram);
+        for _ in 0..100 {
+            for answer in std::mem::take(&mut answers) {
+                let message = Message::parse(&answer).unwrap();
+                if message.kind == Kind::Con {
+                    let mut buffer = [0; 8];
+                    let ack = Writer::new(&mut buffer, Kind::Ack, Code(0), message.id, &[]);
+                    let ack = ack.finish(&[]).unwrap().to_vec();
+                    answers.extend(self.datagram(&ack));
+                }
+                if message.token == token && message.code != Code(0) {
+                    return (message.code, message.payload.to_vec());
+                }
+            }
+            self.clock.0 += 500_000;
+            answers.extend(self.settle());
+        }
+        panic!("{path} was not answered");
+    }
+
+    /// Uploads a package; the last answer, which is the first that is not 2.31.
+    pub fn push(&mut self, package: &[u8]) -> Answer {
+        let blocks = package.len().div_ceil(256);
+        for (number, block) in package.chunks(256).enumerate() {
+            let more = number + 1 < blocks;
+            let value = (number as u32) << 4 | u32::from(more) << 3 | 4;
+            let value: Vec<u8> = value
+                .to_be_bytes()
+                .into_iter()
+                .skip_while(|b| *b == 0)
+                .collect();
+            let options = [
+                (option::BLOCK1, value),
+                (option::CONTENT_FORMAT, vec![42]),
+                (option::SIZE1, (package.len() as u16).to_be_bytes().to_vec()),
+            ];
+            let answer = self.request(Code::PUT, "app", &options, block);
+            if answer.0 != Code::CONTINUE {
+                return answer;
+            }
+        }
+        panic!("an upload without an end");
+    }
+
+    /// An entry of /app, as its text has it.
+    pub fn app(&mut self, key: &str) -> String {
+        let (code, payload) = self.request(Code::GET, "app", &[(option::ACCEPT, vec![])], &[]);
+        assert_eq!(code, Code::CONTENT);
+        let text = String::from_utf8(payload).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{key}: ")).map(str::to_owned));
+        line.unwrap_or_default()
+    }
+
+    pub fn sequence(&mut self) -> u32 {
+        self.app("sequence").parse().unwrap_or(0)
+    }
+
+    /// Samples of the level; the module's runs.
+    pub fn feed(&mut self, count: u32) {
+        for i in 0..count {
+            let now = self.now();
+            self.server
+                .sample(now, 0, i as f32, &mut |_: u8, _: &[u8]| {});
+            self.settle();
+        }
+    }
+}
+
+/// The vectors of test/vectors/package.json: keys, and packages with their names and what is expected of them.
+pub struct Vectors {
+    pub keys: Vec<[u8; 32]>,
+    pub packages: Vec<(String, String, Vec<u8>)>,
+}
+
+pub fn vectors() -> Vectors {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../test/vectors/package.json"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+    let hex = |v: &serde_json::Value| -> Vec<u8> {
+        let text = text(v);
+        (0..text.len() / 2)
+            .map(|i| u8::from_str_radix(&text[i * 2..i * 2 + 2], 16).unwrap())
+            .collect()
+    };
+    Vectors {
+        keys: json["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|k| hex(k).try_into().unwrap())
+            .collect(),
+        packages: json["packages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| (text(&p["name"]), text(&p["expected"]), hex(&p["package"])))
+            .collect(),
+    }
+}
+
+impl Vectors {
+    pub fn named(&self, name: &str) -> &[u8] {
+        &self.packages.iter().find(|(n, _, _)| n == name).unwrap().2
+    }
+}

@@ -369,7 +369,13 @@ impl<E: Copy + Eq> Server<E> {
                 _ => number & 1 == 0,
             };
             if !good {
-                return Some(Code::BAD_OPTION);
+                // The reserved block size is a bad request, and no unknown option (RFC 7959 §2.2).
+                let block = matches!(number, option::BLOCK1 | option::BLOCK2);
+                return Some(if block {
+                    Code::BAD_REQUEST
+                } else {
+                    Code::BAD_OPTION
+                });
             }
         }
         None

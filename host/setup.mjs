@@ -273,7 +273,7 @@ async function firmwareImage(report, { crate, features = [], made = crate, kept 
     features.join(","),
     ...words,
   ];
-  // Cargo reads firmware/.cargo/config.toml (linker and flags of the chip) only when called from there.
+  // From the workspace's folder; each image's build.rs gives the linker its script.
   await run(report, cargo, ["build", ...rest], "the compiler's messages are above", {
     env,
     cwd: join(root, "firmware"),

@@ -256,6 +256,33 @@ eachTarget(
       expect((await watching.ended).code).toBe(0);
     });
 
+    test("a trap is shown with its line, of the source that trapped and not of the one that runs", async () => {
+      using folder = scratch();
+      const { project, node } = await both(folder.path);
+      expect((await wasmote(project, "push", "--no-wait")).code).toBe(0);
+      for (let i = 0; i < 9; i++) node.feed("level", 100 + i);
+      const info = async () =>
+        JSON.parse((await wasmote(project, "info", "--json")).out) as {
+          app: { state: string; returned: boolean };
+          place?: { file: string; line: number };
+        };
+      await expect
+        .poll(async () => (await info()).app.state, { timeout: 15_000 })
+        .toBe("confirmed");
+      const lines = [
+        'import { sensor } from "wasmote";',
+        'const level = sensor("level");',
+        "level.onSample((value) => {",
+        "  if (value > 10) unreachable();",
+        "});",
+      ];
+      writeFileSync(join(project, "src/bad.ts"), lines.join("\n"));
+      expect((await wasmote(project, "push", "src/bad.ts", "--no-wait")).code).toBe(0);
+      node.feed("level", 50);
+      await expect.poll(async () => (await info()).app.returned, { timeout: 15_000 }).toBe(true);
+      expect((await info()).place).toMatchObject({ file: "bad.ts", line: 4 });
+    });
+
     test("a package that the node refuses says why", async () => {
       using folder = scratch();
       const { project } = await both(folder.path);

@@ -5,7 +5,7 @@ import { readSamples, runFuel, simulate } from "../lib/simulate.ts";
 import { exitCode, print, table, VerbError, withNode } from "./context.ts";
 import { load, placeOf } from "./program.ts";
 
-/** Instructions for a unit of fuel on the Cortex-M4F, the largest of the kernels measured (`npm run bench`), and its clock. */
+/** Instructions for a unit of fuel on the Cortex-M4F, the largest of the kernels measured (`npm run -s conformance -- --measure --target cortex-m4`), and its clock. */
 const instructionsPerFuel = 17;
 const hertz = 168e6;
 

@@ -11,7 +11,7 @@ import {
   stateFile,
   VerbError,
 } from "./context.ts";
-import { load, type Program } from "./program.ts";
+import { load, rememberPackage, type Program } from "./program.ts";
 
 /** The next sequence number: never one that was used before, on this computer or on the node. */
 export function nextSequence(highest = 0): number {
@@ -22,7 +22,7 @@ export function nextSequence(highest = 0): number {
 
 /** Signs a program for a class of boards, with the needs that the engine says it has. */
 export function sign(
-  { module, facts, name }: Program,
+  { module, facts, name, digest }: Program,
   key: KeyPair,
   { sequence, boardClass }: { sequence: number; boardClass: string },
 ): Uint8Array {
@@ -35,6 +35,7 @@ export function sign(
     sensors: facts.sensors.length,
     outputs: facts.outputs.length,
   };
+  rememberPackage(sequence, digest);
   return makePackage(module, { vendor, class: boardClass, sequence, name, version, needs }, key);
 }
 

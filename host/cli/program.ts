@@ -62,7 +62,13 @@ export function placeOf(list: readonly Place[], offset: number): Place | undefin
   return list.findLast((place) => place.offset <= offset);
 }
 
-/** The same for a module that only its digest is known of. */
-export function placeByDigest(digest: string, offset: number): Place | undefined {
-  return placeOf(places(digest) ?? [], offset);
+/** Remembers which module a package has, so that its traps can be read when another runs. */
+export function rememberPackage(sequence: number, digest: string): void {
+  writeFileSync(stateFile("packages", String(sequence)), `${digest}\n`);
+}
+
+/** The same for a package that was made here: a node names the one that trapped by its sequence number. */
+export function placeByPackage(sequence: number, offset: number): Place | undefined {
+  const digest = readState("packages", String(sequence));
+  return digest === undefined ? undefined : placeOf(places(digest) ?? [], offset);
 }

@@ -57,6 +57,7 @@ export interface Emulated {
 
 /** Why a machine cannot be had here, or nothing: a test skips with this reason, a verb prints it. */
 export function missing(machine: Machine): string | undefined {
+  if (machine === "qemu-mps2") return "its firmware is not written yet";
   const file = programs[machine];
   if (!existsSync(file)) return `${file} has not been built: npm run build`;
   if (machine !== "native" && !qemu())

@@ -265,7 +265,7 @@ mod app {
         let flash = Flash::new();
         #[cfg(not(feature = "qemu"))]
         let seed = {
-            // The chip's number and its noise source (RM0090 §24, §39.1); the PLL gives it 48 MHz only with the crystal.
+            // The chip's number (RM0090 §39.1): it differs from board to board, and the timer a little from reset to reset.
             let id = stm32f4xx_hal::signature::Uid::get();
             u64::from(id.x()) << 48
                 ^ u64::from(id.y()) << 32

@@ -98,7 +98,7 @@ fn trouble(text: impl Into<String>) -> Error {
 
 type Room = Box<Scratch<{ 64 * 1024 }, 1024, 8192>>;
 
-/// Validates; a table too small is tried again with a larger one.
+/// Validates, with four words of table for each byte of the module: a branch takes three, and has a byte or more.
 fn load(bytes: &[u8]) -> Result<(Vec<u32>, Summary)> {
     let mut scratch: Room = Box::default();
     let mut table = vec![0u32; 256 + bytes.len() * 4];

@@ -4,6 +4,8 @@
 /** One sample and what the node made of it. */
 export interface Point {
   date: string;
+  /** What the level sensor showed: millimetres. */
+  level: number;
   /** What the filter published last: cubic metres a second. */
   flow: number;
   alarm: boolean;
@@ -49,10 +51,10 @@ class Lines implements Screen {
   }
 
   point(point: Point): void {
-    const { date, flow, alarm, version } = point;
+    const { date, level, flow, alarm, version } = point;
     if (this.last === undefined || this.last.alarm !== alarm || this.last.version !== version) {
       this.say(
-        `   ${date}  flow ${flow.toFixed(0).padStart(4)} m3/s  alarm ${alarm ? "ON " : "off"}  filter ${version}`,
+        `   ${date}  level ${String(level).padStart(4)} mm  flow ${flow.toFixed(0).padStart(4)} m3/s  alarm ${alarm ? "ON " : "off"}  filter ${version}`,
       );
     }
     this.last = point;
@@ -112,14 +114,17 @@ class Chart extends Lines {
   private draw(): void {
     const last = this.points.at(-1);
     if (last === undefined) return;
-    const width = Math.max(20, Math.min(this.terminal.columns - 12, 120));
+    // A terminal that does not know its width is taken for the usual one.
+    const width = Math.max(20, Math.min((this.terminal.columns || 80) - 12, 120));
     const seen = this.points.slice(-width);
     const lines = [""];
     for (let row = rows - 1; row >= 0; row -= 1) {
       const label = row === rows - 1 ? `${full}` : row === 0 ? "m3/s" : "";
-      const bars = seen.map(({ flow, alarm }) => {
+      const bars = seen.map(({ flow, alarm }, index) => {
         const eighths = Math.round((Math.min(flow, full) / full) * rows * 8) - row * 8;
-        return `${alarm ? paint.alarm : paint.river}${blocks[Math.max(0, Math.min(8, eighths))]}`;
+        const colour = alarm ? paint.alarm : paint.river;
+        const bar = blocks[Math.max(0, Math.min(8, eighths))] ?? blocks[0];
+        return seen[index - 1]?.alarm === alarm ? bar : `${colour}${bar}`;
       });
       lines.push(`${paint.dim}${label.padStart(6)} │${paint.off}${bars.join("")}${paint.off}`);
     }
@@ -128,7 +133,9 @@ class Chart extends Lines {
     );
     lines.push(`${paint.dim}filter │${paint.off}${versions.join("")}`);
     const alarm = last.alarm ? `${paint.alarm}${paint.bold}FLOOD ALARM${paint.off}` : "no alarm";
-    lines.push(`       ${last.date}  ${last.flow.toFixed(0)} m3/s  ${alarm}`);
+    lines.push(
+      `       ${last.date}  level ${last.level} mm  flow ${last.flow.toFixed(0)} m3/s  ${alarm}`,
+    );
     this.terminal.write(`${lines.join("\n")}\n`);
     this.shown = lines.length;
   }

@@ -146,7 +146,7 @@ mod tests {
             read(0x8f, vec![0x3f]),
             read(0xa8, vec![0x00, 0x80, 0xff, 0x7f, 0x1b, 0x41]),
         ]);
-        assert!(near(found, [-19.280_70, 19.280_11, 9.806_85]), "{found:?}");
+        assert!(near(found, [-19.280_7, 19.280_11, 9.806_85]), "{found:?}");
     }
 
     #[test]

@@ -60,6 +60,33 @@ describe("the official test suite", () => {
   });
 });
 
+interface Growth {
+  shape: string;
+  sizes: { bytes: number; instructions: number; refused: string }[];
+}
+
+describe("validation", () => {
+  test.skipIf(emulated)(
+    `takes instructions in proportion to the module's size, whatever its shape${emulated}`,
+    { timeout: limit },
+    () => {
+      const shapes = conformance(["--growth", "--target", "cortex-m4"]) as Growth[];
+      expect(shapes.length).toBeGreaterThan(15);
+      for (const { shape, sizes } of shapes) {
+        const each = sizes.map(({ bytes, instructions }) => instructions / bytes);
+        // A sort by name is what grows by a logarithm; what carries thousands of types is refused at a stated sum of them.
+        expect(Math.max(...each) / each[0]!, shape).toBeLessThan(
+          shape.includes("names") ? 1.3 : 1.1,
+        );
+        expect(Math.max(...each), shape).toBeLessThan(2000);
+      }
+      expect(shapes.filter(({ sizes }) => sizes.some(({ refused }) => refused !== "")).length).toBe(
+        5,
+      );
+    },
+  );
+});
+
 describe("kernels", () => {
   test.skipIf(emulated)(
     `results and fuel are the same here and on a Cortex-M4F, within their instructions${emulated}`,

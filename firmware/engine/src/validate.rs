@@ -181,6 +181,12 @@ pub(crate) fn mix(offset: u32, word: u32) -> u32 {
 /// Parameters and locals of a function: as many as the JavaScript API's limit for implementations.
 const MOST_LOCALS: u64 = 50_000;
 
+/// Types that blocks, branches, calls and functions carry are looked at one by one, and two bytes of code may carry a
+/// thousand. So that validation takes time linear in the module's size, whatever the module: so many of them in all for
+/// each byte, and so many for nothing. Eight parameters and eight results, call after call, are within that.
+const CARRIED_PER_BYTE: usize = 16;
+const CARRIED_FREE: usize = 65_536;
+
 /// The checksum of the module's bytes.
 pub(crate) fn sum_bytes(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |h, b| {
@@ -225,6 +231,7 @@ pub fn validate<E: Emit + ?Sized, const S: usize, const B: usize, const F: usize
         data_count: None,
         here: 0,
         results: (0, 0),
+        carried: (CARRIED_FREE + module.len() * CARRIED_PER_BYTE) as u64,
     };
     v.module()?;
     Ok(v.out)
@@ -256,6 +263,8 @@ struct Validator<'a, E: Emit + ?Sized> {
     here: u32,
     /// Offset and count of the function's result types.
     results: (u32, u32),
+    /// How many types may still be carried (see [`CARRIED_PER_BYTE`]).
+    carried: u64,
 }
 
 impl<E: Emit + ?Sized> Validator<'_, E> {
@@ -278,14 +287,31 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         Ok(())
     }
 
+    /// Takes note that so many types are carried.
+    fn carry(&mut self, types: u32) -> Load<()> {
+        match self.carried.checked_sub(u64::from(types)) {
+            Some(left) => {
+                self.carried = left;
+                Ok(())
+            }
+            None => self.err(Fault::Unsupported("too many types carried for its size")),
+        }
+    }
+
     /// Counts the entries of all spaces, leniently: what is wrong is found by the real pass.
     fn count(&mut self) -> Load<()> {
         let mut r = Reader::new(self.bytes, 8, self.bytes.len());
         let mut counts = [0u32; 13];
         let mut imports = [0u32; 4];
+        let mut seen = 0u32;
         while let (Ok(id), Ok(size)) = (r.byte(), r.u32()) {
             let end = r.at.saturating_add(size as usize);
             if id != 0 && id < 13 {
+                // The real pass goes no further than a section that comes again, and until then has to find its room.
+                if seen & 1 << id != 0 {
+                    break;
+                }
+                seen |= 1 << id;
                 let mut s = Reader::new(self.bytes, r.at, end);
                 let count = s.u32().unwrap_or(0).min(size);
                 if let Some(c) = counts.get_mut(id as usize) {
@@ -762,18 +788,13 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
     fn exports(&mut self, s: &mut Reader<'_>) -> Load<()> {
         self.out.exports_at = s.at as u32;
         let n = s.u32()?;
-        let first = s.at;
         for index in 0..n {
             let start = s.at as u32;
-            let name = s.name()?;
+            s.name()?;
             self.here = start;
-            let mut before = Reader::new(self.bytes, first, s.end);
-            for _ in 0..index {
-                if before.name()? == name {
-                    return self.invalid("duplicate export name");
-                }
-                before.byte()?;
-                before.u32()?;
+            match self.forward.get_mut(index as usize) {
+                Some(slot) => slot.entry = start,
+                None => return self.err(Fault::Unsupported("too many exports")),
             }
             self.here = s.at as u32;
             let kind = s.byte()?;
@@ -790,7 +811,57 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
                 _ => return self.err(Fault::Malformed("malformed export kind")),
             }
         }
-        Ok(())
+        match self.repeated(n) {
+            Some(at) => {
+                self.here = at;
+                self.invalid("duplicate export name")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The place of the first export whose name another before it has, among those noted in the scratch space: they are
+    /// sorted (a heap sort: its worst case is its usual one), and compared with their neighbours.
+    fn repeated(&mut self, count: u32) -> Option<u32> {
+        let bytes = self.bytes;
+        let key = |slot: &Forward| {
+            let mut r = Reader::new(bytes, slot.entry as usize, bytes.len());
+            (r.name().unwrap_or(""), slot.entry)
+        };
+        let heap = self.forward.get_mut(..count as usize)?;
+        let sink = |heap: &mut [Forward], mut at: usize| {
+            loop {
+                let child = 2 * at + 1;
+                let larger = match (heap.get(child), heap.get(child + 1)) {
+                    (Some(left), Some(right)) if key(left) < key(right) => child + 1,
+                    (Some(_), _) => child,
+                    (None, _) => return,
+                };
+                let sunk = heap
+                    .get(at)
+                    .zip(heap.get(larger))
+                    .is_none_or(|(parent, child)| key(parent) >= key(child));
+                if sunk {
+                    return;
+                }
+                heap.swap(at, larger);
+                at = larger;
+            }
+        };
+        for at in (0..heap.len() / 2).rev() {
+            sink(heap, at);
+        }
+        for end in (1..heap.len()).rev() {
+            heap.swap(0, end);
+            if let Some(rest) = heap.get_mut(..end) {
+                sink(rest, 0);
+            }
+        }
+        heap.iter()
+            .zip(heap.iter().skip(1))
+            .filter(|(one, next)| key(one).0 == key(next).0)
+            .map(|(_, next)| next.entry)
+            .min()
     }
 
     fn elements(&mut self, s: &mut Reader<'_>) -> Load<()> {
@@ -876,6 +947,19 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         Ok(())
     }
 
+    /// Many locals of a type, which cost a module a few bytes: written at once, and counted as what that takes.
+    fn declare_locals(&mut self, ty: u8, count: u32) -> Load<()> {
+        self.carry(count / 8)?;
+        self.wide |= count > 0 && (ty == I64 || ty == F64);
+        let at = (self.declared + self.operands) as usize;
+        match self.stack.get_mut(at..at + count as usize) {
+            Some(slots) => slots.fill(ty),
+            None => return self.err(Fault::Unsupported("too many operands")),
+        }
+        self.operands += count;
+        Ok(())
+    }
+
     fn pop(&mut self) -> Load<u8> {
         let block = self.block(0)?;
         if self.operands <= block.height {
@@ -900,6 +984,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
     }
 
     fn expect_all(&mut self, (at, count): (u32, u32)) -> Load<()> {
+        self.carry(count)?;
         for i in (0..count).rev() {
             self.expect(self.byte_at(at + i))?;
         }
@@ -907,6 +992,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
     }
 
     fn push_all(&mut self, (at, count): (u32, u32)) -> Load<()> {
+        self.carry(count)?;
         for i in 0..count {
             self.push(self.byte_at(at + i))?;
         }
@@ -1098,6 +1184,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         self.operands = 0;
         self.wide = false;
         self.push_all(params)?;
+        self.carry(results.1)?;
         for i in 0..results.1 {
             let ty = self.byte_at(results.0 + i);
             self.wide |= ty == I64 || ty == F64;
@@ -1112,8 +1199,8 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
             }
             let ty = value_type(s)?;
             // Beyond what is taken here the counts are still added up: too many are malformed, not only unsupported.
-            for _ in 0..if total > MOST_LOCALS { 0 } else { n } {
-                self.push(ty)?;
+            if total <= MOST_LOCALS {
+                self.declare_locals(ty, n)?;
             }
         }
         if total > MOST_LOCALS {
@@ -1253,6 +1340,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
                     return self.invalid("type mismatch");
                 }
                 if block.opcode == op::IF {
+                    self.carry(params.1)?;
                     let same = params.1 == results.1
                         && (0..params.1)
                             .all(|i| self.byte_at(params.0 + i) == self.byte_at(results.0 + i));
@@ -1307,6 +1395,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
                         return self.invalid("type mismatch");
                     }
                     // Check against the operands without changing them: those of unreachable code fit anything.
+                    self.carry(arity)?;
                     let block = self.block(0)?;
                     for i in 0..arity {
                         let want = self.byte_at(types.0 + arity - 1 - i);

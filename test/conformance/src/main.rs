@@ -3,6 +3,7 @@
 //!
 //! Every directive becomes a command of a script (`wasmote-machine`) and an expectation of its outcome.
 mod directives;
+mod growth;
 mod kernels;
 mod target;
 
@@ -15,12 +16,14 @@ use wasmote_machine::{Command, Settings};
 const USAGE: &str = "\
 usage: conformance [--target laptop|cortex-m4] [--slice FUEL] [--json] [--list] [FILE…]
        conformance --measure [--target laptop|cortex-m4] [--json]
+       conformance --growth [--target cortex-m4] [--json]
 
   --target   where the engine runs: this process, or an emulated Cortex-M4F (QEMU, dist/machine.elf)
   --slice    fuel of one slice; 1 suspends wherever a run can be suspended
   --json     only the counts, as one line of JSON
   --list     a line for every file
   --measure  run test/kernels instead: results, fuel and, on the emulated chip, instructions
+  --growth   validate modules that grow, in shapes meant to be dear: instructions on the emulated chip
   FILE       only files whose name contains this";
 
 #[derive(Clone, Copy, Default)]
@@ -45,7 +48,7 @@ fn run() -> Result<bool, String> {
     use lexopt::prelude::*;
     let (mut target, mut slice, mut json, mut list, mut only) =
         (Target::Laptop, u64::MAX, false, false, Vec::new());
-    let mut measure = false;
+    let (mut measure, mut growth) = (false, false);
     let mut words = lexopt::Parser::from_env();
     while let Some(word) = words.next().map_err(|e| e.to_string())? {
         match word {
@@ -65,6 +68,7 @@ fn run() -> Result<bool, String> {
             Long("json") => json = true,
             Long("list") => list = true,
             Long("measure") => measure = true,
+            Long("growth") => growth = true,
             Long("help") => {
                 println!("{USAGE}");
                 return Ok(true);
@@ -76,6 +80,9 @@ fn run() -> Result<bool, String> {
 
     if measure {
         return kernels::measure(target, json);
+    }
+    if growth {
+        return growth::measure(target, json);
     }
     let files: Vec<File> = directives::files()
         .into_iter()

@@ -78,21 +78,16 @@ const SHAPES: [Shape; 18] = [
         functions(&[ty(0, 0)], &codes)
     }),
     ("blocks nested a thousand deep", |n| {
-        let nest = [vec![0x02, 0x40].repeat(1000), vec![0x0b; 1000]].concat();
+        let nest = [[0x02, 0x40].repeat(1000), vec![0x0b; 1000]].concat();
         functions(&[ty(0, 0)], &vec![nest; n / 512])
     }),
     ("branches out of a thousand blocks", |n| {
         let inside = [vec![0x41, 0, 0x0d], leb(999)].concat().repeat(10);
-        let nest = [vec![0x02, 0x40].repeat(1000), inside, vec![0x0b; 1000]].concat();
+        let nest = [[0x02, 0x40].repeat(1000), inside, vec![0x0b; 1000]].concat();
         functions(&[ty(0, 0)], &vec![nest; n / 512])
     }),
     ("pending branches", |n| {
-        let code = [
-            vec![0x02, 0x40],
-            vec![0x41, 0, 0x0d, 0].repeat(n),
-            vec![0x0b],
-        ]
-        .concat();
+        let code = [vec![0x02, 0x40], [0x41, 0, 0x0d, 0].repeat(n), vec![0x0b]].concat();
         functions(&[ty(0, 0)], &[code])
     }),
     ("labels of a br_table", |n| {
@@ -109,17 +104,12 @@ const SHAPES: [Shape; 18] = [
         functions(&[ty(0, 1000)], &[code])
     }),
     ("calls that each carry a thousand types", |n| {
-        let code = [vec![0x00], vec![0x10, 0].repeat(n)].concat();
+        let code = [vec![0x00], [0x10, 0].repeat(n)].concat();
         functions(&[ty(1000, 1000)], &[code])
     }),
     ("calls that each carry sixteen types", |n| {
-        let code = [
-            vec![0x41, 0].repeat(8),
-            vec![0x10, 0].repeat(n),
-            vec![0x1a; 8],
-        ]
-        .concat();
-        let bodies = [body(&[0], &vec![0x20, 0].repeat(8)), body(&[0], &code)];
+        let code = [[0x41, 0].repeat(8), [0x10, 0].repeat(n), vec![0x1a; 8]].concat();
+        let bodies = [body(&[0], &[0x20, 0].repeat(8)), body(&[0], &code)];
         module(&[
             section(1, &vector(&[ty(8, 8), ty(0, 0)])),
             section(3, &vector(&[vec![0], vec![1]])),
@@ -127,11 +117,11 @@ const SHAPES: [Shape; 18] = [
         ])
     }),
     ("blocks that each carry a thousand types", |n| {
-        let code = [vec![0x00], vec![0x02, 0, 0x00, 0x0b].repeat(n)].concat();
+        let code = [vec![0x00], [0x02, 0, 0x00, 0x0b].repeat(n)].concat();
         functions(&[ty(1000, 1000)], &[code])
     }),
     ("indirect calls with a thousand types", |n| {
-        let code = [vec![0x00], vec![0x11, 0, 0].repeat(n)].concat();
+        let code = [vec![0x00], [0x11, 0, 0].repeat(n)].concat();
         module(&[
             section(1, &vector(&[ty(1000, 1000)])),
             section(3, &vector(&[vec![0]])),
@@ -148,7 +138,7 @@ const SHAPES: [Shape; 18] = [
         ])
     }),
     ("locals declared one by one", |n| {
-        let one = body(&counted(n, &vec![1, 0x7f].repeat(n)), &[]);
+        let one = body(&counted(n, &[1, 0x7f].repeat(n)), &[]);
         module(&[
             section(1, &vector(&[ty(0, 0)])),
             section(3, &vector(&[vec![0]])),

@@ -75,6 +75,12 @@ pub struct Gauges {
     pub link_lost: u32,
     /// Frames of the link that were damaged.
     pub link_damaged: u32,
+    /// Datagrams that the link could not send.
+    pub link_unsent: u32,
+    /// The node's address where it has a network, and whether it came from a server (`dhcp`) or was taken without one (`fixed`).
+    pub address: Option<core::net::Ipv4Addr>,
+    /// See `address`.
+    pub origin: &'static str,
 }
 
 #[derive(Debug)]
@@ -514,6 +520,13 @@ impl Resources {
         d.map("link");
         d.uint("lost", u64::from(self.gauges.link_lost));
         d.uint("damaged", u64::from(self.gauges.link_damaged));
+        d.uint("unsent", u64::from(self.gauges.link_unsent));
+        if let Some(address) = self.gauges.address {
+            let mut text = heapless::String::<15>::new();
+            let _ = write!(text, "{address}");
+            d.text("address", &text);
+            d.text("origin", self.gauges.origin);
+        }
         d.end();
         d.uint("samples_dropped", u64::from(self.dropped));
         d.uint("stack_free", u64::from(self.gauges.stack_free));

@@ -27,7 +27,15 @@ interface Contract {
   section: Record<string, number>;
   manifest: Record<string, number>;
   provision: Record<string, number>;
-  resource: { name: string; path: string; methods: string[]; observe?: boolean; rt: string }[];
+  resource: {
+    name: string;
+    path: string;
+    methods: string[];
+    observe?: boolean;
+    rt: string;
+    interface: string;
+    formats?: string[];
+  }[];
   refusal: { name: string; code: string }[];
 }
 
@@ -98,7 +106,8 @@ function assemblyscript({ version, module }: Contract): string {
   ].join("\n");
 }
 
-function rust({ version, module, section, manifest, provision, refusal }: Contract): string {
+function rust(contract: Contract): string {
+  const { version, module, section, manifest, provision, resource, refusal } = contract;
   const camel = (name: string) =>
     name.replaceAll(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
   const keys = (name: string, what: string, map: Record<string, number>) => [
@@ -113,7 +122,7 @@ function rust({ version, module, section, manifest, provision, refusal }: Contra
   const types = (list: string[]) => list.map((type) => `ValType::${type.toUpperCase()}`).join(", ");
   return [
     `//! The contract between host, node and modules. ${marker}`,
-    "use wasmote_coap::Code;",
+    "use wasmote_coap::{Code, format};",
     "use wasmote_engine::ValType;",
     "",
     "/// The version of the contract.",
@@ -147,6 +156,52 @@ function rust({ version, module, section, manifest, provision, refusal }: Contra
     ...keys("manifest", "Keys of the map in a package's manifest.", manifest),
     "",
     ...keys("provision", "Keys of the map in a provisioning record.", provision),
+    "",
+    "/// What a node has resources for.",
+    "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
+    "pub enum Kind {",
+    ...resource.flatMap(({ name, path }) => [`    /// \`/${path}\`.`, `    ${camel(name)},`]),
+    "}",
+    "",
+    "/// A resource, or as many as there are names for it.",
+    "#[derive(Clone, Copy, Debug)]",
+    "pub struct Resource {",
+    "    /// Which it is.",
+    "    pub kind: Kind,",
+    "    /// Segments of its path, before the name where it has one.",
+    "    pub path: &'static [&'static str],",
+    "    /// Whether a name follows.",
+    "    pub named: bool,",
+    "    /// What it can be asked.",
+    "    pub methods: &'static [Code],",
+    "    /// Formats of the answer to a GET, the default first.",
+    "    pub formats: &'static [u16],",
+    "    /// Whether it can be observed (RFC 7641).",
+    "    pub observe: bool,",
+    "    /// Resource type (RFC 6690 §3.1).",
+    "    pub rt: &'static str,",
+    "    /// Interface (RFC 6690 §3.2).",
+    "    pub interface: &'static str,",
+    "}",
+    "",
+    "/// All resources.",
+    `pub const RESOURCES: [Resource; ${resource.length}] = [`,
+    ...resource.flatMap((one) => {
+      const segments = one.path.split("/").filter((part) => part !== "*" && part !== "{name}");
+      return [
+        "    Resource {",
+        `        kind: Kind::${camel(one.name)},`,
+        `        path: &[${segments.map((part) => `"${part}"`).join(", ")}],`,
+        `        named: ${one.path.endsWith("{name}")},`,
+        `        methods: &[${one.methods.map((method) => `Code::${method.toUpperCase()}`).join(", ")}],`,
+        `        formats: &[${(one.formats ?? []).map((name) => `format::${name.replace("+", "_").toUpperCase()}`).join(", ")}],`,
+        `        observe: ${one.observe ?? false},`,
+        `        rt: "${one.rt}",`,
+        `        interface: "${one.interface}",`,
+        "    },",
+      ];
+    }),
+    "];",
     "",
     "/// Why a package is refused.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",

@@ -92,12 +92,16 @@ export const resources = [
     path: "node",
     methods: ["GET"],
     rt: "wasmote.node",
+    formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
+    interface: "wasmote.read",
   },
   {
     name: "time",
     path: "time",
     methods: ["GET", "PUT"],
     rt: "wasmote.time",
+    formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
+    interface: "wasmote.write",
   },
   {
     name: "sensors",
@@ -105,6 +109,8 @@ export const resources = [
     methods: ["GET"],
     observe: true,
     rt: "wasmote.sensor",
+    formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
+    interface: "wasmote.read",
   },
   {
     name: "outputs",
@@ -112,6 +118,8 @@ export const resources = [
     methods: ["GET"],
     observe: true,
     rt: "wasmote.output",
+    formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
+    interface: "wasmote.read",
   },
   {
     name: "app",
@@ -119,18 +127,23 @@ export const resources = [
     methods: ["GET", "PUT", "DELETE"],
     observe: true,
     rt: "wasmote.app",
+    formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
+    interface: "wasmote.install",
   },
   {
     name: "staged",
     path: "app/staged",
     methods: ["GET", "DELETE"],
     rt: "wasmote.staged",
+    formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
+    interface: "wasmote.read",
   },
   {
     name: "rollback",
     path: "app/rollback",
     methods: ["POST"],
     rt: "wasmote.rollback",
+    interface: "wasmote.action",
   },
   {
     name: "params",
@@ -138,12 +151,15 @@ export const resources = [
     methods: ["GET", "PUT"],
     observe: true,
     rt: "wasmote.param",
+    formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
+    interface: "wasmote.write",
   },
   {
     name: "request",
     path: "app/x/*",
     methods: ["GET", "POST", "PUT", "DELETE", "FETCH", "PATCH", "iPATCH"],
     rt: "wasmote.request",
+    interface: "wasmote.module",
   },
   {
     name: "log",
@@ -151,12 +167,16 @@ export const resources = [
     methods: ["GET"],
     observe: true,
     rt: "wasmote.log",
+    formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
+    interface: "wasmote.read",
   },
   {
     name: "stats",
     path: "stats",
     methods: ["GET"],
     rt: "wasmote.stats",
+    formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
+    interface: "wasmote.read",
   },
 ] as const;
 

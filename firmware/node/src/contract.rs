@@ -1,5 +1,5 @@
 //! The contract between host, node and modules. Generated from firmware/node/contract.toml by `npm run gen`. Not for editing.
-use wasmote_coap::Code;
+use wasmote_coap::{Code, format};
 use wasmote_engine::ValType;
 
 /// The version of the contract.
@@ -104,6 +104,230 @@ pub mod provision {
     /// Key `development`.
     pub const DEVELOPMENT: u8 = 4;
 }
+
+/// What a node has resources for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `/node`.
+    Node,
+    /// `/time`.
+    Time,
+    /// `/sensors/{name}`.
+    Sensors,
+    /// `/outputs/{name}`.
+    Outputs,
+    /// `/app`.
+    App,
+    /// `/app/staged`.
+    Staged,
+    /// `/app/rollback`.
+    Rollback,
+    /// `/app/params/{name}`.
+    Params,
+    /// `/app/x/*`.
+    Request,
+    /// `/log`.
+    Log,
+    /// `/stats`.
+    Stats,
+}
+
+/// A resource, or as many as there are names for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource {
+    /// Which it is.
+    pub kind: Kind,
+    /// Segments of its path, before the name where it has one.
+    pub path: &'static [&'static str],
+    /// Whether a name follows.
+    pub named: bool,
+    /// What it can be asked.
+    pub methods: &'static [Code],
+    /// Formats of the answer to a GET, the default first.
+    pub formats: &'static [u16],
+    /// Whether it can be observed (RFC 7641).
+    pub observe: bool,
+    /// Resource type (RFC 6690 §3.1).
+    pub rt: &'static str,
+    /// Interface (RFC 6690 §3.2).
+    pub interface: &'static str,
+}
+
+/// All resources.
+pub const RESOURCES: [Resource; 11] = [
+    Resource {
+        kind: Kind::Node,
+        path: &["node"],
+        named: false,
+        methods: &[Code::GET],
+        formats: &[
+            format::CBOR,
+            format::JSON,
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+        ],
+        observe: false,
+        rt: "wasmote.node",
+        interface: "wasmote.read",
+    },
+    Resource {
+        kind: Kind::Time,
+        path: &["time"],
+        named: false,
+        methods: &[Code::GET, Code::PUT],
+        formats: &[
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+            format::CBOR,
+            format::JSON,
+        ],
+        observe: false,
+        rt: "wasmote.time",
+        interface: "wasmote.write",
+    },
+    Resource {
+        kind: Kind::Sensors,
+        path: &["sensors"],
+        named: true,
+        methods: &[Code::GET],
+        formats: &[
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+            format::CBOR,
+            format::JSON,
+        ],
+        observe: true,
+        rt: "wasmote.sensor",
+        interface: "wasmote.read",
+    },
+    Resource {
+        kind: Kind::Outputs,
+        path: &["outputs"],
+        named: true,
+        methods: &[Code::GET],
+        formats: &[
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+            format::CBOR,
+            format::JSON,
+        ],
+        observe: true,
+        rt: "wasmote.output",
+        interface: "wasmote.read",
+    },
+    Resource {
+        kind: Kind::App,
+        path: &["app"],
+        named: false,
+        methods: &[Code::GET, Code::PUT, Code::DELETE],
+        formats: &[
+            format::CBOR,
+            format::JSON,
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+        ],
+        observe: true,
+        rt: "wasmote.app",
+        interface: "wasmote.install",
+    },
+    Resource {
+        kind: Kind::Staged,
+        path: &["app", "staged"],
+        named: false,
+        methods: &[Code::GET, Code::DELETE],
+        formats: &[
+            format::CBOR,
+            format::JSON,
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+        ],
+        observe: false,
+        rt: "wasmote.staged",
+        interface: "wasmote.read",
+    },
+    Resource {
+        kind: Kind::Rollback,
+        path: &["app", "rollback"],
+        named: false,
+        methods: &[Code::POST],
+        formats: &[],
+        observe: false,
+        rt: "wasmote.rollback",
+        interface: "wasmote.action",
+    },
+    Resource {
+        kind: Kind::Params,
+        path: &["app", "params"],
+        named: true,
+        methods: &[Code::GET, Code::PUT],
+        formats: &[
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+            format::CBOR,
+            format::JSON,
+        ],
+        observe: true,
+        rt: "wasmote.param",
+        interface: "wasmote.write",
+    },
+    Resource {
+        kind: Kind::Request,
+        path: &["app", "x"],
+        named: false,
+        methods: &[
+            Code::GET,
+            Code::POST,
+            Code::PUT,
+            Code::DELETE,
+            Code::FETCH,
+            Code::PATCH,
+            Code::IPATCH,
+        ],
+        formats: &[],
+        observe: false,
+        rt: "wasmote.request",
+        interface: "wasmote.module",
+    },
+    Resource {
+        kind: Kind::Log,
+        path: &["log"],
+        named: false,
+        methods: &[Code::GET],
+        formats: &[
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+            format::CBOR,
+            format::JSON,
+        ],
+        observe: true,
+        rt: "wasmote.log",
+        interface: "wasmote.read",
+    },
+    Resource {
+        kind: Kind::Stats,
+        path: &["stats"],
+        named: false,
+        methods: &[Code::GET],
+        formats: &[
+            format::CBOR,
+            format::JSON,
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+        ],
+        observe: false,
+        rt: "wasmote.stats",
+        interface: "wasmote.read",
+    },
+];
 
 /// Why a package is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,34 @@
 //! One description of a resource, written as JSON, CBOR or plain text; and samples as SenML (RFC 8428).
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use minicbor::Encoder;
 use wasmote_coap::{Response, format};
 
-/// A document in the making.
+/// What an entry of a document holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'v> {
+    Text(&'v str),
+    Uint(u64),
+    Bool(bool),
+    /// `null` where it is no number.
+    Float(f32),
+    /// Hexadecimal but in CBOR and SenML.
+    Bytes(&'v [u8]),
+    /// A text that is made while it is written, cut at [`SHOWN`] bytes.
+    Shown(&'v dyn fmt::Display),
+}
+
+/// The longest text of [`Value::Shown`]: a line of the log with its time.
+const SHOWN: usize = crate::mail::LINE + 32;
+
+/// A document in the making: a map of named values, which in SenML (RFC 8428) is a pack of one record each.
 #[derive(Debug)]
 pub(crate) struct Document<'r, 'b> {
     out: &'r mut Response<'b>,
     format: u16,
+    /// The node and the resource: base name of a pack.
+    base: [&'r str; 2],
     first: bool,
-    /// Names of the enclosing maps, for plain text.
+    /// Names of the enclosing maps, for the formats without nesting.
     path: heapless::Vec<&'static str, 4>,
 }
 
@@ -26,19 +45,21 @@ impl minicbor::encode::Write for Sink<'_, '_> {
 }
 
 impl<'r, 'b> Document<'r, 'b> {
-    /// The formats that a document can have, the default first.
-    pub(crate) const FORMATS: [u16; 3] = [format::CBOR, format::JSON, format::TEXT];
-
-    /// Begins a map in this format.
-    pub(crate) fn new(out: &'r mut Response<'b>, format: u16) -> Self {
+    /// Begins a document about this resource of this node.
+    pub(crate) fn new(out: &'r mut Response<'b>, format: u16, base: [&'r str; 2]) -> Self {
         out.format(format);
         let mut document = Self {
             out,
             format,
+            base,
             first: true,
             path: heapless::Vec::new(),
         };
-        document.open();
+        match format {
+            format::SENML_JSON => document.out.write(b"["),
+            format::SENML_CBOR => drop(document.cbor().begin_array()),
+            _ => document.open(),
+        }
         document
     }
 
@@ -50,20 +71,22 @@ impl<'r, 'b> Document<'r, 'b> {
         match self.format {
             format::CBOR => drop(self.cbor().begin_map()),
             format::JSON => self.out.write(b"{"),
-            _ => {}
+            _ => return,
         }
         self.first = true;
     }
 
-    /// Ends the map.
+    /// Ends the map, or the document.
     pub(crate) fn end(&mut self) {
+        let outermost = self.path.pop().is_none();
         match self.format {
             format::CBOR => drop(self.cbor().end()),
             format::JSON => self.out.write(b"}"),
+            format::SENML_JSON if outermost => self.out.write(b"]"),
+            format::SENML_CBOR if outermost => drop(self.cbor().end()),
             _ => {}
         }
         self.first = false;
-        self.path.pop();
     }
 
     /// Begins a map in the map.
@@ -73,18 +96,21 @@ impl<'r, 'b> Document<'r, 'b> {
         self.open();
     }
 
+    /// The name of what follows, where it stands before it.
     fn key(&mut self, name: &str) {
         match self.format {
             format::CBOR => drop(self.cbor().str(name)),
             format::JSON => {
-                if !self.first {
-                    self.out.write(b",");
-                }
+                self.comma();
                 quote(self.out, name);
                 self.out.write(b":");
             }
             _ => {}
         }
+    }
+
+    fn comma(&mut self) {
+        self.out.write(if self.first { b"" } else { b"," });
         self.first = false;
     }
 
@@ -95,133 +121,197 @@ impl<'r, 'b> Document<'r, 'b> {
         let _ = write!(self.out, "{name}: ");
     }
 
-    /// A text.
-    pub(crate) fn text(&mut self, name: &str, value: &str) {
-        self.key(name);
+    /// An entry.
+    pub(crate) fn put(&mut self, name: &str, value: Value<'_>) {
         match self.format {
-            format::CBOR => drop(self.cbor().str(value)),
-            format::JSON => quote(self.out, value),
-            _ => {
+            format::SENML_JSON | format::SENML_CBOR => self.record(name, None, value),
+            format::TEXT => {
                 self.text_key(name);
-                let _ = writeln!(self.out, "{value}");
+                self.scalar(value);
+                self.out.write(b"\n");
+            }
+            _ => {
+                self.key(name);
+                self.scalar(value);
             }
         }
     }
 
-    /// A whole number.
-    pub(crate) fn uint(&mut self, name: &str, value: u64) {
-        self.key(name);
+    /// An entry of values in a row; in SenML they are numbered.
+    pub(crate) fn list<'v>(&mut self, name: &str, values: impl Iterator<Item = Value<'v>>) {
         match self.format {
-            format::CBOR => drop(self.cbor().u64(value)),
-            format::JSON => drop(write!(self.out, "{value}")),
-            _ => {
-                self.text_key(name);
-                let _ = writeln!(self.out, "{value}");
+            format::SENML_JSON | format::SENML_CBOR => {
+                for (index, value) in values.enumerate() {
+                    self.record(name, Some(index), value);
+                }
+            }
+            format::CBOR => {
+                self.key(name);
+                let _ = self.cbor().begin_array();
+                for value in values {
+                    self.scalar(value);
+                }
+                let _ = self.cbor().end();
+            }
+            format => {
+                let json = format == format::JSON;
+                if json {
+                    self.key(name);
+                    self.out.write(b"[");
+                } else {
+                    self.text_key(name);
+                }
+                for (index, value) in values.enumerate() {
+                    self.out.write(if index > 0 { b"," } else { b"" });
+                    self.scalar(value);
+                }
+                self.out.write(if json { b"]" } else { b"\n" });
             }
         }
+    }
+
+    /// A value as CBOR, JSON or text has it.
+    fn scalar(&mut self, value: Value<'_>) {
+        if let Value::Shown(value) = value {
+            return self.scalar(Value::Text(&shown(value)));
+        }
+        if self.format == format::CBOR {
+            let mut e = self.cbor();
+            let _ = match value {
+                Value::Text(v) => e.str(v),
+                Value::Shown(_) => return,
+                Value::Uint(v) => e.u64(v),
+                Value::Bool(v) => e.bool(v),
+                Value::Float(v) => e.f32(v),
+                Value::Bytes(v) => e.bytes(v),
+            };
+            return;
+        }
+        let json = self.format == format::JSON;
+        match value {
+            Value::Text(v) if json => quote(self.out, v),
+            Value::Text(v) => self.out.write(v.as_bytes()),
+            Value::Shown(_) => {}
+            Value::Uint(v) => drop(write!(self.out, "{v}")),
+            Value::Bool(v) => drop(write!(self.out, "{v}")),
+            Value::Float(v) => number(self.out, v),
+            Value::Bytes(v) => {
+                self.out.write(if json { b"\"" } else { b"" });
+                for byte in v {
+                    let _ = write!(self.out, "{byte:02x}");
+                }
+                self.out.write(if json { b"\"" } else { b"" });
+            }
+        }
+    }
+
+    /// A record of SenML (RFC 8428 §4.2): its time is now, as it says nothing else.
+    fn record(&mut self, name: &str, index: Option<usize>, value: Value<'_>) {
+        if let Value::Shown(value) = value {
+            return self.record(name, index, Value::Text(&shown(value)));
+        }
+        let mut full = heapless::String::<64>::new();
+        for part in &self.path {
+            let _ = write!(full, "{part}/");
+        }
+        let _ = full.push_str(name);
+        if let Some(index) = index {
+            let _ = write!(full, "/{index}");
+        }
+        let [node, resource] = self.base;
+        let first = self.first;
+        if self.format == format::SENML_CBOR {
+            self.first = false;
+            let mut base = heapless::String::<64>::new();
+            let _ = write!(base, "{node}/{resource}/");
+            let mut e = self.cbor();
+            // Labels of RFC 8428 §6.
+            let _ = e.begin_map();
+            if first {
+                let _ = e.i8(-2).and_then(|e| e.str(&base));
+            }
+            let _ = e.u8(0).and_then(|e| e.str(&full));
+            let _ = match value {
+                Value::Text(v) => e.u8(3).and_then(|e| e.str(v)),
+                Value::Shown(_) => return,
+                Value::Uint(v) => e.u8(2).and_then(|e| e.u64(v)),
+                Value::Bool(v) => e.u8(4).and_then(|e| e.bool(v)),
+                Value::Float(v) => e.u8(2).and_then(|e| e.f32(v)),
+                Value::Bytes(v) => e.u8(8).and_then(|e| e.bytes(v)),
+            };
+            let _ = e.end();
+            return;
+        }
+        self.comma();
+        self.out.write(b"{");
+        if first {
+            let _ = write!(self.out, "\"bn\":\"{node}/{resource}/\",");
+        }
+        let _ = write!(self.out, "\"n\":\"{full}\",");
+        match value {
+            Value::Text(v) => {
+                self.out.write(b"\"vs\":");
+                quote(self.out, v);
+            }
+            Value::Shown(_) => {}
+            Value::Uint(v) => drop(write!(self.out, "\"v\":{v}")),
+            Value::Bool(v) => drop(write!(self.out, "\"vb\":{v}")),
+            Value::Float(v) => {
+                self.out.write(b"\"v\":");
+                number(self.out, v);
+            }
+            Value::Bytes(v) => {
+                self.out.write(b"\"vd\":\"");
+                base64url(self.out, v);
+                self.out.write(b"\"");
+            }
+        }
+        self.out.write(b"}");
+    }
+
+    /// A text.
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
+        self.put(name, Value::Text(value));
+    }
+
+    /// A whole number.
+    pub(crate) fn uint(&mut self, name: &str, value: impl Into<u64>) {
+        self.put(name, Value::Uint(value.into()));
     }
 
     /// Yes or no.
     pub(crate) fn bool(&mut self, name: &str, value: bool) {
-        self.key(name);
-        match self.format {
-            format::CBOR => drop(self.cbor().bool(value)),
-            format::JSON => drop(write!(self.out, "{value}")),
-            _ => {
-                self.text_key(name);
-                let _ = writeln!(self.out, "{value}");
-            }
-        }
-    }
-
-    /// A number, or nothing where it is none.
-    pub(crate) fn float(&mut self, name: &str, value: f32) {
-        self.key(name);
-        match self.format {
-            format::CBOR => drop(self.cbor().f32(value)),
-            format::JSON => number(self.out, value),
-            _ => {
-                self.text_key(name);
-                number(self.out, value);
-                self.out.write(b"\n");
-            }
-        }
-    }
-
-    /// Bytes: hexadecimal but in CBOR.
-    pub(crate) fn bytes(&mut self, name: &str, value: &[u8]) {
-        self.key(name);
-        match self.format {
-            format::CBOR => drop(self.cbor().bytes(value)),
-            format::JSON => {
-                self.out.write(b"\"");
-                hex(self.out, value);
-                self.out.write(b"\"");
-            }
-            _ => {
-                self.text_key(name);
-                hex(self.out, value);
-                self.out.write(b"\n");
-            }
-        }
-    }
-
-    /// Whole numbers in a row.
-    pub(crate) fn uints(&mut self, name: &str, values: impl Iterator<Item = u64>) {
-        self.key(name);
-        if self.format == format::TEXT {
-            self.text_key(name);
-        }
-        match self.format {
-            format::CBOR => {
-                let mut e = self.cbor();
-                let _ = e.begin_array();
-                for value in values {
-                    let _ = e.u64(value);
-                }
-                let _ = e.end();
-            }
-            f => {
-                let json = f == format::JSON;
-                self.out.write(if json { b"[" } else { b"" });
-                for (index, value) in values.enumerate() {
-                    let _ = write!(self.out, "{}{value}", if index > 0 { "," } else { "" });
-                }
-                self.out.write(if json { b"]" } else { b"\n" });
-            }
-        }
+        self.put(name, Value::Bool(value));
     }
 
     /// Texts in a row.
     pub(crate) fn texts<'t>(&mut self, name: &str, values: impl Iterator<Item = &'t str>) {
-        self.key(name);
-        if self.format == format::TEXT {
-            self.text_key(name);
+        self.list(name, values.map(Value::Text));
+    }
+
+    /// Whole numbers in a row.
+    pub(crate) fn uints(&mut self, name: &str, values: impl Iterator<Item = u32>) {
+        self.list(name, values.map(|v| Value::Uint(v.into())));
+    }
+}
+
+fn shown(value: &dyn fmt::Display) -> heapless::String<SHOWN> {
+    let mut text = heapless::String::new();
+    let _ = write!(text, "{value}");
+    text
+}
+
+/// Bytes as SenML's JSON has them (RFC 8428 §4.3, RFC 4648 §5 without padding).
+fn base64url(out: &mut Response<'_>, bytes: &[u8]) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for group in bytes.chunks(3) {
+        let mut bits = 0u32;
+        for place in 0..3 {
+            bits = bits << 8 | group.get(place).map_or(0, |b| u32::from(*b));
         }
-        match self.format {
-            format::CBOR => {
-                let mut e = self.cbor();
-                let _ = e.begin_array();
-                for value in values {
-                    let _ = e.str(value);
-                }
-                let _ = e.end();
-            }
-            f => {
-                let json = f == format::JSON;
-                self.out.write(if json { b"[" } else { b"" });
-                for (index, value) in values.enumerate() {
-                    if index > 0 {
-                        self.out.write(b",");
-                    }
-                    if json {
-                        quote(self.out, value)
-                    } else {
-                        self.out.write(value.as_bytes())
-                    }
-                }
-                self.out.write(if json { b"]" } else { b"\n" });
-            }
+        for digit in 0..=group.len() {
+            let at = bits >> (18 - 6 * digit) & 63;
+            out.write(DIGITS.get(at as usize..at as usize + 1).unwrap_or(b""));
         }
     }
 }
@@ -235,12 +325,6 @@ pub(crate) fn number(out: &mut Response<'_>, value: f32) {
     };
 }
 
-fn hex(out: &mut Response<'_>, bytes: &[u8]) {
-    for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
-    }
-}
-
 /// A string as JSON has it (RFC 8259 §7).
 pub(crate) fn quote(out: &mut Response<'_>, text: &str) {
     out.write(b"\"");
@@ -252,6 +336,32 @@ pub(crate) fn quote(out: &mut Response<'_>, text: &str) {
         };
     }
     out.write(b"\"");
+}
+
+/// A time of day, in milliseconds since 1970, as seconds.
+pub(crate) fn seconds(out: &mut Response<'_>, form: u16, node: &str, millis: i64) {
+    out.format(form);
+    let (whole, rest) = (millis.div_euclid(1000), millis.rem_euclid(1000));
+    match form {
+        format::CBOR => drop(Encoder::new(Sink(out)).f64(millis as f64 / 1000.0)),
+        format::SENML_CBOR => {
+            let mut base = heapless::String::<64>::new();
+            let _ = write!(base, "{node}/");
+            let mut e = Encoder::new(Sink(out));
+            // Labels of RFC 8428 §6.
+            let _ = e.array(1).and_then(|e| e.map(4)).and_then(|e| {
+                e.i8(-2)?.str(&base)?.u8(0)?.str("time")?;
+                e.u8(1)?.str("s")?.u8(2)?.f64(millis as f64 / 1000.0)
+            });
+        }
+        format::SENML_JSON => {
+            let _ = write!(
+                out,
+                "[{{\"bn\":\"{node}/\",\"n\":\"time\",\"u\":\"s\",\"v\":{whole}.{rest:03}}}]"
+            );
+        }
+        _ => drop(write!(out, "{whole}.{rest:03}")),
+    }
 }
 
 /// A value with its time.
@@ -269,15 +379,6 @@ pub(crate) struct Quantity<'a> {
     pub(crate) name: &'a str,
     pub(crate) unit: &'a str,
 }
-
-/// The formats of a sample, the default first.
-pub(crate) const SAMPLE_FORMATS: [u16; 5] = [
-    format::TEXT,
-    format::SENML_JSON,
-    format::SENML_CBOR,
-    format::CBOR,
-    format::JSON,
-];
 
 /// Writes samples, oldest first. Times are absolute once the clock is set, else relative to now (RFC 8428 §4.5.3).
 pub(crate) fn samples<'s>(
@@ -334,8 +435,8 @@ pub(crate) fn samples<'s>(
         }
         format::CBOR | format::JSON => {
             let Some(s) = all.last() else { return };
-            let mut d = Document::new(out, form);
-            d.float("value", s.value);
+            let mut d = Document::new(out, form, [what.node, what.name]);
+            d.put("value", Value::Float(s.value));
             d.text("unit", what.unit);
             d.uint("at", s.at);
             d.end();

@@ -102,6 +102,10 @@ pub struct Stats {
     pub traps: u32,
     /// Ticks that came too late to be caught up with.
     pub ticks_missed: u32,
+    /// Lines of the node's log that gave way to newer ones before the Server took them.
+    pub lines_lost: u32,
+    /// How often the module had to wait for room in the queue to the Server.
+    pub waits: u32,
 }
 
 /// Why the last package that did not run any more was left.
@@ -159,6 +163,8 @@ pub struct App {
     pub previous: u32,
     /// The highest sequence number that ever ran.
     pub highest: u32,
+    /// Identifiers of the keys whose packages the node takes.
+    pub trusted: heapless::Vec<[u8; 8], { crate::slot::KEYS * 2 }>,
     /// What is being received: digest of its module, bytes of the package, bytes that are there.
     pub staged: Option<([u8; 32], u32, u32)>,
     /// What happened last.

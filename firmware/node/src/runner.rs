@@ -117,6 +117,8 @@ pub struct Runner<F: Flash> {
     lines: heapless::Deque<heapless::String<LINE>, 6>,
     restart: Option<(u64, u64)>,
     started: bool,
+    /// A host call found the queue to the Server full, and is tried again.
+    waiting: bool,
 }
 
 impl<F: Flash> fmt::Debug for Runner<F> {
@@ -180,6 +182,7 @@ impl<F: Flash> Runner<F> {
             lines: heapless::Deque::new(),
             restart: None,
             started: false,
+            waiting: false,
         }
     }
 
@@ -279,6 +282,7 @@ impl<F: Flash> Runner<F> {
         let _ = line.write_fmt(text);
         if self.lines.is_full() {
             self.lines.pop_front();
+            self.stats.lines_lost = self.stats.lines_lost.saturating_add(1);
         }
         let _ = self.lines.push_back(line);
     }
@@ -305,6 +309,14 @@ impl<F: Flash> Runner<F> {
                 .map_or(0, |p| self.slots.slot(p).sequence),
             ..App::default()
         };
+        let memory = self.slots.memory();
+        let keys = self.provision.keys.iter().chain(&memory.added);
+        let ids = keys.map(key_id).filter(|id| !memory.dropped.contains(id));
+        for id in ids {
+            if !app.trusted.contains(&id) {
+                let _ = app.trusted.push(id);
+            }
+        }
         for (index, erased) in app.erased.iter_mut().enumerate() {
             *erased = self.slots.slot(index).erased;
         }
@@ -466,6 +478,7 @@ impl<F: Flash> Runner<F> {
         let ticks = linked.tick.is_some() && facts.tick > 0;
         self.stats = Stats {
             traps: self.stats.traps,
+            lines_lost: self.stats.lines_lost,
             ..Stats::default()
         };
         self.active = Some(Active {
@@ -960,8 +973,11 @@ impl<F: Flash> Runner<F> {
                 Run::Host(Host::Import(function, _)) => {
                     // A host call that needs room in a queue waits for it, and the module with it.
                     if !self.mail.up.ready() || self.reply.is_some() {
+                        let again = core::mem::replace(&mut self.waiting, true);
+                        self.stats.waits = self.stats.waits.saturating_add(u32::from(!again));
                         return;
                     }
+                    self.waiting = false;
                     let import = active.linked.imports.get(function as usize).copied();
                     let context = Context {
                         latest: &self.latest,

@@ -1,13 +1,14 @@
 //! The upper half: the resources of a node behind its CoAP server. It answers at once, whatever the module does.
-use crate::contract::VERSION;
-use crate::document::{Document, Quantity, SAMPLE_FORMATS, Sample, samples};
+use crate::contract::{Kind, RESOURCES, Resource, VERSION};
+use crate::document::{Document, Quantity, Sample, Value, samples, seconds};
 use crate::mail::{App, Chunk, ChunkKind, Down, Event, LINE, ServerMail, Stats, Up};
 use crate::module::NAMES;
 use crate::package::Provision;
-use crate::slot::State;
-use core::fmt::Write;
+use crate::slot::{SLOTS, State};
+use core::fmt::{self, Write};
+use minicbor::data::Type;
 use wasmote_coap::{
-    Answer, Application, Code, Counters, Link, Request, Response, Transmit, format,
+    Answer, Application, Code, Counters, Link, Request, Response, Transmit, format, option,
 };
 
 /// Samples kept of each sensor.
@@ -90,10 +91,31 @@ struct Line {
     text: heapless::String<LINE>,
 }
 
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = if self.module { "module" } else { "node" };
+        let (seconds, millis) = (self.at / 1000, self.at % 1000);
+        write!(f, "{seconds}.{millis:03} {from}: {}", self.text)
+    }
+}
+
 /// The upper half of a node, with clients that are addressed by `E`.
 pub struct Server<E> {
     coap: wasmote_coap::Server<E>,
     resources: Resources,
+}
+
+/// What changes from one moment to the next, as it was when the first block of a document was asked for: a later block is of
+/// the same document (RFC 7959 §2.4).
+#[derive(Clone, Copy, Debug, Default)]
+struct Moment {
+    now: u64,
+    counters: Counters,
+    observers: usize,
+    gauges: Gauges,
+    stats: Stats,
+    dropped: u32,
+    refused: u32,
 }
 
 struct Resources {
@@ -112,10 +134,12 @@ struct Resources {
     ticket: u16,
     /// The upload under way: its transfer, and when it was last continued.
     upload: Option<(u8, u64)>,
-    /// Samples that found the queue full.
+    /// Samples that found the queue full, and requests that did.
     dropped: u32,
+    refused: u32,
     counters: Counters,
     observers: usize,
+    moment: Moment,
 }
 
 impl<E: Copy + Eq> Server<E> {
@@ -138,8 +162,10 @@ impl<E: Copy + Eq> Server<E> {
                 ticket: 0,
                 upload: None,
                 dropped: 0,
+                refused: 0,
                 counters: Counters::default(),
                 observers: 0,
+                moment: Moment::default(),
             },
         }
     }
@@ -241,18 +267,6 @@ impl<E: Copy + Eq> Server<E> {
 /// A path, as far as resources go.
 type Path<'a> = heapless::Vec<&'a str, 4>;
 
-fn path<'a>(request: &Request<'a>) -> Option<Path<'a>> {
-    let mut segments = Path::new();
-    for segment in request.path() {
-        // What lies below /app/x is the module's.
-        if segments.len() == 2 && segments.get(..2) == Some(&["app", "x"]) {
-            break;
-        }
-        segments.push(segment).ok()?;
-    }
-    Some(segments)
-}
-
 fn choose(request: &Request<'_>, offered: &[u16]) -> Option<u16> {
     match request.accept() {
         None => offered.first().copied(),
@@ -262,42 +276,34 @@ fn choose(request: &Request<'_>, offered: &[u16]) -> Option<u16> {
 
 impl Application for Resources {
     fn handle(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
-        let Some(path) = path(request) else {
+        let Some((resource, name)) = self.find(request) else {
             response.code(Code::NOT_FOUND);
             return Answer::Now;
         };
-        let method = request.method;
-        match (path.as_slice(), method) {
-            (["node"], Code::GET) => self.document(request, response, Self::node),
-            (["stats"], Code::GET) => self.document(request, response, Self::stats),
-            (["app"], Code::GET) => self.document(request, response, Self::app),
-            (["app", "staged"], Code::GET) => self.document(request, response, Self::staged),
-            (["time"], Code::GET) => self.time(request, response),
-            (["time"], Code::PUT) => self.set_time(request, response),
-            (["sensors", name], Code::GET) => self.sensor(request, response, name),
-            (["outputs", name], Code::GET) => self.output(request, response, name),
-            (["app", "params", name], Code::GET) => self.parameter(request, response, name),
-            (["app", "params", name], Code::PUT) => self.set_parameter(request, response, name),
-            (["log"], Code::GET) => self.lines(request, response),
-            (["app"], Code::PUT) => self.upload(request, response),
-            (["app"], Code::DELETE) => self.send(response, Down::Remove),
-            (["app", "staged"], Code::DELETE) => self.send(response, Down::Discard),
-            (["app", "rollback"], Code::POST) => self.send(response, Down::Rollback),
-            (["app", "x"], _) if self.app.requests => self.forward(request, response),
-            (path, _) => {
-                let known = matches!(
-                    path,
-                    ["node" | "stats" | "app" | "time" | "log"] | ["app", "staged" | "rollback"]
-                ) || matches!(path, ["sensors", name] if self.find_sensor(name).is_some())
-                    || matches!(path, ["outputs", name] if self.find_output(name).is_some())
-                    || matches!(path, ["app", "params", name] if self.find_parameter(name).is_some());
-                response.code(if known {
-                    Code::METHOD_NOT_ALLOWED
-                } else {
-                    Code::NOT_FOUND
-                });
-                Answer::Now
+        if !resource.methods.contains(&request.method) {
+            response.code(Code::METHOD_NOT_ALLOWED);
+            return Answer::Now;
+        }
+        let reads = request.method == Code::GET && resource.kind != Kind::Request;
+        if reads && let Some(form) = choose(request, resource.formats) {
+            let later = request.options.uint(option::BLOCK2).unwrap_or(0) >> 4 > 0;
+            if !later {
+                self.moment = Moment {
+                    now: self.now,
+                    counters: self.counters,
+                    observers: self.observers,
+                    gauges: self.gauges,
+                    stats: self.stats,
+                    dropped: self.dropped,
+                    refused: self.refused,
+                };
             }
+            self.read(request, response, resource, name, form)
+        } else if reads {
+            response.code(Code::NOT_ACCEPTABLE);
+            Answer::Now
+        } else {
+            self.act(request, response, resource, name)
         }
     }
 
@@ -310,118 +316,99 @@ impl Application for Resources {
     }
 
     fn observable(&mut self, request: &Request<'_>) -> Option<u16> {
-        match path(request)?.as_slice() {
-            ["sensors", name] => Some(observed::SENSOR + self.find_sensor(name)? as u16),
-            ["outputs", name] => Some(observed::OUTPUT + self.find_output(name)?.0 as u16),
-            ["app", "params", name] => {
-                Some(observed::PARAMETER + self.find_parameter(name)?.0 as u16)
-            }
-            ["app"] => Some(observed::APP),
-            ["log"] => Some(observed::LOG),
-            _ => None,
-        }
+        let (resource, name) = self.find(request)?;
+        let first = match resource.kind {
+            Kind::Sensors => observed::SENSOR + self.find_sensor(name)? as u16,
+            Kind::Outputs => observed::OUTPUT + self.find_output(name)?.0 as u16,
+            Kind::Params => observed::PARAMETER + self.find_parameter(name)?.0 as u16,
+            Kind::App => observed::APP,
+            Kind::Log => observed::LOG,
+            _ => return None,
+        };
+        resource.observe.then_some(first)
     }
 
     fn link(&self, index: usize, write: &mut dyn FnMut(&Link<'_>)) -> bool {
-        let documents = &Document::FORMATS;
-        let fixed: [Link<'_>; 7] = [
-            Link {
-                path: &["node"],
-                rt: "wasmote.node",
-                ct: documents,
-                ..Link::default()
-            },
-            Link {
-                path: &["time"],
-                rt: "wasmote.time",
-                ct: &[format::TEXT],
-                ..Link::default()
-            },
-            Link {
-                path: &["app"],
-                rt: "wasmote.app",
-                ct: documents,
-                obs: true,
-                ..Link::default()
-            },
-            Link {
-                path: &["app", "staged"],
-                rt: "wasmote.staged",
-                ct: documents,
-                ..Link::default()
-            },
-            Link {
-                path: &["app", "rollback"],
-                rt: "wasmote.rollback",
-                ..Link::default()
-            },
-            Link {
-                path: &["log"],
-                rt: "wasmote.log",
-                ct: &[format::TEXT],
-                sz: (LINES * LINE) as u32,
-                obs: true,
-                ..Link::default()
-            },
-            Link {
-                path: &["stats"],
-                rt: "wasmote.stats",
-                ct: documents,
-                ..Link::default()
-            },
-        ];
-        if let Some(link) = fixed.get(index) {
-            write(link);
-            return true;
-        }
-        let mut index = index - fixed.len();
-        let ct = &SAMPLE_FORMATS;
-        if let Some(sensor) = self.board.sensors.get(index) {
+        let mut index = index;
+        for resource in &RESOURCES {
+            let count = match resource.kind {
+                Kind::Sensors => self.board.sensors.len(),
+                Kind::Outputs => self.app.facts.outputs().count(),
+                Kind::Params => self.app.facts.parameters().count(),
+                Kind::Request => usize::from(self.app.requests),
+                _ => 1,
+            };
+            if index >= count {
+                index -= count;
+                continue;
+            }
+            let mut path = Path::new();
+            let _ = path.extend_from_slice(resource.path);
+            let name = match resource.kind {
+                Kind::Sensors => self.board.sensors.get(index).map(|s| s.name),
+                Kind::Outputs => self.app.facts.outputs().nth(index).map(|(name, _)| name),
+                Kind::Params => self.app.facts.parameters().nth(index).map(|p| p.name),
+                _ => None,
+            };
+            path.extend(name);
             write(&Link {
-                path: &["sensors", sensor.name],
-                rt: "wasmote.sensor",
-                ct,
-                obs: true,
-                ..Link::default()
-            });
-            return true;
-        }
-        index -= self.board.sensors.len();
-        if let Some((name, _)) = self.app.facts.outputs().nth(index) {
-            let path = &["outputs", name];
-            write(&Link {
-                path,
-                rt: "wasmote.output",
-                ct,
-                obs: true,
-                ..Link::default()
-            });
-            return true;
-        }
-        index = index.saturating_sub(self.app.facts.outputs().count());
-        if let Some(parameter) = self.app.facts.parameters().nth(index) {
-            let path = &["app", "params", parameter.name];
-            let ct = &[format::TEXT];
-            write(&Link {
-                path,
-                rt: "wasmote.param",
-                ct,
-                obs: true,
-                ..Link::default()
-            });
-            return true;
-        }
-        index = index.saturating_sub(self.app.facts.parameters().count());
-        if index == 0 && self.app.requests {
-            write(&Link {
-                path: &["app", "x"],
-                rt: "wasmote.request",
-                ..Link::default()
+                path: &path,
+                rt: resource.rt,
+                if_: resource.interface,
+                ct: resource.formats,
+                // What is small says nothing (RFC 6690 §3.3).
+                sz: if resource.kind == Kind::Log {
+                    (LINES * LINE) as u32
+                } else {
+                    0
+                },
+                obs: resource.observe,
+                title: "",
             });
             return true;
         }
         false
     }
+}
+
+/// A body of a few bytes: a number, or text that may be one.
+enum Small<'a> {
+    Text(&'a str),
+    Number(f64),
+}
+
+/// A number in CBOR. The shortest form of many is a float of 16 bits, which the decoder leaves to us (RFC 8949 §D).
+fn binary(bytes: &[u8]) -> Option<f64> {
+    if let [0xf9, high, low] = bytes {
+        let half = u16::from_be_bytes([*high, *low]);
+        let (exponent, fraction) = (half >> 10 & 0x1f, f64::from(half & 0x3ff));
+        // Two to the power of `exponent - 25`, as the bits of a double.
+        let scale = |exponent: u16| f64::from_bits(u64::from(exponent + 1023 - 25) << 52);
+        let size = match exponent {
+            0 => fraction * scale(1),
+            31 => return None,
+            _ => (fraction + 1024.0) * scale(exponent),
+        };
+        return Some(if half >> 15 == 0 { size } else { -size });
+    }
+    let mut d = minicbor::Decoder::new(bytes);
+    let number = match d.datatype().ok()? {
+        Type::F32 | Type::F64 => d.f64().ok(),
+        _ => d.i32().ok().map(f64::from),
+    };
+    number.filter(|_| d.position() == bytes.len())
+}
+
+/// Seconds with a fraction as milliseconds: exact, which a float would not be.
+fn milliseconds(text: &str) -> Option<i64> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let seconds: u32 = seconds.parse().ok()?;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits = fraction.bytes().chain([b'0'; 3]).take(3);
+    let millis = digits.fold(0, |sum, b| sum * 10 + i64::from(b - b'0'));
+    Some(i64::from(seconds) * 1000 + millis)
 }
 
 impl Resources {
@@ -460,48 +447,128 @@ impl Resources {
 
     // ---- documents ------------------------------------------------------------------------------------------------------
 
-    fn document(
+    /// The resource that a path names, with the name in it, when there is one.
+    fn find<'a>(&self, request: &Request<'a>) -> Option<(&'static Resource, &'a str)> {
+        let mut path = Path::new();
+        for segment in request.path() {
+            // What lies below /app/x is the module's.
+            if path.as_slice() == ["app", "x"] {
+                break;
+            }
+            path.push(segment).ok()?;
+        }
+        let (resource, name) = RESOURCES.iter().find_map(|r| {
+            let rest = path.strip_prefix(r.path)?;
+            match rest {
+                [] if !r.named => Some((r, "")),
+                [name] if r.named => Some((r, *name)),
+                _ => None,
+            }
+        })?;
+        let there = match resource.kind {
+            Kind::Sensors => self.find_sensor(name).is_some(),
+            Kind::Outputs => self.find_output(name).is_some(),
+            Kind::Params => self.find_parameter(name).is_some(),
+            Kind::Request => self.app.requests,
+            _ => true,
+        };
+        there.then_some((resource, name))
+    }
+
+    /// Answers a GET in this format.
+    fn read(
         &self,
         request: &Request<'_>,
         response: &mut Response<'_>,
-        write: impl FnOnce(&Self, &mut Document<'_, '_>),
+        resource: &Resource,
+        name: &str,
+        form: u16,
     ) -> Answer {
-        let Some(format) = choose(request, &Document::FORMATS) else {
-            response.code(Code::NOT_ACCEPTABLE);
-            return Answer::Now;
-        };
-        let mut document = Document::new(response, format);
-        write(self, &mut document);
-        document.end();
+        match resource.kind {
+            Kind::Node => self.document(response, resource, form, Self::node),
+            Kind::Stats => self.document(response, resource, form, Self::stats),
+            Kind::App => self.document(response, resource, form, Self::app),
+            Kind::Staged => self.document(response, resource, form, Self::staged),
+            Kind::Time => self.time(response, form),
+            Kind::Sensors => return self.sensor(request, response, name, form),
+            Kind::Outputs => self.output(response, name, form),
+            Kind::Params => self.parameter(response, name, form),
+            Kind::Log => self.lines(request, response, resource, form),
+            Kind::Rollback | Kind::Request => {}
+        }
         Answer::Now
     }
 
+    /// Does what any other method asks for.
+    fn act(
+        &mut self,
+        request: &Request<'_>,
+        response: &mut Response<'_>,
+        resource: &Resource,
+        name: &str,
+    ) -> Answer {
+        match (resource.kind, request.method) {
+            (Kind::App, Code::PUT) => self.upload(request, response),
+            (Kind::App, Code::DELETE) => self.send(response, Down::Remove),
+            (Kind::Staged, _) => self.send(response, Down::Discard),
+            (Kind::Rollback, _) => self.send(response, Down::Rollback),
+            (Kind::Time, _) => self.set_time(request, response),
+            (Kind::Params, _) => self.set_parameter(request, response, name),
+            (Kind::Request, _) => self.forward(request, response),
+            _ => {
+                response.code(Code::METHOD_NOT_ALLOWED);
+                Answer::Now
+            }
+        }
+    }
+
+    fn document(
+        &self,
+        response: &mut Response<'_>,
+        resource: &Resource,
+        format: u16,
+        write: impl FnOnce(&Self, &mut Document<'_, '_>),
+    ) {
+        let base = [
+            self.node_name(),
+            resource.path.last().copied().unwrap_or(""),
+        ];
+        let mut document = Document::new(response, format, base);
+        write(self, &mut document);
+        document.end();
+    }
+
     fn node(&self, d: &mut Document<'_, '_>) {
-        let b = &self.board;
+        let (b, m) = (&self.board, &self.moment);
         d.text("name", self.node_name());
         d.text("board", b.name);
         d.text("class", b.class);
         d.text("vendor", self.provision.vendor);
         d.text("firmware", b.version);
-        d.uint("contract", u64::from(VERSION));
-        d.uint("uptime", self.now);
+        d.uint("contract", VERSION);
+        d.uint("uptime", m.now);
         d.text("reset", b.reset);
         d.text("clock", b.clock);
-        d.uint("hertz", u64::from(b.hertz));
+        d.uint("hertz", b.hertz);
         d.texts("missing", b.missing.iter().copied());
         d.bool("development", self.provision.development);
-        d.uint("keys", self.provision.keys.len() as u64);
+        d.uint("keys", self.app.trusted.len() as u64);
+        d.list(
+            "trusted",
+            self.app.trusted.iter().map(|id| Value::Bytes(id)),
+        );
         d.map("limits");
-        d.uint("memory", u64::from(b.memory));
-        d.uint("package", u64::from(b.package));
-        d.uint("fuel", u64::from(b.fuel));
+        d.uint("memory", b.memory);
+        d.uint("package", b.package);
+        d.uint("fuel", b.fuel);
         d.uint("observers", wasmote_coap::OBSERVERS as u64);
         d.uint("transfers", wasmote_coap::TRANSFERS as u64);
         d.end();
-        d.uint("free_slots", if self.app.previous > 0 { 1 } else { 2 });
-        d.uints("erased", self.app.erased.iter().map(|e| u64::from(*e)));
+        let taken = u32::from(self.app.sequence > 0) + u32::from(self.app.previous > 0);
+        d.uint("free_slots", SLOTS as u32 - taken);
+        d.uints("erased", self.app.erased.iter().copied());
         d.map("coap");
-        let c = &self.counters;
+        let c = &m.counters;
         for (name, value) in [
             ("received", c.received),
             ("sent", c.sent),
@@ -513,38 +580,45 @@ impl Resources {
             ("stray", c.stray),
             ("suppressed", c.suppressed),
         ] {
-            d.uint(name, u64::from(value));
+            d.uint(name, value);
         }
-        d.uint("observers", self.observers as u64);
+        d.uint("observers", m.observers as u64);
         d.end();
         d.map("link");
-        d.uint("lost", u64::from(self.gauges.link_lost));
-        d.uint("damaged", u64::from(self.gauges.link_damaged));
-        d.uint("unsent", u64::from(self.gauges.link_unsent));
-        if let Some(address) = self.gauges.address {
+        d.uint("lost", m.gauges.link_lost);
+        d.uint("damaged", m.gauges.link_damaged);
+        d.uint("unsent", m.gauges.link_unsent);
+        if let Some(address) = m.gauges.address {
             let mut text = heapless::String::<15>::new();
             let _ = write!(text, "{address}");
             d.text("address", &text);
-            d.text("origin", self.gauges.origin);
+            d.text("origin", m.gauges.origin);
         }
         d.end();
-        d.uint("samples_dropped", u64::from(self.dropped));
-        d.uint("stack_free", u64::from(self.gauges.stack_free));
+        // What found a queue between the two halves full.
+        d.map("queues");
+        d.uint("samples_dropped", m.dropped);
+        d.uint("requests_refused", m.refused);
+        d.uint("lines_lost", m.stats.lines_lost);
+        d.uint("waits", m.stats.waits);
+        d.end();
+        d.uint("stack_free", m.gauges.stack_free);
     }
 
     fn stats(&self, d: &mut Document<'_, '_>) {
-        let s = &self.stats;
-        d.uint("runs", u64::from(s.runs));
-        d.uint("fuel", u64::from(s.fuel));
-        d.uint("fuel_max", u64::from(s.fuel_max));
+        let m = &self.moment;
+        let s = &m.stats;
+        d.uint("runs", s.runs);
+        d.uint("fuel", s.fuel);
+        d.uint("fuel_max", s.fuel_max);
         d.uint("fuel_total", s.fuel_total);
-        d.uint("micros", u64::from(s.micros));
-        d.uint("micros_max", u64::from(s.micros_max));
-        d.uint("gap_max", u64::from(s.gap_max));
-        d.uint("traps", u64::from(s.traps));
-        d.uint("ticks_missed", u64::from(s.ticks_missed));
-        d.uint("samples_dropped", u64::from(self.dropped));
-        d.uint("idle", u64::from(self.gauges.idle));
+        d.uint("micros", s.micros);
+        d.uint("micros_max", s.micros_max);
+        d.uint("gap_max", s.gap_max);
+        d.uint("traps", s.traps);
+        d.uint("ticks_missed", s.ticks_missed);
+        d.uint("samples_dropped", m.dropped);
+        d.uint("idle", m.gauges.idle);
     }
 
     fn app(&self, d: &mut Document<'_, '_>) {
@@ -554,21 +628,21 @@ impl Resources {
         if running {
             d.text("name", &a.name);
             d.text("version", &a.version);
-            d.uint("sequence", u64::from(a.sequence));
-            d.bytes("digest", &a.digest);
-            d.uint("size", u64::from(a.size));
-            d.uint("table", u64::from(a.table));
-            d.uint("ram", u64::from(a.ram));
-            d.uint("slot", u64::from(a.slot));
-            d.uint("trial", u64::from(a.trial));
-            d.uint("tick", u64::from(a.facts.tick));
+            d.uint("sequence", a.sequence);
+            d.put("digest", Value::Bytes(&a.digest));
+            d.uint("size", a.size);
+            d.uint("table", a.table);
+            d.uint("ram", a.ram);
+            d.uint("slot", a.slot);
+            d.uint("trial", a.trial);
+            d.uint("tick", a.facts.tick);
             d.texts("sensors", a.facts.sensors());
             d.texts("outputs", a.facts.outputs().map(|(name, _)| name));
             d.texts("params", a.facts.parameters().map(|p| p.name));
             d.bool("requests", a.requests);
         }
-        d.uint("previous", u64::from(a.previous));
-        d.uint("highest", u64::from(a.highest));
+        d.uint("previous", a.previous);
+        d.uint("highest", a.highest);
         d.bool("returned", a.returned);
         let (what, sequence) = match a.event {
             Event::None => return,
@@ -580,7 +654,7 @@ impl Resources {
         };
         d.map("event");
         d.text("what", what);
-        d.uint("sequence", u64::from(sequence));
+        d.uint("sequence", sequence);
         if let Event::Trap(_, trap) = a.event {
             d.text("trap", trap.kind.message());
         }
@@ -590,100 +664,86 @@ impl Resources {
             _ => None,
         };
         if let Some(place) = place {
-            d.uint("function", u64::from(place.function));
-            d.uint("offset", u64::from(place.offset));
-            d.uints("backtrace", a.backtrace.iter().map(|p| u64::from(p.offset)));
+            d.uint("function", place.function);
+            d.uint("offset", place.offset);
+            d.uints("backtrace", a.backtrace.iter().map(|p| p.offset));
         }
         d.end();
     }
 
     fn staged(&self, d: &mut Document<'_, '_>) {
         if let Some((digest, size, received)) = &self.app.staged {
-            d.bytes("digest", digest);
-            d.uint("size", u64::from(*size));
-            d.uint("received", u64::from(*received));
+            d.put("digest", Value::Bytes(digest));
+            d.uint("size", *size);
+            d.uint("received", *received);
         }
     }
 
     // ---- values ---------------------------------------------------------------------------------------------------------
 
-    fn sensor(&mut self, request: &Request<'_>, response: &mut Response<'_>, name: &str) -> Answer {
+    /// `?n=5`: the last five in SenML, of which the board keeps [`HISTORY`].
+    fn sensor(
+        &self,
+        request: &Request<'_>,
+        response: &mut Response<'_>,
+        name: &str,
+        form: u16,
+    ) -> Answer {
+        let wanted = match request.query("n").map(str::parse::<usize>) {
+            None => 1,
+            Some(Ok(wanted)) => wanted,
+            Some(Err(_)) => {
+                return response.fail(
+                    Code::BAD_REQUEST,
+                    format_args!("n is how many samples are wanted"),
+                );
+            }
+        };
         let found = self
             .find_sensor(name)
             .and_then(|i| Some((self.board.sensors.get(i)?, self.history.get(i)?)));
-        let Some((sensor, history)) = found else {
-            response.code(Code::NOT_FOUND);
-            return Answer::Now;
-        };
-        let Some(form) = choose(request, &SAMPLE_FORMATS) else {
-            response.code(Code::NOT_ACCEPTABLE);
-            return Answer::Now;
-        };
-        let what = Quantity {
-            node: self.node_name(),
-            name: sensor.name,
-            unit: sensor.unit,
-        };
-        // `?n=5`: the last five, in SenML.
-        let wanted = request.query("n").and_then(|n| n.parse().ok()).unwrap_or(1);
-        let skip = history.len().saturating_sub(wanted);
-        samples(
-            response,
-            form,
-            what,
-            self.clock,
-            self.now,
-            history.oldest_ordered().skip(skip),
-        );
-        Answer::Now
-    }
-
-    fn output(&mut self, request: &Request<'_>, response: &mut Response<'_>, name: &str) -> Answer {
-        let Some((index, unit)) = self.find_output(name) else {
-            response.code(Code::NOT_FOUND);
-            return Answer::Now;
-        };
-        let Some(form) = choose(request, &SAMPLE_FORMATS) else {
-            response.code(Code::NOT_ACCEPTABLE);
-            return Answer::Now;
-        };
-        let what = Quantity {
-            node: self.node_name(),
-            name,
-            unit,
-        };
-        let newest = self.outputs.get(index).and_then(Option::as_ref);
-        samples(
-            response,
-            form,
-            what,
-            self.clock,
-            self.now,
-            newest.into_iter(),
-        );
-        Answer::Now
-    }
-
-    fn time(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
-        if choose(request, &[format::TEXT]).is_none() {
-            response.code(Code::NOT_ACCEPTABLE);
-            return Answer::Now;
+        if let Some((sensor, history)) = found {
+            let skip = history.len().saturating_sub(wanted);
+            let newest = history.oldest_ordered().skip(skip);
+            self.samples(response, form, sensor.name, sensor.unit, newest);
         }
-        response.format(format::TEXT);
+        Answer::Now
+    }
+
+    fn samples<'s>(
+        &self,
+        response: &mut Response<'_>,
+        form: u16,
+        name: &str,
+        unit: &str,
+        all: impl Iterator<Item = &'s Sample>,
+    ) {
+        let node = self.node_name();
+        let what = Quantity { node, name, unit };
+        samples(response, form, what, self.clock, self.now, all);
+    }
+
+    fn output(&self, response: &mut Response<'_>, name: &str, form: u16) {
+        if let Some((index, unit)) = self.find_output(name) {
+            let newest = self.outputs.get(index).and_then(Option::as_ref);
+            self.samples(response, form, name, unit, newest.into_iter());
+        }
+    }
+
+    /// Seconds since 1970, to the millisecond; 0 while nobody has set the clock.
+    fn time(&self, response: &mut Response<'_>, form: u16) {
         let now = self
             .clock
             .map_or(0, |offset| offset.wrapping_add(self.now as i64));
-        let _ = write!(
-            response,
-            "{}.{:03}",
-            now.div_euclid(1000),
-            now.rem_euclid(1000)
-        );
-        Answer::Now
+        seconds(response, form, self.node_name(), now);
     }
 
-    /// The body of a request that fits one block, as text.
-    fn small<'a>(request: &Request<'a>, response: &mut Response<'_>) -> Option<&'a str> {
+    /// The body of a request that fits one block.
+    fn small<'a>(request: &Request<'a>, response: &mut Response<'_>) -> Option<Small<'a>> {
+        let refuse = |response: &mut Response<'_>, why: &str| {
+            response.fail(Code::BAD_REQUEST, format_args!("{why}"));
+            None
+        };
         let wise = request.block1().is_some_and(|b| b.more || b.offset > 0);
         if wise || request.payload.len() > SMALL as usize {
             response.fail(
@@ -693,70 +753,54 @@ impl Resources {
             response.size1(SMALL);
             return None;
         }
-        if !matches!(
-            request.content_format(),
-            None | Some(format::TEXT | format::JSON)
-        ) {
-            response.code(Code::UNSUPPORTED_CONTENT_FORMAT);
-            return None;
+        match request.content_format() {
+            None | Some(format::TEXT | format::JSON) => {
+                let text = core::str::from_utf8(request.payload).ok();
+                text.map(|text| Small::Text(text.trim()))
+                    .or_else(|| refuse(response, "not UTF-8"))
+            }
+            Some(format::CBOR) => binary(request.payload)
+                .map(Small::Number)
+                .or_else(|| refuse(response, "not a number in CBOR")),
+            Some(_) => {
+                response.code(Code::UNSUPPORTED_CONTENT_FORMAT);
+                None
+            }
         }
-        let text = core::str::from_utf8(request.payload).ok().map(str::trim);
-        if text.is_none() {
-            response.fail(Code::BAD_REQUEST, format_args!("not UTF-8"));
-        }
-        text
     }
 
     fn set_time(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
-        let Some(text) = Self::small(request, response) else {
+        let Some(body) = Self::small(request, response) else {
             return Answer::Now;
         };
-        // Exact to the millisecond, which a float would not be.
-        let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let digits = fraction.bytes().all(|b| b.is_ascii_digit());
-        let mut millis = 0;
-        for place in 0..3 {
-            millis = millis * 10
-                + fraction
-                    .as_bytes()
-                    .get(place)
-                    .map_or(0, |b| i64::from(b.wrapping_sub(b'0')));
-        }
-        match seconds.parse::<u32>() {
-            Ok(seconds) if digits => {
-                let offset = i64::from(seconds) * 1000 + millis - self.now as i64;
-                self.clock = Some(offset);
-                if self.mail.down.enqueue(Down::Clock(offset)).is_err() {
-                    return busy(response);
-                }
-                Answer::Now
+        let millis = match body {
+            Small::Text(text) => milliseconds(text),
+            Small::Number(v) if (0.0..=f64::from(u32::MAX)).contains(&v) => {
+                // Halves are rounded up; the conversion cuts off.
+                Some((v * 1000.0 + 0.5) as i64)
             }
-            _ => response.fail(
+            Small::Number(_) => None,
+        };
+        let Some(millis) = millis else {
+            return response.fail(
                 Code::BAD_REQUEST,
                 format_args!("seconds since 1970-01-01 UTC, as in 1700000000.5"),
-            ),
+            );
+        };
+        let offset = millis - self.now as i64;
+        if self.mail.down.enqueue(Down::Clock(offset)).is_err() {
+            return self.busy(response);
         }
+        self.clock = Some(offset);
+        Answer::Now
     }
 
-    fn parameter(
-        &mut self,
-        request: &Request<'_>,
-        response: &mut Response<'_>,
-        name: &str,
-    ) -> Answer {
+    fn parameter(&self, response: &mut Response<'_>, name: &str, form: u16) {
         let found = self.find_parameter(name);
-        let value = found.and_then(|(index, _)| self.app.parameters.get(index));
-        let Some(value) = value else {
-            response.code(Code::NOT_FOUND);
-            return Answer::Now;
-        };
-        if choose(request, &[format::TEXT, format::JSON]).is_none() {
-            response.code(Code::NOT_ACCEPTABLE);
-            return Answer::Now;
+        if let Some(value) = found.and_then(|(index, _)| self.app.parameters.get(index)) {
+            let (value, at) = (*value, self.now);
+            self.samples(response, form, name, "", [Sample { value, at }].iter());
         }
-        response.format(request.accept().unwrap_or(format::TEXT));
-        let _ = write!(response, "{value}");
-        Answer::Now
     }
 
     fn set_parameter(
@@ -769,12 +813,16 @@ impl Resources {
             response.code(Code::NOT_FOUND);
             return Answer::Now;
         };
-        let Some(text) = Self::small(request, response) else {
+        let Some(body) = Self::small(request, response) else {
             return Answer::Now;
         };
         let range = parameter.minimum..=parameter.maximum;
-        match text.parse::<f32>() {
-            Ok(value) if range.contains(&value) => self.send(response, |ticket| {
+        let value = match body {
+            Small::Text(text) => text.parse().ok(),
+            Small::Number(value) => Some(value as f32),
+        };
+        match value {
+            Some(value) if range.contains(&value) => self.send(response, |ticket| {
                 Down::Parameter(ticket, index as u8, value)
             }),
             _ => response.fail(
@@ -788,29 +836,30 @@ impl Resources {
         }
     }
 
-    fn lines(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
-        if choose(request, &[format::TEXT]).is_none() {
-            response.code(Code::NOT_ACCEPTABLE);
-            return Answer::Now;
-        }
-        response.format(format::TEXT);
+    fn lines(
+        &self,
+        request: &Request<'_>,
+        response: &mut Response<'_>,
+        resource: &Resource,
+        form: u16,
+    ) {
         // Who observes gets the newest line.
         let skip = if request.notification {
             self.log.len().saturating_sub(1)
         } else {
             0
         };
-        for line in self.log.iter().skip(skip) {
-            let from = if line.module { "module" } else { "node" };
-            let _ = writeln!(
-                response,
-                "{}.{:03} {from}: {}",
-                line.at / 1000,
-                line.at % 1000,
-                line.text
-            );
+        let lines = self.log.iter().skip(skip);
+        if form == format::TEXT {
+            response.format(form);
+            for line in lines {
+                let _ = writeln!(response, "{line}");
+            }
+            return;
         }
-        Answer::Now
+        self.document(response, resource, form, |_, d| {
+            d.list("lines", lines.map(|line| Value::Shown(line)));
+        });
     }
 
     // ---- what the Runner answers ------------------------------------------------------------------------------------------
@@ -824,7 +873,7 @@ impl Resources {
         let ticket = self.next_ticket();
         match self.mail.down.enqueue(make(ticket)) {
             Ok(()) => Answer::Later(ticket),
-            Err(_) => busy(response),
+            Err(_) => self.busy(response),
         }
     }
 
@@ -850,7 +899,7 @@ impl Resources {
             && owner != request.transfer
             && self.now < last + UPLOAD_IDLE
         {
-            return busy(response);
+            return self.busy(response);
         }
         let answer = self.chunk(request, response, ChunkKind::Part { offset, more }, 0);
         if answer != Answer::Now {
@@ -891,7 +940,7 @@ impl Resources {
         skip: usize,
     ) -> Answer {
         if !self.mail.chunks.ready() {
-            return busy(response);
+            return self.busy(response);
         }
         let mut bytes = heapless::Vec::new();
         if skip > 0 {
@@ -914,10 +963,11 @@ impl Resources {
         });
         Answer::Later(ticket)
     }
-}
 
-/// 5.03: something is full; the client may try again.
-fn busy(response: &mut Response<'_>) -> Answer {
-    response.max_age(1);
-    response.fail(Code::SERVICE_UNAVAILABLE, format_args!("busy: try again"))
+    /// 5.03: something is full; the client may try again.
+    fn busy(&mut self, response: &mut Response<'_>) -> Answer {
+        self.refused = self.refused.saturating_add(1);
+        response.max_age(1);
+        response.fail(Code::SERVICE_UNAVAILABLE, format_args!("busy: try again"))
+    }
 }

@@ -277,6 +277,48 @@ impl Rig {
         panic!("{path} was not answered");
     }
 
+    /// A resource in this format (RFC 7252 §5.10.4), with a query.
+    pub fn get(&mut self, path: &str, format: u16, query: &str) -> Answer {
+        let mut options = vec![(
+            option::ACCEPT,
+            [(format >> 8) as u8, format as u8]
+                .into_iter()
+                .skip_while(|b| *b == 0)
+                .collect(),
+        )];
+        if !query.is_empty() {
+            options.push((option::URI_QUERY, query.into()));
+        }
+        self.blocks(path, &options)
+    }
+
+    /// A body of any length, block by block (RFC 7959 §2.4).
+    pub fn blocks(&mut self, path: &str, options: &[(u16, Vec<u8>)]) -> Answer {
+        let mut body = vec![];
+        for number in 0u16.. {
+            let block = (number << 4 | 6).to_be_bytes();
+            let block = block.into_iter().skip_while(|b| *b == 0).collect();
+            let mut options = options.to_vec();
+            options.push((option::BLOCK2, block));
+            let (code, part) = self.request(Code::GET, path, &options, &[]);
+            body.extend_from_slice(&part);
+            if code != Code::CONTENT || part.len() < 1024 {
+                return (code, body);
+            }
+        }
+        unreachable!()
+    }
+
+    /// Samples that come in while the Runner has no time for them.
+    pub fn burst(&mut self, count: u32) {
+        let now = self.now();
+        for i in 0..count {
+            self.server
+                .sample(now, 0, i as f32, &mut |_: u8, _: &[u8]| {});
+        }
+        self.settle();
+    }
+
     /// Uploads a package; the last answer, which is the first that is not 2.31.
     pub fn push(&mut self, package: &[u8]) -> Answer {
         let blocks = package.len().div_ceil(256);

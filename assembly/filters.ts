@@ -3,27 +3,38 @@
 // They hold 32-bit floats, as samples are, and allocate at construction alone. Sums over a window are kept as running sums; a
 // NaN that gets into one stays until the block is made again, so a sensor that may give NaN is tested before.
 
-/** Mean of the last `size` samples, or of all while there are fewer. */
+/** Room for so many samples, which holds zero. */
+// @ts-ignore: decorator
+@inline function heap(size: i32): usize {
+  // @ts-ignore: the runtime's, which editors do not know
+  return __alloc(<usize>size << 2);
+}
+
+/**
+ * Mean of the last `size` samples, or of all while there are fewer.
+ *
+ * Behind the object lie, in memory that holds zero: the sum (f64), the samples so far (i32), the samples. As fields, the first two
+ * would be set to zero once more, which takes 20 bytes of code. The sum is in double precision: what leaves takes away what it
+ * brought, to the last bit, and so the sum does not drift.
+ */
 @unmanaged @final
 export class MovingAverage {
-  private sum: f32;
-  /** Samples so far; from the first full window on, it stays between one window and two. */
-  private taken: i32;
-
   constructor(private readonly size: i32) {
-    // The samples lie behind the object, in memory that holds zero.
-    __alloc(<usize>size << 2);
+    heap(size + 5);
   }
 
   /** Takes a sample and gives the mean. */
   next(value: f32): f32 {
+    const state = changetype<usize>(this);
     const size = this.size;
-    const taken = this.taken + 1;
-    const slot = changetype<usize>(this) + ((<usize>taken % size) << 2);
-    const sum = (this.sum += value - load<f32>(slot, offsetof<MovingAverage>()));
-    store<f32>(slot, value, offsetof<MovingAverage>());
-    this.taken = taken < size << 1 ? taken : size;
-    return sum / <f32>min(taken, size);
+    // From the first full window on, the count stays between one window and two.
+    const taken = load<i32>(state, 16) + 1;
+    const slot = state + ((<usize>taken % size) << 2);
+    const sum = load<f64>(state, 8) + (<f64>value - <f64>load<f32>(slot, 20));
+    store<f64>(state, sum, 8);
+    store<f32>(slot, value, 20);
+    store<i32>(state, taken < size << 1 ? taken : size, 16);
+    return <f32>(sum / <f64>min(taken, size));
   }
 }
 
@@ -36,8 +47,8 @@ export class Window {
   private count: i32 = 0;
 
   constructor(private readonly size: i32) {
-    this.samples = __alloc(<usize>size << 2);
-    this.sorted = __alloc(<usize>size << 2);
+    this.samples = heap(size);
+    this.sorted = heap(size);
   }
 
   /** Takes a sample. */
@@ -165,6 +176,41 @@ export class RateOfChange {
 export function ratingCurve(level: f32, scale: f32, zero: f32 = 0): f32 {
   const height = level - zero;
   return height > 0 ? scale * height * sqrt<f32>(height) : 0;
+}
+
+/**
+ * A rating curve as hydrologists keep it, as a table: straight between its points, below the first as the first, above the last as
+ * between the last two.
+ */
+@unmanaged @final
+export class RatingTable {
+  private readonly points: usize;
+  private count: i32 = 0;
+
+  /** @param size The most points there will be. */
+  constructor(private readonly size: i32) {
+    this.points = heap(size << 1);
+  }
+
+  /** Adds a point; levels rise from one to the next, and what is beyond `size` is left out. */
+  point(level: f32, flow: f32): void {
+    if (this.count === this.size) return;
+    const at = this.points + ((<usize>this.count) << 3);
+    this.count++;
+    store<f32>(at, level);
+    store<f32>(at, flow, 4);
+  }
+
+  /** Flow at a level. There must be two points. */
+  flow(level: f32): f32 {
+    let at = this.points;
+    if (level <= load<f32>(at)) return load<f32>(at, 4);
+    const last = at + (<usize>(this.count - 2) << 3);
+    while (at < last && level > load<f32>(at, 8)) at += 8;
+    const low = load<f32>(at);
+    const flow = load<f32>(at, 4);
+    return flow + ((level - low) * (load<f32>(at, 12) - flow)) / (load<f32>(at, 8) - low);
+  }
 }
 
 /** Strength of one frequency in blocks of samples (Goertzel's algorithm), and their root mean square. */

@@ -90,7 +90,7 @@ export function every(milliseconds: i32, handler: () => void): void {}
 /** Sets a general-purpose output of the node, such as a light or a relay. */
 // @ts-ignore: decorator
 @inline export function gpio(pin: i32, high: bool): void {
-  node.gpio(pin, <i32>high);
+  node.gpio(pin, i32(high));
 }
 
 /** Where lines for the log and texts for replies are turned into UTF-8, at most this many bytes. */
@@ -193,7 +193,7 @@ export class Request {
   number(): i32 {
     const negative = this.byte(0) === 0x2d;
     let result = 0;
-    for (let index = <i32>negative; ; index++) {
+    for (let index = i32(negative); ; index++) {
       const digit = <u32>this.byte(index) - 0x30;
       if (digit > 9) break;
       result = result * 10 + digit;

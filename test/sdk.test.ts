@@ -1,9 +1,11 @@
 // The sensor SDK: examples build, their sizes are known, and what is generated is what the contract says.
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { generate } from "../host/gen.ts";
 import { build, BuildError } from "../host/lib/build.ts";
+import { missingEngine } from "../host/lib/engine.ts";
 import { digestOf, openPackage } from "../host/lib/package.ts";
 import { packageVectors } from "../host/vectors.ts";
 import { scratch } from "./harness/target.ts";
@@ -37,19 +39,181 @@ test("an example says what it is, in pages of 16 KiB, and V8 takes all but the p
   expect(readMemory(module)).toEqual({ minimum: 1, maximum: 1, pageBits: 14 });
 });
 
-test("a program that does not compile is refused with its line", async () => {
+/** The faults of a program, as `line:column message`; none when it builds. */
+async function faults(program: string | readonly string[]): Promise<string[]> {
   using folder_ = scratch();
-  const file = join(folder_.path, "broken.ts");
-  const program = [
-    'import { sensor } from "wasmote";',
-    'const level = sensor("level");',
-    "level.onSample((value) => undefined_name(value));",
-  ];
-  writeFileSync(file, program.join("\n"));
-  const error = await build(file).catch((reason: unknown) => reason);
-  expect(error).toBeInstanceOf(BuildError);
-  expect((error as BuildError).faults[0]).toMatchObject({ file: "broken.ts", line: 3, column: 27 });
-  expect((error as Error).message).toContain(program[2]);
+  const file = join(folder_.path, "program.ts");
+  writeFileSync(file, typeof program === "string" ? program : program.join("\n"));
+  try {
+    await build(file);
+    return [];
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    // What is shown has the line of each fault, and a mark.
+    for (const { line } of error.faults)
+      if (line > 0)
+        expect(error.message).toContain(readFileSync(file, "utf8").split("\n")[line - 1]);
+    return error.faults.map(({ line, column, message }) => `${line}:${column} ${message}`);
+  }
+}
+
+describe("a program that is wrong is refused with its line", () => {
+  const head = 'import { every, onRequest, output, parameter, sensor } from "wasmote";';
+  test.each<[what: string, lines: string[], expected: RegExp[]]>([
+    [
+      "a name that is not there",
+      [head, 'const level = sensor("level");', "level.onSample((value) => nothing(value));"],
+      [/^3:27 Cannot find name 'nothing'/],
+    ],
+    ["a type that does not fit", [head, 'const x: i32 = "a";'], [/^2:16 Type '~?.*' is not/]],
+    [
+      "a sensor without a name",
+      [head, "const level = sensor();"],
+      [/^2:15 the name .* is missing/],
+    ],
+    [
+      "a name that is computed",
+      [head, 'const a = "level";', "const level = sensor(a);"],
+      [/^3:22 the name of a sensor must be a text in quotes/],
+    ],
+    ["a name with a space", [head, 'const a = output("a b");'], [/^2:11 "a b" is no name/]],
+    [
+      "an output that is declared twice",
+      [head, 'const a = output("a");', 'const b = output("a");'],
+      [/^3:11 the output "a" is declared twice/],
+    ],
+    [
+      "a parameter that is declared twice",
+      [head, 'const a = parameter("a", 1), b = parameter("a", 2);'],
+      [/^2:34 the parameter "a" is declared twice/],
+    ],
+    [
+      "seventeen outputs",
+      [head, ...Array.from({ length: 17 }, (_, i) => `const o${i} = output("o${i}");`)],
+      [/^18:13 a program has at most 16 outputs/],
+    ],
+    [
+      "an initial value outside its range",
+      [head, 'const a = parameter("a", 5, 0, 4);'],
+      [/^2:11 5 is not between 0 and 4/],
+    ],
+    [
+      "an initial value that is computed",
+      [head, "const b: f32 = 3;", 'const a = parameter("a", b);'],
+      [/^3:26 this must be written as a number/],
+    ],
+    [
+      "a unit that is none",
+      [head, 'const a = output("a", "m\\"");'],
+      [/^2:11 .* is no SenML unit/],
+    ],
+    [
+      "two periods",
+      [head, "every(1000, () => {});", "every(500, () => {});"],
+      [/^3:1 a program has one period/],
+    ],
+    ["a period of nothing", [head, "every(0, () => {});"], [/^2:1 the period is a whole number/]],
+    [
+      "two request handlers",
+      [head, "onRequest((r) => {});", "onRequest((r) => {});"],
+      [/^3:1 a program has one request handler/],
+    ],
+    [
+      "a handler that is a name",
+      [head, 'const level = sensor("level");', "function f(v: f32): void {}", "level.onSample(f);"],
+      [/^4:16 the handler must be written here/],
+    ],
+    [
+      "a handler of two values",
+      [head, 'const level = sensor("level");', "level.onSample((a, b) => {});"],
+      [/^3:16 this handler takes one value/],
+    ],
+    [
+      "a handler of no sensor",
+      [head, "let level = 1;", "level.onSample((v) => {});"],
+      [/^3:1 onSample belongs to a sensor declared above/],
+    ],
+    [
+      "a sensor without a variable",
+      [head, 'sensor("level").onSample((v) => {});'],
+      [/^2:1 declare the sensor first/],
+    ],
+    [
+      "declarations inside functions",
+      [
+        head,
+        'const level = sensor("level");',
+        "function late(): void {",
+        '  const a = output("a");',
+        "  every(1, () => {});",
+        "  level.onSample((v) => {});",
+        "}",
+        "late();",
+      ],
+      [/^4:13 output stands at the top level/, /^5:3 every stands/, /^6:3 onSample stands/],
+    ],
+    [
+      "a declaration in an expression",
+      [head, 'const level = true ? sensor("a") : sensor("b");'],
+      [/^2:22 sensor stands at the top level/, /^2:36 sensor stands/],
+    ],
+    [
+      "a declaration by the name of the SDK",
+      ['import * as w from "wasmote";', 'const level = w.sensor("a b");'],
+      [/^2:15 "a b" is no name/],
+    ],
+  ])("%s", async (_, lines, expected) => {
+    const found = await faults(lines);
+    expect(found.length, found.join("\n")).toBe(expected.length);
+    expected.forEach((one, index) => expect(found[index]).toMatch(one));
+  });
+
+  const unbuilt = missingEngine("wasmote");
+  test.skipIf(unbuilt)(
+    `what a node's engine would refuse, the build refuses${unbuilt ? ` (skipped: ${unbuilt})` : ""}`,
+    async () => {
+      expect(
+        await faults([
+          "// @ts-ignore",
+          '@external("env", "shell")',
+          "declare function shell(): void;",
+          "shell();",
+        ]),
+      ).toEqual(["2:1 this needs env.shell, which no node has"]);
+      expect(
+        await faults([head, "let r: f64 = 0;", "every(1, () => {", "  r = Math.random();", "});"]),
+      ).toEqual(["4:7 this needs env.seed, which no node has"]);
+      // Blocks that are nested deeper than a node has room to validate.
+      const depth = 70;
+      const nested = [
+        head,
+        'const level = sensor("level");',
+        'const out = output("out");',
+        "let n = 0;",
+        "level.onSample((value) => {",
+        ...Array.from({ length: depth }, (_, i) => `while (value > ${i}) { out.publish(${i});`),
+        "}".repeat(depth),
+        "});",
+      ];
+      const [deep] = await faults(nested);
+      expect(deep).toMatch(/^\d+:\d+ no node takes this: unsupported at byte \d+: /);
+      expect(Number(deep?.split(":")[0])).toBeGreaterThan(30);
+    },
+  );
+});
+
+test('import from "wasmote" resolves by AssemblyScript\'s own rules, with its own compiler', async () => {
+  using folder_ = scratch();
+  mkdirSync(join(folder_.path, "node_modules"));
+  symlinkSync(root, join(folder_.path, "node_modules/wasmote"));
+  cpSync(join(folder, "dead-band.ts"), join(folder_.path, "main.ts"));
+  const asc = join(root, "node_modules/assemblyscript/bin/asc.js");
+  const ran = spawnSync(process.execPath, [asc, "main.ts", "--noEmit"], {
+    cwd: folder_.path,
+    encoding: "utf8",
+  });
+  expect(ran.stderr).not.toContain("ERROR");
+  expect(ran.status).toBe(0);
 });
 
 describe("package vectors", () => {

@@ -94,6 +94,7 @@ function show(one: Happening, places: readonly Place[], json?: boolean): void {
       if (one.kind === "output") return `${at}  ${one.name} = ${one.value}`;
       if (one.kind === "log") return `${at}  log: ${one.text}`;
       if (one.kind === "gpio") return `${at}  gpio ${one.pin} = ${one.level}`;
+      if (one.kind === "reply") return `${at}  reply ${one.status} ${one.text}`;
       return `${at}  trap: ${one.ended.trap ?? ""} ${where(one, places)}`;
     },
   );

@@ -3,7 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
-import { customSection } from "./contract.ts";
+import { customSection, importModule, imports as contractImports } from "./contract.ts";
+import { inspect, missingEngine, ModuleError, refusal } from "./engine.ts";
+import { describe, type Fault } from "./fault.ts";
 import {
   codeSection,
   customBody,
@@ -15,8 +17,8 @@ import {
   sections,
   type Facts,
 } from "./section.ts";
-import { readSourceMap, type Place } from "./sourcemap.ts";
-import { declarations, type Fault } from "./transform.ts";
+import { placeOf, readSourceMap, type Place } from "./sourcemap.ts";
+import { declarations, type Declared } from "./transform.ts";
 
 export interface BuildOptions {
   /** Further bytes of memory for what handlers allocate; the build counts in what the start of the program takes. */
@@ -37,7 +39,15 @@ export class BuildError extends Error {
   override name = "BuildError";
   readonly faults: Fault[];
   constructor(faults: Fault[], folder: string) {
-    super(faults.map((fault) => describe(fault, folder)).join("\n\n"));
+    const shown = faults.map((fault) =>
+      describe(
+        fault.file.startsWith("~lib/")
+          ? fault
+          : { ...fault, file: relative(process.cwd(), join(folder, fault.file)) },
+        readSource(sourcePath(fault.file, folder)) ?? undefined,
+      ),
+    );
+    super(shown.join("\n\n"));
     this.faults = faults;
   }
 }
@@ -122,10 +132,55 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
     );
   }
   const map = output.get("module.wasm.map");
-  return finish(compiled, String(map ?? ""), declared.facts, {
+  const plain = options.plain ?? false;
+  const built = finish(compiled, String(map ?? ""), declared.facts, {
     bytes: declared.heapBase + (options.heap ?? 0),
-    plain: options.plain ?? false,
+    plain,
   });
+  const refused = plain ? [] : nodeFaults(built, declared, { file: basename(path), folder });
+  if (refused.length > 0) throw new BuildError(refused, folder);
+  return built;
+}
+
+/** What every node would refuse of a module, each with the place in the source that it comes from. */
+function nodeFaults(
+  { module, places }: Built,
+  { wanted }: Declared,
+  { file, folder }: { file: string; folder: string },
+): Fault[] {
+  // Without the engine nothing can be said; whoever runs or sends the module is told of it then.
+  if (missingEngine("wasmote") !== undefined) return [];
+  const nowhere = { file, line: 0, column: 0 };
+  const links = new Set<string>(Object.values(contractImports).map(({ link }) => link));
+  let foreign: { module: string; name: string }[];
+  try {
+    foreign = inspect(module).imports.filter(
+      (one) => one.module !== importModule || !links.has(one.name),
+    );
+  } catch (error) {
+    if (!(error instanceof ModuleError)) throw error;
+    const place = error.offset === undefined ? undefined : placeOf(places, error.offset);
+    return [{ ...nowhere, ...place, message: `no node takes this: ${error.message}` }];
+  }
+  if (foreign.length > 0) {
+    const text = readSource(join(folder, file)) ?? "";
+    return foreign.map((one) => ({
+      ...(wanted.get(one.name) ?? mention(text, file, one.name) ?? nowhere),
+      message: `this needs ${one.module}.${one.name}, which no node has`,
+    }));
+  }
+  const refused = refusal(module);
+  if (refused === undefined) return [];
+  const place = refused.offset === undefined ? undefined : placeOf(places, refused.offset);
+  return [{ ...nowhere, ...place, message: `no node takes this: ${refused.what}` }];
+}
+
+/** Where a program first uses what AssemblyScript's library takes from a browser, by the name of the import. */
+function mention(text: string, file: string, name: string): Omit<Fault, "message"> | undefined {
+  const [word = name] = name === "seed" ? ["Math.random"] : name.split(".").slice(0, 2);
+  const lines = text.split("\n");
+  const line = lines.findIndex((one) => one.includes(word));
+  return line < 0 ? undefined : { file, line: line + 1, column: lines[line]!.indexOf(word) + 1 };
 }
 
 /** The last step: memory, custom section, source map. */
@@ -154,10 +209,10 @@ function finish(
   return { module, facts, places: readSourceMap(map, code(module) - code(compiled)) };
 }
 
-/** A source file; what is looked for in a `node_modules/wasmote` is this package's own assembly/. */
+/** A source file; what is looked for in a `node_modules/wasmote` is this package, wherever the project is. */
 function readSource(path: string): string | null {
   const own = /[\\/]node_modules[\\/]wasmote[\\/](.*)$/.exec(path)?.[1];
-  const file = own === undefined ? path : join(root, "assembly", own);
+  const file = own === undefined ? path : join(root, own);
   return existsSync(file) ? readFileSync(file, "utf8") : null;
 }
 
@@ -166,15 +221,4 @@ function sourcePath(file: string, folder: string): string {
   return file.startsWith("~lib/wasmote/")
     ? join("/node_modules/wasmote", file.slice("~lib/wasmote/".length))
     : join(folder, file);
-}
-
-/** A fault as a compiler shows it: place, message, the line, and a mark under the column. */
-export function describe({ message, file, line, column }: Fault, folder: string): string {
-  if (line === 0) return `${file}: ${message}`;
-  const shown = relative(process.cwd(), join(folder, file));
-  const text = readSource(sourcePath(file, folder));
-  const source = text?.split("\n")[line - 1];
-  const place = `${file.startsWith("~lib/") ? file : shown}:${line}:${column}: ${message}`;
-  if (source === undefined) return place;
-  return `${place}\n  ${source}\n  ${" ".repeat(Math.max(0, column - 1))}^`;
 }

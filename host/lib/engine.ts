@@ -65,6 +65,8 @@ export interface Instance {
   /** Calls an export with a budget of fuel; `undefined` sets the instance up (its start function). */
   call(name: string | undefined, values: Value[], fuel: number): Ended;
   has(name: string): boolean;
+  /** Puts bytes into its memory; `false` where they do not fit. */
+  write(at: number, bytes: Uint8Array): boolean;
 }
 
 export type EngineName = "wasmote" | "wasm3" | "v8";
@@ -73,6 +75,12 @@ export const engineNames: readonly EngineName[] = ["wasmote", "wasm3", "v8"];
 /** A module that the engine does not take; the message has the kind and the byte. */
 export class ModuleError extends Error {
   override name = "ModuleError";
+  /** The byte at which it was found, where it has one. */
+  readonly offset: number | undefined;
+  constructor(message: string, options: ErrorOptions & { offset?: number } = {}) {
+    super(message, options);
+    this.offset = options.offset;
+  }
 }
 
 // ---- the addons ---------------------------------------------------------------------------------------------------------
@@ -87,6 +95,7 @@ interface RunFact {
 
 interface EngineAddon {
   inspect(bytes: Uint8Array, stack?: number): Inspection;
+  refusal(bytes: Uint8Array): { what: string; offset?: number } | null;
   EngineInstance: new (
     bytes: Uint8Array,
     stack?: number,
@@ -98,6 +107,7 @@ interface EngineAddon {
     cancel(): void;
     fuelUsed(): number;
     read(at: number, length: number): Uint8Array;
+    write(at: number, bytes: Uint8Array): void;
   };
 }
 
@@ -116,6 +126,7 @@ interface Wasm3Addon {
     call(name: string, values: Value[]): Value[];
     calls(): { import: string; arguments: Value[] }[];
     read(at: number, length: number): Uint8Array;
+    write(at: number, bytes: Uint8Array): void;
   };
 }
 
@@ -147,8 +158,19 @@ export function inspect(module: Uint8Array): Inspection {
   try {
     return addon<EngineAddon>("engine.node").inspect(module);
   } catch (error) {
-    throw new ModuleError((error as Error).message, { cause: error });
+    // The addon's error is a text; that of a refusal says at which byte.
+    const { message } = error as Error;
+    const offset = / at byte (\d+)/.exec(message)?.[1];
+    throw new ModuleError(message, {
+      cause: error,
+      ...(offset === undefined ? {} : { offset: Number(offset) }),
+    });
   }
+}
+
+/** Why every node would refuse a module that the engine takes, or nothing: its room to validate, names, imports, exports. */
+export function refusal(module: Uint8Array): { what: string; offset?: number } | undefined {
+  return addon<EngineAddon>("engine.node").refusal(module) ?? undefined;
 }
 
 /** Makes an instance of a module; `host` answers its imports. */
@@ -164,6 +186,16 @@ function clearName(module: string, link: string): ImportName {
   if (module !== importModule || !found)
     throw new ModuleError(`it imports ${module}.${link}, which no node has`);
   return found[0] as ImportName;
+}
+
+/** Whether it worked. */
+function attempt(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function exported(facts: Inspection): (name: string) => boolean {
@@ -182,6 +214,7 @@ function own(module: Uint8Array, facts: Inspection, host: Host): Instance {
   };
   return {
     has: exported(facts),
+    write: (at, bytes) => attempt(() => instance.write(at >>> 0, bytes)),
     call(name, values, fuel) {
       const before = instance.fuelUsed();
       const used = () => instance.fuelUsed() - before;
@@ -240,6 +273,7 @@ function wasm3(module: Uint8Array, facts: Inspection, host: Host): Instance {
   };
   return {
     has: exported(facts),
+    write: (at, bytes) => attempt(() => instance.write(at >>> 0, bytes)),
     call(name, values) {
       if (name === undefined) {
         tell();
@@ -295,6 +329,8 @@ function v8(module: Uint8Array, facts: Inspection, host: Host): Instance {
   };
   return {
     has: exported(facts),
+    write: (at, bytes) =>
+      attempt(() => new Uint8Array(memory?.buffer ?? new ArrayBuffer(0)).set(bytes, at >>> 0)),
     call(name, values) {
       return guarded(() => {
         if (instance === undefined) {

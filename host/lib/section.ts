@@ -180,6 +180,44 @@ export function withWidePages(module: Uint8Array): Uint8Array {
   );
 }
 
+/** The value of a constant i32 that a module exports, such as the address of its request buffer. */
+export function exportedNumber(module: Uint8Array, name: string): number | undefined {
+  const list = sections(module);
+  const exports = list.find(({ id }) => id === 7)?.body;
+  const globals = list.find(({ id }) => id === 6)?.body;
+  if (!exports || !globals) return undefined;
+  let [left, place] = readUnsigned(exports, 0);
+  for (; left > 0; left--) {
+    const [size, at] = readUnsigned(exports, place);
+    const found = new TextDecoder().decode(exports.subarray(at, at + size));
+    const [index, after] = readUnsigned(exports, at + size + 1);
+    if (found === name && exports[at + size] === 3) return constantAt(globals, index);
+    place = after;
+  }
+  return undefined;
+}
+
+/** The value of the global with this number; there are constants alone before it, as compilers write them. */
+function constantAt(globals: Uint8Array, index: number): number | undefined {
+  let [, place] = readUnsigned(globals, 0);
+  for (let number = 0; ; number++) {
+    const opcode = globals[place + 2];
+    place += 3;
+    if (opcode === 0x41 || opcode === 0x42) {
+      let [value, shift] = [0, 0];
+      for (let byte = 0x80; byte & 0x80; shift += 7) {
+        byte = globals[place++] ?? 0;
+        if (shift < 32) value |= (byte & 127) << shift;
+        if (!(byte & 0x80) && byte & 0x40 && shift < 25) value |= -1 << (shift + 7);
+      }
+      if (number === index) return opcode === 0x41 ? value : undefined;
+    } else if (opcode === 0x43) place += 4;
+    else if (opcode === 0x44) place += 8;
+    else return undefined;
+    if (globals[place++] !== 0x0b || number === index) return undefined;
+  }
+}
+
 export function readUnsigned(bytes: Uint8Array, start: number): [value: number, after: number] {
   let value = 0;
   for (let place = start, scale = 1; place < start + 5; place++, scale *= 128) {

@@ -1,12 +1,13 @@
 // A module run here as a node runs it: the same order of calls, the same budget, the same imports, on samples with a time.
 import { instantiate, type EngineName, type Ended, type Host, type Instance } from "./engine.ts";
-import { readFacts, type Facts } from "./section.ts";
+import { exportedNumber, readFacts, type Facts } from "./section.ts";
 
 /** What a module did. */
 export type Happening =
   | { at: number; kind: "output"; name: string; value: number }
   | { at: number; kind: "log"; text: string }
   | { at: number; kind: "gpio"; pin: number; level: number }
+  | { at: number; kind: "reply"; status: string; text: string }
   | { at: number; kind: "trap"; ended: Ended };
 
 /** A sample of a sensor at a time, in milliseconds since the start. */
@@ -33,6 +34,8 @@ export class Simulation {
   readonly fuel: number[] = [];
   readonly happenings: Happening[] = [];
   readonly #instance: Instance;
+  readonly #buffer: number | undefined;
+  #asked = false;
   readonly #budget: number;
   readonly #latest: number[];
   readonly #parameters: number[];
@@ -56,6 +59,7 @@ export class Simulation {
       Math.fround(parameters[name] ?? initial),
     );
     this.#instance = instantiate(module, engine, this.#host);
+    this.#buffer = this.facts.buffer > 0 ? exportedNumber(module, "buffer") : undefined;
     this.#nextTick = this.facts.tick > 0 && this.#instance.has("tick") ? this.facts.tick : Infinity;
     // Setting up and `start` are one run, as on the node.
     const set = this.#instance.call(undefined, [], fuel);
@@ -78,6 +82,19 @@ export class Simulation {
     if (index < 0) return;
     this.#latest[index] = Math.fround(value);
     if (this.#instance.has("sample")) this.#run("sample", [index, Math.fround(value)]);
+  }
+
+  /** A request below `/app/x`; its answer is the reply that happens, or there is none. Methods are CoAP's codes: 1 GET … 7 iPATCH. */
+  request(at: number, method: number, path: string, payload = ""): void {
+    this.until(at);
+    const bytes = new TextEncoder().encode(path + payload);
+    const length = new TextEncoder().encode(path).length;
+    if (this.#trapped || this.#buffer === undefined || !this.#instance.has("request")) return;
+    if (bytes.length > this.facts.buffer || !this.#instance.write(this.#buffer, bytes))
+      throw new RangeError(`a request for this module has at most ${this.facts.buffer} bytes`);
+    this.#asked = true;
+    this.#run("request", [method, length, bytes.length - length]);
+    this.#asked = false;
   }
 
   /** Time passes: ticks happen. */
@@ -130,9 +147,15 @@ export class Simulation {
         if (a < 0 || a > 255) return undefined;
         this.happenings.push({ at, kind: "gpio", pin: a, level: b === 0 ? 0 : 1 });
         return null;
-      case "reply":
-        // Only a request may be answered, and there are none here.
-        return undefined;
+      case "reply": {
+        const bytes = read(b, Number(values[2] ?? 0));
+        // Only a request may be answered, and once.
+        if (!this.#asked || bytes === undefined || ![2, 4, 5].includes(a >> 5)) return undefined;
+        this.#asked = false;
+        const status = `${a >> 5}.${String(a & 31).padStart(2, "0")}`;
+        this.happenings.push({ at, kind: "reply", status, text: new TextDecoder().decode(bytes) });
+        return null;
+      }
     }
   };
 }

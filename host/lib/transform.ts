@@ -4,15 +4,8 @@
 // section. The handlers given to onSample, every and onRequest become functions, and a small entry file that exports
 // `sample`, `tick` and `request` calls them. Nothing else of the program is touched, so its lines and columns stay.
 import * as assemblyscript from "assemblyscript";
+import type { Fault } from "./fault.ts";
 import { noFacts, type Facts } from "./section.ts";
-
-/** A fault in the program, with its place in the source (from 1). */
-export interface Fault {
-  message: string;
-  file: string;
-  line: number;
-  column: number;
-}
 
 /** What the transform found out while it ran. */
 export interface Declared {
@@ -20,6 +13,8 @@ export interface Declared {
   faults: Fault[];
   /** The first byte of memory that the module's constants leave free. */
   heapBase: number;
+  /** Where the program declares functions that it wants from its host, by name. */
+  wanted: Map<string, Omit<Fault, "message">>;
 }
 
 const { Node } = assemblyscript;
@@ -30,11 +25,18 @@ const { NodeKind, SourceKind } = assemblyscript as unknown as Record<
 >;
 const entryFile = "wasmote-entry.ts";
 const requestBufferSize = 256;
+/** The most sensors, outputs and parameters of a module, each (firmware/node/src/module.rs, NAMES). */
+const mostNames = 16;
 const names = { sensor: "sensors", output: "outputs", parameter: "parameters" } as const;
 
 /** The transform for one build: a class that asc makes one of, after it has put its own Binaryen into the prototype. */
 export function declarations(): { Hooks: new () => object; declared: Declared } {
-  const declared: Declared = { facts: structuredClone(noFacts), faults: [], heapBase: 0 };
+  const declared: Declared = {
+    facts: structuredClone(noFacts),
+    faults: [],
+    heapBase: 0,
+    wanted: new Map(),
+  };
   class Hooks {
     declare binaryen: unknown;
     afterParse(parser: assemblyscript.Parser) {
@@ -58,7 +60,7 @@ function constant(module: unknown, binaryen: unknown): number {
   return global === 0 ? 0 : getExpressionInfo(getGlobalInfo(global).init).value;
 }
 
-function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): void {
+function collect(parser: assemblyscript.Parser, { facts, faults, wanted }: Declared): void {
   const handlers: {
     kind: "sample" | "tick" | "request";
     name: string;
@@ -66,10 +68,15 @@ function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): vo
     sensor: number;
   }[] = [];
 
-  const fault = (at: assemblyscript.Range, message: string): undefined => {
+  const placeOf = (at: assemblyscript.Range) => {
     const line = at.source.lineAt(at.start);
-    faults.push({ message, file: at.source.normalizedPath, line, column: at.source.columnAt() });
+    return { file: at.source.normalizedPath, line, column: at.source.columnAt() };
   };
+  const fault = (at: assemblyscript.Range, message: string): undefined => {
+    faults.push({ message, ...placeOf(at) });
+  };
+  /** Calls of the SDK's functions that became declarations: any other is a fault. */
+  const used = new Set<assemblyscript.Node>();
   const text = (node: assemblyscript.Expression | undefined, what: string): string | undefined => {
     if (!node) return undefined;
     if (node.kind === NodeKind.Literal && "value" in node && typeof node.value === "string")
@@ -81,25 +88,32 @@ function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): vo
     if (!node) return otherwise;
     const source = node.range.toString();
     const value = Number(source.replaceAll("_", ""));
-    if (Number.isNaN(value))
+    if (!Number.isFinite(Math.fround(value)))
       fault(node.range, "this must be written as a number: it is known before the program runs");
     return value;
   };
-  /** What the SDK's functions are called in this file, by local name. */
+  /** What the SDK's functions are called in this file, by local name, and what the SDK itself is called. */
   const imported = (source: assemblyscript.Source) => {
-    const result = new Map<string, string>();
+    const functions = new Map<string, string>();
+    const namespaces = new Set<string>();
     for (const statement of source.statements) {
       if (statement.kind !== NodeKind.Import) continue;
-      const { path, declarations: list } = statement as assemblyscript.ImportStatement;
+      const {
+        path,
+        declarations: list,
+        namespaceName,
+      } = statement as assemblyscript.ImportStatement;
       if (path.value !== "wasmote") continue;
-      for (const { foreignName, name } of list ?? []) result.set(name.text, foreignName.text);
+      for (const { foreignName, name } of list ?? []) functions.set(name.text, foreignName.text);
+      if (namespaceName) namespaces.add(namespaceName.text);
     }
-    return result;
+    return { functions, namespaces };
   };
 
   /** `sensor(…)`, `output(…)` or `parameter(…)`: takes the name out and puts a number in. Gives the number. */
   const declare = (call: assemblyscript.CallExpression, kind: keyof typeof names): number => {
     const range = call.range;
+    used.add(call);
     const name = text(call.args[0], `the name of ${kind === "output" ? "an" : "a"} ${kind}`);
     if (name === undefined) {
       if (call.args.length === 0) fault(range, `the name of the ${kind} is missing`);
@@ -112,9 +126,14 @@ function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): vo
     const known = list.findIndex((item) => (typeof item === "string" ? item : item.name) === name);
     if (known >= 0 && kind !== "sensor") fault(range, `the ${kind} "${name}" is declared twice`);
     const index = known >= 0 ? known : list.length;
+    if (index === mostNames)
+      fault(range, `a program has at most ${mostNames} ${names[kind]}: this is one too many`);
     if (known < 0 && kind === "sensor") facts.sensors.push(name);
     if (kind === "output") {
-      facts.outputs.push({ name, unit: call.args[1] ? (text(call.args[1], "a unit") ?? "") : "" });
+      const unit = call.args[1] ? (text(call.args[1], "a unit") ?? "") : "";
+      if (!/^[a-z0-9%/*^.-]{0,16}$/i.test(unit))
+        fault(range, `"${unit}" is no SenML unit (RFC 8428 §12.1), as in m, Cel, %RH, m3/s`);
+      facts.outputs.push({ name, unit });
       if (call.args[1]) call.args[1] = asText(0, range);
     }
     if (kind === "parameter") {
@@ -173,19 +192,25 @@ function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): vo
   };
 
   const ensureImport = (source: assemblyscript.Source, name: string) => {
-    if (imported(source).has(name)) return;
+    if (imported(source).functions.has(name)) return;
     const statement = source.statements.find(
       (candidate): candidate is assemblyscript.ImportStatement =>
         candidate.kind === NodeKind.Import &&
         (candidate as assemblyscript.ImportStatement).path.value === "wasmote",
     );
-    statement?.declarations?.push(
-      Node.createImportDeclaration(
-        Node.createIdentifierExpression(name, statement.range),
-        null,
-        statement.range,
-      ),
-    );
+    if (!statement) return;
+    const { range } = statement;
+    const identifier = Node.createIdentifierExpression(name, range);
+    const added = Node.createImportDeclaration(identifier, null, range);
+    if (statement.declarations) statement.declarations.push(added);
+    else
+      source.statements.unshift(
+        Node.createImportStatement(
+          [added],
+          Node.createStringLiteralExpression("wasmote", range),
+          range,
+        ),
+      );
   };
 
   const users = parser.sources.filter(
@@ -194,12 +219,22 @@ function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): vo
       !normalizedPath.startsWith("~lib/"),
   );
   for (const source of users) {
-    const local = imported(source);
+    const { functions, namespaces } = imported(source);
+    const nameOf = (expression: assemblyscript.Expression): string | undefined => {
+      if (expression.kind === NodeKind.Identifier)
+        return functions.get((expression as assemblyscript.IdentifierExpression).text);
+      if (expression.kind !== NodeKind.PropertyAccess) return undefined;
+      const { expression: object, property } =
+        expression as assemblyscript.PropertyAccessExpression;
+      const known =
+        object.kind === NodeKind.Identifier &&
+        namespaces.has((object as assemblyscript.IdentifierExpression).text);
+      return known ? property.text : undefined;
+    };
     const called = (node: assemblyscript.Node | null | undefined) => {
       if (node?.kind !== NodeKind.Call) return undefined;
       const call = node as assemblyscript.CallExpression;
-      if (call.expression.kind !== NodeKind.Identifier) return undefined;
-      const name = local.get((call.expression as assemblyscript.IdentifierExpression).text);
+      const name = nameOf(call.expression);
       return name === undefined ? undefined : { call, name };
     };
     const sensors = new Map<string, number>();
@@ -220,13 +255,16 @@ function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): vo
       const found = called(expression);
       if (found?.name === "every") {
         const [period, handler] = found.call.args;
+        used.add(found.call);
         if (facts.tick > 0)
           fault(expression.range, "a program has one period: every is here twice");
         facts.tick = number(period, 0);
-        if (!(facts.tick >= 1)) fault(expression.range, "the period is at least 1 millisecond");
+        if (!Number.isInteger(facts.tick) || facts.tick < 1 || facts.tick > 0xffff_ffff)
+          fault(expression.range, "the period is a whole number of milliseconds, at least 1");
         return lift("tick", handler, 0, expression.range) ?? statement;
       }
       if (found?.name === "onRequest") {
+        used.add(found.call);
         if (facts.buffer > 0) fault(expression.range, "a program has one request handler");
         facts.buffer = requestBufferSize;
         return lift("request", found.call.args[0], 0, expression.range) ?? statement;
@@ -235,13 +273,46 @@ function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): vo
       const { expression: target, args } = expression as assemblyscript.CallExpression;
       if (target.kind !== NodeKind.PropertyAccess) return statement;
       const { expression: object, property } = target as assemblyscript.PropertyAccessExpression;
-      if (property.text !== "onSample" || object.kind !== NodeKind.Identifier) return statement;
+      if (property.text !== "onSample") return statement;
+      const direct = called(object);
+      if (direct?.name === "sensor") {
+        used.add(direct.call);
+        fault(expression.range, 'declare the sensor first: const level = sensor("level");');
+      }
+      if (object.kind !== NodeKind.Identifier) return statement;
+      used.add(expression);
       const sensor = sensors.get((object as assemblyscript.IdentifierExpression).text);
       if (sensor === undefined) {
         fault(expression.range, "onSample belongs to a sensor declared above in this file");
         return statement;
       }
       return lift("sample", args[0], sensor, expression.range) ?? statement;
+    });
+    // What stands anywhere else would compile, and do nothing of what it says.
+    walk(source.statements, (node) => {
+      const found = called(node);
+      if (found && !used.has(found.call) && found.name in forms)
+        fault(
+          node.range,
+          `${found.name} stands at the top level of the program: ${forms[found.name]}`,
+        );
+      if (node.kind === NodeKind.Call && !used.has(node)) {
+        const { expression } = node as assemblyscript.CallExpression;
+        if (expression.kind !== NodeKind.PropertyAccess) return;
+        const { expression: object, property } =
+          expression as assemblyscript.PropertyAccessExpression;
+        const ours =
+          object.kind === NodeKind.Identifier &&
+          sensors.has((object as assemblyscript.IdentifierExpression).text);
+        if (ours && property.text === "onSample")
+          fault(
+            node.range,
+            `onSample stands at the top level of the program: ${forms["onSample"]}`,
+          );
+      }
+      const { flags, name } = node as assemblyscript.FunctionDeclaration;
+      if (node.kind === NodeKind.FunctionDeclaration && (flags & ambient) !== 0)
+        wanted.set(name.text, placeOf(node.range));
     });
   }
 
@@ -275,6 +346,30 @@ function collect(parser: assemblyscript.Parser, { facts, faults }: Declared): vo
     );
   }
   parser.parseFile(lines.join("\n"), entryFile, true);
+}
+
+/** How each declaration is written. */
+const forms: Record<string, string> = {
+  sensor: 'const level = sensor("level");',
+  output: 'const flow = output("flow", "m3/s");',
+  parameter: 'const limit = parameter("limit", 200);',
+  every: "every(1000, () => { … });",
+  onRequest: "onRequest((request) => { … });",
+  onSample: "level.onSample((value) => { … });",
+};
+
+/** CommonFlags.Ambient: declared here, defined by the host. */
+const ambient = 1 << 15;
+
+/** Visits nodes, and all below them. */
+function walk(nodes: readonly unknown[], visit: (node: assemblyscript.Node) => void): void {
+  for (const node of nodes) {
+    if (Array.isArray(node)) walk(node, visit);
+    else if (typeof node === "object" && node !== null && "kind" in node && "range" in node) {
+      visit(node as assemblyscript.Node);
+      walk(Object.values(node), visit);
+    }
+  }
 }
 
 /** `changetype<string>(index)` */

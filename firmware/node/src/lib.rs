@@ -22,5 +22,5 @@ pub mod slot;
 
 pub use mail::{App, Event, Mail, RunnerMail, ServerMail, Stats};
 pub use package::Provision;
-pub use runner::{Io, Limits, Runner, Step, TRIAL_RUNS};
+pub use runner::{Io, Limits, Room, Runner, Step, TRIAL_RUNS};
 pub use server::{Board, Gauges, Sensor, Server};

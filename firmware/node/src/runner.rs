@@ -13,6 +13,9 @@ use wasmote_engine::{
     TableFull, TrapKind, Value, validate,
 };
 
+/// Room for validation: what needs more is refused, on every board and by the build on the laptop.
+pub type Room = Scratch<2048, 64, 256>;
+
 /// Good runs after which a package on trial is confirmed.
 pub const TRIAL_RUNS: u8 = 8;
 /// Fuel of a slice: about a millisecond at 168 MHz, after which what is urgent has its turn.
@@ -101,7 +104,7 @@ pub struct Runner<F: Flash> {
     mail: RunnerMail,
     region: Option<&'static mut [u8]>,
     memory: u32,
-    scratch: Scratch<2048, 64, 256>,
+    scratch: Room,
     active: Option<Active>,
     install: Option<Install>,
     latest: [f32; NAMES],

@@ -158,6 +158,56 @@ pub fn inspect(bytes: Buffer, stack: Option<u32>) -> Result<ModuleFact> {
     })
 }
 
+/// What a node has against a module.
+#[napi(object)]
+pub struct RefusalFact {
+    pub what: String,
+    /// The byte at which it was found.
+    pub offset: Option<u32>,
+}
+
+/// Why every node would refuse a module: its validator with the room that it has, its names, its imports and exports.
+#[napi]
+pub fn refusal(bytes: Buffer) -> Option<RefusalFact> {
+    let bytes = Box::into_raw(Box::<[u8]>::from(bytes.as_ref()));
+    let table = Box::into_raw(vec![0u32; 256 + bytes.len() * 4].into_boxed_slice());
+    // SAFETY: both were just leaked, and are freed below, once nothing borrows them.
+    let found = unsafe { judge(&*bytes, &mut *table) };
+    // SAFETY: as above.
+    unsafe {
+        drop(Box::from_raw(bytes));
+        drop(Box::from_raw(table));
+    }
+    found
+}
+
+fn judge(bytes: &'static [u8], table: &'static mut [u32]) -> Option<RefusalFact> {
+    let plain = |what: &str| RefusalFact {
+        what: what.into(),
+        offset: None,
+    };
+    let mut room: Box<wasmote_node::Room> = Box::default();
+    let summary = match validate(bytes, table, &mut room, PageSizes::Any) {
+        Ok(summary) => summary,
+        Err(error) => {
+            return Some(RefusalFact {
+                what: error.to_string(),
+                offset: Some(error.offset),
+            });
+        }
+    };
+    let table = table.get(..summary.table_bytes() as usize / 4)?;
+    let module = Module::new(bytes, table, &summary)?;
+    match wasmote_node::module::Facts::read(&module) {
+        Ok(facts) if facts.contract != wasmote_node::contract::VERSION => {
+            return Some(plain("made for another version of the contract"));
+        }
+        Ok(_) => {}
+        Err(what) => return Some(plain(what)),
+    }
+    wasmote_node::module::link(&module).err().map(plain)
+}
+
 /// An instance with everything it stands on.
 #[napi]
 pub struct EngineInstance {

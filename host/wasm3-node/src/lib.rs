@@ -210,4 +210,18 @@ impl Wasm3Instance {
             .map(Buffer::from)
             .ok_or_else(|| trouble("outside the linear memory"))
     }
+
+    #[napi]
+    pub fn write(&mut self, at: u32, bytes: Buffer) -> Result<()> {
+        let memory = self
+            .instance
+            .get_memory(&self.store)
+            .ok_or_else(|| trouble("there is no memory"))?;
+        let data = memory.data_mut(&mut self.store);
+        (at as usize)
+            .checked_add(bytes.len())
+            .and_then(|end| data.get_mut(at as usize..end))
+            .map(|to| to.copy_from_slice(&bytes))
+            .ok_or_else(|| trouble("outside the linear memory"))
+    }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use wasmote_node::slot::{SLOTS, Slots};
-use wasmote_node::{Board, Io, Limits, Mail, Provision, Runner, Sensor, Server, Step, link};
+use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step, link};
 
 const HELP: &str = "wasmote-native: a Wasmote node as a process
 
@@ -125,7 +125,7 @@ enum Event {
     Datagram(Peer, bool, Vec<u8>),
     Command(String),
     /// The Runner has something to say.
-    Mail,
+    Memory,
     /// Frames of the serial line that were damaged so far.
     Damaged(u32),
     Closed,
@@ -345,7 +345,7 @@ fn boot(
         fuel: FUEL,
     };
     // A reset leaves these behind; a process that is reset a thousand times has the memory for it.
-    let (server_mail, runner_mail) = Box::leak(Box::new(Mail::new())).split();
+    let (server_memory, runner_memory) = Box::leak(Box::new(Memory::new())).split();
     let region = vec![0u64; MEMORY / 8].leak();
     // SAFETY: the same memory as bytes, for as long, and nothing else refers to it.
     let region = unsafe { std::slice::from_raw_parts_mut(region.as_mut_ptr().cast(), MEMORY) };
@@ -354,11 +354,11 @@ fn boot(
         fuel: FUEL,
         sensors: SENSORS,
     };
-    let mut runner = Runner::new(slots, region, provision.clone(), limits, runner_mail);
+    let mut runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
     let start = Instant::now();
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = seed.map_or(1, |d| d.as_nanos() as u64) ^ u64::from(std::process::id()) << 32;
-    let mut server = Server::new(board, provision, server_mail, seed);
+    let mut server = Server::new(board, provision, server_memory, seed);
     let stop = Arc::new(OnceLock::new());
     // What was installed runs before the node says that it is ready.
     runner.step(&mut Native { start, number });
@@ -369,7 +369,7 @@ fn boot(
             while stop.get().is_none() {
                 let step = runner.step(&mut io);
                 if runner.has_mail() {
-                    let _ = events.send(Event::Mail);
+                    let _ = events.send(Event::Memory);
                 }
                 if let Step::Idle(until) = step {
                     let now = start.elapsed().as_millis() as u64;
@@ -399,7 +399,7 @@ fn boot(
             Event::Datagram(from, multicast, datagram) => {
                 server.receive(now, from, multicast, &datagram, &mut out);
             }
-            Event::Mail => {}
+            Event::Memory => {}
             Event::Damaged(count) => server.gauges().link_damaged = count,
             Event::Closed => break false,
             Event::Command(command) => {

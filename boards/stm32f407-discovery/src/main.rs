@@ -54,7 +54,7 @@ mod app {
     use stm32f4xx_hal::serial::{self, Serial};
     use stm32f4xx_hal::watchdog::IndependentWatchdog;
     use wasmote_node::slot::{Flash as _, Slots};
-    use wasmote_node::{Board, Io, Limits, Mail, Provision, Runner, Sensor, Server, Step, link};
+    use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step, link};
 
     #[cfg(not(feature = "qemu"))]
     use crate::flash::Flash;
@@ -198,7 +198,7 @@ mod app {
         rx: Queue<u8, 2048> = Queue::new(),
         tx: Queue<u8, 4096> = Queue::new(),
         levels: Queue<u16, 8> = Queue::new(),
-        mail: Mail = Mail::new(),
+        memory: Memory<Peer> = Memory::new(),
         server_place: MaybeUninit<Server<Peer>> = MaybeUninit::uninit(),
         runner_place: MaybeUninit<Runner<Flash>> = MaybeUninit::uninit(),
         region: [u64; MEMORY / 8] = [0; MEMORY / 8],
@@ -296,7 +296,7 @@ mod app {
             fuel: FUEL,
             sensors: SENSORS,
         };
-        let (server_mail, runner_mail) = cx.local.mail.split();
+        let (server_memory, runner_memory) = cx.local.memory.split();
         let region = cx.local.region;
         // SAFETY: the same memory as bytes, for as long; `init` has the only reference and gives it away here.
         let region =
@@ -305,11 +305,14 @@ mod app {
         let server =
             cx.local
                 .server_place
-                .write(Server::new(board, provision.clone(), server_mail, seed));
-        let runner =
-            cx.local
-                .runner_place
-                .write(Runner::new(slots, region, provision, limits, runner_mail));
+                .write(Server::new(board, provision.clone(), server_memory, seed));
+        let runner = cx.local.runner_place.write(Runner::new(
+            slots,
+            region,
+            provision,
+            limits,
+            runner_memory,
+        ));
         let (received, to_decode) = cx.local.rx.split();
         let (to_frame, to_send) = cx.local.tx.split();
         let (measured, to_sample) = cx.local.levels.split();

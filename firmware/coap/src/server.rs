@@ -207,6 +207,12 @@ impl<E: Copy + Eq> Server<E> {
         }
     }
 
+    /// Makes message IDs, back-off and leisure differ from those of other nodes and other starts.
+    pub fn seed(&mut self, seed: u64) {
+        self.random = seed | 1;
+        self.id = seed as u16;
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters

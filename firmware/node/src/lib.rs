@@ -1,11 +1,11 @@
 //! A node: what is the same on every board. Two halves that never hold each other up: [`Server`] answers CoAP, [`Runner`]
-//! runs the module in slices of fuel and works on the flash. Between them are the queues of [`Mail`].
+//! runs the module in slices of fuel and works on the flash. What they keep, and the queues between them, is [`Memory`].
 //!
 //! A board supplies its facts ([`Board`]), flash ([`slot::Flash`]), the time, samples, pins ([`Io`]) and datagrams:
 //!
 //! ```text
 //! datagrams ──▶ Server::receive ─┐                ┌─▶ Runner::step ──▶ pins
-//! samples ────▶ Server::sample ──┼─ Mail (queues) ─┤        │
+//! samples ────▶ Server::sample ──┼── Memory ──────┤        │
 //! time ───────▶ Server::poll ◀───┘                └─ flash ◀┘
 //! ```
 #![no_std]
@@ -14,13 +14,15 @@ pub mod contract;
 mod document;
 pub mod link;
 mod mail;
+mod memory;
 pub mod module;
 pub mod package;
 mod runner;
 mod server;
 pub mod slot;
 
-pub use mail::{App, Event, Mail, RunnerMail, ServerMail, Stats};
+pub use mail::{App, Event, Stats};
+pub use memory::{Memory, RunnerMemory, ServerMemory};
 pub use package::Provision;
 pub use runner::{Io, Limits, Room, Runner, Step, TRIAL_RUNS};
 pub use server::{Board, Gauges, Sensor, Server};

@@ -1,6 +1,7 @@
 //! The lower half: runs the module in slices of fuel, and works on the flash between them.
 use crate::contract::{Import, Refusal, VERSION};
 use crate::mail::{App, Chunk, ChunkKind, Down, Event, LINE, Reply, RunnerMail, Stats, Up};
+use crate::memory::RunnerMemory;
 use crate::module::{self, Facts, Linked, NAMES};
 use crate::package::{ENVELOPE, Envelope, Manifest, Provision, key_id};
 use crate::server::Sensor;
@@ -9,8 +10,8 @@ use core::fmt::{self, Write};
 use sha2::{Digest, Sha256};
 use wasmote_coap::Code;
 use wasmote_engine::{
-    Emit, Host, Instance, LoadError, Module, Options, PageSizes, Place, Run, Scratch, Summary,
-    TableFull, TrapKind, Value, validate,
+    Emit, Host, Instance, LoadError, Module, Options, PageSizes, Place, Run, Summary, TableFull,
+    TrapKind, Value, validate,
 };
 
 /// Room for validation: what needs more is refused, on every board and by the build on the laptop.
@@ -104,7 +105,11 @@ pub struct Runner<F: Flash> {
     mail: RunnerMail,
     region: Option<&'static mut [u8]>,
     memory: u32,
+<<<<<<< HEAD
     scratch: Room,
+=======
+    scratch: &'static mut Scratch,
+>>>>>>> 9332532 (node: its tables are statics, and never lie on a stack)
     active: Option<Active>,
     install: Option<Install>,
     latest: [f32; NAMES],
@@ -131,6 +136,9 @@ impl<F: Flash> fmt::Debug for Runner<F> {
             .finish_non_exhaustive()
     }
 }
+
+/// What validation works with: a function of 2 KiB of locals and operands, 64 nested blocks, 256 pending branches.
+pub(crate) type Scratch = wasmote_engine::Scratch<2048, 64, 256>;
 
 /// The refusal of a package, with what is wrong.
 type Refused = (Refusal, &'static str);
@@ -161,16 +169,16 @@ impl<F: Flash> Runner<F> {
         region: &'static mut [u8],
         provision: Provision,
         limits: Limits,
-        mail: RunnerMail,
+        memory: RunnerMemory,
     ) -> Self {
         Self {
             slots,
             provision,
             limits,
-            mail,
+            mail: memory.mail,
             memory: region.len() as u32,
             region: Some(region),
-            scratch: Scratch::new(),
+            scratch: memory.scratch,
             active: None,
             install: None,
             latest: [f32::NAN; NAMES],
@@ -434,7 +442,7 @@ impl<F: Flash> Runner<F> {
             at,
             space,
         };
-        let Ok(summary) = validate(bytes, &mut table, &mut self.scratch, PageSizes::Any) else {
+        let Ok(summary) = validate(bytes, &mut table, self.scratch, PageSizes::Any) else {
             return false;
         };
         let words = self.slots.flash().words(at, summary.table_bytes() / 4);
@@ -878,7 +886,7 @@ impl<F: Flash> Runner<F> {
             at,
             space,
         };
-        let summary = validate(bytes, &mut table, &mut self.scratch, PageSizes::Any);
+        let summary = validate(bytes, &mut table, self.scratch, PageSizes::Any);
         let summary: Summary = match summary {
             Ok(summary) => summary,
             Err(LoadError {

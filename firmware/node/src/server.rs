@@ -2,6 +2,7 @@
 use crate::contract::{Kind, RESOURCES, Resource, VERSION};
 use crate::document::{Document, Quantity, Sample, Value, samples, seconds};
 use crate::mail::{App, Chunk, ChunkKind, Down, Event, LINE, ServerMail, Stats, Up};
+use crate::memory::ServerMemory;
 use crate::module::NAMES;
 use crate::package::Provision;
 use crate::slot::{SLOTS, State};
@@ -84,6 +85,24 @@ pub struct Gauges {
     pub origin: &'static str,
 }
 
+/// The newest samples of each sensor.
+pub(crate) struct History([heapless::HistoryBuf<Sample, HISTORY>; NAMES]);
+
+impl History {
+    pub(crate) const fn new() -> Self {
+        Self([const { heapless::HistoryBuf::new() }; NAMES])
+    }
+}
+
+/// The newest lines of the node and of the module.
+pub(crate) struct Log(heapless::Deque<Line, LINES>);
+
+impl Log {
+    pub(crate) const fn new() -> Self {
+        Self(heapless::Deque::new())
+    }
+}
+
 #[derive(Debug)]
 struct Line {
     at: u64,
@@ -100,8 +119,8 @@ impl fmt::Display for Line {
 }
 
 /// The upper half of a node, with clients that are addressed by `E`.
-pub struct Server<E> {
-    coap: wasmote_coap::Server<E>,
+pub struct Server<E: 'static> {
+    coap: &'static mut wasmote_coap::Server<E>,
     resources: Resources,
 }
 
@@ -125,9 +144,9 @@ struct Resources {
     mail: ServerMail,
     app: App,
     stats: Stats,
-    history: [heapless::HistoryBuf<Sample, HISTORY>; NAMES],
+    history: &'static mut History,
     outputs: [Option<Sample>; NAMES],
-    log: heapless::Deque<Line, LINES>,
+    log: &'static mut Log,
     /// Milliseconds since 1970 less those since the start.
     clock: Option<i64>,
     now: u64,
@@ -144,19 +163,20 @@ struct Resources {
 
 impl<E: Copy + Eq> Server<E> {
     /// The upper half. The seed should differ from reset to reset.
-    pub fn new(board: Board, provision: Provision, mail: ServerMail, seed: u64) -> Self {
+    pub fn new(board: Board, provision: Provision, memory: ServerMemory<E>, seed: u64) -> Self {
+        memory.coap.seed(seed);
         Self {
-            coap: wasmote_coap::Server::new(seed),
+            coap: memory.coap,
             resources: Resources {
                 board,
                 provision,
                 gauges: Gauges::default(),
-                mail,
+                mail: memory.mail,
                 app: App::default(),
                 stats: Stats::default(),
-                history: [const { heapless::HistoryBuf::new() }; NAMES],
+                history: memory.history,
                 outputs: [None; NAMES],
-                log: heapless::Deque::new(),
+                log: memory.log,
                 clock: None,
                 now: 0,
                 ticket: 0,
@@ -191,7 +211,7 @@ impl<E: Copy + Eq> Server<E> {
         let r = &mut self.resources;
         r.now = now;
         let known = usize::from(sensor) < r.board.sensors.len();
-        let Some(history) = r.history.get_mut(usize::from(sensor)).filter(|_| known) else {
+        let Some(history) = r.history.0.get_mut(usize::from(sensor)).filter(|_| known) else {
             return;
         };
         history.write(Sample { value, at: now });
@@ -413,10 +433,10 @@ fn milliseconds(text: &str) -> Option<i64> {
 
 impl Resources {
     fn line(&mut self, at: u64, module: bool, text: heapless::String<LINE>) {
-        if self.log.is_full() {
-            self.log.pop_front();
+        if self.log.0.is_full() {
+            self.log.0.pop_front();
         }
-        let _ = self.log.push_back(Line { at, module, text });
+        let _ = self.log.0.push_back(Line { at, module, text });
     }
 
     fn node_name(&self) -> &'static str {
@@ -701,7 +721,7 @@ impl Resources {
         };
         let found = self
             .find_sensor(name)
-            .and_then(|i| Some((self.board.sensors.get(i)?, self.history.get(i)?)));
+            .and_then(|i| Some((self.board.sensors.get(i)?, self.history.0.get(i)?)));
         if let Some((sensor, history)) = found {
             let skip = history.len().saturating_sub(wanted);
             let newest = history.oldest_ordered().skip(skip);
@@ -845,11 +865,11 @@ impl Resources {
     ) {
         // Who observes gets the newest line.
         let skip = if request.notification {
-            self.log.len().saturating_sub(1)
+            self.log.0.len().saturating_sub(1)
         } else {
             0
         };
-        let lines = self.log.iter().skip(skip);
+        let lines = self.log.0.iter().skip(skip);
         if form == format::TEXT {
             response.format(form);
             for line in lines {

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use wasmote_coap::{Code, Kind, Message, Writer, option};
 use wasmote_node::slot::{Flash, Slots};
-use wasmote_node::{Board, Io, Limits, Mail, Provision, Runner, Sensor, Server, Step};
+use wasmote_node::{Board, Io, Limits, Provision, Runner, Sensor, Server, Step};
 
 /// Bytes of a slot.
 pub const SLOT: u32 = 0x2000;
@@ -181,7 +181,8 @@ impl Rig {
             package: slots.capacity(),
             fuel: 100_000,
         };
-        let (server_mail, runner_mail) = Box::leak(Box::new(Mail::new())).split();
+        let (server_memory, runner_memory) =
+            Box::leak(Box::new(wasmote_node::Memory::new())).split();
         let region = vec![0u64; 2048].leak();
         // SAFETY: the same memory as bytes, for as long.
         let region =
@@ -191,9 +192,9 @@ impl Rig {
             fuel: 100_000,
             sensors: SENSORS,
         };
-        let runner = Runner::new(slots, region, provision.clone(), limits, runner_mail);
+        let runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
         let mut rig = Self {
-            server: Server::new(board, provision, server_mail, 1),
+            server: Server::new(board, provision, server_memory, 1),
             runner,
             clock: Clock(1_000_000),
             id: 1,

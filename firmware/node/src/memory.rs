@@ -2,7 +2,7 @@
 //! constant expression makes, so that a board puts it in a static and it never lies on a stack, where half of the chip's
 //! RAM would have to be free for it during start-up.
 use crate::mail::{Mail, RunnerMail, ServerMail};
-use crate::runner::Scratch;
+use crate::runner::Room;
 use crate::server::{History, Log};
 
 /// The memory of both halves, with clients that are addressed by `E`.
@@ -11,7 +11,7 @@ pub struct Memory<E> {
     coap: wasmote_coap::Server<E>,
     history: History,
     log: Log,
-    scratch: Scratch,
+    scratch: Room,
 }
 
 /// The Server's share.
@@ -25,7 +25,7 @@ pub struct ServerMemory<E: 'static> {
 /// The Runner's share.
 pub struct RunnerMemory {
     pub(crate) mail: RunnerMail,
-    pub(crate) scratch: &'static mut Scratch,
+    pub(crate) scratch: &'static mut Room,
 }
 
 impl<E: Copy + Eq> Default for Memory<E> {
@@ -42,7 +42,7 @@ impl<E: Copy + Eq> Memory<E> {
             coap: wasmote_coap::Server::new(1),
             history: History::new(),
             log: Log::new(),
-            scratch: Scratch::new(),
+            scratch: Room::new(),
         }
     }
 

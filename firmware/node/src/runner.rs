@@ -15,7 +15,7 @@ use wasmote_engine::{
 };
 
 /// Room for validation: what needs more is refused, on every board and by the build on the laptop.
-pub type Room = Scratch<2048, 64, 256>;
+pub type Room = wasmote_engine::Scratch<2048, 64, 256>;
 
 /// Good runs after which a package on trial is confirmed.
 pub const TRIAL_RUNS: u8 = 8;
@@ -105,11 +105,7 @@ pub struct Runner<F: Flash> {
     mail: RunnerMail,
     region: Option<&'static mut [u8]>,
     memory: u32,
-<<<<<<< HEAD
-    scratch: Room,
-=======
-    scratch: &'static mut Scratch,
->>>>>>> 9332532 (node: its tables are statics, and never lie on a stack)
+    scratch: &'static mut Room,
     active: Option<Active>,
     install: Option<Install>,
     latest: [f32; NAMES],
@@ -136,9 +132,6 @@ impl<F: Flash> fmt::Debug for Runner<F> {
             .finish_non_exhaustive()
     }
 }
-
-/// What validation works with: a function of 2 KiB of locals and operands, 64 nested blocks, 256 pending branches.
-pub(crate) type Scratch = wasmote_engine::Scratch<2048, 64, 256>;
 
 /// The refusal of a package, with what is wrong.
 type Refused = (Refusal, &'static str);

@@ -50,6 +50,22 @@ describe("the official test suite", () => {
     expect(conformance([], ["--features", "checked"])).toEqual(whole);
   });
 
+  test("so do the engine's own tests and random modules", { timeout: limit }, () => {
+    const words = `test --quiet --locked --manifest-path ${manifest} --features checked`.split(" ");
+    const output = execFileSync(
+      "cargo",
+      [...words, "-p", "wasmote-engine", "-p", "wasmote-conformance"],
+      {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "pipe"],
+        maxBuffer: 1 << 26,
+        env: { ...process.env, WASMOTE_MODULES: "300", WASMOTE_MUTANTS: "2000" },
+      },
+    );
+    const passed = [...output.matchAll(/^test result: ok\. (\d+) passed; 0 failed/gm)];
+    expect(passed.reduce((sum, [, count]) => sum + Number(count), 0)).toBeGreaterThan(8);
+  });
+
   test.skipIf(emulated)(`passes on a Cortex-M4F${emulated}`, { timeout: limit }, () => {
     // Four directives grow a memory beyond the 16 MiB of the emulated board.
     expect(conformance(["--target", "cortex-m4"])).toEqual({

@@ -131,14 +131,22 @@ pub(crate) struct Frame {
 }
 
 impl State {
+    /// Looks at what `read32` and `write32` are trusted with, in tests and with the feature `checked`.
+    #[inline(always)]
+    fn trust(&self, at: u32) {
+        if cfg!(any(debug_assertions, feature = "checked")) {
+            assert!(at.is_multiple_of(4) && u64::from(at) + 4 <= self.layout.memory);
+        }
+    }
+
     fn read32(&self, at: u32) -> u32 {
-        debug_assert!(u64::from(at) + 4 <= self.layout.memory);
+        self.trust(at);
         // SAFETY: every offset below `layout.memory` lies in the region; `at` is a multiple of 4 that the layout gave.
         unsafe { self.base.add(at as usize).cast::<u32>().read() }
     }
 
     fn write32(&mut self, at: u32, v: u32) {
-        debug_assert!(u64::from(at) + 4 <= self.layout.memory);
+        self.trust(at);
         // SAFETY: as in `read32`.
         unsafe { self.base.add(at as usize).cast::<u32>().write(v) }
     }
@@ -933,7 +941,17 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
     load!();
     'next: loop {
         #[cfg(feature = "checked")]
-        check(m, module, pc, kept!(stp), sp.cast(), fp.cast(), S::WIDE);
+        crate::checked::verify(
+            m,
+            module,
+            &crate::checked::Position {
+                code: pc as usize - code as usize,
+                table: kept!(stp) as usize - table as usize,
+                sp: sp as usize - base as usize,
+                fp: fp as usize - base as usize,
+                wide: S::WIDE,
+            },
+        );
         let byte = *pc;
         pc = pc.add(1);
         // A condition is what the arm breaks out with; all others go on with the next instruction.
@@ -1422,59 +1440,4 @@ fn small(byte: u8) -> u32 {
 fn sign_extend(v: u64, bits: u32) -> u64 {
     let unused = 64u32.saturating_sub(bits);
     ((v << unused) as i64 >> unused) as u64
-}
-
-/// Verifies, before an instruction, everything that the loop trusts validation for.
-#[cfg(feature = "checked")]
-fn check(
-    m: &State,
-    module: &Module<'_>,
-    pc: *const u8,
-    stp: *const u8,
-    sp: *const u8,
-    fp: *const u8,
-    wide: bool,
-) {
-    let w = |i: usize| module.word(m.function + i as u32 * 4);
-    let size = if wide { 8 } else { 4 };
-    let at = pc as usize - module.bytes.as_ptr() as usize;
-    assert!(
-        at >= w(record::CODE) as usize && at <= w(record::END) as usize,
-        "code position {at}"
-    );
-    let branch = stp as usize - module.table.as_ptr() as usize;
-    assert!(
-        branch >= w(record::BRANCH) as usize && branch <= module.table.len() * 4,
-        "table position {branch}"
-    );
-    let (fp, sp) = (fp as usize - m.base as usize, sp as usize - m.base as usize);
-    let locals = (w(record::LOCALS) >> 16) as usize;
-    let frame = (w(record::FRAME) & 0xffff) as usize;
-    assert!(
-        fp >= m.layout.stack as usize && fp % size == 0,
-        "frame {fp}"
-    );
-    assert!(
-        sp >= fp + locals * size && sp < fp + frame * size,
-        "operands {sp} of frame {fp}"
-    );
-    assert!(
-        fp + frame * size <= m.frames as usize,
-        "frame {fp} meets the records"
-    );
-    assert_eq!(w(record::WIDE) != 0, wide, "width");
-    // Indices of locals and globals, which the loop does not check either.
-    let mut r = Reader::new(module.bytes, at, module.bytes.len());
-    if let (Ok(byte), Ok(index)) = (r.byte(), r.u32()) {
-        match byte {
-            op::LOCAL_GET | op::LOCAL_SET | op::LOCAL_TEE => {
-                assert!((index as usize) < locals, "local {index}")
-            }
-            op::GLOBAL_GET | op::GLOBAL_SET => {
-                assert!(index < module.summary.globals.count, "global {index}")
-            }
-            op::CALL => assert!(index < module.functions(), "function {index}"),
-            _ => {}
-        }
-    }
 }

@@ -10,11 +10,13 @@
 //! calls nothing back and does not recurse: a host call and the end of the fuel are both returned to the caller.
 #![no_std]
 
+#[cfg(feature = "checked")]
+mod checked;
+mod disassembly;
 mod emit;
 mod footprint;
 mod instance;
 mod interpret;
-
 mod load;
 mod module;
 mod numeric;
@@ -24,6 +26,7 @@ mod trap;
 mod validate;
 mod value;
 
+pub use disassembly::{Instruction, instruction};
 pub use emit::{Emit, TableFull};
 pub use footprint::{Footprint, Options};
 pub use instance::{Aside, Host, Instance, InstanceError, Run};
@@ -31,6 +34,7 @@ pub use load::{Fault, LoadError};
 pub use module::{
     Custom, Export, External, FuncType, GlobalType, Import, Limits, MemoryType, Module, TableType,
 };
+pub use opcode::{Immediates, Opcode};
 pub use trap::{Place, Trap, TrapKind};
 pub use validate::{PageSizes, Scratch, Summary, validate};
 pub use value::{ValType, Value};

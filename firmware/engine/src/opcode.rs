@@ -1,9 +1,10 @@
-//! The one table of opcodes: byte, name, immediates and stack effect. The validator and the disassembly read it; the
-//! execution loop uses the same names as constants.
+//! The one table of opcodes: byte, name, immediates and stack effect. The validator, the disassembly and the checks of the
+//! feature `checked` read it; the execution loop uses the same names as constants. A test compares it with another
+//! project's assembler, opcode by opcode, and runs each (test/conformance/tests/opcodes.rs).
 
 /// What follows an opcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Immediates {
+pub enum Immediates {
     /// Nothing.
     None,
     /// A block type.
@@ -41,11 +42,24 @@ pub(crate) enum Immediates {
 /// An opcode. `effect` is "operands:results" in the letters i I f F (i32 i64 f32 f64), or "" where the validator has
 /// a rule of its own.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opcode {
-    #[expect(dead_code, reason = "the disassembly will read it")]
-    pub(crate) name: &'static str,
-    pub(crate) immediates: Immediates,
-    pub(crate) effect: &'static str,
+pub struct Opcode {
+    /// Its name in the text format.
+    pub name: &'static str,
+    /// What follows it.
+    pub immediates: Immediates,
+    /// What it takes and gives.
+    pub effect: &'static str,
+}
+
+impl Opcode {
+    /// The opcode with this first byte and, where that is 0xfc, this number after it.
+    pub fn find(byte: u8, number: u32) -> Option<Self> {
+        if byte == op::PREFIX {
+            u8::try_from(number).ok().and_then(prefixed)
+        } else {
+            plain(byte)
+        }
+    }
 }
 
 macro_rules! opcodes {

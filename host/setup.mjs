@@ -57,6 +57,7 @@ const wasm3 = {
 const images = [
   { crate: "stm32f407-discovery", kept: "stm32f407-discovery.elf" },
   { crate: "stm32f407-discovery", features: ["qemu"], kept: "stm32f407-qemu.elf" },
+  { crate: "mps2-an386", kept: "mps2-an386.elf" },
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "machine", kept: "machine.elf" },
 ];
 

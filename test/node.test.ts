@@ -18,7 +18,11 @@ const examples = new URL("../assembly/examples/", import.meta.url).pathname;
 const key = generateKey();
 
 /** The class of boards that each target says it is. */
-const classes: Record<string, string> = { native: "native", "qemu-stm32": "stm32f407" };
+const classes: Record<string, string> = {
+  native: "native",
+  "qemu-stm32": "stm32f407",
+  "qemu-mps2": "mps2-an386",
+};
 
 /** A package of a program. */
 async function packFor(
@@ -291,5 +295,5 @@ eachTarget(
         });
       });
   },
-  ["native", "qemu-stm32"],
+  ["native", "qemu-stm32", "qemu-mps2"],
 );

@@ -4,7 +4,6 @@
 // A node is handed its flash as a file, which outlives it: stop one and start another with the same file, and the power
 // has been cut. Every process started here ends with this one, also when this one fails.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
@@ -49,6 +48,8 @@ export interface Emulated {
   feed(sensor: string, value: number): void;
   /** Presses the reset button. */
   reset(): Promise<void>;
+  /** Plugs the network cable in or pulls it, on the machines that have one. */
+  plug?(up: boolean): Promise<void>;
   /** Cuts the power. */
   stop(): Promise<void>;
   /** Resolves when the process has ended, for whatever reason. */
@@ -57,7 +58,6 @@ export interface Emulated {
 
 /** Why a machine cannot be had here, or nothing: a test skips with this reason, a verb prints it. */
 export function missing(machine: Machine): string | undefined {
-  if (machine === "qemu-mps2") return "its firmware is not written yet";
   const file = programs[machine];
   if (!existsSync(file)) return `${file} has not been built: npm run build`;
   if (machine !== "native" && !qemu())
@@ -135,7 +135,7 @@ async function board(
   machine: Exclude<Machine, "native">,
 ): Promise<Emulated> {
   const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
-  const { words, samples, frame, address } = await wiring[machine](folder);
+  const { words, ways, cable, address } = wiring[machine](folder);
   const process = start(
     qemu() ?? "qemu-system-arm",
     [
@@ -150,82 +150,103 @@ async function board(
   );
   void process.ended.then(() => rmSync(folder, { recursive: true, force: true }));
   const pins: PinChange[] = [];
-  let link = "";
   process.each((line) => {
-    link = /redirected to (\/dev\/\S+) \(label serial1\)/.exec(line)?.[1] ?? link;
     const pin = /^gpio (\d+) ([01])$/.exec(line);
     if (pin) pins.push({ pin: Number(pin[1]), level: Number(pin[2]) });
   });
   const ready = (line: string) => (line.startsWith("wasmote: ready") ? true : undefined);
   await process.first(ready);
-  const wire = await connect(samples);
-  const control = await connect(join(folder, "qmp"));
-  control.resume().write('{"execute":"qmp_capabilities"}\n');
+  const sockets = await Promise.all(ways.map(({ path }) => connect(path)));
+  const control = await monitor(join(folder, "qmp"));
   return {
     machine,
-    address: address ?? `serial:${link}`,
+    address: await address(process.console, control),
     console: process.console,
     pins,
-    feed: (sensor, value) => void wire.write(frame(sensor, value)),
+    feed: (sensor, value) => {
+      const way = ways.findIndex(({ takes }) => takes(sensor));
+      if (way < 0) throw new Error(`${machine} has no way in for the sensor ${sensor}`);
+      sockets[way]?.write(ways[way]?.frame(sensor, value) ?? "");
+    },
     reset: async () => {
       const again = process.first(ready);
-      control.write('{"execute":"system_reset"}\n');
+      await control("system_reset");
       await again;
     },
+    ...(cable !== undefined && {
+      plug: async (up: boolean) => void (await control("set_link", { name: cable, up })),
+    }),
     stop: () => process.stop(),
     ended: process.ended,
   };
 }
 
+/** A socket that samples go in by: which sensors', and how one is written there. */
+interface Way {
+  path: string;
+  takes: (sensor: string) => boolean;
+  frame: (sensor: string, value: number) => string;
+}
+
 interface Wiring {
   /** QEMU's words for this board. */
   words: string[];
-  /** The socket its samples go in by, and how one is written there. */
-  samples: string;
-  frame: (sensor: string, value: number) => string;
-  /** Where it is reached, when that is known before it starts. */
-  address?: string;
+  ways: Way[];
+  /** QEMU's name for the network's end at the board. */
+  cable?: string;
+  /** Where the node is reached, from what QEMU said when it started, or says when it is asked. */
+  address: (console: readonly string[], control: Monitor) => string | Promise<string>;
 }
 
-const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring | Promise<Wiring>> = {
-  // USART 2 is the slipmux link, on a pseudo-terminal; USART 3 is the river-level sensor: `R`, four digits, CR.
-  "qemu-stm32": (folder) => ({
-    words: [
-      "-M",
-      "netduinoplus2",
-      "-icount",
-      "shift=auto",
-      "-serial",
-      "null",
-      "-serial",
-      "pty",
-      "-serial",
-      `unix:${folder}/samples,server=on,wait=off`,
-    ],
-    samples: join(folder, "samples"),
-    frame: (sensor, value) => {
-      if (sensor !== "level")
-        throw new Error(
-          `the emulated STM32 has no way in for the sensor ${sensor}, only for level`,
-        );
-      return `R${String(Math.round(value)).padStart(4, "0")}\r`;
-    },
-  }),
-  // Ethernet with one UDP port led out to this computer; UART 0 takes samples as lines.
-  "qemu-mps2": async (folder) => {
-    const port = await freePort();
+/** The river-level sensor's serial line: `R`, four digits, CR. */
+const ranger = (path: string): Way => ({
+  path,
+  takes: (sensor) => sensor === "level",
+  frame: (_, value) => `R${String(Math.round(value)).padStart(4, "0")}\r`,
+});
+
+const socketAt = (path: string) => ["-serial", `unix:${path},server=on,wait=off`];
+
+const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring> = {
+  // USART 2 is the slipmux link, on a pseudo-terminal; USART 3 is the river-level sensor.
+  "qemu-stm32": (folder) => {
+    const level = join(folder, "level");
     return {
       words: [
-        "-M",
-        "mps2-an386",
-        "-nic",
-        `user,hostfwd=udp:127.0.0.1:${port}-:5683`,
-        "-serial",
-        `unix:${folder}/samples,server=on,wait=off`,
+        ..."-M netduinoplus2 -icount shift=auto -serial null -serial pty".split(" "),
+        ...socketAt(level),
       ],
-      samples: join(folder, "samples"),
-      frame: (sensor, value) => `sample ${sensor} ${value}\n`,
-      address: `coap://127.0.0.1:${port}`,
+      ways: [ranger(level)],
+      address: (console) => {
+        const said = /redirected to (\/dev\/\S+) \(label serial1\)/.exec(console.join("\n"));
+        return `serial:${said?.[1] ?? ""}`;
+      },
+    };
+  },
+  // Ethernet with CoAP's port led out to a port of this computer that the system chooses; UART 1 is the river-level sensor,
+  // UART 0 takes samples of the others as lines.
+  "qemu-mps2": (folder) => {
+    const [lines, level] = [join(folder, "lines"), join(folder, "level")];
+    return {
+      words: [
+        ..."-M mps2-an386 -icount shift=auto -nic user,hostfwd=udp:127.0.0.1:0-:5683".split(" "),
+        ...socketAt(lines),
+        ...socketAt(level),
+      ],
+      ways: [
+        ranger(level),
+        {
+          path: lines,
+          takes: () => true,
+          frame: (sensor, value) => `sample ${sensor} ${value}\n`,
+        },
+      ],
+      cable: "lan9118.0",
+      address: async (_, control) => {
+        const said = await control("human-monitor-command", { "command-line": "info usernet" });
+        const port = /HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)/.exec(String(said))?.[1] ?? "";
+        return `coap://127.0.0.1:${port}`;
+      },
     };
   },
 };
@@ -243,12 +264,29 @@ async function connect(path: string): Promise<Socket> {
   return socket;
 }
 
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  return port;
+/** Asks QEMU to do something, by its machine protocol (QMP), and resolves to what it returns. */
+type Monitor = (execute: string, words?: object) => Promise<unknown>;
+
+async function monitor(path: string): Promise<Monitor> {
+  const socket = await connect(path);
+  const waiting: { resolve: (value: unknown) => void; reject: (reason: Error) => void }[] = [];
+  createInterface({ input: socket }).on("line", (line) => {
+    const answer = parseEvent(line);
+    if (answer === undefined || !("return" in answer || "error" in answer)) return;
+    const asked = waiting.shift();
+    if ("return" in answer) asked?.resolve(answer.return);
+    else asked?.reject(new Error(`QEMU: ${JSON.stringify(answer.error)}`));
+  });
+  socket.on("close", () => {
+    for (const asked of waiting.splice(0)) asked.reject(new Error("QEMU has ended"));
+  });
+  const control: Monitor = (execute, words = {}) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ resolve, reject });
+      socket.write(`${JSON.stringify({ execute, arguments: words })}\n`);
+    });
+  await control("qmp_capabilities");
+  return control;
 }
 
 function parseEvent(line: string): Record<string, unknown> | undefined {

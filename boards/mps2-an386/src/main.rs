@@ -1,2 +1,451 @@
-//! To be written.
-fn main() {}
+//! Wasmote on an emulated Cortex-M4F with Ethernet: the same node as on the STM32F407, on a real IP stack, for the tests.
+//!
+//! | task     | trigger                                        | priority | longest time                                 |
+//! | -------- | ---------------------------------------------- | -------- | -------------------------------------------- |
+//! | `frames` | Ethernet: a frame came, or the link changed    | 4        | two register accesses                        |
+//! | `lines`  | UART 0: a byte of `sample NAME VALUE`          | 4        | a line of 48 bytes                           |
+//! | `level`  | UART 1: a byte of the level sensor             | 4        | a few register accesses                      |
+//! | `tick`   | SysTick, every millisecond                     | 3        | a few loads; wakes the server at its deadline|
+//! | `serve`  | pended by the tasks above and by the Runner    | 2        | 16 frames and their answers                  |
+//! | `idle`   | always                                         | 0        | the Runner, a slice of fuel at a time        |
+//!
+//! The server is an interrupt of its own (one the board has no other use for), so that waking it while it runs makes it run
+//! again. Nothing is locked: what two tasks share goes through queues with one end each, or is one word.
+#![no_std]
+#![no_main]
+
+mod chip;
+mod lan9118;
+#[path = "../../stm32f407-discovery/src/qemu.rs"]
+mod qemu;
+mod samples;
+mod uart;
+
+/// Where in flash the provisioning record and the slots lie, and the bytes of each: as on the STM32F407.
+pub const PROVISION: u32 = 0x3c00;
+/// See [`PROVISION`].
+pub const SLOTS: u32 = 0x4000;
+/// See [`PROVISION`].
+pub const SLOT: u32 = 0x4000;
+
+/// The PSRAM (AN386 §3.1), which memory.x gives to nobody: the slots' flash, and behind it a word that outlives resets.
+const PSRAM: usize = 0x2100_0000;
+const KEPT: usize = PSRAM + 0x1_0000;
+
+/// Where flash is mirrored.
+pub fn mirror() -> *mut u8 {
+    PSRAM as *mut u8
+}
+
+/// What the word that outlives resets says: the node ran, or it panicked.
+const RAN: u32 = 0x5741_534d;
+const PANICKED: u32 = 0x5041_4e49;
+
+/// Why there was a reset. QEMU has no register for that.
+fn reset_cause() -> &'static str {
+    let kept = KEPT as *mut u32;
+    // SAFETY: RAM that nothing else uses.
+    match unsafe { kept.replace(RAN) } {
+        RAN => "pin",
+        PANICKED => "software",
+        _ => "power on",
+    }
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    cortex_m_semihosting::hprintln!("panic: {}", info);
+    // SAFETY: RAM that nothing else uses.
+    unsafe { (KEPT as *mut u32).write(PANICKED) };
+    cortex_m::peripheral::SCB::sys_reset()
+}
+
+#[rtic::app(device = crate::chip, peripherals = false)]
+mod app {
+    use crate::chip::{Interrupt, Registers};
+    use crate::lan9118::Lan9118;
+    use crate::qemu::{self, Flash};
+    use crate::samples::Samples;
+    use crate::uart::Uart;
+    use crate::{PROVISION, SLOT, SLOTS};
+    use core::mem::MaybeUninit;
+    use core::net::Ipv4Addr;
+    use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+    use heapless::spsc::{Consumer, Producer, Queue};
+    use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
+    use wasmote_node::slot::{Flash as _, Slots};
+    use wasmote_node::{
+        Board, Io, Limits, Mail, Provision, Runner, RunnerMail, Sensor, Server, ServerMail, Step,
+    };
+    use wasmote_sensors::level::Level;
+
+    /// Bytes for modules, and fuel for a run: as on the STM32F407.
+    const MEMORY: usize = 48 * 1024;
+    const FUEL: u32 = 2_000_000;
+    /// The class of boards that packages name.
+    const CLASS: &str = "mps2-an386";
+    const SENSORS: &[Sensor] = &[
+        Sensor {
+            name: "level",
+            unit: "mm",
+        },
+        Sensor {
+            name: "rain",
+            unit: "mm",
+        },
+        Sensor {
+            name: "temperature",
+            unit: "Cel",
+        },
+        Sensor {
+            name: "button",
+            unit: "",
+        },
+    ];
+    const LEVEL: u8 = 0;
+    /// QEMU's user network, where nobody else can be.
+    const FIXED: Fixed = Fixed {
+        address: Ipv4Addr::new(10, 0, 2, 15),
+        prefix: 24,
+        gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+    };
+    const PATIENCE: u64 = 5_000;
+    /// The processor's clock (AN386 §3.8).
+    const HERTZ: u32 = 25_000_000;
+    /// The interrupt that is the server's.
+    const SERVE: Interrupt = Interrupt::DUALTIMER;
+    // SAFETY: the addresses of AN386 §3.2 and §3.4.
+    const UART0: Registers = unsafe { Registers::new(0x4000_4000) };
+    // SAFETY: as above.
+    const UART1: Registers = unsafe { Registers::new(0x4000_5000) };
+    // SAFETY: as above.
+    const CONTROLLER: Registers = unsafe { Registers::new(0x4020_0000) };
+
+    /// Milliseconds since the start, as far as 32 bits go; the Runner and the server make 64 of them.
+    static MILLIS: AtomicU32 = AtomicU32::new(0);
+    /// When the server wants to be woken, in the same.
+    static DEADLINE: AtomicU32 = AtomicU32::new(u32::MAX);
+    /// Whether the CPU sleeps, and in how many of the last thousand milliseconds it did.
+    static ASLEEP: AtomicBool = AtomicBool::new(false);
+    static IDLE: AtomicU32 = AtomicU32::new(0);
+    /// Whether the node can be reached: it has an address, or there is no network to have one in.
+    static REACHABLE: AtomicBool = AtomicBool::new(false);
+
+    /// The controller, and the stack on it.
+    type Network = (Lan9118, Interface);
+
+    #[shared]
+    struct Shared {}
+
+    #[local]
+    struct Local {
+        server: &'static mut Server<Endpoint>,
+        runner: &'static mut Runner<Flash>,
+        /// Nothing when the controller does not start.
+        network: Option<&'static mut Network>,
+        lines_in: Uart,
+        level_in: Uart,
+        named: Producer<'static, (u8, f32)>,
+        to_name: Consumer<'static, (u8, f32)>,
+        measured: Producer<'static, u16>,
+        to_sample: Consumer<'static, u16>,
+    }
+
+    struct Pins;
+
+    impl Io for Pins {
+        fn micros(&mut self) -> u64 {
+            micros()
+        }
+
+        fn gpio(&mut self, pin: u8, high: bool) {
+            qemu::gpio(pin, high);
+        }
+    }
+
+    fn millis() -> u64 {
+        u64::from(MILLIS.load(Relaxed))
+    }
+
+    /// Microseconds since the start: the milliseconds, and what SysTick has counted of the next.
+    fn micros() -> u64 {
+        loop {
+            let before = MILLIS.load(Relaxed);
+            let left = u64::from(cortex_m::peripheral::SYST::get_current());
+            let whole = u64::from(HERTZ / 1000);
+            if MILLIS.load(Relaxed) == before {
+                return u64::from(before) * 1000 + (whole - 1).saturating_sub(left) * 1000 / whole;
+            }
+        }
+    }
+
+    // What is large is made where it stays, each in a function of its own, so that the stack need not hold all of it at once.
+
+    #[inline(never)]
+    fn network(
+        place: &'static mut MaybeUninit<Network>,
+        storage: &'static mut Storage,
+        seed: u64,
+    ) -> Option<&'static mut Network> {
+        let mut chip = Lan9118::new(CONTROLLER).ok()?;
+        let config = Config {
+            hardware: chip.hardware().ok()?,
+            seed,
+            fixed: FIXED,
+            patience: PATIENCE,
+        };
+        let interface = Interface::new(config, &mut chip, storage, 0);
+        Some(place.write((chip, interface)))
+    }
+
+    #[inline(never)]
+    fn server(
+        place: &'static mut MaybeUninit<Server<Endpoint>>,
+        board: Board,
+        provision: Provision,
+        mail: ServerMail,
+        seed: u64,
+    ) -> &'static mut Server<Endpoint> {
+        place.write(Server::new(board, provision, mail, seed))
+    }
+
+    #[inline(never)]
+    fn runner(
+        place: &'static mut MaybeUninit<Runner<Flash>>,
+        slots: Slots<Flash>,
+        region: &'static mut [u8],
+        provision: Provision,
+        limits: Limits,
+        mail: RunnerMail,
+    ) -> &'static mut Runner<Flash> {
+        place.write(Runner::new(slots, region, provision, limits, mail))
+    }
+
+    #[init(local = [
+        names: Queue<(u8, f32), 64> = Queue::new(),
+        levels: Queue<u16, 8> = Queue::new(),
+        mail: Mail = Mail::new(),
+        storage: Storage = Storage::new(),
+        network_place: MaybeUninit<Network> = MaybeUninit::uninit(),
+        server_place: MaybeUninit<Server<Endpoint>> = MaybeUninit::uninit(),
+        runner_place: MaybeUninit<Runner<Flash>> = MaybeUninit::uninit(),
+        region: [u64; MEMORY / 8] = [0; MEMORY / 8],
+    ])]
+    fn init(cx: init::Context) -> (Shared, Local) {
+        let fpu = cx.core.FPU;
+        // Arithmetic gives the default NaN, in this context and in every new one (ARMv7-M ARM, FPSCR.DN and FPDSCR).
+        // SAFETY: changes nothing but how floats behave from here on.
+        unsafe {
+            core::arch::asm!("vmrs {0}, fpscr", "orr {0}, {0}, #0x2000000", "vmsr fpscr, {0}", out(reg) _);
+            fpu.fpdscr.modify(|v| v | 1 << 25);
+        }
+        let reset = crate::reset_cause();
+        let mut timer = cx.core.SYST;
+        timer.set_clock_source(cortex_m::peripheral::syst::SystClkSource::Core);
+        timer.set_reload(HERTZ / 1000 - 1);
+        timer.clear_current();
+        timer.enable_counter();
+        timer.enable_interrupt();
+
+        let flash = Flash::new();
+        let seed = qemu::seed();
+        let provision =
+            Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
+        let slots = Slots::open(flash, SLOTS, SLOT);
+        let mut missing = heapless::Vec::new();
+        let network = network(cx.local.network_place, cx.local.storage, seed);
+        if network.is_none() {
+            let _ = missing.push("ethernet");
+        }
+        let board = Board {
+            name: "mps2-an386",
+            class: CLASS,
+            version: env!("CARGO_PKG_VERSION"),
+            clock: "crystal",
+            hertz: HERTZ,
+            reset,
+            missing,
+            sensors: SENSORS,
+            memory: MEMORY as u32,
+            package: slots.capacity(),
+            fuel: FUEL,
+        };
+        let limits = Limits {
+            class: CLASS,
+            fuel: FUEL,
+            sensors: SENSORS,
+        };
+        let (server_mail, runner_mail) = cx.local.mail.split();
+        let region = cx.local.region;
+        // SAFETY: the same memory as bytes, for as long; `init` has the only reference and gives it away here.
+        let region =
+            unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), MEMORY) };
+        let server_place = cx.local.server_place;
+        let runner_place = cx.local.runner_place;
+        let server = server(server_place, board, provision.clone(), server_mail, seed);
+        let runner = runner(runner_place, slots, region, provision, limits, runner_mail);
+        let (named, to_name) = cx.local.names.split();
+        let (measured, to_sample) = cx.local.levels.split();
+        (
+            Shared {},
+            Local {
+                server,
+                runner,
+                network,
+                // As fast as it goes: what sends to an emulated port waits until the byte was read.
+                lines_in: Uart::new(UART0, 16),
+                level_in: Uart::new(UART1, HERTZ / 9600),
+                named,
+                to_name,
+                measured,
+                to_sample,
+            },
+        )
+    }
+
+    #[idle(local = [runner])]
+    fn idle(cx: idle::Context) -> ! {
+        let runner = cx.local.runner;
+        // What was installed runs before the node says that it is ready.
+        runner.step(&mut Pins);
+        rtic::pend(SERVE);
+        let mut announced = false;
+        loop {
+            if !announced && REACHABLE.load(Relaxed) {
+                announced = true;
+                cortex_m_semihosting::hprintln!("wasmote: ready");
+            }
+            let step = runner.step(&mut Pins);
+            if runner.has_mail() {
+                rtic::pend(SERVE);
+            }
+            if let Step::Idle(until) = step
+                && until.is_none_or(|until| until > millis())
+            {
+                ASLEEP.store(true, Relaxed);
+                cortex_m::asm::wfi();
+                ASLEEP.store(false, Relaxed);
+            }
+        }
+    }
+
+    #[task(binds = SysTick, priority = 3, local = [ms: u32 = 0, slept: u32 = 0])]
+    fn tick(cx: tick::Context) {
+        let now = MILLIS.load(Relaxed).wrapping_add(1);
+        MILLIS.store(now, Relaxed);
+        *cx.local.slept += u32::from(ASLEEP.load(Relaxed));
+        *cx.local.ms += 1;
+        if *cx.local.ms == 1000 {
+            IDLE.store(*cx.local.slept, Relaxed);
+            (*cx.local.ms, *cx.local.slept) = (0, 0);
+        }
+        if now >= DEADLINE.load(Relaxed) {
+            rtic::pend(SERVE);
+        }
+    }
+
+    #[task(binds = ETHERNET, priority = 4)]
+    fn frames(_: frames::Context) {
+        Lan9118::quiet(CONTROLLER);
+        rtic::pend(SERVE);
+    }
+
+    #[task(binds = UART0_RX, priority = 4, local = [lines_in, named, parser: Samples = Samples::new()])]
+    fn lines(cx: lines::Context) {
+        let named = cx.local.named;
+        cx.local.lines_in.quiet();
+        // Without room the byte stays where it is, and what sends waits; the server pends this again.
+        if !named.ready() {
+            return;
+        }
+        let Some(byte) = cx.local.lines_in.read() else {
+            return;
+        };
+        cx.local.parser.push(byte, |name, value| {
+            if let Some(sensor) = SENSORS.iter().position(|s| s.name == name) {
+                let _ = named.enqueue((sensor as u8, value));
+                rtic::pend(SERVE);
+            }
+        });
+    }
+
+    #[task(binds = UART1_RX, priority = 4, local = [level_in, measured, parser: Level = Level::new()])]
+    fn level(cx: level::Context) {
+        cx.local.level_in.quiet();
+        if !cx.local.measured.ready() {
+            return;
+        }
+        if let Some(byte) = cx.local.level_in.read()
+            && let Some(level) = cx.local.parser.push(millis(), byte)
+        {
+            let _ = cx.local.measured.enqueue(level);
+            rtic::pend(SERVE);
+        }
+    }
+
+    /// Bytes of stack that were never used: painted by the start-up code.
+    fn stack_free() -> u32 {
+        unsafe extern "C" {
+            static mut _stack_end: u32;
+        }
+        let mut free = 0;
+        let mut at = (&raw const _stack_end).cast::<u32>();
+        // SAFETY: from the end of what is static up to the stack pointer everything is the stack's, which is in use above.
+        while unsafe { at.read_volatile() } == 0xcccc_cccc && free < 128 * 1024 {
+            at = at.wrapping_add(1);
+            free += 4;
+        }
+        free
+    }
+
+    #[task(binds = DUALTIMER, priority = 2, local = [server, network, to_name, to_sample])]
+    fn serve(cx: serve::Context) {
+        let serve::LocalResources {
+            server,
+            network,
+            to_name,
+            to_sample,
+            ..
+        } = cx.local;
+        let now = millis();
+        let Some((chip, interface)) = network.as_deref_mut() else {
+            // Without a network there is nobody to answer; the module runs all the same.
+            while let Some((sensor, value)) = to_name.dequeue() {
+                server.sample(now, sensor, value, &mut |_: Endpoint, _: &[u8]| {});
+            }
+            server.poll(now, &mut |_: Endpoint, _: &[u8]| {});
+            REACHABLE.store(true, Relaxed);
+            return;
+        };
+        let up = chip.link();
+        let again = interface.poll(now, up, chip, |from, many, datagram, output| {
+            let mut out = |to, datagram: &[u8]| output.send(to, datagram);
+            server.receive(now, from, many, datagram, &mut out);
+        });
+        let gauges = server.gauges();
+        gauges.idle = IDLE.load(Relaxed) as u16;
+        gauges.link_lost = chip.dropped();
+        gauges.link_damaged = chip.damaged;
+        gauges.link_unsent = interface.counters().unsent + interface.counters().unroutable;
+        let (address, origin) = interface.address();
+        (gauges.address, gauges.origin) = (address, origin.name());
+        REACHABLE.store(address.is_some(), Relaxed);
+        gauges.stack_free = stack_free();
+        let mut output = interface.output(now, chip);
+        let mut out = |to, datagram: &[u8]| output.send(to, datagram);
+        while let Some(level) = to_sample.dequeue() {
+            server.sample(now, LEVEL, f32::from(level), &mut out);
+            rtic::pend(Interrupt::UART1_RX);
+        }
+        while let Some((sensor, value)) = to_name.dequeue() {
+            server.sample(now, sensor, value, &mut out);
+            rtic::pend(Interrupt::UART0_RX);
+        }
+        let deadline = server.poll(now, &mut out);
+        let next = deadline.into_iter().chain(again).min();
+        DEADLINE.store(next.map_or(u32::MAX, |d| d as u32), Relaxed);
+        if chip.listen() || again.is_some_and(|at| at <= now) {
+            rtic::pend(SERVE);
+        }
+    }
+}

@@ -32,6 +32,18 @@ pub const SLOT: u32 = if cfg!(feature = "qemu") {
     0x4000
 };
 
+/// Where the emulated flash is mirrored: in static RAM, and of half the size for that, since QEMU's board (7.2) has no CCM.
+#[cfg(feature = "qemu")]
+pub fn mirror() -> *mut u8 {
+    use core::cell::UnsafeCell;
+    #[repr(align(8))]
+    struct Memory(UnsafeCell<[u8; (SLOTS + 3 * SLOT - PROVISION) as usize]>);
+    // SAFETY: written by `Flash` alone, of which there is one; those who read hold ranges that are not written meanwhile.
+    unsafe impl Sync for Memory {}
+    static MIRROR: Memory = Memory(UnsafeCell::new([0; _]));
+    MIRROR.0.get().cast()
+}
+
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(feature = "qemu")]

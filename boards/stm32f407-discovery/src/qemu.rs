@@ -1,7 +1,6 @@
 //! What QEMU lacks, through semihosting: flash that can be written (a file, named by the command line's second word) and
-//! a console for the pins. The flash is mirrored in RAM, so that modules run from where they lie; it has half the size for
-//! that, since QEMU's board (7.2) has no CCM.
-use core::cell::UnsafeCell;
+//! a console for the pins. The flash is mirrored in RAM, so that modules run from where they lie. The board says where
+//! (`mirror`), and what lies where in flash.
 use core::ffi::CStr;
 use cortex_m_semihosting::{hprintln, syscall};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
@@ -11,20 +10,12 @@ use wasmote_node::slot::Flash as Mapped;
 const START: u32 = super::PROVISION;
 const SIZE: u32 = super::SLOTS + 3 * super::SLOT - START;
 
-#[repr(align(8))]
-struct Memory(UnsafeCell<[u8; SIZE as usize]>);
-
-// SAFETY: written by `Flash` alone, of which there is one; those who read hold ranges that are not written meanwhile.
-unsafe impl Sync for Memory {}
-
-static MIRROR: Memory = Memory(UnsafeCell::new([0xff; SIZE as usize]));
-
 /// Where these bytes of flash are mirrored.
 fn place(offset: u32, length: u32) -> Option<*mut u8> {
     let at = offset.checked_sub(START)?;
     let inside = u64::from(at) + u64::from(length) <= u64::from(SIZE);
     // SAFETY: inside the mirror.
-    inside.then(|| unsafe { MIRROR.0.get().cast::<u8>().add(at as usize) })
+    inside.then(|| unsafe { super::mirror().add(at as usize) })
 }
 
 /// Flash in a file.

@@ -74,9 +74,7 @@ mod app {
     use heapless::spsc::{Consumer, Producer, Queue};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
-    use wasmote_node::{
-        Board, Io, Limits, Mail, Provision, Runner, RunnerMail, Sensor, Server, ServerMail, Step,
-    };
+    use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
     use wasmote_sensors::level::Level;
 
     /// Bytes for modules, and fuel for a run: as on the STM32F407.
@@ -179,8 +177,7 @@ mod app {
         }
     }
 
-    // What is large is made where it stays, each in a function of its own, so that the stack need not hold all of it at once.
-
+    /// In a function of its own, so that the stack need not hold what moves to its place and all of `init` at once.
     #[inline(never)]
     fn network(
         place: &'static mut MaybeUninit<Network>,
@@ -198,33 +195,10 @@ mod app {
         Some(place.write((chip, interface)))
     }
 
-    #[inline(never)]
-    fn server(
-        place: &'static mut MaybeUninit<Server<Endpoint>>,
-        board: Board,
-        provision: Provision,
-        mail: ServerMail,
-        seed: u64,
-    ) -> &'static mut Server<Endpoint> {
-        place.write(Server::new(board, provision, mail, seed))
-    }
-
-    #[inline(never)]
-    fn runner(
-        place: &'static mut MaybeUninit<Runner<Flash>>,
-        slots: Slots<Flash>,
-        region: &'static mut [u8],
-        provision: Provision,
-        limits: Limits,
-        mail: RunnerMail,
-    ) -> &'static mut Runner<Flash> {
-        place.write(Runner::new(slots, region, provision, limits, mail))
-    }
-
     #[init(local = [
         names: Queue<(u8, f32), 64> = Queue::new(),
         levels: Queue<u16, 8> = Queue::new(),
-        mail: Mail = Mail::new(),
+        memory: Memory<Endpoint> = Memory::new(),
         storage: Storage = Storage::new(),
         network_place: MaybeUninit<Network> = MaybeUninit::uninit(),
         server_place: MaybeUninit<Server<Endpoint>> = MaybeUninit::uninit(),
@@ -275,15 +249,22 @@ mod app {
             fuel: FUEL,
             sensors: SENSORS,
         };
-        let (server_mail, runner_mail) = cx.local.mail.split();
+        let (server_memory, runner_memory) = cx.local.memory.split();
         let region = cx.local.region;
         // SAFETY: the same memory as bytes, for as long; `init` has the only reference and gives it away here.
         let region =
             unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), MEMORY) };
-        let server_place = cx.local.server_place;
-        let runner_place = cx.local.runner_place;
-        let server = server(server_place, board, provision.clone(), server_mail, seed);
-        let runner = runner(runner_place, slots, region, provision, limits, runner_mail);
+        let server =
+            cx.local
+                .server_place
+                .write(Server::new(board, provision.clone(), server_memory, seed));
+        let runner = cx.local.runner_place.write(Runner::new(
+            slots,
+            region,
+            provision,
+            limits,
+            runner_memory,
+        ));
         let (named, to_name) = cx.local.names.split();
         let (measured, to_sample) = cx.local.levels.split();
         (

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { readRiver } from "../host/demo/river.ts";
 import { build } from "../host/lib/build.ts";
 import { simulate, type Happening, type Sample } from "../host/lib/simulate.ts";
+import { random } from "./harness/link.ts";
 import { scratch } from "./harness/target.ts";
 
 /** Every block once, each with an output of its own. */
@@ -59,15 +60,6 @@ level.onSample((value) => {
   }
 });
 `;
-
-/** Numbers below \`limit\` in a reproducible order (Numerical Recipes' generator). */
-function random(seed: number): (limit: number) => number {
-  let state = seed >>> 0;
-  return (limit) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state / 2 ** 32) * limit;
-  };
-}
 
 const next = random(7);
 const courses: Record<string, Sample[]> = {

@@ -2,6 +2,8 @@
 // block (RFC 7252, 7641, 7959), on the codec of npm `coap-packet`. Npm `coap` itself is not used here: it reassembles by
 // token, matches message IDs without the address, and can end the process from its socket handler.
 import { randomBytes, randomInt } from "node:crypto";
+import { setMaxListeners } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import { generate, parse, type ParsedPacket } from "coap-packet";
 import { NodeError } from "./errors.ts";
 import type { Link } from "./link.ts";
@@ -57,17 +59,45 @@ interface Option {
   value: Buffer;
 }
 
+export interface EndpointOptions {
+  /** How long a node may stay silent before it counts as gone, in milliseconds; at most the 93 s of RFC 7252 §4.8.2. */
+  patience?: number;
+  /** ACK_TIMEOUT in milliseconds: 2,000 unless the way is known to be faster (RFC 7252 §4.8.1). */
+  ackTimeout?: number;
+  /** MAX_RETRANSMIT: how often a datagram is sent again; 4 unless the way is known to be worse. */
+  maxRetransmit?: number;
+}
+
+export interface ObserveOptions extends RequestOptions {
+  /** After how long without a word the registration is renewed, in milliseconds; by default what the node says. */
+  refresh?: number;
+}
+
 interface Waiting {
   settle(response: ParsedPacket): void;
   acknowledged(): void;
   rejected(): void;
+  unreachable(cause: Error): void;
 }
 
 /** Transmission parameters (RFC 7252 §4.8), in milliseconds; an emulator may run slower than real time. */
-const ackTimeout = 2_000;
-const maxRetransmit = 4;
+const defaultAckTimeout = 2_000;
+const defaultRetransmit = 4;
 /** How long a separate response may take: the longest that a node erases and verifies, many times over. */
 const separateTimeout = 30_000;
+/** The largest body that is put together from blocks: many times what any resource of a node has. */
+const longestBody = 1 << 18;
+/** Notifications that wait for whoever observes; beyond that the oldest goes, since the newest state is what counts (RFC 7641 §1.3). */
+const longestQueue = 256;
+/** The longest Max-Age that is believed, in seconds. */
+const longestAge = 86_400;
+/** Message IDs that are remembered against duplicates, at most; and for how long (EXCHANGE_LIFETIME, RFC 7252 §4.8.2). */
+const mostSeen = 4096;
+const exchangeLifetime = 247_000;
+/** A farewell is sent for this long and no longer. */
+const farewell = 2_000;
+/** Option numbers that the codec has no name for. */
+const echo = "252";
 
 export class Endpoint {
   readonly #link: Link;
@@ -77,11 +107,20 @@ export class Endpoint {
   readonly #byId = new Map<number, Waiting>();
   /** Message IDs of confirmable responses that came in: a repeated one is acknowledged again and goes no further. */
   readonly #seen = new Map<number, number>();
+  readonly #patience: number;
+  readonly #ackTimeout: number;
+  readonly #maxRetransmit: number;
   #lost: Error | undefined;
 
-  constructor(link: Link) {
+  constructor(link: Link, options: EndpointOptions = {}) {
     this.#link = link;
+    this.#patience = options.patience ?? Number.POSITIVE_INFINITY;
+    this.#ackTimeout = options.ackTimeout ?? defaultAckTimeout;
+    this.#maxRetransmit = options.maxRetransmit ?? defaultRetransmit;
     link.onDatagram = (datagram) => this.#receive(datagram);
+    link.onUnreachable = (cause) => {
+      for (const waiting of this.#byId.values()) waiting.unreachable(cause);
+    };
     link.onLost = (cause) => {
       this.#lost = cause;
       for (const waiting of this.#waiting.values()) waiting.rejected();
@@ -112,21 +151,30 @@ export class Endpoint {
       const parts = [first.payload];
       let length = first.payload.length;
       let block = blockOf(first, "Block2");
+      let whole = true;
+      if (block && block.offset !== 0)
+        throw new NodeError("protocol", `${path}: the answer begins in its middle`);
       while (block?.more) {
+        if (length + block.size > longestBody || length % block.size !== 0 || length === 0)
+          throw new NodeError(
+            "protocol",
+            `${path}: the answer has no end, or blocks of odd length`,
+          );
         const next = { offset: length, size: block.size, more: false };
         const answer = await this.#exchange(method, path, options, [
           { name: "Block2", value: encodeBlock(next) },
         ]);
         const got = blockOf(answer, "Block2");
-        if (option(answer, "ETag")?.toString("hex") !== tag || got?.offset !== length) {
-          block = undefined;
+        const fits = got?.offset === length && (!got.more || answer.payload.length === got.size);
+        if (option(answer, "ETag")?.toString("hex") !== tag || !fits) {
+          whole = false;
           break;
         }
         parts.push(answer.payload);
         length += answer.payload.length;
         block = got;
       }
-      if (block !== undefined || parts.length === 1) {
+      if (whole) {
         return { status: first.code, payload: Buffer.concat(parts), format: formatOf(first) };
       }
       first = await this.#exchange(method, path, options, []);
@@ -168,32 +216,29 @@ export class Endpoint {
       }
       busy = 0;
       const taken = blockOf(answer, "Block1");
-      offset += payload.length;
+      if (taken && taken.offset > offset)
+        throw new NodeError("protocol", `${path}: the node acknowledges what was not sent`);
+      // RFC 7959 §2.5: the node may ask for smaller blocks, of this one too.
+      const smaller = more && taken !== undefined && taken.size < size;
+      offset += smaller ? taken.size : payload.length;
       options.onProgress?.(offset, body.length);
       if (!more) return { status: answer.code, payload: answer.payload, format: formatOf(answer) };
-      // RFC 7959 §2.5: the node may ask for smaller blocks.
-      if (taken && taken.size < size && offset % taken.size === 0) size = taken.size;
+      if (smaller) size = taken.size;
     }
   }
 
-  /** Each state of a resource from now on. Ends when the loop is left, the signal fires, or the node ends it. */
-  async *observe(path: string, options: RequestOptions = {}): AsyncGenerator<Response, void, void> {
+  /**
+   * Each state of a resource from now on. Ends when the loop is left or the signal fires; fails when the node ends it or is gone. A
+   * node that has forgotten its observers, after a reset, is asked again once its last word is too old (RFC 7641 §3.3.1).
+   */
+  async *observe(path: string, options: ObserveOptions = {}): AsyncGenerator<Response, void, void> {
+    const { signal } = options;
     const token = randomBytes(4);
     const queue: ParsedPacket[] = [];
     let wake: () => void = () => {};
     let failed: Error | undefined;
+    let renewal: ParsedPacket | undefined;
     let newest: { sequence: number; at: number } | undefined;
-    const register = async () => {
-      const first = await this.#exchange(
-        "GET",
-        path,
-        options,
-        [{ name: "Observe", value: encodeUint(0) }],
-        token,
-      );
-      take(first);
-      return first;
-    };
     const take = (packet: ParsedPacket) => {
       const sequence = uintOf(packet, "Observe");
       const at = Date.now();
@@ -203,62 +248,84 @@ export class Endpoint {
         if (ahead === 0 || ahead >= 1 << 23) return;
       }
       if (sequence !== undefined) newest = { sequence, at };
+      if (queue.length === longestQueue) queue.shift();
       queue.push(packet);
       wake();
+    };
+    const register = async () => {
+      const extra = [{ name: "Observe", value: encodeUint(0) }];
+      const answer = await this.#exchange("GET", path, options, extra, token);
+      if (uintOf(answer, "Observe") === undefined) {
+        throw new NodeError(
+          "protocol",
+          `${path} cannot be observed, or the node has no room for an observer`,
+        );
+      }
+      // After a reset the numbers begin anew: what answers the registration is the newest by itself.
+      newest = undefined;
+      renewal = answer;
+      take(answer);
     };
     const key = token.toString("hex");
     // Known before it is registered: a notification may come right behind the response.
     this.#waiting.set(key, {
       settle: take,
       acknowledged: () => {},
+      unreachable: () => {},
       rejected: () => {
-        failed = new NodeError("closed", `the link to ${this.#link.address} was lost`, {
-          cause: this.#lost,
-        });
+        failed = this.#gone("was lost");
         wake();
       },
     });
-    try {
-      const first = await register();
-      if (uintOf(first, "Observe") === undefined) {
-        throw new NodeError(
-          "protocol",
-          `${path} cannot be observed, or the node has no room for an observer`,
-        );
-      }
-    } catch (error) {
-      this.#waiting.delete(key);
-      throw error;
-    }
     const abort = () => wake();
-    options.signal?.addEventListener("abort", abort);
+    listen(signal, abort);
+    let shown: Buffer | undefined;
+    let lifetime = 60_000;
     try {
-      while (!options.signal?.aborted) {
+      if (!signal?.aborted) await register();
+      while (!signal?.aborted) {
         const packet = queue.shift();
         if (packet === undefined) {
           if (failed) throw failed;
-          await new Promise<void>((resolve) => {
-            wake = resolve;
+          const quiet = options.refresh ?? lifetime;
+          let timer: NodeJS.Timeout | undefined;
+          const waited = await new Promise<boolean>((resolve) => {
+            wake = () => resolve(false);
+            timer = setTimeout(() => resolve(true), quiet);
           });
+          clearTimeout(timer);
+          if (waited) await register();
           continue;
         }
         if (!packet.code.startsWith("2.")) throw failure(path, packet);
-        yield await this.#rest("GET", path, options, packet);
+        lifetime =
+          (Math.min(uintOf(packet, "Max-Age") ?? 60, longestAge) + 5) *
+          1000 *
+          (1 + Math.random() / 4);
+        const state = await this.#rest("GET", path, options, packet);
+        // A renewed registration is answered with the state there is, which may be known.
+        if (packet === renewal && shown?.equals(state.payload)) continue;
+        shown = state.payload;
+        yield state;
       }
+    } catch (error) {
+      if (!signal?.aborted) throw error;
     } finally {
-      options.signal?.removeEventListener("abort", abort);
+      signal?.removeEventListener("abort", abort);
       this.#waiting.delete(key);
       // RFC 7641 §3.6: the node is told; whether it hears is of no matter, its next notification is rejected.
-      if (!this.#lost) {
-        await this.#exchange(
-          "GET",
-          path,
-          {},
-          [{ name: "Observe", value: encodeUint(1) }],
-          token,
-        ).catch(() => {});
+      if (!this.#lost && !failed) {
+        const extra = [{ name: "Observe", value: encodeUint(1) }];
+        const brief = { signal: AbortSignal.timeout(farewell) };
+        await this.#exchange("GET", path, brief, extra, token).catch(() => {});
       }
     }
+  }
+
+  #gone(how: string): NodeError {
+    return new NodeError("closed", `the link to ${this.#link.address} ${how}`, {
+      cause: this.#lost,
+    });
   }
 
   /** One confirmable request and its response (RFC 7252 §4.2, §5.2). */
@@ -268,6 +335,7 @@ export class Endpoint {
     options: RequestOptions,
     extra: Option[],
     token: Buffer = randomBytes(4),
+    echoed = false,
   ): Promise<ParsedPacket> {
     const { signal, payload } = options;
     const id = (this.#id = (this.#id + 1) & 0xffff);
@@ -285,27 +353,34 @@ export class Endpoint {
         : [{ name: "Content-Format", value: encodeUint(formats[options.format]) }]),
       ...extra,
     ];
-    const datagram = generate({
-      code: methodCodes[method],
-      messageId: id,
-      token,
-      confirmable: true,
-      options: list as never,
-      payload: Buffer.from(payload ?? []),
-    });
+    let datagram: Buffer;
+    try {
+      datagram = generate({
+        code: methodCodes[method],
+        messageId: id,
+        token,
+        confirmable: true,
+        options: list as never,
+        payload: Buffer.from(payload ?? []),
+      });
+    } catch (cause) {
+      return Promise.reject(
+        new NodeError("protocol", `${path}: this fits into no datagram`, { cause }),
+      );
+    }
     const key = token.toString("hex");
     return new Promise((resolve, reject) => {
-      if (this.#lost) {
-        reject(
-          new NodeError("closed", `the link to ${this.#link.address} is closed`, {
-            cause: this.#lost,
-          }),
-        );
-        return;
-      }
+      if (this.#lost) return reject(this.#gone("is closed"));
+      const aborted = () =>
+        new NodeError("aborted", `${method} /${path.replace(/^\//, "")} was given up`, {
+          cause: signal?.reason,
+        });
+      if (signal?.aborted) return reject(aborted());
       let timer: NodeJS.Timeout;
+      const began = Date.now();
       let attempt = 0;
-      let timeout = ackTimeout * (1 + Math.random() / 2);
+      let refused = 0;
+      let timeout = this.#ackTimeout * (1 + Math.random() / 2);
       const before = this.#waiting.get(key);
       const done = () => {
         clearTimeout(timer);
@@ -319,8 +394,7 @@ export class Endpoint {
         done();
         reject(error);
       };
-      const abort = () =>
-        fail(signal?.reason instanceof Error ? signal.reason : new Error("aborted"));
+      const abort = () => fail(aborted());
       const silence = () =>
         fail(
           new NodeError(
@@ -329,39 +403,47 @@ export class Endpoint {
           ),
         );
       const again = () => {
-        if (attempt > maxRetransmit) return silence();
+        const left = began + this.#patience - Date.now();
+        if (attempt > this.#maxRetransmit || left <= 0) return silence();
         this.#link.send(datagram);
         attempt++;
-        timer = setTimeout(again, timeout);
+        timer = setTimeout(again, Math.min(timeout, left));
         timeout *= 2;
       };
       const waiting: Waiting = {
         settle: (response) => {
+          // RFC 7252 §5.3.2: a piggybacked response has the ID of its request too.
+          if (response.ack && response.messageId !== id) return;
           done();
-          if (response.code.startsWith("2.")) resolve(response);
-          else reject(failure(path, response));
+          if (response.code.startsWith("2.")) return resolve(response);
+          // RFC 9175 §2.3: the node wants to see that the address is ours.
+          const value = option(response, echo);
+          if (response.code === "4.01" && value && !echoed) {
+            const repeated = [...extra, { name: echo, value }];
+            resolve(this.#exchange(method, path, options, repeated, token, true));
+          } else reject(failure(path, response));
         },
         acknowledged: () => {
           clearTimeout(timer);
           timer = setTimeout(silence, separateTimeout);
         },
+        unreachable: (cause) => {
+          // One may be of an earlier datagram, or of a node that is just starting.
+          if (++refused < 2) return;
+          const message = `nothing listens at ${this.#link.address}`;
+          fail(new NodeError("timeout", message, { cause }));
+        },
         rejected: () =>
           fail(
             this.#lost
-              ? new NodeError("closed", `the link to ${this.#link.address} was lost`, {
-                  cause: this.#lost,
-                })
+              ? this.#gone("was lost")
               : new NodeError(
                   "protocol",
                   `${this.#link.address} rejects what was sent as no CoAP request`,
                 ),
           ),
       };
-      if (signal?.aborted) {
-        reject(signal.reason instanceof Error ? signal.reason : new Error("aborted"));
-        return;
-      }
-      signal?.addEventListener("abort", abort);
+      listen(signal, abort);
       this.#waiting.set(key, waiting);
       this.#byId.set(id, waiting);
       again();
@@ -385,37 +467,49 @@ export class Endpoint {
       waiting?.acknowledged();
       return;
     }
-    if (!/^[245]\./.test(packet.code)) return;
+    const answerWith = (kind: { ack: true } | { reset: true }) => {
+      const token = Buffer.alloc(0);
+      this.#link.send(generate({ ...kind, code: "0.00", messageId: packet.messageId, token }));
+    };
+    if (!/^[245]\./.test(packet.code)) {
+      // RFC 7252 §4.3: a ping, or a request to who answers none.
+      if (packet.confirmable) answerWith({ reset: true });
+      return;
+    }
     const known = this.#waiting.get(packet.token.toString("hex"));
     if (packet.confirmable) {
       const now = Date.now();
-      for (const [id, at] of this.#seen) if (at < now - 247_000) this.#seen.delete(id);
+      for (const [id, at] of this.#seen) {
+        // In the order in which they came: behind the first that is fresh, all are.
+        if (at >= now - exchangeLifetime && this.#seen.size < mostSeen) break;
+        this.#seen.delete(id);
+      }
       const repeated = this.#seen.has(packet.messageId);
       // RFC 7252 §4.2: what nobody waits for is rejected, which also ends observations that were left.
-      const answer = known || repeated ? { ack: true } : { reset: true };
-      this.#link.send(
-        generate({ ...answer, code: "0.00", messageId: packet.messageId, token: Buffer.alloc(0) }),
-      );
+      answerWith(known || repeated ? { ack: true } : { reset: true });
       if (repeated) return;
       this.#seen.set(packet.messageId, now);
-    } else if (!known && !packet.ack) {
-      this.#link.send(
-        generate({
-          reset: true,
-          code: "0.00",
-          messageId: packet.messageId,
-          token: Buffer.alloc(0),
-        }),
-      );
-    }
+    } else if (!known && !packet.ack) answerWith({ reset: true });
     known?.settle(packet);
   }
 }
 
+/** Any number of operations may wait for one signal. */
+function listen(signal: AbortSignal | undefined, abort: () => void): void {
+  if (!signal) return;
+  setMaxListeners(0, signal);
+  signal.addEventListener("abort", abort);
+}
+
 function failure(path: string, packet: ParsedPacket): NodeError {
-  const text = packet.payload.toString("utf8");
+  const text = printable(packet.payload.toString("utf8"));
   const message = `/${path.replace(/^\//, "")}: ${packet.code}${text ? ` ${text}` : ` ${meanings[packet.code] ?? ""}`}`;
   return new NodeError("answer", message.trimEnd(), { status: packet.code });
+}
+
+/** What a peer sent, without what would move the cursor of whoever reads it. */
+export function printable(text: string): string {
+  return text.replaceAll(/(?![\t\n])\p{Cc}/gu, "\ufffd");
 }
 
 const meanings: Record<string, string> = {
@@ -468,16 +562,13 @@ function encodeUint(value: number): Buffer {
   return Buffer.from(bytes);
 }
 
-export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason instanceof Error ? signal.reason : new Error("aborted"));
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", abort, { once: true });
-  });
+/** Waits; fails as what it is part of does when the signal fires. */
+export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  try {
+    await delay(milliseconds, undefined, signal ? { signal } : {});
+  } catch (error) {
+    throw new NodeError("aborted", "given up while waiting", {
+      cause: signal?.aborted ? signal.reason : error,
+    });
+  }
 }

@@ -15,7 +15,9 @@ export type NodeErrorCode =
   /** The node answered with an error of its own; `status` has its CoAP code. */
   | "answer"
   /** The node refused a package; `refusal` says why. */
-  | "refused";
+  | "refused"
+  /** The signal that was given has fired; `cause` is its reason. */
+  | "aborted";
 
 export class NodeError extends Error {
   override name = "NodeError";

@@ -13,13 +13,22 @@ export interface Link {
   onDatagram: (datagram: Buffer) => void;
   /** Called for each line of text that a serial line carries beside the datagrams. */
   onText: (text: string) => void;
+  /** Called when the network says that nothing listens there (ICMP). */
+  onUnreachable: (cause: Error) => void;
   /** Called once when the link is lost. */
   onLost: (cause: Error) => void;
   close(): Promise<void>;
 }
 
 /** Opens `coap://host[:port]` or `serial:/dev/ttyACM0[?baud=115200]`. */
-export async function openLink(address: string): Promise<Link> {
+export async function openLink(address: string, signal?: AbortSignal): Promise<Link> {
+  const link = await open(address);
+  if (!signal?.aborted) return link;
+  await link.close();
+  throw new NodeError("aborted", `opening ${address} was given up`, { cause: signal.reason });
+}
+
+async function open(address: string): Promise<Link> {
   if (address.startsWith("serial:")) return openSerial(address);
   let url: URL;
   try {
@@ -50,6 +59,7 @@ async function openUdp(address: string, url: URL): Promise<Link> {
     },
     onDatagram: () => {},
     onText: () => {},
+    onUnreachable: () => {},
     onLost: () => {},
     close: async () => {
       socket.removeAllListeners("error");
@@ -73,8 +83,8 @@ async function openUdp(address: string, url: URL): Promise<Link> {
       cause,
     });
   }
-  // ICMP errors of what was sent come back here; whoever waits for an answer runs into its time-out.
-  socket.on("error", () => {});
+  // ICMP errors of what was sent come back here.
+  socket.on("error", (cause) => link.onUnreachable(cause));
   return link;
 }
 
@@ -97,15 +107,18 @@ async function openSerial(address: string): Promise<Link> {
   await new Promise<void>((resolve, reject) => {
     port.open((cause) => {
       if (cause)
-        reject(new NodeError("link", `${path} cannot be opened: ${cause.message}`, { cause }));
+        reject(new NodeError("link", `${path} cannot be opened: ${reasonOf(cause)}`, { cause }));
       else resolve();
     });
   });
   const link: Link = {
     address,
-    send: (datagram) => void port.write(Buffer.from(encodeFrame(coapFrame, datagram))),
+    send: (datagram) => {
+      if (port.isOpen) port.write(Buffer.from(encodeFrame(coapFrame, datagram)));
+    },
     onDatagram: () => {},
     onText: () => {},
+    onUnreachable: () => {},
     onLost: () => {},
     close: () =>
       new Promise((resolve) => {
@@ -125,6 +138,15 @@ async function openSerial(address: string): Promise<Link> {
   // Whatever noise the other side holds ends here.
   port.write(Buffer.from([end]));
   return link;
+}
+
+/** Why a port cannot be opened, in words that help. */
+function reasonOf({ message }: Error): string {
+  if (/lock|busy|temporarily unavailable/i.test(message))
+    return "another program has it open (a terminal, or another wasmote)";
+  if (/permission|access denied/i.test(message))
+    return `${message}: on Linux, \`sudo usermod -aG dialout $USER\` and a new login give access`;
+  return message.replace(/^Error:? /, "");
 }
 
 /** Frames bytes for a slipmux line; CoAP frames carry the FCS-16 of RFC 1662 §C.2. */

@@ -1,7 +1,16 @@
 // A node, as the host sees it.
 import { decode } from "cbor2";
 import { refusals } from "./contract.ts";
-import { Endpoint, sleep, type Method, type RequestOptions, type Response } from "./endpoint.ts";
+import {
+  Endpoint,
+  printable,
+  sleep,
+  type EndpointOptions,
+  type Method,
+  type ObserveOptions,
+  type RequestOptions,
+  type Response,
+} from "./endpoint.ts";
 import { NodeError } from "./errors.ts";
 import { openLink } from "./link.ts";
 import { openPackage } from "./package.ts";
@@ -47,8 +56,14 @@ export interface Reading {
   at: number;
 }
 
+export interface ConnectOptions extends EndpointOptions {
+  /** Called for each line of text that a serial line carries beside the datagrams. */
+  onText?: (text: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
 export interface PushOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Bytes of a block. */
   blockSize?: number;
   onProgress?: (sent: number, total: number) => void;
@@ -64,10 +79,11 @@ export class Node {
   }
 
   /** Opens the link to a node. Whether it answers is seen with the first request. */
-  static async connect(address: string, onText: (text: string) => void = () => {}): Promise<Node> {
-    const link = await openLink(address);
-    link.onText = onText;
-    return new Node(address, new Endpoint(link));
+  static async connect(address: string, options: ConnectOptions = {}): Promise<Node> {
+    const { onText, signal, ...rest } = options;
+    const link = await openLink(address, signal);
+    if (onText) link.onText = onText;
+    return new Node(address, new Endpoint(link, rest));
   }
 
   close(): Promise<void> {
@@ -95,11 +111,7 @@ export class Node {
   /** A document: `node`, `app`, `stats`, `app/staged`. */
   async #document(path: string, signal?: AbortSignal): Promise<Record<string, unknown>> {
     const { payload } = await this.request("GET", path, { accept: "cbor", signal });
-    try {
-      return plain(decode(payload)) as Record<string, unknown>;
-    } catch (cause) {
-      throw new NodeError("protocol", `/${path}: the answer is no CBOR`, { cause });
-    }
+    return readDocument(path, payload);
   }
 
   info(signal?: AbortSignal): Promise<Record<string, unknown>> {
@@ -111,13 +123,13 @@ export class Node {
   }
 
   async app(signal?: AbortSignal): Promise<AppState> {
-    return (await this.#document("app", signal)) as unknown as AppState;
+    return readApp(await this.#document("app", signal));
   }
 
   /** Each state of the running package from now on. */
   async *watchApp(signal?: AbortSignal): AsyncGenerator<AppState, void, void> {
     for await (const { payload } of this.#endpoint.observe("app", { accept: "cbor", signal })) {
-      yield plain(decode(payload)) as AppState;
+      yield readApp(readDocument("app", payload));
     }
   }
 
@@ -128,11 +140,16 @@ export class Node {
   }
 
   /** Values of `sensors/level` or `outputs/flow`, as they come in. */
-  async *observe(path: string, signal?: AbortSignal): AsyncGenerator<Reading, void, void> {
-    for await (const { payload } of this.#endpoint.observe(path, { accept: "text", signal })) {
+  async *observe(
+    path: string,
+    signal?: AbortSignal,
+    options: ObserveOptions = {},
+  ): AsyncGenerator<Reading, void, void> {
+    const states = this.#endpoint.observe(path, { ...options, accept: "text", signal });
+    for await (const { payload } of states) {
       const text = payload.toString("utf8");
       // An observation begins with what there is, which may be nothing yet.
-      if (text !== "") yield { value: Number(text), at: Date.now() };
+      if (text !== "") yield { value: readNumber(path, text), at: Date.now() };
     }
   }
 
@@ -140,7 +157,7 @@ export class Node {
     const { params = [] } = await this.app(signal);
     const values: Record<string, number> = {};
     for (const name of params)
-      values[name] = Number(await this.get(`app/params/${name}`, { signal }));
+      values[name] = readNumber(name, await this.get(`app/params/${name}`, { signal }));
     return values;
   }
 
@@ -150,12 +167,12 @@ export class Node {
 
   /** The log, line by line. */
   async log(signal?: AbortSignal): Promise<string[]> {
-    return (await this.get("log", { signal })).split("\n").filter(Boolean);
+    return readLines(await this.get("log", { signal }));
   }
 
   async *watchLog(signal?: AbortSignal): AsyncGenerator<string, void, void> {
     for await (const { payload } of this.#endpoint.observe("log", { signal })) {
-      for (const line of payload.toString("utf8").split("\n")) if (line) yield line;
+      yield* readLines(payload.toString("utf8"));
     }
   }
 
@@ -164,29 +181,40 @@ export class Node {
    * on trial; a refusal is a NodeError with the code `refused`.
    */
   async push(bytes: Uint8Array, options: PushOptions = {}): Promise<void> {
-    const { blockSize = 512, signal } = options;
+    const { blockSize = 512, signal, onProgress } = options;
     const digest = Buffer.from(openPackage(bytes).manifest.digest).toString("hex");
-    const staged = (await this.#document("app/staged", signal)) as {
-      digest?: string;
-      size?: number;
-      received?: number;
+    const place = async () => {
+      const { digest: known, size, received } = await this.#document("app/staged", signal);
+      const same = known === digest && size === bytes.length && typeof received === "number";
+      const from = same ? Math.floor(received / blockSize) * blockSize : 0;
+      return from > 0 && from < bytes.length ? from : 0;
     };
-    const same = staged.digest === digest && staged.size === bytes.length;
-    const from = same ? Math.floor((staged.received ?? 0) / blockSize) * blockSize : 0;
+    let from = await place();
     for (let attempt = 0; ; attempt++) {
+      let confirmed = from;
       try {
         await this.#endpoint.upload("PUT", "app", bytes, {
-          ...options,
+          signal,
           blockSize,
           format: "octets",
-          from: attempt === 0 && from < bytes.length ? from : 0,
+          from,
+          onProgress: (sent, total) => {
+            confirmed = sent;
+            onProgress?.(sent, total);
+          },
         });
         return;
       } catch (error) {
         if (!(error instanceof NodeError)) throw error;
-        // The node forgot what it had, or somebody else's upload came between: once more from the start.
+        // The node forgot what it had, or somebody else's upload came between: from the start.
         if (error.status === "4.08" && attempt < 3) {
           await sleep(100, signal);
+          from = 0;
+          continue;
+        }
+        // Gone quiet in the middle, as a node is that was reset: it is asked once what it has.
+        if (error.code === "timeout" && confirmed > from && confirmed < bytes.length) {
+          from = await place();
           continue;
         }
         const name = /\/app: \d\.\d\d ([a-z-]+): /.exec(error.message)?.[1];
@@ -213,9 +241,49 @@ export class Node {
   }
 }
 
+function readLines(text: string): string[] {
+  return printable(text).split("\n").filter(Boolean);
+}
+
+/** A number as a node writes it; `NaN` and the infinities are values of a module too. */
+function readNumber(path: string, text: string): number {
+  const value = { NaN: Number.NaN, inf: Infinity, "-inf": -Infinity, null: Number.NaN }[text];
+  const number = value ?? Number(text);
+  if (value === undefined && (text.trim() === "" || Number.isNaN(number)))
+    throw new NodeError("protocol", `/${path}: the answer is no number: ${text.slice(0, 40)}`);
+  return number;
+}
+
+/** A CBOR map with names for keys. */
+function readDocument(path: string, payload: Uint8Array): Record<string, unknown> {
+  let document: unknown;
+  try {
+    document = plain(decode(payload));
+  } catch (cause) {
+    throw new NodeError("protocol", `/${path}: the answer is no CBOR`, { cause });
+  }
+  if (typeof document !== "object" || document === null || Array.isArray(document))
+    throw new NodeError("protocol", `/${path}: the answer is no document`);
+  return document as Record<string, unknown>;
+}
+
+/** What others do with `/app`, they can: its lists are lists of names, its numbers numbers. */
+function readApp(document: Record<string, unknown>): AppState {
+  const names = (value: unknown) =>
+    value === undefined || (Array.isArray(value) && value.every((one) => typeof one === "string"));
+  const event = document["event"] as Record<string, unknown> | undefined;
+  const sound =
+    ["sensors", "outputs", "params"].every((key) => names(document[key])) &&
+    ["previous", "highest"].every((key) => typeof document[key] === "number") &&
+    (event === undefined || (typeof event === "object" && typeof event?.["sequence"] === "number"));
+  if (!sound) throw new NodeError("protocol", "/app: the answer is no state of a package");
+  return document as unknown as AppState;
+}
+
 /** Bytes as hexadecimal text, all the way down: what people and JSON can read. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
+  if (typeof value === "string") return printable(value);
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value === "object" && value !== null) {
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
@@ -225,7 +293,7 @@ function plain(value: unknown): unknown {
 
 /** Links in the format of RFC 6690 §2. */
 export function parseLinks(text: string): Resource[] {
-  return [...text.matchAll(/<([^>]*)>((?:;[^,;="]+(?:=(?:"[^"]*"|[^,;"]*))?)*)/g)].map(
+  return [...text.matchAll(/<([^<>]*)>((?:;[^,;="]+(?:=(?:"[^"]*"|[^,;"]*))?)*)/g)].map(
     ([, path = "", rest = ""]) => ({
       path,
       attributes: Object.fromEntries(

@@ -110,6 +110,8 @@ export class Endpoint {
   readonly #patience: number;
   readonly #ackTimeout: number;
   readonly #maxRetransmit: number;
+  /** What the node asked for with an answer, to be echoed in the next request (RFC 9175 §2.3). */
+  #toEcho: Buffer | undefined;
   #lost: Error | undefined;
 
   constructor(link: Link, options: EndpointOptions = {}) {
@@ -135,7 +137,10 @@ export class Endpoint {
 
   /** A request whose response may take several blocks. An error response is thrown as a NodeError. */
   async request(method: Method, path: string, options: RequestOptions = {}): Promise<Response> {
-    const first = await this.#exchange(method, path, options, []);
+    let first = await this.#exchange(method, path, options, []);
+    // A node that does not know us yet gives small blocks alone; once we have shown ourselves, large ones.
+    if (this.#toEcho && method === "GET" && blockOf(first, "Block2")?.more)
+      first = await this.#exchange(method, path, options, []);
     return this.#rest(method, path, options, first);
   }
 
@@ -339,6 +344,8 @@ export class Endpoint {
   ): Promise<ParsedPacket> {
     const { signal, payload } = options;
     const id = (this.#id = (this.#id + 1) & 0xffff);
+    const toEcho = echoed ? undefined : this.#toEcho;
+    this.#toEcho = undefined;
     const list: Option[] = [
       ...path
         .split("/")
@@ -351,6 +358,7 @@ export class Endpoint {
       ...(options.format === undefined
         ? []
         : [{ name: "Content-Format", value: encodeUint(formats[options.format]) }]),
+      ...(toEcho ? [{ name: echo, value: toEcho }] : []),
       ...extra,
     ];
     let datagram: Buffer;
@@ -415,9 +423,12 @@ export class Endpoint {
           // RFC 7252 §5.3.2: a piggybacked response has the ID of its request too.
           if (response.ack && response.messageId !== id) return;
           done();
-          if (response.code.startsWith("2.")) return resolve(response);
           // RFC 9175 §2.3: the node wants to see that the address is ours.
           const value = option(response, echo);
+          if (response.code.startsWith("2.")) {
+            this.#toEcho = value ?? this.#toEcho;
+            return resolve(response);
+          }
           if (response.code === "4.01" && value && !echoed) {
             const repeated = [...extra, { name: echo, value }];
             resolve(this.#exchange(method, path, options, repeated, token, true));

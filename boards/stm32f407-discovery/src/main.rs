@@ -318,6 +318,7 @@ mod app {
             cx.local
                 .server_place
                 .write(Server::new(board, provision.clone(), server_memory, seed));
+        server.trust(|()| true);
         let runner = cx.local.runner_place.write(Runner::new(
             slots,
             region,

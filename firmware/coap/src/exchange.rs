@@ -73,12 +73,14 @@ impl<'a> Request<'a> {
 
     /// The format the client wants.
     pub fn accept(&self) -> Option<u16> {
-        self.options.uint(option::ACCEPT).map(|v| v as u16)
+        self.options.uint(option::ACCEPT, 2).map(|v| v as u16)
     }
 
     /// The format of the payload.
     pub fn content_format(&self) -> Option<u16> {
-        self.options.uint(option::CONTENT_FORMAT).map(|v| v as u16)
+        self.options
+            .uint(option::CONTENT_FORMAT, 2)
+            .map(|v| v as u16)
     }
 
     /// The part of the upload this is; `None` when the payload is the whole body.
@@ -86,9 +88,14 @@ impl<'a> Request<'a> {
         self.options.get(option::BLOCK1).and_then(Part::decode)
     }
 
+    /// The part of the answer that is wanted; `None` when it is all of it.
+    pub fn block2(&self) -> Option<Part> {
+        self.options.get(option::BLOCK2).and_then(Part::decode)
+    }
+
     /// The size of the whole upload, as the client says.
     pub fn size1(&self) -> Option<u32> {
-        self.options.uint(option::SIZE1)
+        self.options.uint(option::SIZE1, 4)
     }
 }
 
@@ -109,13 +116,18 @@ pub struct Response<'b> {
     pub(crate) format: Option<u16>,
     pub(crate) max_age: Option<u32>,
     pub(crate) size1: Option<u32>,
-    pub(crate) location: [&'static str; 2],
+    pub(crate) location: &'static [&'static str],
+    pub(crate) location_query: &'static [&'static str],
     window: &'b mut [u8],
     /// Offset in the body of the first byte kept.
     from: u32,
     total: u32,
     hash: u32,
 }
+
+/// FNV-1a's offset and prime: cheap where there is no memory for a table, and good enough to tell one state from the next.
+const HASH: u32 = 0x811c_9dc5;
+const PRIME: u32 = 0x0100_0193;
 
 impl<'b> Response<'b> {
     /// A response of whose body `window.len()` bytes from `from` are kept.
@@ -125,11 +137,12 @@ impl<'b> Response<'b> {
             format: None,
             max_age: None,
             size1: None,
-            location: [""; 2],
+            location: &[],
+            location_query: &[],
             window,
             from,
             total: 0,
-            hash: 0x811c_9dc5,
+            hash: HASH,
         }
     }
 
@@ -153,22 +166,28 @@ impl<'b> Response<'b> {
         self.size1 = Some(bytes);
     }
 
-    /// With 2.01: where the new resource is, one or two segments.
-    pub fn location(&mut self, segments: [&'static str; 2]) {
-        self.location = segments;
+    /// With 2.01: where the new resource is, the segments of its path and the parts of its query; 64 bytes in all.
+    pub fn location(&mut self, path: &'static [&'static str], query: &'static [&'static str]) {
+        self.location = path;
+        self.location_query = query;
     }
 
     /// Adds to the body.
     pub fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.hash = (self.hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-            let at = self.total.wrapping_sub(self.from) as usize;
-            if self.total >= self.from
-                && let Some(kept) = self.window.get_mut(at)
-            {
-                *kept = *byte;
+        self.hash = bytes.iter().fold(self.hash, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(PRIME)
+        });
+        // What lies before the window is left out, and what lies behind it.
+        let skip = self.from.saturating_sub(self.total) as usize;
+        let at = self.total.saturating_sub(self.from) as usize;
+        self.total = self.total.saturating_add(bytes.len() as u32);
+        if let Some(kept) = bytes.get(skip..)
+            && let Some(room) = self.window.get_mut(at..)
+        {
+            let count = kept.len().min(room.len());
+            if let (Some(to), Some(from)) = (room.get_mut(..count), kept.get(..count)) {
+                to.copy_from_slice(from);
             }
-            self.total = self.total.saturating_add(1);
         }
     }
 
@@ -178,7 +197,7 @@ impl<'b> Response<'b> {
         self.format = None;
         self.total = 0;
         self.from = 0;
-        self.hash = 0x811c_9dc5;
+        self.hash = HASH;
         let _ = fmt::Write::write_fmt(self, text);
         Answer::Now
     }
@@ -193,12 +212,10 @@ impl<'b> Response<'b> {
         (self.hash ^ u32::from(self.format.unwrap_or(0)).wrapping_mul(0x9e37_79b1)).to_be_bytes()
     }
 
-    /// What was kept.
-    pub(crate) fn kept(&self) -> &[u8] {
+    /// How many bytes were kept.
+    pub(crate) fn kept(&self) -> usize {
         let count = self.total.saturating_sub(self.from) as usize;
-        self.window
-            .get(..count.min(self.window.len()))
-            .unwrap_or(&[])
+        count.min(self.window.len())
     }
 }
 
@@ -233,14 +250,28 @@ pub trait Application {
     /// Handles a request: exactly once for each that changes something, and once for each block of a block-wise one.
     fn handle(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer;
 
+    /// Writes a further part of the answer to a request that was handled before and changes something, as its Block2 option
+    /// asks; changes nothing. Only needed where such an answer can be longer than a block.
+    fn again(&mut self, _request: &Request<'_>, response: &mut Response<'_>) -> Answer {
+        response.fail(
+            Code::REQUEST_ENTITY_INCOMPLETE,
+            format_args!("the answer is no longer there: ask again"),
+        )
+    }
+
     /// Whether an upload may begin in the middle, as one that goes on after a reset does.
     fn resumes(&mut self, _request: &Request<'_>, _offset: u32) -> bool {
         false
     }
 
-    /// The number of the resource, when what this GET names can be observed.
+    /// The number of the resource, when what this GET or FETCH names can be observed. Its handler answers at once.
     fn observable(&mut self, _request: &Request<'_>) -> Option<u16> {
         None
+    }
+
+    /// Whether each notification of this resource is to be confirmed by who observes it. Of others only some are.
+    fn reliable(&self, _resource: u16) -> bool {
+        false
     }
 
     /// Hands the link with this number to `write`; `false` behind the last one.

@@ -1,6 +1,6 @@
 //! `/.well-known/core` (RFC 6690).
-use crate::exchange::{Application, Link, Request, Response};
-use crate::message::format;
+use crate::exchange::{Answer, Application, Link, Request, Response};
+use crate::message::{Code, format};
 use core::fmt::Write;
 
 /// Whether a value, perhaps one of several separated by spaces, is what a filter asks for (RFC 6690 §4.1).
@@ -81,12 +81,23 @@ impl Write for Digits {
     }
 }
 
-/// Writes the links that pass all filters; says whether there was one.
+/// Answers a request for `/.well-known/core`: writes the links that pass all filters.
 pub(crate) fn list<A: Application>(
     app: &A,
     request: &Request<'_>,
     response: &mut Response<'_>,
-) -> bool {
+) -> Answer {
+    if request.method != Code::GET {
+        response.code(Code::METHOD_NOT_ALLOWED);
+        return Answer::Now;
+    }
+    if request
+        .accept()
+        .is_some_and(|wanted| wanted != format::LINK)
+    {
+        response.code(Code::NOT_ACCEPTABLE);
+        return Answer::Now;
+    }
     response.format(format::LINK);
     let mut any = false;
     let mut index = 0;
@@ -94,15 +105,22 @@ pub(crate) fn list<A: Application>(
         if !request.queries().all(|filter| passes(link, filter)) {
             return;
         }
-        let _ = response.write_str(if any { ",<" } else { "<" });
+        response.write(if any { &b",<"[..] } else { b"<" });
         any = true;
         for segment in link.path {
-            let _ = write!(response, "/{segment}");
+            response.write(b"/");
+            response.write(segment.as_bytes());
         }
-        let _ = response.write_str(">");
-        for (key, value) in [("rt", link.rt), ("if", link.if_), ("title", link.title)] {
+        response.write(b">");
+        for (key, value) in [
+            (";rt=\"", link.rt),
+            (";if=\"", link.if_),
+            (";title=\"", link.title),
+        ] {
             if !value.is_empty() {
-                let _ = write!(response, ";{key}=\"{value}\"");
+                response.write(key.as_bytes());
+                response.write(value.as_bytes());
+                response.write(b"\"");
             }
         }
         match link.ct {
@@ -113,17 +131,17 @@ pub(crate) fn list<A: Application>(
                 for ct in more {
                     let _ = write!(response, " {ct}");
                 }
-                let _ = response.write_str("\"");
+                response.write(b"\"");
             }
         }
         if link.sz != 0 {
             let _ = write!(response, ";sz={}", link.sz);
         }
         if link.obs {
-            let _ = response.write_str(";obs");
+            response.write(b";obs");
         }
     }) {
         index += 1;
     }
-    any
+    Answer::Now
 }

@@ -77,6 +77,8 @@ pub mod format {
     pub const TEXT: u16 = 0;
     /// `application/link-format`.
     pub const LINK: u16 = 40;
+    /// `application/xml`.
+    pub const XML: u16 = 41;
     /// `application/octet-stream`.
     pub const OCTETS: u16 = 42;
     /// `application/json`.
@@ -115,6 +117,8 @@ pub mod option {
     pub const URI_QUERY: u16 = 15;
     /// RFC 7252 §5.10.4.
     pub const ACCEPT: u16 = 17;
+    /// RFC 7252 §5.10.7.
+    pub const LOCATION_QUERY: u16 = 20;
     /// RFC 7959 §2.1.
     pub const BLOCK2: u16 = 23;
     /// RFC 7959 §2.1.
@@ -227,9 +231,11 @@ impl<'a> Options<'a> {
         all.find(|(n, _)| *n == number).map(|(_, value)| value)
     }
 
-    /// The first value of an option, as an unsigned number (RFC 7252 §3.2).
-    pub fn uint(self, number: u16) -> Option<u32> {
-        self.get(number).and_then(uint)
+    /// The first value of an option, as an unsigned number of at most `most` bytes (RFC 7252 §3.2); an elective option
+    /// that is longer counts as not there (§5.4.3).
+    pub fn uint(self, number: u16, most: usize) -> Option<u32> {
+        let value = self.get(number).filter(|value| value.len() <= most)?;
+        uint(value)
     }
 }
 
@@ -289,6 +295,30 @@ impl<'a> Message<'a> {
             options: Options::new(options),
             payload,
         })
+    }
+}
+
+/// A token that is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Token {
+    bytes: [u8; 8],
+    length: u8,
+}
+
+impl Token {
+    pub(crate) fn new(token: &[u8]) -> Self {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip(token) {
+            *to = *from;
+        }
+        Self {
+            bytes,
+            length: token.len().min(8) as u8,
+        }
+    }
+
+    pub(crate) fn get(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
     }
 }
 
@@ -354,6 +384,14 @@ impl<'b> Writer<'b> {
         let bytes = value.to_be_bytes();
         let skip = value.leading_zeros() as usize / 8;
         self.option(number, bytes.get(skip..).unwrap_or(&[]));
+    }
+
+    /// What stands before a payload, with the marker when there is one.
+    pub(crate) fn head(mut self, payload: bool) -> Option<&'b [u8]> {
+        if payload {
+            self.put(&[0xff]);
+        }
+        self.finish(&[])
     }
 
     /// The payload, when there is one, and the finished datagram.

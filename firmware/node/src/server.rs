@@ -9,7 +9,7 @@ use crate::slot::{SLOTS, State};
 use core::fmt::{self, Write};
 use minicbor::data::Type;
 use wasmote_coap::{
-    Answer, Application, Code, Counters, Link, Request, Response, Transmit, format, option,
+    Answer, Application, Code, Counters, Link, Request, Response, Transmit, format,
 };
 
 /// Samples kept of each sensor.
@@ -190,6 +190,11 @@ impl<E: Copy + Eq> Server<E> {
         }
     }
 
+    /// Which clients need not show that they are where they say: see [`wasmote_coap::Server::trust`].
+    pub fn trust(&mut self, trusts: fn(&E) -> bool) {
+        self.coap.trust(trusts);
+    }
+
     /// Takes a datagram.
     pub fn receive<T: Transmit<E>>(
         &mut self,
@@ -306,7 +311,7 @@ impl Application for Resources {
         }
         let reads = request.method == Code::GET && resource.kind != Kind::Request;
         if reads && let Some(form) = choose(request, resource.formats) {
-            let later = request.options.uint(option::BLOCK2).unwrap_or(0) >> 4 > 0;
+            let later = request.block2().is_some_and(|part| part.offset > 0);
             if !later {
                 self.moment = Moment {
                     now: self.now,
@@ -346,6 +351,11 @@ impl Application for Resources {
             _ => return None,
         };
         resource.observe.then_some(first)
+    }
+
+    /// Which filter runs, and what a parameter is: few changes, and each is to arrive.
+    fn reliable(&self, resource: u16) -> bool {
+        resource == observed::APP || (observed::PARAMETER..observed::APP).contains(&resource)
     }
 
     fn link(&self, index: usize, write: &mut dyn FnMut(&Link<'_>)) -> bool {
@@ -593,12 +603,17 @@ impl Resources {
             ("received", c.received),
             ("sent", c.sent),
             ("malformed", c.malformed),
+            ("pings", c.pings),
+            ("settled", c.settled),
+            ("stray", c.stray),
             ("duplicates", c.duplicates),
+            ("answered", c.answered),
+            ("separate", c.separate),
             ("full", c.full),
+            ("suppressed", c.suppressed),
+            ("unobserved", c.unobserved),
             ("retransmitted", c.retransmitted),
             ("given_up", c.given_up),
-            ("stray", c.stray),
-            ("suppressed", c.suppressed),
         ] {
             d.uint(name, value);
         }

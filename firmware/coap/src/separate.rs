@@ -1,0 +1,155 @@
+//! Responses that come later (RFC 7252 §5.2.2): waited for, sent, and sent again until they are acknowledged.
+use crate::exchange::Part;
+use crate::limits::{EXCHANGE_LIFETIME, KEPT, MAX_RETRANSMIT, SEPARATE};
+use crate::message::{Code, Token};
+
+/// A response that comes later.
+#[derive(Debug)]
+pub(crate) struct Separate<E> {
+    pub(crate) to: E,
+    pub(crate) token: Token,
+    /// Message ID of the request.
+    pub(crate) request: u16,
+    pub(crate) confirmable: bool,
+    pub(crate) multicast: bool,
+    pub(crate) method: Code,
+    pub(crate) silent: u8,
+    pub(crate) block1: Option<Part>,
+    pub(crate) block2: Option<Part>,
+    /// The most the peer may be sent while it has not shown itself.
+    pub(crate) most: Option<usize>,
+    /// The upload the request was a part of.
+    pub(crate) transfer: Option<u8>,
+    pub(crate) since: u64,
+    pub(crate) state: Pending,
+    pub(crate) message: [u8; KEPT],
+    pub(crate) length: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    /// The handler has not answered; the request is to be acknowledged at this time, unless it has been.
+    Handler {
+        ticket: u16,
+        acknowledge: Option<u64>,
+    },
+    /// Sent with this message ID, not acknowledged: deadline and attempts.
+    Sent {
+        id: u16,
+        deadline: u64,
+        attempts: u8,
+    },
+}
+
+impl<E> Separate<E> {
+    /// When to look again.
+    fn deadline(&self) -> u64 {
+        match self.state {
+            Pending::Handler {
+                acknowledge: Some(at),
+                ..
+            } => at,
+            // A handler that never answers is forgotten in the end.
+            Pending::Handler { .. } => self.since + EXCHANGE_LIFETIME,
+            Pending::Sent { deadline, .. } => deadline,
+        }
+    }
+
+    /// Whether it has been sent again at least once, and may give way to another.
+    fn late(&self) -> bool {
+        matches!(self.state, Pending::Sent { attempts: 1.., .. })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Separates<E>([Option<Separate<E>>; SEPARATE]);
+
+impl<E: Copy + Eq> Separates<E> {
+    pub(crate) const fn new() -> Self {
+        Self([const { None }; SEPARATE])
+    }
+
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Separate<E>> {
+        self.0.get_mut(index)?.as_mut()
+    }
+
+    pub(crate) fn take(&mut self, index: usize) -> Option<Separate<E>> {
+        self.0.get_mut(index)?.take()
+    }
+
+    /// Whether there is room for one more, if need be in the place of one whose peer does not acknowledge.
+    pub(crate) fn room(&self) -> bool {
+        self.0
+            .iter()
+            .any(|place| place.as_ref().is_none_or(Separate::late))
+    }
+
+    /// Adds one; whether another had to give way, or `None` when there is no room.
+    pub(crate) fn add(&mut self, separate: Separate<E>) -> Option<bool> {
+        let free = self.0.iter().position(Option::is_none);
+        let index = free.or_else(|| {
+            let late = |(i, s): (usize, &Option<Separate<E>>)| {
+                let s = s.as_ref().filter(|s| s.late())?;
+                Some((i, s.since))
+            };
+            let all = self.0.iter().enumerate().filter_map(late);
+            all.min_by_key(|(_, since)| *since).map(|(index, _)| index)
+        })?;
+        *self.0.get_mut(index)? = Some(separate);
+        Some(free.is_none())
+    }
+
+    /// The one that answers this request.
+    pub(crate) fn of_request(&self, to: E, id: u16) -> Option<&Separate<E>> {
+        let mut all = self.0.iter().flatten();
+        all.find(|s| s.request == id && s.to == to)
+    }
+
+    pub(crate) fn of_ticket(&self, wanted: u16) -> Option<usize> {
+        self.0.iter().position(|s| {
+            s.as_ref().is_some_and(
+                |s| matches!(s.state, Pending::Handler { ticket, .. } if ticket == wanted),
+            )
+        })
+    }
+
+    /// An acknowledgement or a reset (RFC 7252 §4.2): whether it was of one of these.
+    pub(crate) fn settled(&mut self, to: E, wanted: u16) -> bool {
+        let found = |s: &mut Separate<E>| {
+            s.to == to && matches!(s.state, Pending::Sent { id, .. } if id == wanted)
+        };
+        self.0
+            .iter_mut()
+            .any(|place| place.take_if(found).is_some())
+    }
+
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.0.iter().flatten().map(Separate::deadline).min()
+    }
+}
+
+/// What is due of a separate response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Nothing,
+    /// The request is to be acknowledged.
+    Acknowledge,
+    /// The response goes out again.
+    Again,
+    /// Nobody acknowledges, or the handler never answers.
+    GiveUp,
+}
+
+impl<E> Separate<E> {
+    pub(crate) fn due(&self, now: u64) -> Due {
+        match self.state {
+            _ if now < self.deadline() => Due::Nothing,
+            Pending::Handler {
+                acknowledge: Some(_),
+                ..
+            } => Due::Acknowledge,
+            Pending::Sent { attempts, .. } if attempts < MAX_RETRANSMIT => Due::Again,
+            Pending::Handler { .. } | Pending::Sent { .. } => Due::GiveUp,
+        }
+    }
+}

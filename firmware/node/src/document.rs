@@ -396,8 +396,9 @@ pub(crate) fn samples<'s>(
     };
     match form {
         format::SENML_JSON => {
+            out.write(b"[");
             for (index, s) in all.enumerate() {
-                let _ = write!(out, "{}", if index == 0 { "[{" } else { ",{" });
+                out.write(if index == 0 { b"{" } else { b",{" });
                 if index == 0 {
                     let _ = write!(out, "\"bn\":\"{}/\",", what.node);
                 }
@@ -434,11 +435,14 @@ pub(crate) fn samples<'s>(
             let _ = e.end();
         }
         format::CBOR | format::JSON => {
-            let Some(s) = all.last() else { return };
+            // Before the first sample there is no value, and no time of it.
+            let last = all.last();
             let mut d = Document::new(out, form, [what.node, what.name]);
-            d.put("value", Value::Float(s.value));
+            d.put("value", Value::Float(last.map_or(f32::NAN, |s| s.value)));
             d.text("unit", what.unit);
-            d.uint("at", s.at);
+            if let Some(s) = last {
+                d.uint("at", s.at);
+            }
             d.end();
         }
         _ => {

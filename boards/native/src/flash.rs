@@ -1,7 +1,7 @@
 //! A file as flash: the first 64 KiB of the STM32F407's, byte for byte. Sector 0 holds the provisioning record at its end,
 //! sectors 1 to 3 are the slots. Bits are only ever cleared by a write, as in the chip.
 use embedded_storage::nor_flash::{
-    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
+    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
 };
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -131,6 +131,9 @@ impl NorFlash for FileFlash {
         })
     }
 }
+
+// Bits can be cleared without erasing what is beside them.
+impl MultiwriteNorFlash for FileFlash {}
 
 impl Flash for FileFlash {
     fn mapped(&self, offset: u32, length: u32) -> &'static [u8] {

@@ -3,7 +3,7 @@
 //! (`mirror`), and what lies where in flash.
 use core::ffi::CStr;
 use cortex_m_semihosting::{hprintln, syscall};
-use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use wasmote_node::slot::Flash as Mapped;
 
 /// The part of flash that is mirrored: the provisioning record and the slots.
@@ -130,6 +130,9 @@ impl NorFlash for Flash {
         })
     }
 }
+
+// Bits can be cleared without erasing what is beside them.
+impl MultiwriteNorFlash for Flash {}
 
 impl Mapped for Flash {
     fn mapped(&self, offset: u32, length: u32) -> &'static [u8] {

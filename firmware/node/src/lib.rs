@@ -24,5 +24,5 @@ pub mod slot;
 pub use mail::{App, Event, Stats};
 pub use memory::{Memory, RunnerMemory, ServerMemory};
 pub use package::Provision;
-pub use runner::{Io, Limits, Room, Runner, Step, TRIAL_RUNS};
+pub use runner::{Io, Limits, Phase, Room, Runner, Step, TRIAL_RUNS};
 pub use server::{Board, Gauges, Sensor, Server};

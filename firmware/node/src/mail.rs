@@ -114,10 +114,10 @@ pub enum Event {
     /// Nothing happened.
     #[default]
     None,
-    /// It trapped, in the package with this sequence number.
-    Trap(u32, Trap),
-    /// A run used its whole budget, in the package with this sequence number.
-    Fuel(u32, Place),
+    /// It trapped, in the package with this sequence number; after a reset it is not known where.
+    Trap(u32, Option<Trap>),
+    /// A run used its whole budget, in the package with this sequence number; likewise.
+    Fuel(u32, Option<Place>),
     /// The node was reset during the trial of the package with this sequence number.
     Reset(u32),
     /// The package with this sequence number was withdrawn by hand.

@@ -1,5 +1,6 @@
 //! Packages: a COSE_Sign1 (RFC 9052 §4.2) with Ed25519 over the manifest, then the module. See PACKAGE.md.
 use crate::contract::{manifest, provision};
+use crate::slot::Rotation;
 use ed25519_dalek::{Signature, VerifyingKey};
 use minicbor::{Decoder, data::Tag, decode::Error};
 use sha2::{Digest, Sha256};
@@ -159,6 +160,14 @@ impl<'a> Envelope<'a> {
 }
 
 impl<'a> Manifest<'a> {
+    /// The keys it changes.
+    pub fn rotation(&self) -> Rotation {
+        Rotation {
+            add: self.add_key,
+            drop: self.drop_key,
+        }
+    }
+
     fn decode(payload: &'a [u8]) -> Result<Self, Error> {
         let mut d = Decoder::new(payload);
         let mut m = Self::default();

@@ -3,9 +3,9 @@ use crate::contract::{Import, Refusal, VERSION};
 use crate::mail::{App, Chunk, ChunkKind, Down, Event, LINE, Reply, RunnerMail, Stats, Up};
 use crate::memory::RunnerMemory;
 use crate::module::{self, Facts, Linked, NAMES};
-use crate::package::{ENVELOPE, Envelope, Manifest, Provision, key_id};
+use crate::package::{ENVELOPE, Envelope, Manifest, Provision};
 use crate::server::Sensor;
-use crate::slot::{Flash, SlotError, Slots, State};
+use crate::slot::{Flash, Reason, SLOTS, SlotError, Slots, State};
 use core::fmt::{self, Write};
 use sha2::{Digest, Sha256};
 use wasmote_coap::Code;
@@ -26,12 +26,33 @@ const RESTART: u64 = 1_000;
 /// Uploads resume at a multiple of this many bytes.
 const PIECE: u32 = 64;
 
+/// What the Runner is at while a package is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Takes a part of it, reads and checks the manifest.
+    Receive,
+    /// Hashes what came of the module.
+    Hash,
+    /// Verifies the signature.
+    Verify,
+    /// Erases and writes flash.
+    Store,
+    /// Validates the module, and writes its branch table.
+    Validate,
+    /// Makes an instance and begins its trial.
+    Activate,
+    /// Is through with it for now.
+    Rest,
+}
+
 /// What a board lets its Runner do.
 pub trait Io {
     /// Microseconds since the start.
     fn micros(&mut self) -> u64;
     /// Sets a general-purpose output.
     fn gpio(&mut self, pin: u8, high: bool);
+    /// Told when the next phase of an installation begins, for who measures them.
+    fn phase(&mut self, _phase: Phase) {}
 }
 
 /// What a node grants to modules.
@@ -195,7 +216,7 @@ impl<F: Flash> Runner<F> {
         let now = io.micros() / 1000;
         if !self.started {
             self.started = true;
-            self.boot(now);
+            self.boot(io);
         }
         self.flush();
         if self.reply.is_some() {
@@ -206,7 +227,7 @@ impl<F: Flash> Runner<F> {
         if self.mail.chunks.peek().is_some_and(|c| !running || part(c))
             && let Some(chunk) = self.mail.chunks.dequeue()
         {
-            self.chunk(now, &chunk);
+            self.chunk(io, &chunk);
             self.flush();
             return Step::Busy;
         }
@@ -216,7 +237,7 @@ impl<F: Flash> Runner<F> {
             return Step::Busy;
         }
         if let Some(down) = self.mail.down.dequeue() {
-            self.message(now, down);
+            self.message(io, down);
             self.flush();
             return Step::Busy;
         }
@@ -224,7 +245,7 @@ impl<F: Flash> Runner<F> {
             && now >= at
             && let Some(slot) = self.slots.current()
         {
-            self.start(now, slot);
+            self.start(io, slot, None);
             return Step::Busy;
         }
         if let Some(active) = &mut self.active
@@ -313,10 +334,7 @@ impl<F: Flash> Runner<F> {
                 .map_or(0, |p| self.slots.slot(p).sequence),
             ..App::default()
         };
-        let memory = self.slots.memory();
-        let keys = self.provision.keys.iter().chain(&memory.added);
-        let ids = keys.map(key_id).filter(|id| !memory.dropped.contains(id));
-        for id in ids {
+        for (_, id) in self.slots.memory().trusted(&self.provision.keys) {
             if !app.trusted.contains(&id) {
                 let _ = app.trusted.push(id);
             }
@@ -363,17 +381,15 @@ impl<F: Flash> Runner<F> {
     // ---- starting and leaving packages ----------------------------------------------------------------------------------
 
     /// After a reset: a package on trial has failed; one that was staged goes to its trial now.
-    fn boot(&mut self, now: u64) {
+    fn boot(&mut self, io: &mut impl Io) {
         if let Some(current) = self.slots.current()
             && self.slots.slot(current).state == State::Trial
         {
             let sequence = self.slots.slot(current).sequence;
-            let _ = self.slots.reject(current, 0);
-            self.event = Event::Reset(sequence);
+            let _ = self.slots.reject(current, Reason::Reset);
             self.log(format_args!(
                 "reset during the trial of package {sequence}: returned"
             ));
-            self.returned = true;
         } else if let Some(staged) = self.slots.staged()
             && self.slots.activate(staged).is_ok()
         {
@@ -382,23 +398,35 @@ impl<F: Flash> Runner<F> {
                 self.slots.slot(staged).sequence
             ));
         }
-        self.resume_package(now);
+        // What happened before the reset is still told after it.
+        if let Some(left) = self.slots.left() {
+            self.event = match left.reason {
+                Reason::Trap => Event::Trap(left.sequence, None),
+                Reason::Fuel => Event::Fuel(left.sequence, None),
+                Reason::Hand => Event::Hand(left.sequence),
+                Reason::Damaged => Event::Damaged(left.sequence),
+                _ => Event::Reset(left.sequence),
+            };
+            self.returned = true;
+        }
+        self.resume_package(io);
     }
 
     /// Starts the newest package that is good.
-    fn resume_package(&mut self, now: u64) {
+    fn resume_package(&mut self, io: &mut impl Io) {
         // Each failure marks a slot as bad, so this ends.
-        while let Some(slot) = self.slots.current() {
-            if self.start(now, slot) {
+        for _ in 0..SLOTS {
+            let Some(slot) = self.slots.current() else {
+                return;
+            };
+            if self.start(io, slot, None) {
                 return;
             }
             let sequence = self.slots.slot(slot).sequence;
             self.event = Event::Damaged(sequence);
             self.log(format_args!("package {sequence} is damaged: left"));
             self.returned = true;
-            if self.slots.reject(slot, 0).is_err() {
-                return;
-            }
+            let _ = self.slots.reject(slot, Reason::Damaged);
         }
     }
 
@@ -416,9 +444,10 @@ impl<F: Flash> Runner<F> {
         self.tell_app = true;
     }
 
-    /// Checks the package in a slot anew and makes an instance of it. What flash holds is as little trusted as what comes
-    /// over the air.
-    fn start(&mut self, now: u64, slot: usize) -> bool {
+    /// Makes an instance of the package in a slot. What flash holds is as little trusted as what comes over the air: it is
+    /// checked anew, unless it was the moment before, with this outcome.
+    fn start(&mut self, io: &mut impl Io, slot: usize, checked: Option<Summary>) -> bool {
+        let now = io.micros() / 1000;
         self.unload();
         let package = self.slots.package(slot);
         let Ok(Some(envelope)) = Envelope::parse(package) else {
@@ -426,17 +455,23 @@ impl<F: Flash> Runner<F> {
         };
         let manifest = envelope.manifest;
         let bytes = self.slots.module(slot);
-        if Sha256::digest(bytes).as_slice() != manifest.digest {
-            return false;
-        }
         let (at, space) = self.slots.table_space(slot);
-        let mut table = Compare {
-            flash: self.slots.flash(),
-            at,
-            space,
-        };
-        let Ok(summary) = validate(bytes, &mut table, self.scratch, PageSizes::Any) else {
-            return false;
+        let summary = match checked {
+            Some(summary) => summary,
+            None => {
+                let whole =
+                    self.slots.sealed(slot) && Sha256::digest(bytes).as_slice() == manifest.digest;
+                let mut table = Compare {
+                    flash: self.slots.flash(),
+                    at,
+                    space,
+                };
+                let summary = validate(bytes, &mut table, self.scratch, PageSizes::Any);
+                match summary {
+                    Ok(summary) if whole => summary,
+                    _ => return false,
+                }
+            }
         };
         let words = self.slots.flash().words(at, summary.table_bytes() / 4);
         let Some(module) = Module::new(bytes, words, &summary) else {
@@ -508,7 +543,7 @@ impl<F: Flash> Runner<F> {
     }
 
     /// The module cannot go on: back to the package before it during a trial, else once more from the start, later.
-    fn failed(&mut self, now: u64, event: Event) {
+    fn failed(&mut self, io: &mut impl Io, event: Event) {
         self.event = event;
         self.backtrace.clear();
         let Some(active) = &self.active else { return };
@@ -516,20 +551,24 @@ impl<F: Flash> Runner<F> {
         for place in active.instance.backtrace().take(8) {
             let _ = self.backtrace.push(place);
         }
-        match event {
-            Event::Trap(_, trap) => {
+        let reason = match event {
+            Event::Trap(_, Some(trap)) => {
                 self.stats.traps = self.stats.traps.saturating_add(1);
                 self.log(format_args!("package {sequence}: trap: {trap}"));
+                Reason::Trap
             }
-            _ => self.log(format_args!("package {sequence}: a run took all its fuel")),
-        }
+            _ => {
+                self.log(format_args!("package {sequence}: a run took all its fuel"));
+                Reason::Fuel
+            }
+        };
         self.tell_stats = true;
         self.unload();
         if self.slots.slot(slot).state == State::Trial {
             self.returned = true;
-            let _ = self.slots.reject(slot, 1);
+            let _ = self.slots.reject(slot, reason);
             self.restart = None;
-            self.resume_package(now);
+            self.resume_package(io);
             match self.slots.current() {
                 Some(back) => {
                     let back = self.slots.slot(back).sequence;
@@ -541,13 +580,13 @@ impl<F: Flash> Runner<F> {
             let wait = self
                 .restart
                 .map_or(RESTART, |(_, wait)| (wait * 2).min(60_000));
-            self.restart = Some((now + wait, wait));
+            self.restart = Some((io.micros() / 1000 + wait, wait));
         }
     }
 
     // ---- mail from the Server -------------------------------------------------------------------------------------------
 
-    fn message(&mut self, now: u64, down: Down) {
+    fn message(&mut self, io: &mut impl Io, down: Down) {
         match down {
             Down::Sample(sensor, value) => {
                 if let Some(latest) = self.latest.get_mut(usize::from(sensor)) {
@@ -558,11 +597,13 @@ impl<F: Flash> Runner<F> {
                     && let Some(handler) = active.linked.sample
                 {
                     let arguments = [Value::I32(i32::from(number)), Value::F32(value)];
-                    active.begin(now * 1000, handler, &arguments, Job::Handler);
+                    active.begin(io.micros(), handler, &arguments, Job::Handler);
                 }
             }
             Down::Clock(offset) => self.clock = Some(offset),
-            Down::Parameter(ticket, number, value) => self.set_parameter(ticket, number, value),
+            Down::Parameter(ticket, number, value) => {
+                self.set_parameter(io, ticket, number, value);
+            }
             Down::Rollback(ticket) => {
                 let Some(current) = self.slots.previous().and(self.slots.current()) else {
                     self.answer(
@@ -573,7 +614,7 @@ impl<F: Flash> Runner<F> {
                     return;
                 };
                 let sequence = self.slots.slot(current).sequence;
-                if self.slots.reject(current, 2).is_err() {
+                if self.slots.reject(current, Reason::Hand).is_err() {
                     self.answer(
                         ticket,
                         Code::INTERNAL_SERVER_ERROR,
@@ -583,8 +624,9 @@ impl<F: Flash> Runner<F> {
                 }
                 self.event = Event::Hand(sequence);
                 self.returned = true;
+                self.restart = None;
                 self.unload();
-                self.resume_package(now);
+                self.resume_package(io);
                 self.log(format_args!("package {sequence} withdrawn by hand"));
                 self.answer(ticket, Code::CHANGED, format_args!(""));
             }
@@ -610,7 +652,7 @@ impl<F: Flash> Runner<F> {
             Down::Discard(ticket) => {
                 self.install = None;
                 if let Some(slot) = self.slots.receiving() {
-                    let _ = self.slots.reject(slot, 3);
+                    let _ = self.slots.reject(slot, Reason::Refused);
                 }
                 self.tell_app = true;
                 self.answer(ticket, Code::DELETED, format_args!(""));
@@ -618,7 +660,7 @@ impl<F: Flash> Runner<F> {
         }
     }
 
-    fn set_parameter(&mut self, ticket: u16, number: u8, value: f32) {
+    fn set_parameter(&mut self, io: &mut impl Io, ticket: u16, number: u8, value: f32) {
         let kept = self.slots.set_parameter(u16::from(number), value);
         let Some(active) = &mut self.active else {
             self.answer(ticket, Code::NOT_FOUND, format_args!("no package runs"));
@@ -631,8 +673,7 @@ impl<F: Flash> Runner<F> {
                 if let Some(slot) = self.slots.current()
                     && slot != active.slot
                 {
-                    self.restart = None;
-                    self.resume_package(0);
+                    self.moved(io);
                 }
                 let _ = self.mail.up.enqueue(Up::Parameter(number, value));
                 self.tell_app = true;
@@ -648,23 +689,39 @@ impl<F: Flash> Runner<F> {
         }
     }
 
-    fn chunk(&mut self, now: u64, chunk: &Chunk) {
+    /// The current package lies elsewhere in flash now: its module begins anew from there.
+    fn moved(&mut self, io: &mut impl Io) {
+        self.restart = None;
+        self.resume_package(io);
+        self.log(format_args!(
+            "the package was moved in flash and begins anew"
+        ));
+    }
+
+    fn chunk(&mut self, io: &mut impl Io, chunk: &Chunk) {
         match chunk.kind {
-            ChunkKind::Part { offset, more } => match self.part(now, offset, more, &chunk.bytes) {
-                Ok(code) => self.answer(chunk.ticket, code, format_args!("")),
-                Err(Problem((refusal, text))) => {
-                    let (name, code) = refusal.wire();
-                    self.install = None;
-                    self.log(format_args!("package refused: {name}: {text}"));
-                    self.tell_app = true;
-                    self.answer(chunk.ticket, code, format_args!("{name}: {text}"));
+            ChunkKind::Part { offset, more } => {
+                io.phase(Phase::Receive);
+                let taken = self.part(io, offset, more, &chunk.bytes);
+                io.phase(Phase::Rest);
+                match taken {
+                    Ok(code) => self.answer(chunk.ticket, code, format_args!("")),
+                    Err(Problem((refusal, text))) => {
+                        let (name, code) = refusal.wire();
+                        self.install = None;
+                        self.log(format_args!("package refused: {name}: {text}"));
+                        self.tell_app = true;
+                        self.answer(chunk.ticket, code, format_args!("{name}: {text}"));
+                    }
                 }
-            },
-            ChunkKind::Request(method, path) => self.request(now, chunk, method, path),
+            }
+            ChunkKind::Request(method, path) => {
+                self.request(io.micros(), chunk, method, path);
+            }
         }
     }
 
-    fn request(&mut self, now: u64, chunk: &Chunk, method: Code, path: u16) {
+    fn request(&mut self, micros: u64, chunk: &Chunk, method: Code, path: u16) {
         let ticket = chunk.ticket;
         let started = self.active.as_mut().is_some_and(|active| {
             let Some(handler) = active.linked.request else {
@@ -689,7 +746,7 @@ impl<F: Flash> Runner<F> {
                 Value::I32(i32::from(path)),
                 Value::I32(payload),
             ];
-            active.begin(now * 1000, handler, &arguments, Job::Request(Some(ticket)))
+            active.begin(micros, handler, &arguments, Job::Request(Some(ticket)))
         });
         if !started {
             self.answer(
@@ -702,8 +759,14 @@ impl<F: Flash> Runner<F> {
 
     // ---- a package that arrives -----------------------------------------------------------------------------------------
 
-    /// Takes a part of a package.
-    fn part(&mut self, now: u64, offset: u32, more: bool, bytes: &[u8]) -> Result<Code, Problem> {
+    /// Takes a part of a package. Parts may come twice, overlap what is here, and be of any sizes.
+    fn part(
+        &mut self,
+        io: &mut impl Io,
+        offset: u32,
+        more: bool,
+        bytes: &[u8],
+    ) -> Result<Code, Problem> {
         if offset == 0 {
             self.install = Some(Install {
                 head: heapless::Vec::new(),
@@ -712,31 +775,36 @@ impl<F: Flash> Runner<F> {
                 hash: Sha256::new(),
             });
         } else if self.install.is_none() {
-            self.resume(offset);
+            self.resume(io, offset);
         }
         let Some(install) = &mut self.install else {
             return Ok(Code::REQUEST_ENTITY_INCOMPLETE);
         };
-        let end = offset.saturating_add(bytes.len() as u32);
-        if offset != install.position {
-            // What is here already comes again when an answer was lost.
-            let again = end <= install.position && more;
+        // What is here already comes again when an answer was lost, and when an upload resumes with larger blocks.
+        let known = install.position.checked_sub(offset);
+        let Some(bytes) = known.and_then(|known| bytes.get(known as usize..)) else {
+            let again = known.is_some() && more;
             return Ok(if again {
                 Code::CHANGED
             } else {
                 Code::REQUEST_ENTITY_INCOMPLETE
             });
-        }
+        };
+        let offset = install.position;
         if more && !bytes.len().is_multiple_of(4) {
             return Err((Refusal::Malformed, "a block of odd length").into());
         }
+        let end = offset.saturating_add(bytes.len() as u32);
         let slot = match install.slot {
             Some(slot) => {
                 if end > self.slots.slot(slot).size {
                     return Err((Refusal::Digest, "longer than the manifest says").into());
                 }
+                io.phase(Phase::Store);
                 self.slots.write(slot, offset, bytes)?;
+                io.phase(Phase::Hash);
                 install.hash.update(bytes);
+                io.phase(Phase::Receive);
                 install.position = end;
                 slot
             }
@@ -750,15 +818,20 @@ impl<F: Flash> Runner<F> {
                     Ok(None) if more && !full => return Ok(Code::CHANGED),
                     _ => return Err(malformed),
                 };
-                self.check(&envelope)?;
+                self.check(io, &envelope)?;
                 let size = envelope.length as u32 + envelope.manifest.size;
                 if end > size {
                     return Err((Refusal::Digest, "longer than the manifest says").into());
+                }
+                io.phase(Phase::Store);
+                if self.slots.level()? {
+                    self.moved(io);
                 }
                 let slot =
                     self.slots
                         .prepare(envelope.manifest.sequence, envelope.length as u16, size)?;
                 self.slots.write(slot, 0, &head)?;
+                io.phase(Phase::Hash);
                 if let Some(install) = &mut self.install {
                     install
                         .hash
@@ -766,6 +839,7 @@ impl<F: Flash> Runner<F> {
                     install.slot = Some(slot);
                     install.head.clear();
                 }
+                io.phase(Phase::Receive);
                 slot
             }
         };
@@ -773,30 +847,35 @@ impl<F: Flash> Runner<F> {
         if more {
             return Ok(Code::CHANGED);
         }
-        let finished = self.finish(now, slot, end);
+        let finished = self.finish(io, slot, end);
         if finished.is_err() {
-            let _ = self.slots.reject(slot, 4);
+            let _ = self.slots.reject(slot, Reason::Refused);
         }
         self.install = None;
         finished.map(|()| Code::CHANGED)
     }
 
-    /// After a reset: goes on with what is in the slot.
-    fn resume(&mut self, offset: u32) {
+    /// After a reset: goes on with what is in the slot, when it would still be taken.
+    fn resume(&mut self, io: &mut impl Io, offset: u32) {
         let Some(slot) = self.slots.receiving() else {
             return;
         };
-        let envelope = u32::from(self.slots.slot(slot).envelope);
-        if offset > self.slots.received(slot, PIECE) || offset < envelope {
+        let package = self.slots.package(slot);
+        let begun = package.get(..offset as usize);
+        let (Some(begun), Ok(Some(envelope))) = (begun, Envelope::parse(package)) else {
+            return;
+        };
+        let module = begun.get(envelope.length..);
+        let (Some(module), Ok(())) = (module, self.check(io, &envelope)) else {
+            return;
+        };
+        if offset > self.slots.received(slot, PIECE) {
             return;
         }
-        let package = self.slots.package(slot);
+        io.phase(Phase::Hash);
         let mut hash = Sha256::new();
-        hash.update(
-            package
-                .get(envelope as usize..offset as usize)
-                .unwrap_or(&[]),
-        );
+        hash.update(module);
+        io.phase(Phase::Receive);
         self.install = Some(Install {
             head: heapless::Vec::new(),
             slot: Some(slot),
@@ -806,12 +885,10 @@ impl<F: Flash> Runner<F> {
     }
 
     /// Everything that can be refused from the manifest alone.
-    fn check(&self, envelope: &Envelope<'_>) -> Result<(), Refused> {
+    fn check(&self, io: &mut impl Io, envelope: &Envelope<'_>) -> Result<(), Refused> {
         let (m, memory) = (&envelope.manifest, self.slots.memory());
-        let mut trusted = self.provision.keys.iter().chain(&memory.added);
-        let key = trusted
-            .find(|key| key_id(key) == envelope.key)
-            .filter(|_| !memory.dropped.contains(&envelope.key));
+        let keys = &self.provision.keys;
+        let key = memory.trusted(keys).find(|(_, id)| *id == envelope.key);
         if key.is_none() && !self.provision.development {
             return Err((Refusal::UnknownKey, "not signed with a key of this node"));
         }
@@ -843,36 +920,54 @@ impl<F: Flash> Runner<F> {
                 "needs more fuel for a run than the node grants",
             ));
         }
+        if m.needs.sensors as usize > NAMES.min(self.limits.sensors.len()) {
+            return Err((Refusal::Needs, "needs more sensors than the node has"));
+        }
+        if m.needs.outputs as usize > NAMES {
+            return Err((
+                Refusal::Needs,
+                "needs more outputs than a node gives a module",
+            ));
+        }
+        let rotation = m.rotation();
+        let Some(after) = memory.rotated(rotation, keys) else {
+            return Err((Refusal::Needs, "the node has no room for another key"));
+        };
+        if rotation.drop.is_some() && after.trusted(keys).next().is_none() {
+            return Err((Refusal::Needs, "would leave the node without a key"));
+        }
         // Last, as it takes the longest.
-        match key {
-            Some(key) if !envelope.verify(key) => {
-                Err((Refusal::Signature, "the signature is wrong"))
-            }
-            _ => Ok(()),
+        io.phase(Phase::Verify);
+        let good = key.is_none_or(|(key, _)| envelope.verify(key));
+        io.phase(Phase::Receive);
+        if good {
+            Ok(())
+        } else {
+            Err((Refusal::Signature, "the signature is wrong"))
         }
     }
 
     /// All bytes are there: digest, validation with the branch table, what the module needs; then the trial begins.
-    fn finish(&mut self, now: u64, slot: usize, end: u32) -> Result<(), Problem> {
+    fn finish(&mut self, io: &mut impl Io, slot: usize, end: u32) -> Result<(), Problem> {
         if end != self.slots.slot(slot).size {
             return Err((Refusal::Digest, "shorter than the manifest says").into());
         }
+        let torn = Problem((
+            Refusal::Storage,
+            "the flash holds something else than was written",
+        ));
         let Ok(Some(envelope)) = Envelope::parse(self.slots.package(slot)) else {
-            return Err((
-                Refusal::Storage,
-                "the flash holds something else than was written",
-            )
-                .into());
+            return Err(torn);
         };
         let m = envelope.manifest;
+        io.phase(Phase::Hash);
+        // What came was read back from flash as it was written: the digest is of both.
         let hash = self.install.take().map(|i| i.hash.finalize());
-        // The digest of what came is compared with the manifest's, and so is that of what flash holds.
-        let bytes = self.slots.module(slot);
-        if hash.is_none_or(|h| h.as_slice() != m.digest)
-            || Sha256::digest(bytes).as_slice() != m.digest
-        {
+        if hash.is_none_or(|h| h.as_slice() != m.digest) {
             return Err((Refusal::Digest, "the module is not the one in the manifest").into());
         }
+        let bytes = self.slots.module(slot);
+        io.phase(Phase::Validate);
         let (at, space) = self.slots.table_space(slot);
         let mut table = Table {
             flash: self.slots.flash_mut(),
@@ -897,11 +992,7 @@ impl<F: Flash> Runner<F> {
         };
         let words = self.slots.flash().words(at, summary.table_bytes() / 4);
         let Some(module) = Module::new(bytes, words, &summary) else {
-            return Err((
-                Refusal::Storage,
-                "the flash holds something else than was written",
-            )
-                .into());
+            return Err(torn);
         };
         let facts = Facts::read(&module).map_err(|what| (Refusal::Module, what))?;
         if facts.contract != VERSION {
@@ -919,15 +1010,16 @@ impl<F: Flash> Runner<F> {
         if !facts.sensors().all(has) {
             return Err((Refusal::Needs, "names a sensor that the node does not have").into());
         }
+        io.phase(Phase::Activate);
         self.slots.stage(slot, summary.table_bytes())?;
         self.slots.activate(slot)?;
         self.returned = false;
         self.event = Event::None;
         self.restart = None;
         self.log(format_args!("package {} goes on trial", m.sequence));
-        if !self.start(now, slot) {
-            let _ = self.slots.reject(slot, 5);
-            self.resume_package(now);
+        if !self.start(io, slot, Some(summary)) {
+            let _ = self.slots.reject(slot, Reason::Refused);
+            self.resume_package(io);
             return Err((Refusal::Storage, "the package could not be started").into());
         }
         Ok(())
@@ -947,11 +1039,7 @@ impl<F: Flash> Runner<F> {
             let used = active.instance.fuel_used().wrapping_sub(active.fuel_before);
             if used >= budget {
                 let place = active.instance.backtrace().next();
-                let place = place.unwrap_or(Place {
-                    function: u32::MAX,
-                    offset: 0,
-                });
-                self.failed(io.micros() / 1000, Event::Fuel(sequence, place));
+                self.failed(io, Event::Fuel(sequence, place));
                 return;
             }
             match active.instance.run(&mut fuel) {
@@ -965,12 +1053,12 @@ impl<F: Flash> Runner<F> {
                     }
                 }
                 Run::Trap(trap) => {
-                    self.failed(io.micros() / 1000, Event::Trap(sequence, trap));
+                    self.failed(io, Event::Trap(sequence, Some(trap)));
                     return;
                 }
                 Run::Host(Host::Foreign(..)) => {
                     if let Ok(trap) = active.instance.abort(TrapKind::IndirectCallType) {
-                        self.failed(io.micros() / 1000, Event::Trap(sequence, trap));
+                        self.failed(io, Event::Trap(sequence, Some(trap)));
                     }
                     return;
                 }
@@ -991,7 +1079,7 @@ impl<F: Flash> Runner<F> {
                     };
                     if active.host(import, io, context).is_none() {
                         if let Ok(trap) = active.instance.abort(TrapKind::Host) {
-                            self.failed(io.micros() / 1000, Event::Trap(sequence, trap));
+                            self.failed(io, Event::Trap(sequence, Some(trap)));
                         }
                         return;
                     }
@@ -1034,11 +1122,7 @@ impl<F: Flash> Runner<F> {
             && active.linked.request.is_none();
         let confirmed = active.trial == 1 || active.trial > 0 && idle;
         active.trial = active.trial.saturating_sub(1);
-        let (slot, add, drop) = (
-            active.slot,
-            active.manifest.add_key,
-            active.manifest.drop_key,
-        );
+        let (slot, rotation) = (active.slot, active.manifest.rotation());
         let sequence = active.manifest.sequence;
         if let Some(Job::Request(Some(ticket))) = job {
             self.answer(
@@ -1048,7 +1132,7 @@ impl<F: Flash> Runner<F> {
             );
         }
         if confirmed {
-            match self.slots.confirm(slot, add, drop) {
+            match self.slots.confirm(slot, rotation, &self.provision.keys) {
                 Ok(()) => self.log(format_args!("package {sequence} confirmed")),
                 Err(_) => self.log(format_args!(
                     "package {sequence} cannot be confirmed: storage"
@@ -1057,10 +1141,8 @@ impl<F: Flash> Runner<F> {
             self.returned = false;
             self.tell_app = true;
         }
-        if let Some((_, wait)) = self.restart
-            && self.stats.runs > u32::from(TRIAL_RUNS)
-        {
-            let _ = wait;
+        // It has run well for a while: the next failure begins with the shortest wait again.
+        if self.stats.runs > u32::from(TRIAL_RUNS) {
             self.restart = None;
         }
     }
@@ -1182,9 +1264,12 @@ impl<F: Flash> Emit for Table<'_, F> {
         if offset.checked_add(4).is_none_or(|end| end > self.space) {
             return Err(TableFull);
         }
-        self.flash
-            .write(self.at + offset, &word.to_le_bytes())
-            .map_err(|_| TableFull)
+        let written = self.flash.write(self.at + offset, &word.to_le_bytes());
+        if written.is_ok() && self.read(offset) == word {
+            Ok(())
+        } else {
+            Err(TableFull)
+        }
     }
 
     fn read(&mut self, offset: u32) -> u32 {

@@ -690,12 +690,12 @@ impl Resources {
         d.map("event");
         d.text("what", what);
         d.uint("sequence", sequence);
-        if let Event::Trap(_, trap) = a.event {
+        if let Event::Trap(_, Some(trap)) = a.event {
             d.text("trap", trap.kind.message());
         }
         let place = match a.event {
-            Event::Trap(_, trap) => Some(trap.place),
-            Event::Fuel(_, place) => Some(place),
+            Event::Trap(_, trap) => trap.map(|trap| trap.place),
+            Event::Fuel(_, place) => place,
             _ => None,
         };
         if let Some(place) = place {

@@ -1,22 +1,29 @@
 //! Slots: where packages live in flash, and the journal that says which of them runs.
 //!
-//! Every slot is one range of sectors with a journal of its own at its head, so that nothing is ever erased that is still
+//! Every slot is a range of whole sectors with a journal of its own at its head, so that nothing is ever erased that is still
 //! needed: there are three slots, of which one holds the package that runs, one may hold the package before it, and
-//! the third is free for what comes next. They change roles, which keeps their erase counts level by itself. (Two slots
-//! and a journal sector would need a fourth sector to clear the journal without a moment in which it is gone.)
+//! the third is free for what comes next. (Two slots and a journal sector would need a fourth sector to clear the journal
+//! without a moment in which it is gone.)
 //!
 //! ```text
 //! slot   │ header │ journal: cells of 16 bytes     │ package: envelope, module │ branch table │ erased │
 //! bytes    16       JOURNAL                          size                        as validated
 //! ```
 //!
-//! Which package runs follows from the journals alone, newest slot first: see [`Slots::open`]. Each change is one cell
-//! with a checksum, so a power cut leaves the state before or the state after it. Flash is programmed in words of
-//! four bytes, each at most once between erasures.
-use embedded_storage::nor_flash::NorFlash;
+//! Which package runs follows from the journals alone: see [`Slots::current`]. Each change is one cell with a checksum, so a
+//! power cut leaves the state before or the state after it. Flash is written in words of four bytes, each once between
+//! erasures, with two exceptions that only clear bits and so need [`MultiwriteNorFlash`]: what a power cut tore is written
+//! again with the same bytes, and a slot is retired by clearing its header. The latter comes before every erasure, since
+//! an erasure that is cut off may give any part of a journal back but never a header's checksum.
+//!
+//! Wear: the roles go round with each package that is confirmed. Where they stand still (uploads that fail, a parameter
+//! that changes for ever) [`Slots::level`] moves a package out of the least worn slot, so that erase counts
+//! never differ by more than [`WEAR`] and two.
+use crate::package::key_id;
+use embedded_storage::nor_flash::MultiwriteNorFlash;
 
 /// Flash whose content can be read where it lies.
-pub trait Flash: NorFlash {
+pub trait Flash: MultiwriteNorFlash {
     /// These bytes as they lie in the address space. The range is inside the capacity and stays unchanged for as long as
     /// the caller keeps it: it is only erased once nothing runs from it any more.
     fn mapped(&self, offset: u32, length: u32) -> &'static [u8];
@@ -33,6 +40,8 @@ pub const JOURNAL: u32 = 2048 - HEADER;
 /// Where the package begins in a slot.
 pub const PACKAGE: u32 = HEADER + JOURNAL;
 const CELL: u32 = 16;
+/// The most that the least worn slot may lag behind a free one before its package is moved there.
+pub const WEAR: u32 = 4;
 /// Cells that only what decides about packages may use; parameters leave them free.
 const RESERVE: u32 = 24;
 const MAGIC: u32 = u32::from_le_bytes(*b"WMS1");
@@ -87,6 +96,42 @@ impl State {
     }
 }
 
+/// Why a package was left for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// Nobody left it.
+    #[default]
+    None,
+    /// The node was reset during its trial.
+    Reset,
+    /// It trapped during its trial.
+    Trap,
+    /// It used up the fuel of a run during its trial.
+    Fuel,
+    /// It was withdrawn by hand.
+    Hand,
+    /// What flash holds is not what was written.
+    Damaged,
+    /// It never ran: refused, or discarded while it was received.
+    Refused,
+}
+
+impl Reason {
+    fn of(code: u32) -> Self {
+        let all = [
+            Self::Reset,
+            Self::Trap,
+            Self::Fuel,
+            Self::Hand,
+            Self::Damaged,
+        ];
+        all.into_iter()
+            .find(|r| *r as u32 == code)
+            .unwrap_or(Self::Refused)
+    }
+}
+
 /// What the journal of a slot says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slot {
@@ -104,8 +149,21 @@ pub struct Slot {
     pub size: u32,
     /// Bytes of the branch table behind it.
     pub table: u32,
+    /// Checksum of the envelope, once the package was found good.
+    pub seal: u32,
+    /// Why it was left; see [`Slots::reject`].
+    pub reason: Reason,
     /// First free byte of the journal.
     end: u32,
+}
+
+/// The keys that a package changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Trusted from its confirmation on.
+    pub add: Option<[u8; 32]>,
+    /// Trusted no longer.
+    pub drop: Option<[u8; 8]>,
 }
 
 /// What is carried from slot to slot: what no erasure may forget.
@@ -130,17 +188,19 @@ mod kind {
     pub const REMOVED: u8 = 6;
     pub const PARAMETER: u8 = 7;
     pub const MEMORY: u8 = 8;
+    pub const COPYING: u8 = 9;
+    pub const MOVED: u8 = 10;
 }
 
 /// The slots of a node.
 #[derive(Debug)]
 pub struct Slots<F> {
     flash: F,
-    start: u32,
-    length: u32,
+    /// Where each begins, and its bytes.
+    places: [(u32, u32); SLOTS],
     slots: [Slot; SLOTS],
     memory: Memory,
-    /// The slot that holds the newest copy of `memory`.
+    /// The slot that holds the newest copy of `memory`, when there is one that says all of it.
     keeper: Option<usize>,
 }
 
@@ -153,13 +213,70 @@ struct Cell {
     y: u32,
 }
 
+impl Cell {
+    fn new(kind: u8, small: u16, x: u32, y: u32) -> Self {
+        let more = 0;
+        Self {
+            kind,
+            more,
+            small,
+            x,
+            y,
+        }
+    }
+}
+
+impl Memory {
+    /// Adds and drops keys; `None` where there is no room. A dropped key that was added is forgotten, and only one that came
+    /// with the provisioning record is remembered as dropped, so that keys may follow each other without end.
+    fn rotate(&mut self, rotation: Rotation, provisioned: &[[u8; 32]]) -> Option<()> {
+        if let Some(id) = rotation.drop {
+            self.added.retain(|key| key_id(key) != id);
+            let known = provisioned.iter().any(|key| key_id(key) == id);
+            if known && !self.dropped.contains(&id) {
+                self.dropped.push(id).ok()?;
+            }
+        }
+        if let Some(key) = rotation.add {
+            let id = key_id(&key);
+            self.dropped.retain(|dropped| *dropped != id);
+            if !provisioned.contains(&key) && !self.added.contains(&key) {
+                self.added.push(key).ok()?;
+            }
+        }
+        Some(())
+    }
+
+    /// The keys that are trusted, with their identifiers.
+    pub fn trusted<'k>(
+        &'k self,
+        provisioned: &'k [[u8; 32]],
+    ) -> impl Iterator<Item = (&'k [u8; 32], [u8; 8])> {
+        let all = provisioned.iter().chain(&self.added);
+        all.map(|key| (key, key_id(key)))
+            .filter(|(_, id)| !self.dropped.contains(id))
+    }
+
+    /// What a node will remember once a package that changes keys is confirmed; `None` where there is no room.
+    pub fn rotated(&self, rotation: Rotation, provisioned: &[[u8; 32]]) -> Option<Self> {
+        let mut memory = self.clone();
+        memory.rotate(rotation, provisioned)?;
+        Some(memory)
+    }
+}
+
 impl<F: Flash> Slots<F> {
     /// Reads what is there: three slots of `length` bytes (a multiple of the erase size) from `start` on.
     pub fn open(flash: F, start: u32, length: u32) -> Self {
+        let place = |index: u32| (start + index * length, length);
+        Self::at(flash, [place(0), place(1), place(2)])
+    }
+
+    /// Reads what is there: slots that begin and end with sectors, which may be of any sizes.
+    pub fn at(flash: F, places: [(u32, u32); SLOTS]) -> Self {
         let mut slots = Self {
             flash,
-            start,
-            length,
+            places,
             slots: [Slot::default(); SLOTS],
             memory: Memory::default(),
             keeper: None,
@@ -174,7 +291,10 @@ impl<F: Flash> Slots<F> {
             )
         });
         let highest = tried.map(|s| s.sequence).max().unwrap_or(0);
-        slots.memory.highest = slots.memory.highest.max(highest);
+        if highest > slots.memory.highest {
+            slots.memory.highest = highest;
+            slots.keeper = None;
+        }
         slots
     }
 
@@ -190,7 +310,9 @@ impl<F: Flash> Slots<F> {
 
     /// The largest package with its table that fits.
     pub fn capacity(&self) -> u32 {
-        self.length.saturating_sub(PACKAGE)
+        // Every package may come to lie in every slot.
+        let least = self.places.iter().map(|(_, length)| *length).min();
+        least.unwrap_or(0).saturating_sub(PACKAGE)
     }
 
     /// The flash itself.
@@ -212,7 +334,7 @@ impl<F: Flash> Slots<F> {
         best.map(|(_, index)| index)
     }
 
-    /// The slot whose package runs, or would.
+    /// The slot whose package runs, or would: the newest that is on trial or confirmed.
     pub fn current(&self) -> Option<usize> {
         self.newest(u32::MAX, |s| {
             matches!(s.state, State::Trial | State::Confirmed)
@@ -232,9 +354,21 @@ impl<F: Flash> Slots<F> {
         self.newest(u32::MAX, |s| s.state == State::Staged)
     }
 
-    /// The slot that is being received.
+    /// The slot that is being received: one that nothing newer has been prepared after.
     pub fn receiving(&self) -> Option<usize> {
-        self.newest(u32::MAX, |s| s.state == State::Receiving)
+        let newest = self.slots.iter().map(|s| s.epoch).max();
+        self.newest(u32::MAX, |s| {
+            s.state == State::Receiving && Some(s.epoch) == newest
+        })
+    }
+
+    /// The slot from which a package was left after the current one was confirmed: the last thing that happened.
+    pub fn left(&self) -> Option<Slot> {
+        let now = self.current().map_or(0, |index| self.slot(index).epoch);
+        let newest = self.newest(u32::MAX, |s| {
+            s.state == State::Bad && s.reason != Reason::Refused && s.epoch > now
+        });
+        newest.map(|index| self.slot(index))
     }
 
     /// Prepares the free slot for a package: what only it knows is copied to a slot that stays, then it is erased.
@@ -242,45 +376,63 @@ impl<F: Flash> Slots<F> {
         if size > self.capacity() {
             return Err(SlotError::TooLarge);
         }
-        let index = self.clear()?;
-        let cell = Cell {
-            kind: kind::RECEIVING,
-            more: 0,
-            small: envelope,
-            x: size,
-            y: sequence,
-        };
-        self.append(index, &cell, &[])?;
+        let index = self.free().ok_or(SlotError::Nothing)?;
+        let epoch = self.slots.iter().map(|s| s.epoch).max().unwrap_or(0) + 1;
+        self.clear(index, epoch)?;
+        self.append(index, &Cell::new(kind::RECEIVING, envelope, size, sequence))?;
         self.read(index);
         Ok(index)
     }
 
-    /// Erases the least worn slot that holds neither the current nor the previous package, and numbers it as the newest.
-    fn clear(&mut self) -> Result<usize, SlotError> {
+    /// The least worn slot that holds neither the current nor the previous package.
+    fn free(&self) -> Option<usize> {
         let (current, previous) = (self.current(), self.previous());
-        let index = (0..SLOTS)
+        let removed = self.slots.iter().filter(|s| s.state == State::Removed);
+        let floor = removed.map(|s| s.epoch).max().unwrap_or(0);
+        // What was removed with a package would be back without the slot that says so: that goes last.
+        let gone = |slot: Slot| slot.epoch > 0 && slot.epoch < floor;
+        (0..SLOTS)
             .filter(|i| Some(*i) != current && Some(*i) != previous)
-            .min_by_key(|i| self.slot(*i).erased)
-            .ok_or(SlotError::Nothing)?;
-        let stays = (0..SLOTS).filter(|i| *i != index && self.slot(*i).epoch > 0);
-        let stays = stays.max_by_key(|i| self.slot(*i).epoch);
-        // What is written nowhere else: the carried memory, and the sequence numbers of packages that failed here.
-        let known = self.memory.highest;
-        let kept_elsewhere = self.keeper.is_some_and(|k| k != index)
-            && self.slot(index).sequence < known
-            || self.keeper.is_none() && self.slot(index).state == State::Empty;
-        if !kept_elsewhere && let Some(stays) = stays {
-            self.remember(stays, kind::MEMORY)?;
+            .min_by_key(|i| (!gone(self.slot(*i)), self.slot(*i).erased))
+    }
+
+    /// The newest other slot that has a journal.
+    fn other(&self, index: usize) -> Option<usize> {
+        (0..SLOTS)
+            .filter(|i| *i != index && self.slot(*i).epoch > 0)
+            .max_by_key(|i| self.slot(*i).epoch)
+    }
+
+    /// Takes the header from a slot, and with it all that the slot says.
+    fn retire(&mut self, index: usize) -> Result<(), SlotError> {
+        let (base, _) = self.place(index);
+        self.put(index, Slot::default());
+        if self.keeper == Some(index) {
+            self.keeper = None;
+        }
+        self.flash
+            .write(base, &[0; HEADER as usize])
+            .map_err(|_| SlotError::Flash)
+    }
+
+    /// Makes a slot empty, and of this age. What it alone knows is written to one that stays.
+    fn clear(&mut self, index: usize, epoch: u32) -> Result<(), SlotError> {
+        let mine = self.slot(index);
+        if self.memory != Memory::default()
+            && self.keeper.is_none_or(|k| k == index)
+            && let Some(other) = self.other(index)
+        {
+            self.remember(other, kind::MEMORY)?;
         }
         let wear = self.slots.iter().map(|s| s.erased).max().unwrap_or(0);
         // A slot whose header was lost to a power cut counts as worn as the most worn one.
-        let mine = self.slot(index);
         let erased = if mine.epoch == 0 { wear } else { mine.erased } + 1;
-        let epoch = self.slots.iter().map(|s| s.epoch).max().unwrap_or(0) + 1;
-        let base = self.base(index);
-        self.put(index, Slot::default());
+        let (base, length) = self.place(index);
+        if mine.epoch > 0 {
+            self.retire(index)?;
+        }
         self.flash
-            .erase(base, base + self.length)
+            .erase(base, base + length)
             .map_err(|_| SlotError::Flash)?;
         let mut header = [0u8; HEADER as usize];
         header[..4].copy_from_slice(&MAGIC.to_le_bytes());
@@ -288,9 +440,7 @@ impl<F: Flash> Slots<F> {
         header[8..12].copy_from_slice(&erased.to_le_bytes());
         let crc = checksum(&[&header[..12]]);
         header[12..].copy_from_slice(&crc.to_le_bytes());
-        self.flash
-            .write(base, &header)
-            .map_err(|_| SlotError::Flash)?;
+        self.store(base, &header)?;
         let fresh = Slot {
             epoch,
             erased,
@@ -301,7 +451,38 @@ impl<F: Flash> Slots<F> {
         if self.memory != Memory::default() {
             self.remember(index, kind::MEMORY)?;
         }
-        Ok(index)
+        Ok(())
+    }
+
+    /// Evens out the wear: where the slot that would be erased next is far more worn than one that holds a package, that package
+    /// is moved. Whether the current one was, which whoever runs it has to start anew from where it is now.
+    pub fn level(&mut self) -> Result<bool, SlotError> {
+        let free = self.free().ok_or(SlotError::Nothing)?;
+        let (current, previous) = (self.current(), self.previous());
+        let cold = (0..SLOTS)
+            .filter(|i| Some(*i) == current || Some(*i) == previous)
+            .filter(|i| self.slot(*i).state == State::Confirmed)
+            .min_by_key(|i| self.slot(*i).erased);
+        match cold {
+            Some(cold) if self.slot(cold).erased + WEAR <= self.slot(free).erased => {
+                self.relocate(cold, free)?;
+                Ok(Some(cold) == current)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Writes bytes, and looks whether they are there.
+    fn store(&mut self, at: u32, bytes: &[u8]) -> Result<(), SlotError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written = self.flash.write(at, bytes).is_ok();
+        if written && self.flash.mapped(at, bytes.len() as u32) == bytes {
+            Ok(())
+        } else {
+            Err(SlotError::Flash)
+        }
     }
 
     /// Writes a part of the package: `offset` counts from its first byte and is a multiple of four, as is the length but for
@@ -311,18 +492,15 @@ impl<F: Flash> Slots<F> {
         if !room || !offset.is_multiple_of(4) {
             return Err(SlotError::TooLarge);
         }
-        let at = self.base(index) + PACKAGE + offset;
-        let whole = bytes.len() & !3;
-        let (head, tail) = bytes.split_at(whole);
-        self.flash.write(at, head).map_err(|_| SlotError::Flash)?;
+        let at = self.place(index).0 + PACKAGE + offset;
+        let (head, tail) = bytes.split_at(bytes.len() & !3);
+        self.store(at, head)?;
         if !tail.is_empty() {
             let mut word = [0xff; 4];
             for (to, from) in word.iter_mut().zip(tail) {
                 *to = *from;
             }
-            self.flash
-                .write(at + whole as u32, &word)
-                .map_err(|_| SlotError::Flash)?;
+            self.store(at + head.len() as u32, &word)?;
         }
         Ok(())
     }
@@ -330,125 +508,122 @@ impl<F: Flash> Slots<F> {
     /// How many bytes of the package being received are there, in whole pieces of `piece` bytes. The last piece that
     /// was begun does not count, as a power cut may have torn it.
     pub fn received(&self, index: usize, piece: u32) -> u32 {
-        let slot = self.slot(index);
-        let bytes = self.package(index);
-        let written = bytes
-            .iter()
-            .rposition(|b| *b != 0xff)
-            .map_or(0, |last| last as u32 + 1);
-        if written >= slot.size {
-            slot.size
-        } else {
-            written / piece * piece
-        }
+        let last = self.package(index).iter().rposition(|b| *b != 0xff);
+        last.map_or(0, |last| last as u32 / piece * piece)
     }
 
     /// Marks the package as complete and good, with the length of the table behind it.
     pub fn stage(&mut self, index: usize, table: u32) -> Result<(), SlotError> {
-        self.change(index, kind::STAGED, table)
+        let seal = checksum(&[self.envelope(index)]);
+        self.change(index, &Cell::new(kind::STAGED, 0, table, seal))
     }
 
-    /// Starts the trial of a staged package.
+    /// Whether the envelope is still what it was when the package was found good.
+    pub fn sealed(&self, index: usize) -> bool {
+        checksum(&[self.envelope(index)]) == self.slot(index).seal
+    }
+
+    fn envelope(&self, index: usize) -> &'static [u8] {
+        let length = usize::from(self.slot(index).envelope);
+        self.package(index).get(..length).unwrap_or(&[])
+    }
+
+    /// Starts the trial of a staged package. Its sequence number is noted in a second slot first, so that no damage to
+    /// one of them makes the node forget it.
     pub fn activate(&mut self, index: usize) -> Result<(), SlotError> {
-        self.change(index, kind::TRIAL, 0)?;
-        self.memory.highest = self.memory.highest.max(self.slot(index).sequence);
-        Ok(())
+        let sequence = self.slot(index).sequence;
+        if sequence > self.memory.highest {
+            self.memory.highest = sequence;
+            self.keeper = None;
+        }
+        if self.keeper.is_none()
+            && let Some(other) = self.other(index)
+        {
+            // A full journal there is no reason against the trial.
+            let _ = self.remember(other, kind::MEMORY);
+        }
+        self.change(index, &Cell::new(kind::TRIAL, 0, 0, sequence))
     }
 
     /// Ends the trial; the keys change with the same cell.
     pub fn confirm(
         &mut self,
         index: usize,
-        add: Option<[u8; 32]>,
-        drop: Option<[u8; 8]>,
+        rotation: Rotation,
+        provisioned: &[[u8; 32]],
     ) -> Result<(), SlotError> {
-        if let Some(key) = add
-            && !self.memory.added.contains(&key)
-        {
-            self.memory.added.push(key).map_err(|_| SlotError::Full)?;
-        }
-        if let Some(id) = drop
-            && !self.memory.dropped.contains(&id)
-        {
-            self.memory.dropped.push(id).map_err(|_| SlotError::Full)?;
-        }
+        let memory = self.memory.rotated(rotation, provisioned);
+        let memory = memory.ok_or(SlotError::Full)?;
+        let rotated = memory != self.memory;
+        self.memory = memory;
         self.remember(index, kind::CONFIRMED)?;
         self.read(index);
+        // Keys are kept twice, as the sequence number is. It is no failure when there is nowhere to.
+        if rotated && let Some(other) = self.other(index) {
+            let _ = self.remember(other, kind::MEMORY);
+        }
         Ok(())
     }
 
-    /// Returns from a package for good; the reason is for the log after a reset.
-    pub fn reject(&mut self, index: usize, reason: u32) -> Result<(), SlotError> {
-        self.change(index, kind::BAD, reason)
+    /// Returns from a package for good. Where flash cannot be written any more, it is left until the next reset.
+    pub fn reject(&mut self, index: usize, reason: Reason) -> Result<(), SlotError> {
+        let done = self.change(index, &Cell::new(kind::BAD, 0, reason as u32, 0));
+        if done.is_err()
+            && let Some(slot) = self.slots.get_mut(index)
+        {
+            slot.state = State::Bad;
+            slot.reason = reason;
+        }
+        done
     }
 
     /// Removes the package in this slot and everything older.
     pub fn remove(&mut self, index: usize) -> Result<(), SlotError> {
-        self.change(index, kind::REMOVED, 0)
+        self.change(index, &Cell::new(kind::REMOVED, 0, 0, 0))
     }
 
     /// Keeps a parameter of the current package over resets. A full journal is moved to a fresh slot with the package.
     pub fn set_parameter(&mut self, number: u16, value: f32) -> Result<(), SlotError> {
         let index = self.current().ok_or(SlotError::Nothing)?;
-        let cell = Cell {
-            kind: kind::PARAMETER,
-            more: 0,
-            small: number,
-            x: value.to_bits(),
-            y: 0,
-        };
+        let cell = Cell::new(kind::PARAMETER, number, value.to_bits(), 0);
         if self.slot(index).end + CELL * RESERVE <= PACKAGE {
-            return self.append(index, &cell, &[]);
+            return self.append(index, &cell);
         }
         if self.receiving().is_some() || self.slot(index).state != State::Confirmed {
             return Err(SlotError::Full);
         }
-        let index = self.relocate(index)?;
-        self.append(index, &cell, &[])
+        // Where the free slot is far more worn than that of the previous package, the two change places first.
+        if !self.level()? {
+            let free = self.free().ok_or(SlotError::Nothing)?;
+            self.relocate(index, free)?;
+        }
+        let index = self.current().ok_or(SlotError::Nothing)?;
+        self.append(index, &cell)
     }
 
-    /// Copies the package to the free slot with the newest value of each parameter; the last cell makes it the current one.
-    fn relocate(&mut self, from: usize) -> Result<usize, SlotError> {
+    /// Copies a confirmed package to a free slot with the newest value of each parameter. It keeps its age; the last cell
+    /// makes it count, and then the old one stops to. Between the two they are the same.
+    fn relocate(&mut self, from: usize, to: usize) -> Result<(), SlotError> {
         let old = self.slot(from);
-        let to = self.clear()?;
-        let cell = Cell {
-            kind: kind::RECEIVING,
-            more: 0,
-            small: old.envelope,
-            x: old.size,
-            y: old.sequence,
-        };
-        self.append(to, &cell, &[])?;
+        self.clear(to, old.epoch)?;
+        self.append(
+            to,
+            &Cell::new(kind::COPYING, old.envelope, old.size, old.sequence),
+        )?;
         let bytes = self.flash.mapped(
-            self.base(from) + PACKAGE,
+            self.place(from).0 + PACKAGE,
             old.size.next_multiple_of(4) + old.table,
         );
-        self.flash
-            .write(self.base(to) + PACKAGE, bytes)
-            .map_err(|_| SlotError::Flash)?;
-        let cell = Cell {
-            kind: kind::STAGED,
-            more: 0,
-            small: 0,
-            x: old.table,
-            y: 0,
-        };
-        self.append(to, &cell, &[])?;
+        self.store(self.place(to).0 + PACKAGE, bytes)?;
+        self.append(to, &Cell::new(kind::STAGED, 0, old.table, old.seal))?;
         for number in 0..crate::module::PARAMETERS as u16 {
             if let Some(value) = self.parameter_in(from, number) {
-                let cell = Cell {
-                    kind: kind::PARAMETER,
-                    more: 0,
-                    small: number,
-                    x: value.to_bits(),
-                    y: 0,
-                };
-                self.append(to, &cell, &[])?;
+                self.append(to, &Cell::new(kind::PARAMETER, number, value.to_bits(), 0))?;
             }
         }
         self.remember(to, kind::CONFIRMED)?;
         self.read(to);
-        Ok(to)
+        self.change(from, &Cell::new(kind::MOVED, 0, 0, 0))
     }
 
     /// The kept value of a parameter of the current package.
@@ -469,7 +644,7 @@ impl<F: Flash> Slots<F> {
     /// The package in a slot: envelope and module.
     pub fn package(&self, index: usize) -> &'static [u8] {
         self.flash.mapped(
-            self.base(index) + PACKAGE,
+            self.place(index).0 + PACKAGE,
             self.slot(index).size.min(self.capacity()),
         )
     }
@@ -485,7 +660,7 @@ impl<F: Flash> Slots<F> {
     pub fn table_space(&self, index: usize) -> (u32, u32) {
         let at = self.slot(index).size.next_multiple_of(4);
         (
-            self.base(index) + PACKAGE + at,
+            self.place(index).0 + PACKAGE + at,
             self.capacity().saturating_sub(at),
         )
     }
@@ -497,8 +672,8 @@ impl<F: Flash> Slots<F> {
 
     // ---- the journal --------------------------------------------------------------------------------------------------
 
-    fn base(&self, index: usize) -> u32 {
-        self.start + index as u32 * self.length
+    fn place(&self, index: usize) -> (u32, u32) {
+        self.places.get(index).copied().unwrap_or_default()
     }
 
     fn put(&mut self, index: usize, slot: Slot) {
@@ -507,18 +682,8 @@ impl<F: Flash> Slots<F> {
         }
     }
 
-    fn change(&mut self, index: usize, kind: u8, x: u32) -> Result<(), SlotError> {
-        self.append(
-            index,
-            &Cell {
-                kind,
-                more: 0,
-                small: 0,
-                x,
-                y: 0,
-            },
-            &[],
-        )?;
+    fn change(&mut self, index: usize, cell: &Cell) -> Result<(), SlotError> {
+        self.append(index, cell)?;
         self.read(index);
         Ok(())
     }
@@ -542,22 +707,26 @@ impl<F: Flash> Slots<F> {
         }
         let cells = at.div_ceil(CELL as usize);
         let cell = Cell {
-            kind,
             more: cells as u8,
-            small: (m.added.len() | m.dropped.len() << 8) as u16,
-            x: m.version,
-            y: m.highest,
+            ..Cell::new(
+                kind,
+                (m.added.len() | m.dropped.len() << 8) as u16,
+                m.version,
+                m.highest,
+            )
         };
-        self.append(
-            index,
-            &cell,
-            content.get(..cells * CELL as usize).unwrap_or(&[]),
-        )?;
+        let content = content.get(..cells * CELL as usize).unwrap_or(&[]);
+        self.extend(index, &cell, content)?;
         self.keeper = Some(index);
         Ok(())
     }
 
-    fn append(&mut self, index: usize, cell: &Cell, content: &[u8]) -> Result<(), SlotError> {
+    fn append(&mut self, index: usize, cell: &Cell) -> Result<(), SlotError> {
+        self.extend(index, cell, &[])
+    }
+
+    /// Writes a cell, and the content that its checksum covers too.
+    fn extend(&mut self, index: usize, cell: &Cell, content: &[u8]) -> Result<(), SlotError> {
         let end = self.slot(index).end;
         let length = CELL + content.len() as u32;
         if end < HEADER || end + length > PACKAGE {
@@ -575,19 +744,14 @@ impl<F: Flash> Slots<F> {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.end = end + length;
         }
-        let at = self.base(index) + end;
-        self.flash.write(at, &bytes).map_err(|_| SlotError::Flash)?;
-        if !content.is_empty() {
-            self.flash
-                .write(at + CELL, content)
-                .map_err(|_| SlotError::Flash)?;
-        }
-        Ok(())
+        let at = self.place(index).0 + end;
+        self.store(at, &bytes)?;
+        self.store(at + CELL, content)
     }
 
     /// Goes through the good cells of a journal and returns where the next one may be written.
     fn cells(&self, index: usize, mut use_: impl FnMut(&Cell, &[u8])) -> u32 {
-        let journal = self.flash.mapped(self.base(index), PACKAGE);
+        let journal = self.flash.mapped(self.place(index).0, PACKAGE);
         let word = |at: usize| -> u32 {
             let bytes = journal.get(at..at + 4).and_then(|b| b.try_into().ok());
             u32::from_le_bytes(bytes.unwrap_or([0xff; 4]))
@@ -620,7 +784,7 @@ impl<F: Flash> Slots<F> {
     /// Reads a slot's header and journal.
     fn read(&mut self, index: usize) {
         let mut header = [0u8; HEADER as usize];
-        let base = self.base(index);
+        let (base, _) = self.place(index);
         let read = self.flash.read(base, &mut header).is_ok();
         let word = |at: usize| {
             u32::from_le_bytes(
@@ -637,20 +801,33 @@ impl<F: Flash> Slots<F> {
             let mut memory = None;
             slot.end = self.cells(index, |cell, content| {
                 match cell.kind {
-                    kind::RECEIVING => {
-                        slot.state = State::Receiving;
+                    kind::RECEIVING | kind::COPYING => {
+                        // A copy counts once it is confirmed.
+                        if cell.kind == kind::RECEIVING {
+                            slot.state = State::Receiving;
+                        }
                         slot.envelope = cell.small;
                         slot.size = cell.x;
                         slot.sequence = cell.y;
                     }
                     kind::STAGED => {
-                        slot.state = State::Staged;
+                        if slot.state == State::Receiving {
+                            slot.state = State::Staged;
+                        }
                         slot.table = cell.x;
+                        slot.seal = cell.y;
                     }
-                    kind::TRIAL => slot.state = State::Trial,
+                    kind::TRIAL => {
+                        slot.state = State::Trial;
+                        slot.sequence = cell.y;
+                    }
                     kind::CONFIRMED => slot.state = State::Confirmed,
-                    kind::BAD => slot.state = State::Bad,
+                    kind::BAD => {
+                        slot.state = State::Bad;
+                        slot.reason = Reason::of(cell.x);
+                    }
                     kind::REMOVED => slot.state = State::Removed,
+                    kind::MOVED => slot.state = State::Empty,
                     _ => {}
                 }
                 if matches!(cell.kind, kind::CONFIRMED | kind::MEMORY) {

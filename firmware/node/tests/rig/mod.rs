@@ -6,37 +6,82 @@
     clippy::indexing_slicing,
     clippy::panic
 )]
-use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage::nor_flash::{
+    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
+};
 use std::cell::Cell;
 use std::rc::Rc;
 use wasmote_coap::{Code, Kind, Message, Writer, option};
-use wasmote_node::slot::{Flash, Slots};
+use wasmote_node::slot::{Flash, SLOTS, Slots};
 use wasmote_node::{Board, Io, Limits, Provision, Runner, Sensor, Server, Step};
 
-/// Bytes of a slot.
-pub const SLOT: u32 = 0x2000;
-const SIZE: u32 = SLOT * 3;
+/// Sectors of the flash, in bytes, and the slots in them: even ones, and of one to three sectors of two sizes.
+pub struct Layout {
+    sectors: &'static [u32],
+    places: [(u32, u32); SLOTS],
+}
+
+pub const EVEN: Layout = Layout {
+    sectors: &[0x2000, 0x2000, 0x2000],
+    places: [(0, 0x2000), (0x2000, 0x2000), (0x4000, 0x2000)],
+};
+pub const UNEVEN: Layout = Layout {
+    sectors: &[0x2000, 0x1000, 0x1000, 0x1000, 0x2000, 0x1000],
+    places: [(0, 0x2000), (0x2000, 0x3000), (0x5000, 0x3000)],
+};
+const SIZE: u32 = 0x8000;
+
+/// What a power cut leaves of the operation it comes into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tear {
+    /// Nothing was done yet.
+    Nothing,
+    /// The first half was done.
+    Half,
+    /// All words but the last were done, and of that one some bits; of an erasure, some bits everywhere.
+    Bits,
+    /// All was done, but nothing after it.
+    Whole,
+}
+
+pub const TEARS: [Tear; 4] = [Tear::Nothing, Tear::Half, Tear::Bits, Tear::Whole];
+
 const SENSORS: &[Sensor] = &[Sensor {
     name: "level",
     unit: "mm",
 }];
 
-/// Flash that outlives a power cut.
+/// Flash that outlives a power cut. Like the chip's, it clears bits when it is written, a word at a time, and is erased by the
+/// sector.
 #[derive(Clone)]
 pub struct Memory {
     words: *mut u32,
-    /// Writes and erases that are still done; the one after them is done by half.
+    layout: &'static Layout,
+    /// Writes and erases that are still done; the one after them is torn.
     pub left: Rc<Cell<u64>>,
+    /// How it is torn.
+    pub tear: Rc<Cell<Tear>>,
     /// All that were asked for.
     pub asked: Rc<Cell<u64>>,
+    /// Writes that would have set bits, or changed a written word into something else than zero.
+    pub violations: Rc<Cell<u64>>,
+    random: Rc<Cell<u32>>,
 }
 
 impl Memory {
     pub fn new() -> Self {
+        Self::with(&EVEN)
+    }
+
+    pub fn with(layout: &'static Layout) -> Self {
         Self {
             words: vec![u32::MAX; SIZE as usize / 4].leak().as_mut_ptr(),
+            layout,
             left: Rc::new(Cell::new(u64::MAX)),
+            tear: Rc::new(Cell::new(Tear::Half)),
             asked: Rc::default(),
+            violations: Rc::default(),
+            random: Rc::new(Cell::new(0x2545_f491)),
         }
     }
 
@@ -46,7 +91,7 @@ impl Memory {
 
     /// A copy with a content of its own.
     pub fn copy(&self) -> Self {
-        let copy = Self::new();
+        let copy = Self::with(self.layout);
         // SAFETY: both are `SIZE` bytes, and distinct.
         unsafe {
             copy.bytes()
@@ -55,39 +100,83 @@ impl Memory {
         copy
     }
 
+    /// Flips a bit, as flash does with the years.
+    pub fn flip(&self, at: u32, bit: u8) {
+        assert!(at < SIZE);
+        // SAFETY: in bounds; no node has this flash meanwhile.
+        unsafe {
+            let at = self.bytes().add(at as usize);
+            at.write_volatile(at.read_volatile() ^ 1 << bit);
+        }
+    }
+
+    /// Where a slot begins, and its bytes.
+    pub fn place(&self, index: usize) -> (u32, u32) {
+        self.layout.places[index]
+    }
+
+    /// Whether these are the first and last byte of sectors.
+    fn whole(&self, from: u32, to: u32) -> bool {
+        let mut edge = 0;
+        let mut found = (from == 0, to == 0);
+        for sector in self.layout.sectors {
+            edge += sector;
+            found = (found.0 || edge == from, found.1 || edge == to);
+        }
+        found == (true, true)
+    }
+
+    /// Changes words; `new` makes of a word what it becomes.
     fn change(
         &mut self,
         offset: u32,
         length: u32,
-        new: impl Fn(usize, u8) -> u8,
+        new: impl Fn(usize, u32) -> u32,
     ) -> Result<(), NorFlashErrorKind> {
         assert!(
-            offset + length <= SIZE,
-            "the slots reach beyond their flash"
+            offset + length <= SIZE && offset.is_multiple_of(4) && length.is_multiple_of(4),
+            "{length} bytes at {offset}"
         );
         self.asked.set(self.asked.get() + 1);
+        let count = (length / 4) as usize;
         let left = self.left.get();
-        let done = match left {
-            // After the cut nothing is done at all.
-            u64::MAX => length,
-            0 => 0,
-            1 => length / 2,
-            _ => length,
-        };
         if left != u64::MAX {
             self.left.set(left.saturating_sub(1));
         }
-        for i in 0..done as usize {
+        let (whole, bits) = match (left, self.tear.get()) {
+            // After the cut nothing is done at all.
+            (0, _) | (1, Tear::Nothing) => (0, false),
+            (1, Tear::Half) => (count / 2, false),
+            (1, Tear::Bits) => (0, true),
+            _ => (count, false),
+        };
+        let erases = length >= 0x1000;
+        for i in 0..count {
             // SAFETY: in bounds, as asserted; those who read hold ranges that are not written meanwhile.
-            unsafe {
-                let at = self.bytes().add(offset as usize + i);
-                at.write_volatile(new(i, at.read_volatile()));
-            }
+            let at = unsafe { self.words.add(offset as usize / 4 + i) };
+            // SAFETY: likewise.
+            let old = unsafe { at.read_volatile() };
+            let word = new(i, old);
+            let word = if i < whole || bits && !erases && i + 1 < count {
+                word
+            } else if bits && (erases || i + 1 == count) {
+                // xorshift32
+                let mut x = self.random.get();
+                x ^= x << 13;
+                x ^= x >> 17;
+                x ^= x << 5;
+                self.random.set(x);
+                old & x | word & !x
+            } else {
+                old
+            };
+            // SAFETY: likewise.
+            unsafe { at.write_volatile(word) };
         }
-        if done == length {
-            Ok(())
-        } else {
+        if left <= 1 {
             Err(NorFlashErrorKind::Other)
+        } else {
+            Ok(())
         }
     }
 }
@@ -109,27 +198,37 @@ impl ReadNorFlash for Memory {
 
 impl NorFlash for Memory {
     const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = SLOT as usize;
+    // The smallest there is; slots are made of whole ones, whatever their sizes.
+    const ERASE_SIZE: usize = 0x1000;
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
-        self.change(from, to - from, |_, _| 0xff)
+        assert!(
+            self.whole(from, to),
+            "{from}..{to} is not made of whole sectors"
+        );
+        self.change(from, to - from, |_, _| u32::MAX)
     }
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        for (i, byte) in bytes.iter().enumerate() {
-            let old = self.mapped(offset + i as u32, 1)[0];
-            // NOR flash clears bits, and a word is programmed once between erasures.
-            assert!(
-                old & byte == *byte,
-                "a write would set bits at {}",
-                offset as usize + i
-            );
+        assert!(bytes.len() < 0x1000 * 2);
+        let new = |i: usize| u32::from_le_bytes(bytes[i * 4..i * 4 + 4].try_into().unwrap());
+        for (i, old) in self
+            .words(offset, bytes.len() as u32 / 4)
+            .iter()
+            .enumerate()
+        {
+            if old & new(i) != new(i) {
+                self.violations.set(self.violations.get() + 1);
+            }
         }
-        self.change(offset, bytes.len() as u32, |i, old| old & bytes[i])
+        self.change(offset, bytes.len() as u32, |i, old| old & new(i))
     }
 }
 
+// Bits can be cleared without erasing what is beside them.
+impl MultiwriteNorFlash for Memory {}
+
 impl Flash for Memory {
     fn mapped(&self, offset: u32, length: u32) -> &'static [u8] {
-        assert!(offset + length <= SIZE);
+        assert!(offset + length <= SIZE, "beyond the flash");
         // SAFETY: in bounds, and leaked.
         unsafe { core::slice::from_raw_parts(self.bytes().add(offset as usize), length as usize) }
     }
@@ -167,7 +266,7 @@ impl Rig {
         for key in keys {
             provision.keys.push(*key).unwrap();
         }
-        let slots = Slots::open(memory.clone(), 0, SLOT);
+        let slots = Slots::at(memory.clone(), memory.layout.places);
         let board = Board {
             name: "rig",
             class: "test",

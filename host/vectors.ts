@@ -2,8 +2,20 @@
 // from fixed bytes, so that the file comes out the same every time; a test compares. `npm run gen` writes it.
 import { createPrivateKey } from "node:crypto";
 import binaryen from "binaryen";
-import { customSection } from "./lib/contract.ts";
-import { makePackage, readKey, type KeyPair, type PackageOptions } from "./lib/package.ts";
+import { encode } from "cbor2";
+import { contractVersion, customSection, manifestKeys } from "./lib/contract.ts";
+import {
+  digestOf,
+  encodeManifest,
+  keyId,
+  makePackage,
+  manifestEntries,
+  readKey,
+  sealManifest,
+  type EnvelopeHeaders,
+  type KeyPair,
+  type PackageOptions,
+} from "./lib/package.ts";
 import { customBody, encodeFacts, joinSections, noFacts, sections } from "./lib/section.ts";
 
 /** A package and what becomes of it on a node that trusts the first key, is of class `test` and has had sequence 5. */
@@ -45,6 +57,102 @@ function module(before: string): Uint8Array {
   ]);
 }
 
+/** Manifests with one thing wrong in each. */
+function wrongManifests(
+  module: Uint8Array,
+  options: PackageOptions,
+): [name: string, expected: string, manifest: Uint8Array, headers?: EnvelopeHeaders][] {
+  const whole = manifestEntries({
+    contract: contractVersion,
+    digest: digestOf(module),
+    size: module.length,
+    ...options,
+  });
+  const keys = manifestKeys;
+  const manifest = (entries: [number, unknown][]) => encode(new Map(entries));
+  const set = (key: number, value: unknown) =>
+    manifest(whole.map(([k, v]) => (k === key ? [k, value] : [k, v])));
+  const without = (key: number) => manifest(whole.filter(([k]) => k !== key));
+  const needs = (change: Partial<PackageOptions["needs"]>) => {
+    const { ram, table, fuel, sensors, outputs } = { ...options.needs, ...change };
+    return set(keys.needs, [ram, table, fuel, sensors, outputs]);
+  };
+  const good = manifest(whole);
+  const long = "x".repeat(33);
+  return [
+    ["of another version of the contract", "contract", set(keys.contract, 2)],
+    ["its contract is a text", "malformed", set(keys.contract, "1")],
+    ["without a contract", "contract", without(keys.contract)],
+    ["its vendor is too long", "malformed", set(keys.vendor, long)],
+    ["its vendor is a number", "malformed", set(keys.vendor, 1)],
+    ["its class is too long", "malformed", set(keys.class, long)],
+    ["without a class", "class", without(keys.class)],
+    ["its sequence is 0", "malformed", set(keys.sequence, 0)],
+    ["its sequence is negative", "malformed", set(keys.sequence, -1)],
+    ["its sequence has 33 bits", "malformed", set(keys.sequence, 2 ** 32)],
+    ["without a sequence", "malformed", without(keys.sequence)],
+    ["its digest is short", "malformed", set(keys.digest, new Uint8Array(31).fill(1))],
+    ["its digest is another module's", "digest", set(keys.digest, new Uint8Array(32).fill(1))],
+    ["without a digest", "malformed", without(keys.digest)],
+    ["its size is too small", "digest", set(keys.size, module.length - 1)],
+    ["its size is too large", "digest", set(keys.size, module.length + 1)],
+    ["its size is 0", "malformed", set(keys.size, 0)],
+    ["without a size", "malformed", without(keys.size)],
+    ["its name is too long", "malformed", set(keys.name, long)],
+    ["its name has a line break", "malformed", set(keys.name, "a\nb")],
+    ["its version is too long", "malformed", set(keys.version, long)],
+    ["its needs are four", "malformed", set(keys.needs, [0, 0, 0, 1])],
+    ["its needs are six", "malformed", set(keys.needs, [0, 0, 0, 1, 1, 1])],
+    ["needs more sensors", "needs", needs({ sensors: 200 })],
+    ["needs more outputs", "needs", needs({ outputs: 17 })],
+    [
+      "its second key is short",
+      "malformed",
+      manifest([...whole, [keys.add_key, new Uint8Array(31)]]),
+    ],
+    [
+      "its dropped key is long",
+      "malformed",
+      manifest([...whole, [keys.drop_key, new Uint8Array(9)]]),
+    ],
+    ["with a key that nobody knows", "malformed", manifest([...whole, [12, 1]])],
+    ["its keys are out of order", "malformed", manifest(whole.toReversed())],
+    ["its manifest has something behind it", "malformed", Uint8Array.from([...good, 0])],
+    ["its manifest ends early", "malformed", good.subarray(0, -1)],
+    ["its manifest is no map", "malformed", encode([1, 2])],
+    // A map without a length: BF … FF.
+    ["its manifest has no length", "malformed", Uint8Array.from([0xbf, ...good.subarray(1), 0xff])],
+    [
+      "signed with another algorithm",
+      "malformed",
+      good,
+      {
+        protected: new Map<number, unknown>([
+          [1, -7],
+          [4, new Uint8Array(8)],
+        ]),
+      },
+    ],
+    [
+      "its key identifier is short",
+      "malformed",
+      good,
+      {
+        protected: new Map<number, unknown>([
+          [1, -8],
+          [4, new Uint8Array(7)],
+        ]),
+      },
+    ],
+    [
+      "with an unprotected header",
+      "malformed",
+      good,
+      { unprotected: new Map<number, unknown>([[4, 1]]) },
+    ],
+  ];
+}
+
 export function packageVectors(): { keys: string[]; packages: PackageVector[] } {
   const [trusted, other] = [key(7), key(9)];
   const good = module("");
@@ -68,11 +176,17 @@ export function packageVectors(): { keys: string[]; packages: PackageVector[] } 
   };
   add("good", "ok", pack());
   add("good, and the next", "ok", pack({ sequence: 7 }));
-  add(
-    "good, and traps at its first sample",
-    "ok",
-    pack({ sequence: 8 }, trusted, module("(unreachable)")),
-  );
+  const modules: [name: string, before: string][] = [
+    ["good, and traps at its first sample", "(unreachable)"],
+    ["good, and spins at its first sample", "(loop $again (br $again))"],
+    [
+      "good, and traps at its eleventh sample",
+      "(if (f32.eq (local.get 1) (f32.const 10)) (then (unreachable)))",
+    ],
+  ];
+  for (const [name, before] of modules)
+    add(name, "ok", pack({ sequence: 8 }, trusted, module(before)));
+  add("signed later", "ok", pack({ sequence: 10 }));
   add("first", "ok", pack({ sequence: 5 }));
   add("signed with an unknown key", "unknown-key", pack({}, other));
   add("of another class of boards", "class", pack({ class: "toaster" }));
@@ -85,6 +199,45 @@ export function packageVectors(): { keys: string[]; packages: PackageVector[] } 
   const envelope = pack().length - good.length;
   add("its signature was altered", "signature", changed(pack(), envelope - 1));
   add("its manifest was altered", "signature", changed(pack(), pack().indexOf(118, 20)));
+  const wrong = wrongManifests(good, options);
+  for (const [name, expected, manifest, headers] of wrong)
+    add(name, expected, sealManifest(manifest, good, trusted, headers));
+  const sealed = pack();
+  add("without the tag", "malformed", sealed.subarray(1));
+  add("with another tag", "malformed", changed(sealed, 0));
+  add(
+    "with a fifth part",
+    "malformed",
+    Uint8Array.from(sealed, (b, at) => (at === 1 ? 0x85 : b)),
+  );
+  add(
+    "signed by another than it says",
+    "signature",
+    sealManifest(
+      encodeManifest({
+        contract: contractVersion,
+        digest: digestOf(good),
+        size: good.length,
+        ...options,
+      }),
+      good,
+      other,
+      {
+        protected: new Map<number, unknown>([
+          [1, -8],
+          [4, Uint8Array.from(keyId(trusted.publicKey))],
+        ]),
+      },
+    ),
+  );
+  add("good, and brings a second key", "ok", pack({ sequence: 9, addKey: other.publicKey }));
+  add(
+    "good, and brings a second key for its own",
+    "ok",
+    pack({ sequence: 9, addKey: other.publicKey, dropKey: keyId(trusted.publicKey) }),
+  );
+  add("signed with the second key", "unknown-key", pack({ sequence: 10 }, other));
+  add("drops the only key", "needs", pack({ dropKey: keyId(trusted.publicKey) }));
   add("no module", "module", pack({}, trusted, Buffer.from("no module at all")));
   add(
     "a module that imports what no node has",

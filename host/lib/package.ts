@@ -88,15 +88,37 @@ export function makePackage(module: Uint8Array, options: PackageOptions, key: Ke
     size: module.length,
     ...options,
   });
+  return sealManifest(manifest, module, key);
+}
+
+/** What stands in an envelope beside the manifest. */
+export interface EnvelopeHeaders {
+  protected?: Map<number, unknown>;
+  unprotected?: Map<number, unknown>;
+}
+
+/** Signs a manifest, whatever its bytes say, and puts the module behind it. */
+export function sealManifest(
+  manifest: Uint8Array,
+  module: Uint8Array,
+  key: KeyPair,
+  headers: EnvelopeHeaders = {},
+): Uint8Array {
   const protectedHeader = encode(
-    new Map<number, unknown>([
-      [header.algorithm, eddsa],
-      [header.key, Uint8Array.from(keyId(key.publicKey))],
-    ]),
+    headers.protected ??
+      new Map<number, unknown>([
+        [header.algorithm, eddsa],
+        [header.key, Uint8Array.from(keyId(key.publicKey))],
+      ]),
   );
   const signature = sign(null, toBeSigned(protectedHeader, manifest), key.privateKey);
   const envelope = encode(
-    new Tag(sign1, [protectedHeader, new Map(), manifest, Uint8Array.from(signature)]),
+    new Tag(sign1, [
+      protectedHeader,
+      headers.unprotected ?? new Map(),
+      Uint8Array.from(manifest),
+      Uint8Array.from(signature),
+    ]),
   );
   return Uint8Array.from([...envelope, ...module]);
 }
@@ -107,7 +129,12 @@ function toBeSigned(protectedHeader: Uint8Array, payload: Uint8Array): Uint8Arra
 }
 
 /** Deterministic CBOR (RFC 8949 §4.2.1): keys in order, shortest forms. */
-function encodeManifest(m: Manifest): Uint8Array {
+export function encodeManifest(m: Manifest): Uint8Array {
+  return encode(new Map(manifestEntries(m)));
+}
+
+/** The entries of the map, in order. */
+export function manifestEntries(m: Manifest): [number, unknown][] {
   const { ram, table, fuel, sensors, outputs } = m.needs;
   const entries: [number, unknown][] = [
     [manifestKeys.contract, m.contract],
@@ -122,7 +149,7 @@ function encodeManifest(m: Manifest): Uint8Array {
   ];
   if (m.addKey) entries.push([manifestKeys.add_key, Uint8Array.from(m.addKey)]);
   if (m.dropKey) entries.push([manifestKeys.drop_key, Uint8Array.from(m.dropKey)]);
-  return encode(new Map(entries));
+  return entries;
 }
 
 /** A package taken apart. */
@@ -135,41 +162,29 @@ export interface OpenedPackage {
   verify(publicKey: Uint8Array): boolean;
 }
 
-/** Takes a package apart; throws a RangeError where it is malformed. */
+/**
+ * Takes a package apart; throws a RangeError where a node would call it malformed. Whether it is signed by whom it says, and whether its
+ * module is the one in the manifest, is left to the caller.
+ */
 export function openPackage(given: Uint8Array): OpenedPackage {
   // A Buffer would come out of the CBOR library as something else than bytes.
   const bytes = new Uint8Array(given);
-  const malformed = (why: string) => new RangeError(`no package: ${why}`);
   const length = envelopeLength(bytes);
   if (length === undefined) throw malformed("it does not begin with a COSE_Sign1");
-  const tag = decode<Tag>(bytes.subarray(0, length), { preferMap: true });
-  const [protectedHeader, , payload, signature] = tag.contents as Uint8Array[];
-  if (!protectedHeader || !payload || signature?.length !== 64)
-    throw malformed("its parts are not those of a COSE_Sign1");
-  const headers = decode<Map<number, unknown>>(protectedHeader, { preferMap: true });
-  if (headers.get(header.algorithm) !== eddsa) throw malformed("not signed with Ed25519");
-  const m = decode<Map<number, unknown>>(payload, { preferMap: true });
-  const [ram = 0, table = 0, fuel = 0, sensors = 0, outputs = 0] =
-    (m.get(manifestKeys.needs) as number[]) ?? [];
-  const optional = (key: number) => m.get(key) as Uint8Array | undefined;
-  const addKey = optional(manifestKeys.add_key);
-  const dropKey = optional(manifestKeys.drop_key);
-  const manifest: Manifest = {
-    contract: m.get(manifestKeys.contract) as number,
-    vendor: m.get(manifestKeys.vendor) as string,
-    class: m.get(manifestKeys.class) as string,
-    sequence: m.get(manifestKeys.sequence) as number,
-    digest: m.get(manifestKeys.digest) as Uint8Array,
-    size: m.get(manifestKeys.size) as number,
-    name: m.get(manifestKeys.name) as string,
-    version: m.get(manifestKeys.version) as string,
-    needs: { ram, table, fuel, sensors, outputs },
-    ...(addKey ? { addKey } : {}),
-    ...(dropKey ? { dropKey } : {}),
-  };
+  const { contents } = decoded<Tag>(bytes.subarray(0, length));
+  const [protectedHeader, , payload, signature] = contents as [
+    Uint8Array,
+    unknown,
+    Uint8Array,
+    Uint8Array,
+  ];
+  if (signature.length !== 64) throw malformed("its signature is not of 64 bytes");
+  const headers = decoded<unknown>(protectedHeader);
+  if (!(headers instanceof Map) || headers.size !== 2 || headers.get(header.algorithm) !== eddsa)
+    throw malformed("not signed with Ed25519");
   return {
-    manifest,
-    key: headers.get(header.key) as Uint8Array,
+    manifest: decodeManifest(payload),
+    key: fixed(headers.get(header.key), 8, "key identifier"),
     module: bytes.subarray(length),
     verify: (publicKey) => {
       const jwk = { kty: "OKP", crv: "Ed25519", x: Buffer.from(publicKey).toString("base64url") };
@@ -177,6 +192,70 @@ export function openPackage(given: Uint8Array): OpenedPackage {
       return verify(null, toBeSigned(protectedHeader, payload), key, signature);
     },
   };
+}
+
+const malformed = (why: string) => new RangeError(`no package: ${why}`);
+
+function decoded<T>(bytes: Uint8Array): T {
+  try {
+    // Lengths come first (RFC 8949 §4.2.1), as the node wants them.
+    return decode<T>(bytes, { preferMap: true, rejectStreaming: true });
+  } catch (cause) {
+    throw new RangeError(`no package: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function decodeManifest(payload: Uint8Array): Manifest {
+  const m = decoded<unknown>(payload);
+  if (!(m instanceof Map)) throw malformed("its manifest is no map");
+  const keys = [...m.keys()] as number[];
+  const known = Object.values(manifestKeys) as number[];
+  // RFC 8949 §4.2.1: keys in order.
+  if (keys.some((key, place) => !known.includes(key) || (place > 0 && key <= keys[place - 1]!)))
+    throw malformed("the keys of its manifest are unknown or out of order");
+  const uint = (value: unknown, what: string, least = 0) => {
+    const good = typeof value === "number" && Number.isInteger(value) && value >= least;
+    if (!good || value >= 2 ** 32) throw malformed(`${what} is ${String(value)}`);
+    return value;
+  };
+  const text = (value: unknown, what: string) => {
+    if (value === undefined) return "";
+    if (
+      typeof value !== "string" ||
+      Buffer.byteLength(value) > 32 ||
+      // eslint-disable-next-line no-control-regex
+      /[\u0000-\u001f\u007f-\u009f]/.test(value)
+    )
+      throw malformed(`${what} is not a text of at most 32 bytes`);
+    return value;
+  };
+  const needs = m.get(manifestKeys.needs) as unknown;
+  if (needs !== undefined && (!Array.isArray(needs) || needs.length !== 5))
+    throw malformed("needs are five numbers");
+  const [ram = 0, table = 0, fuel = 0, sensors = 0, outputs = 0] = ((needs ?? []) as unknown[]).map(
+    (need) => uint(need, "a need"),
+  );
+  const addKey = m.get(manifestKeys.add_key) as unknown;
+  const dropKey = m.get(manifestKeys.drop_key) as unknown;
+  return {
+    contract: uint(m.get(manifestKeys.contract) ?? 0, "contract"),
+    vendor: text(m.get(manifestKeys.vendor), "vendor"),
+    class: text(m.get(manifestKeys.class), "class"),
+    sequence: uint(m.get(manifestKeys.sequence), "sequence", 1),
+    digest: fixed(m.get(manifestKeys.digest), 32, "digest"),
+    size: uint(m.get(manifestKeys.size), "size", 1),
+    name: text(m.get(manifestKeys.name), "name"),
+    version: text(m.get(manifestKeys.version), "version"),
+    needs: { ram, table, fuel, sensors, outputs },
+    ...(addKey === undefined ? {} : { addKey: fixed(addKey, 32, "add_key") }),
+    ...(dropKey === undefined ? {} : { dropKey: fixed(dropKey, 8, "drop_key") }),
+  };
+}
+
+function fixed(value: unknown, length: number, what: string): Uint8Array {
+  if (!(value instanceof Uint8Array) || value.length !== length)
+    throw malformed(`${what} is not of ${length} bytes`);
+  return value;
 }
 
 /** Where the envelope ends: tag 18, four items, of which three are byte strings and one an empty map. */

@@ -803,7 +803,9 @@ impl<F: Flash> Runner<F> {
                 io.phase(Phase::Store);
                 self.slots.write(slot, offset, bytes)?;
                 io.phase(Phase::Hash);
-                install.hash.update(bytes);
+                let envelope = u32::from(self.slots.slot(slot).envelope);
+                let module = bytes.get(envelope.saturating_sub(offset) as usize..);
+                install.hash.update(module.unwrap_or(&[]));
                 io.phase(Phase::Receive);
                 install.position = end;
                 slot
@@ -865,16 +867,12 @@ impl<F: Flash> Runner<F> {
         let (Some(begun), Ok(Some(envelope))) = (begun, Envelope::parse(package)) else {
             return;
         };
-        let module = begun.get(envelope.length..);
-        let (Some(module), Ok(())) = (module, self.check(io, &envelope)) else {
-            return;
-        };
-        if offset > self.slots.received(slot, PIECE) {
+        if offset > self.slots.received(slot, PIECE) || self.check(io, &envelope).is_err() {
             return;
         }
         io.phase(Phase::Hash);
         let mut hash = Sha256::new();
-        hash.update(module);
+        hash.update(begun.get(envelope.length..).unwrap_or(&[]));
         io.phase(Phase::Receive);
         self.install = Some(Install {
             head: heapless::Vec::new(),

@@ -153,6 +153,10 @@ pub struct Slot {
     pub seal: u32,
     /// Why it was left; see [`Slots::reject`].
     pub reason: Reason,
+    /// Version of the newest memory in its journal.
+    memory: u32,
+    /// Whether it ever ran, which uses up its sequence number.
+    tried: bool,
     /// First free byte of the journal.
     end: u32,
 }
@@ -169,7 +173,7 @@ pub struct Rotation {
 /// What is carried from slot to slot: what no erasure may forget.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Rises with each change.
+    /// Rises with each change; 0 while there is nothing to remember.
     version: u32,
     /// The highest sequence number that was ever activated.
     pub highest: u32,
@@ -200,8 +204,6 @@ pub struct Slots<F> {
     places: [(u32, u32); SLOTS],
     slots: [Slot; SLOTS],
     memory: Memory,
-    /// The slot that holds the newest copy of `memory`, when there is one that says all of it.
-    keeper: Option<usize>,
 }
 
 struct Cell {
@@ -279,21 +281,15 @@ impl<F: Flash> Slots<F> {
             places,
             slots: [Slot::default(); SLOTS],
             memory: Memory::default(),
-            keeper: None,
         };
         for index in 0..SLOTS {
             slots.read(index);
         }
-        let tried = slots.slots.iter().filter(|s| {
-            matches!(
-                s.state,
-                State::Trial | State::Confirmed | State::Bad | State::Removed
-            )
-        });
+        let tried = slots.slots.iter().filter(|s| s.tried);
         let highest = tried.map(|s| s.sequence).max().unwrap_or(0);
         if highest > slots.memory.highest {
             slots.memory.highest = highest;
-            slots.keeper = None;
+            slots.memory.version += 1;
         }
         slots
     }
@@ -403,13 +399,16 @@ impl<F: Flash> Slots<F> {
             .max_by_key(|i| self.slot(*i).epoch)
     }
 
+    /// Whether another slot knows all that is remembered.
+    fn elsewhere(&self, index: usize) -> bool {
+        let known = |i: usize| i != index && self.slot(i).memory == self.memory.version;
+        (0..SLOTS).any(known)
+    }
+
     /// Takes the header from a slot, and with it all that the slot says.
     fn retire(&mut self, index: usize) -> Result<(), SlotError> {
         let (base, _) = self.place(index);
         self.put(index, Slot::default());
-        if self.keeper == Some(index) {
-            self.keeper = None;
-        }
         self.flash
             .write(base, &[0; HEADER as usize])
             .map_err(|_| SlotError::Flash)
@@ -418,8 +417,7 @@ impl<F: Flash> Slots<F> {
     /// Makes a slot empty, and of this age. What it alone knows is written to one that stays.
     fn clear(&mut self, index: usize, epoch: u32) -> Result<(), SlotError> {
         let mine = self.slot(index);
-        if self.memory != Memory::default()
-            && self.keeper.is_none_or(|k| k == index)
+        if !self.elsewhere(index)
             && let Some(other) = self.other(index)
         {
             self.remember(other, kind::MEMORY)?;
@@ -534,9 +532,9 @@ impl<F: Flash> Slots<F> {
         let sequence = self.slot(index).sequence;
         if sequence > self.memory.highest {
             self.memory.highest = sequence;
-            self.keeper = None;
+            self.memory.version += 1;
         }
-        if self.keeper.is_none()
+        if !self.elsewhere(index)
             && let Some(other) = self.other(index)
         {
             // A full journal there is no reason against the trial.
@@ -554,12 +552,16 @@ impl<F: Flash> Slots<F> {
     ) -> Result<(), SlotError> {
         let memory = self.memory.rotated(rotation, provisioned);
         let memory = memory.ok_or(SlotError::Full)?;
-        let rotated = memory != self.memory;
-        self.memory = memory;
+        if memory != self.memory {
+            self.memory = memory;
+            self.memory.version += 1;
+        }
         self.remember(index, kind::CONFIRMED)?;
         self.read(index);
         // Keys are kept twice, as the sequence number is. It is no failure when there is nowhere to.
-        if rotated && let Some(other) = self.other(index) {
+        if !self.elsewhere(index)
+            && let Some(other) = self.other(index)
+        {
             let _ = self.remember(other, kind::MEMORY);
         }
         Ok(())
@@ -690,7 +692,6 @@ impl<F: Flash> Slots<F> {
 
     /// Writes the carried memory into a journal, as a cell of this kind.
     fn remember(&mut self, index: usize, kind: u8) -> Result<(), SlotError> {
-        self.memory.version += 1;
         let mut content = [0xffu8; KEYS * 40];
         let mut at = 0;
         let m = &self.memory;
@@ -716,8 +717,11 @@ impl<F: Flash> Slots<F> {
             )
         };
         let content = content.get(..cells * CELL as usize).unwrap_or(&[]);
+        let version = m.version;
         self.extend(index, &cell, content)?;
-        self.keeper = Some(index);
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.memory = version;
+        }
         Ok(())
     }
 
@@ -830,16 +834,17 @@ impl<F: Flash> Slots<F> {
                     kind::MOVED => slot.state = State::Empty,
                     _ => {}
                 }
+                slot.tried |= matches!(cell.kind, kind::TRIAL | kind::CONFIRMED);
                 if matches!(cell.kind, kind::CONFIRMED | kind::MEMORY) {
                     memory = Some(recall(cell, content));
                 }
             });
-            if let Some(memory) = memory
-                && memory.version > self.memory.version
-            {
-                let highest = self.memory.highest.max(memory.highest);
-                self.memory = Memory { highest, ..memory };
-                self.keeper = Some(index);
+            if let Some(memory) = memory {
+                slot.memory = memory.version;
+                if memory.version > self.memory.version {
+                    let highest = self.memory.highest.max(memory.highest);
+                    self.memory = Memory { highest, ..memory };
+                }
             }
         }
         self.put(index, slot);

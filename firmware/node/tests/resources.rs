@@ -301,19 +301,13 @@ fn the_clock_is_set_to_the_millisecond_and_goes_on() {
 fn samples_that_find_the_queue_full_are_counted() {
     let (_, mut node) = running();
     node.burst(40);
-    let json = |node: &mut Rig, path: &str| -> Value {
-        serde_json::from_slice(&node.get(path, format::JSON, "").1).unwrap()
-    };
-    let dropped = json(&mut node, "node")["queues"]["samples_dropped"]
+    let dropped = node.json("node")["queues"]["samples_dropped"]
         .as_u64()
         .unwrap();
     assert_eq!(dropped, 40 - 32);
     // The sensor itself has missed none, and the module goes on with the next.
     assert_eq!(node.get("sensors/level", format::TEXT, "").1, b"39");
-    let before = json(&mut node, "stats")["runs"].as_u64().unwrap();
+    let before = node.json("stats")["runs"].as_u64().unwrap();
     node.feed(3);
-    assert_eq!(
-        json(&mut node, "stats")["runs"].as_u64().unwrap(),
-        before + 3
-    );
+    assert_eq!(node.json("stats")["runs"].as_u64().unwrap(), before + 3);
 }

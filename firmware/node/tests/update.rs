@@ -10,6 +10,9 @@ mod rig;
 use rig::{Memory, Rig, vectors};
 use wasmote_coap::Code;
 
+/// Bytes of the module in the vectors' good packages.
+const MODULE: usize = 113;
+
 /// A node with package 5 confirmed.
 fn confirmed() -> Memory {
     let v = vectors();
@@ -52,14 +55,61 @@ fn every_vector_is_taken_or_refused_as_it_says() {
 #[test]
 fn a_package_cut_short_anywhere_is_not_installed() {
     let v = vectors();
-    let before = confirmed();
     let good = v.named("good");
-    for length in (1..good.len()).step_by(7) {
-        let mut node = Rig::boot(&before.copy(), &v.keys[..1]);
-        let (code, _) = node.push(&good[..length]);
-        assert!(code.class() >= 4, "{length} bytes: {code:?}");
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    for length in 1..good.len() {
+        let ((code, payload), _) = node.upload(&good[..length], 0, 64);
+        let text = String::from_utf8_lossy(&payload);
+        let envelope = good.len() - MODULE;
+        let expected = if length < envelope {
+            "malformed: "
+        } else {
+            "digest: "
+        };
+        assert!(
+            code.class() == 4 && text.starts_with(expected),
+            "{length} bytes: {code:?} {text}"
+        );
         assert_eq!(node.sequence(), 5);
     }
+    assert_eq!(node.push(good).0, Code::CHANGED);
+}
+
+#[test]
+fn what_the_manifest_forbids_is_refused_with_the_block_that_completes_it() {
+    let v = vectors();
+    let before = confirmed();
+    let early = ["unknown-key", "contract", "class", "sequence", "needs"];
+    let mut codes = std::collections::BTreeMap::new();
+    for (name, expected, package) in &v.packages {
+        if !early.contains(&expected.as_str()) && expected != "signature" {
+            continue;
+        }
+        for size in [32, 64, 128] {
+            let memory = before.copy();
+            let mut node = Rig::boot(&memory, &v.keys[..1]);
+            memory.asked.set(0);
+            let ((code, payload), sent) = node.upload(package, 0, size);
+            let envelope = package.len() - MODULE;
+            assert_eq!(
+                sent,
+                envelope.div_ceil(size),
+                "{name}: {size} bytes a block"
+            );
+            assert_eq!(memory.asked.get(), 0, "{name}: flash was touched");
+            let text = String::from_utf8(payload).unwrap();
+            let (kind, reason) = text.split_once(": ").unwrap();
+            assert!(kind == expected && !reason.is_empty(), "{name}: {text}");
+            assert!(node.log().contains(&format!("package refused: {text}")));
+            codes.insert(expected.clone(), code);
+        }
+    }
+    // Each has a code of its own but the two that are about keys.
+    assert_eq!(codes.len(), 6);
+    let distinct: std::collections::BTreeSet<u8> = codes.values().map(|c| c.0).collect();
+    assert_eq!(distinct.len(), 5);
+    assert_eq!(codes["unknown-key"], codes["signature"]);
 }
 
 #[test]
@@ -103,109 +153,116 @@ fn a_reset_during_the_trial_brings_the_package_before_back() {
         (node.sequence(), node.app("returned").as_str()),
         (5, "true")
     );
+    let line = "reset during the trial of package 6: returned";
+    assert!(node.log().contains(line), "{}", node.log());
+    // A second reset does not make it forget.
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    let app = node.json("app");
+    assert_eq!(app["event"]["what"], "reset");
+    assert_eq!(
+        (&app["event"]["sequence"], &app["returned"]),
+        (&6.into(), &true.into())
+    );
 }
 
-/// What is done while the power is cut.
-type Scenario = (&'static str, fn(&mut Rig, &rig::Vectors), &'static [u32]);
-
-const SCENARIOS: &[Scenario] = &[
-    (
-        "install",
-        |node, v| drop(node.push(v.named("good"))),
-        &[5, 6],
-    ),
-    (
-        "install and confirm",
-        |node, v| {
-            node.push(v.named("good"));
-            node.feed(12);
-        },
-        &[5, 6],
-    ),
-    (
-        "install over two",
-        |node, v| {
-            node.push(v.named("good"));
-            node.feed(12);
-            node.push(v.named("good, and the next"));
-            node.feed(12);
-        },
-        &[5, 6, 7],
-    ),
-    (
-        "roll back by hand",
-        |node, v| {
-            node.push(v.named("good"));
-            node.feed(12);
-            node.request(Code::POST, "app/rollback", &[], &[]);
-        },
-        &[5, 6],
-    ),
-    (
-        "return from a trap",
-        |node, v| {
-            node.push(v.named("good, and traps at its first sample"));
-            node.feed(3);
-        },
-        &[5, 8],
-    ),
-    (
-        "parameters",
-        |node, _| {
-            for value in ["2", "3", "4"] {
-                node.request(Code::PUT, "app/params/limit", &[], value.as_bytes());
-            }
-        },
-        &[5],
-    ),
-];
+#[test]
+fn a_trap_is_told_where_it_was_and_that_it_was_after_a_reset() {
+    let v = vectors();
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    node.push(v.named("good, and traps at its first sample"));
+    node.feed(1);
+    let event = node.json("app")["event"].clone();
+    assert_eq!(
+        (&event["what"], &event["trap"]),
+        (&"trap".into(), &"unreachable".into())
+    );
+    assert!(event["offset"].as_u64().unwrap() > 0 && event["backtrace"].is_array());
+    assert!(node.log().contains("returned from package 8 to 5"));
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    let event = node.json("app")["event"].clone();
+    assert_eq!(
+        (&event["what"], &event["sequence"]),
+        (&"trap".into(), &8.into())
+    );
+    // The next package that is installed ends the matter.
+    assert_eq!(node.push(v.named("signed later")).0, Code::CHANGED);
+    assert_eq!(node.json("app")["event"], serde_json::Value::Null);
+}
 
 #[test]
-fn power_may_be_cut_at_any_flash_operation() {
+fn a_module_that_spins_is_stopped_at_its_budget_and_left() {
     let v = vectors();
-    let before = confirmed();
-    let mut cuts = 0;
-    for (name, act, allowed) in SCENARIOS {
-        let memory = before.copy();
-        let mut node = Rig::boot(&memory, &v.keys[..1]);
-        memory.asked.set(0);
-        act(&mut node, &v);
-        let operations = memory.asked.get();
-        assert!(operations > 0, "{name} touches no flash");
-        for cut in 0..operations {
-            let memory = before.copy();
-            let mut node = Rig::boot(&memory, &v.keys[..1]);
-            // The operation with this number is done by half, and none after it.
-            memory.left.set(cut + 1);
-            act(&mut node, &v);
-            drop(node);
-            memory.left.set(u64::MAX);
-            let mut node = Rig::boot(&memory, &v.keys[..1]);
-            let (sequence, state) = (node.sequence(), node.app("state"));
-            assert!(
-                allowed.contains(&sequence) && ["confirmed", "trial"].contains(&state.as_str()),
-                "{name}, cut at {cut} of {operations}: {sequence} {state}"
-            );
-            let highest: u32 = node.app("highest").parse().unwrap();
-            assert!(
-                highest >= 5,
-                "{name}, cut at {cut}: the highest sequence number is {highest}"
-            );
-            // It works on: what was never installed can be, and runs.
-            let (code, payload) = node.push(v.named("good, and the next"));
-            let used = highest >= 7;
-            assert!(
-                used || code == Code::CHANGED,
-                "{name}, cut at {cut}: {code:?} {}",
-                String::from_utf8_lossy(&payload)
-            );
-            node.feed(12);
-            assert_eq!(node.app("state"), "confirmed", "{name}, cut at {cut}");
-            cuts += 1;
-        }
+    let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
+    assert_eq!(
+        node.push(v.named("good, and spins at its first sample")).0,
+        Code::CHANGED
+    );
+    node.feed(1);
+    let app = node.json("app");
+    assert_eq!(
+        (&app["sequence"], &app["event"]["what"]),
+        (&5.into(), &"fuel".into())
+    );
+    node.feed(2);
+    assert!(node.json("stats")["fuel_max"].as_u64().unwrap() < 100_000);
+}
+
+#[test]
+fn a_confirmed_package_that_fails_begins_anew_after_a_while() {
+    let v = vectors();
+    let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
+    assert_eq!(
+        node.push(v.named("good, and traps at its eleventh sample"))
+            .0,
+        Code::CHANGED
+    );
+    node.feed(10);
+    assert_eq!(node.app("state"), "confirmed");
+    node.feed(11);
+    let sequence = node.sequence();
+    assert_eq!((sequence, node.app("event.what")), (0, "trap".into()));
+    node.wait(1_500);
+    assert_eq!(
+        (node.sequence(), node.app("state").as_str()),
+        (8, "confirmed")
+    );
+    node.feed(3);
+    assert_eq!(node.json("stats")["runs"], 4);
+}
+
+#[test]
+fn going_back_by_hand_and_removing_are_for_good() {
+    let v = vectors();
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    node.push(v.named("good"));
+    node.feed(12);
+    assert_eq!(
+        node.request(Code::POST, "app/rollback", &[], &[]).0,
+        Code::CHANGED
+    );
+    assert_eq!(node.sequence(), 5);
+    assert!(node.log().contains("package 6 withdrawn by hand"));
+    assert_eq!(
+        node.request(Code::POST, "app/rollback", &[], &[]).0,
+        Code::CONFLICT
+    );
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(
+        (node.sequence(), node.app("event.what")),
+        (5, "rollback".into())
+    );
+    assert!(node.push(v.named("good")).1.starts_with(b"sequence: "));
+    assert_eq!(node.request(Code::DELETE, "app", &[], &[]).0, Code::DELETED);
+    for _ in 0..2 {
+        assert_eq!(node.app("state"), "empty");
+        node.feed(3);
+        assert!(node.push(v.named("first")).1.starts_with(b"sequence: "));
+        node = Rig::boot(&memory, &v.keys[..1]);
     }
-    println!("power cut at {cuts} places");
-    assert!(cuts > 100, "only {cuts} places");
+    assert_eq!(node.push(v.named("good, and the next")).0, Code::CHANGED);
+    assert_eq!((node.sequence(), node.app("previous").as_str()), (7, "0"));
 }
 
 #[test]

@@ -254,6 +254,8 @@ pub struct Rig {
     runner: Runner<Memory>,
     clock: Clock,
     id: u16,
+    /// Who talks to it.
+    pub peer: u8,
     pub memory: Memory,
 }
 
@@ -297,6 +299,7 @@ impl Rig {
             runner,
             clock: Clock(1_000_000),
             id: 1,
+            peer: 1,
             memory: memory.clone(),
         };
         // Its one client is as on a serial line.
@@ -330,7 +333,7 @@ impl Rig {
         let mut sent = Vec::new();
         let now = self.now();
         self.server
-            .receive(now, 1, false, datagram, &mut |_: u8, d: &[u8]| {
+            .receive(now, self.peer, false, datagram, &mut |_: u8, d: &[u8]| {
                 sent.push(d.to_vec())
             });
         sent.extend(self.settle());
@@ -411,6 +414,12 @@ impl Rig {
         unreachable!()
     }
 
+    /// Lets time pass, in milliseconds.
+    pub fn wait(&mut self, millis: u64) {
+        self.clock.0 += millis * 1000;
+        self.settle();
+    }
+
     /// Samples that come in while the Runner has no time for them.
     pub fn burst(&mut self, count: u32) {
         let now = self.now();
@@ -421,33 +430,63 @@ impl Rig {
         self.settle();
     }
 
-    /// Uploads a package; the last answer, which is the first that is not 2.31.
-    pub fn push(&mut self, package: &[u8]) -> Answer {
-        let blocks = package.len().div_ceil(256);
-        for (number, block) in package.chunks(256).enumerate() {
-            let more = number + 1 < blocks;
-            let value = (number as u32) << 4 | u32::from(more) << 3 | 4;
-            let value: Vec<u8> = value
-                .to_be_bytes()
-                .into_iter()
-                .skip_while(|b| *b == 0)
-                .collect();
-            let options = [
-                (option::BLOCK1, value),
-                (option::CONTENT_FORMAT, vec![42]),
-                (option::SIZE1, (package.len() as u16).to_be_bytes().to_vec()),
-            ];
-            let answer = self.request(Code::PUT, "app", &options, block);
+    /// One block of an upload (RFC 7959 §2.5); the Block1 option counts in blocks of `size` bytes.
+    pub fn block(&mut self, package: &[u8], offset: usize, size: usize) -> Answer {
+        let end = (offset + size).min(package.len());
+        let szx = size.trailing_zeros() - 4;
+        let more = u32::from(end < package.len());
+        let value = ((offset / size) as u32) << 4 | more << 3 | szx;
+        let bytes = |value: u32| -> Vec<u8> {
+            let bytes = value.to_be_bytes().into_iter();
+            bytes.skip_while(|b| *b == 0).collect()
+        };
+        let options = [
+            (option::BLOCK1, bytes(value)),
+            (option::CONTENT_FORMAT, vec![42]),
+            (option::SIZE1, bytes(package.len() as u32)),
+        ];
+        self.request(Code::PUT, "app", &options, &package[offset..end])
+    }
+
+    /// Uploads a package from this block on; the last answer, which is the first that is not 2.31, and the blocks sent.
+    pub fn upload(&mut self, package: &[u8], from: usize, size: usize) -> (Answer, usize) {
+        for (sent, offset) in (from..package.len()).step_by(size).enumerate() {
+            let answer = self.block(package, offset, size);
             if answer.0 != Code::CONTINUE {
-                return answer;
+                return (answer, sent + 1);
             }
         }
         panic!("an upload without an end");
     }
 
+    /// Uploads a package.
+    pub fn push(&mut self, package: &[u8]) -> Answer {
+        self.upload(package, 0, 256).0
+    }
+
+    /// A document as JSON.
+    pub fn json(&mut self, path: &str) -> serde_json::Value {
+        let (code, payload) = self.get(path, wasmote_coap::format::JSON, "");
+        assert_eq!(code, Code::CONTENT);
+        serde_json::from_slice(&payload).unwrap()
+    }
+
+    /// The lines of the log.
+    pub fn log(&mut self) -> String {
+        let (_, payload) = self.get("log", wasmote_coap::format::TEXT, "");
+        String::from_utf8(payload).unwrap()
+    }
+
+    /// How often each slot was erased, as /node tells.
+    pub fn erased(&mut self) -> Vec<u64> {
+        let node = self.json("node");
+        let all = node["erased"].as_array().unwrap();
+        all.iter().map(|n| n.as_u64().unwrap()).collect()
+    }
+
     /// An entry of /app, as its text has it.
     pub fn app(&mut self, key: &str) -> String {
-        let (code, payload) = self.request(Code::GET, "app", &[(option::ACCEPT, vec![])], &[]);
+        let (code, payload) = self.get("app", wasmote_coap::format::TEXT, "");
         assert_eq!(code, Code::CONTENT);
         let text = String::from_utf8(payload).unwrap();
         let line = text

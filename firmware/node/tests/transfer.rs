@@ -1,0 +1,259 @@
+//! Uploads that do not come as they were cut: resumed, out of order, twice, in blocks of changing size, one over the other; and keys that
+//! follow each other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+mod rig;
+
+use rig::{Memory, Rig, vectors};
+use wasmote_coap::{Code, format};
+
+/// A node with package 5 confirmed.
+fn confirmed() -> Memory {
+    let v = vectors();
+    let memory = Memory::new();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(node.push(v.named("first")).0, Code::CHANGED);
+    node.feed(12);
+    memory
+}
+
+fn received(node: &mut Rig) -> Option<u64> {
+    node.json("app/staged")["received"].as_u64()
+}
+
+#[test]
+fn an_upload_goes_on_after_a_reset_with_what_is_missing_alone() {
+    let v = vectors();
+    let good = v.named("good");
+    for size in [16, 32, 64] {
+        // The envelope has to be there, of which the slot is made.
+        for blocks in (good.len() - 113).div_ceil(size)..good.len().div_ceil(size) {
+            let memory = confirmed();
+            let mut node = Rig::boot(&memory, &v.keys[..1]);
+            for number in 0..blocks {
+                assert_eq!(node.block(good, number * size, size).0, Code::CONTINUE);
+            }
+            assert_eq!(received(&mut node), Some((blocks * size) as u64));
+            drop(node);
+            let mut node = Rig::boot(&memory, &v.keys[..1]);
+            let staged = node.json("app/staged");
+            assert_eq!(staged["size"], good.len());
+            // Of what was written last, it cannot know whether it was written whole.
+            let kept = staged["received"].as_u64().unwrap() as usize;
+            assert!(
+                kept.is_multiple_of(64) && blocks * size - kept <= 64,
+                "{kept} of {}",
+                blocks * size
+            );
+            let from = kept / size * size;
+            let (answer, sent) = node.upload(good, from, size);
+            assert_eq!(answer.0, Code::CHANGED, "{blocks} blocks of {size}");
+            assert_eq!(sent, (good.len() - from).div_ceil(size));
+            assert_eq!(node.sequence(), 6);
+            assert_eq!(memory.violations.get(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_lost_its_link_goes_on_from_where_the_node_is() {
+    let v = vectors();
+    let good = v.named("good");
+    let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
+    for number in 0..11 {
+        node.block(good, number * 16, 16);
+    }
+    assert_eq!(received(&mut node), Some(176));
+    // Larger blocks, of which the first overlaps what is there.
+    node.wait(11_000);
+    let (answer, sent) = node.upload(good, 128, 64);
+    assert_eq!((answer.0, sent), (Code::CHANGED, 3));
+    assert_eq!(node.sequence(), 6);
+}
+
+#[test]
+fn an_upload_is_forgotten_when_it_is_discarded_or_another_is_begun() {
+    let v = vectors();
+    let good = v.named("good");
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    node.block(good, 0, 256);
+    assert_eq!(received(&mut node), Some(256));
+    assert_eq!(
+        node.request(Code::DELETE, "app/staged", &[], &[]).0,
+        Code::DELETED
+    );
+    assert_eq!(received(&mut node), None);
+    let incomplete = Code::REQUEST_ENTITY_INCOMPLETE;
+    assert_eq!(node.upload(good, 256, 256).0.0, incomplete);
+    // One that was cut off, then another that was installed: the first cannot come back, older as it is.
+    node.block(good, 0, 256);
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(node.push(v.named("good, and the next")).0, Code::CHANGED);
+    node.feed(12);
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(received(&mut node), None);
+    assert_eq!(node.upload(good, 256, 256).0.0, incomplete);
+    assert_eq!((node.sequence(), node.app("highest").as_str()), (7, "7"));
+}
+
+#[test]
+fn what_would_not_be_taken_any_more_does_not_go_on_after_a_reset() {
+    let v = vectors();
+    let good = v.named("good");
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    node.block(good, 0, 256);
+    // The same flash, on a node that trusts another key.
+    let mut node = Rig::boot(&memory, &v.keys[1..]);
+    assert_eq!(
+        node.upload(good, 192, 64).0.0,
+        Code::REQUEST_ENTITY_INCOMPLETE
+    );
+    assert_eq!(node.sequence(), 5);
+    // A bit of the manifest flips between two sessions: the signature does not fit any more.
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(received(&mut node), Some(192));
+    drop(node);
+    let name = good.windows(6).position(|w| w == b"vector").unwrap() as u32;
+    let slot = (0..3).map(|i| memory.place(i).0 + 2048).find(|at| {
+        use wasmote_node::slot::Flash;
+        memory.mapped(at + name, 6) == b"vector" && memory.mapped(*at, 192) == &good[..192]
+    });
+    memory.flip(slot.unwrap() + name, 0);
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(
+        node.upload(good, 192, 64).0.0,
+        Code::REQUEST_ENTITY_INCOMPLETE
+    );
+    assert_eq!(node.sequence(), 5);
+}
+
+#[test]
+fn blocks_out_of_order_twice_and_of_changing_size_install_the_package_or_nothing() {
+    let v = vectors();
+    let good = v.named("good");
+    let before = confirmed();
+    // xorshift32, so that every run tries the same.
+    let mut state = 0x9e37_79b9_u32;
+    let mut random = move |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as usize % limit
+    };
+    let mut node = Rig::boot(&before.copy(), &v.keys[..1]);
+    let (mut installed, mut blocks, mut incomplete) = (0, 0, 0);
+    for round in 0..400 {
+        if node.sequence() != 5 {
+            node = Rig::boot(&before.copy(), &v.keys[..1]);
+        }
+        // A peer that goes back, ahead, repeats, and changes its mind about sizes; mostly it goes on.
+        let mut at = 0;
+        for _ in 0..60 {
+            let size = 16 << random(5);
+            let offset = match random(8) {
+                0 => random(good.len()) / size * size,
+                1 => at / size * size,
+                _ => at,
+            };
+            if !offset.is_multiple_of(size) {
+                continue;
+            }
+            let (code, payload) = node.block(good, offset, size);
+            blocks += 1;
+            match code {
+                Code::CONTINUE => at = at.max(offset + size),
+                Code::CHANGED => {
+                    assert_eq!(node.sequence(), 6, "round {round}");
+                    installed += 1;
+                    break;
+                }
+                Code::REQUEST_ENTITY_INCOMPLETE => {
+                    incomplete += 1;
+                    at = 0;
+                }
+                _ => {
+                    // A last block, before the others: the node says so, or that it is short of something.
+                    let text = String::from_utf8_lossy(&payload);
+                    assert!(code.class() == 4, "round {round}: {code:?} {text}");
+                    at = 0;
+                }
+            }
+            assert_eq!(node.sequence(), 5, "round {round}");
+            // The server remembers so many requests that change something for as long (RFC 7252 §4.5).
+            node.wait(1_500);
+        }
+        node.wait(11_000);
+    }
+    println!("{blocks} blocks, {incomplete} refused as out of order, {installed} times installed");
+    assert!(installed > 100 && incomplete > 100);
+    let ((code, _), _) = Rig::boot(&before.copy(), &v.keys[..1]).upload(good, 0, 16);
+    assert_eq!(code, Code::CHANGED);
+}
+
+#[test]
+fn keys_follow_each_other_and_a_dropped_one_is_refused() {
+    let v = vectors();
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    let second = v.named("signed with the second key");
+    assert!(node.push(second).1.starts_with(b"unknown-key: "));
+    assert_eq!(
+        node.push(v.named("good, and brings a second key for its own"))
+            .0,
+        Code::CHANGED
+    );
+    // Not before the package has proved itself.
+    assert!(node.push(second).1.starts_with(b"unknown-key: "));
+    let before = node.json("node")["trusted"].clone();
+    node.feed(12);
+    let after = node.json("node")["trusted"].clone();
+    assert!(before != after && after.as_array().unwrap().len() == 1);
+    assert!(
+        node.push(v.named("signed later"))
+            .1
+            .starts_with(b"unknown-key: ")
+    );
+    assert_eq!(node.push(second).0, Code::CHANGED);
+    node.feed(12);
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(
+        (node.sequence(), node.json("node")["trusted"].clone()),
+        (10, after)
+    );
+    // A package that is left during its trial changes no keys.
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(
+        node.push(v.named("good, and brings a second key")).0,
+        Code::CHANGED
+    );
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(
+        (node.sequence(), node.json("node")["keys"].clone()),
+        (5, 1.into())
+    );
+}
+
+#[test]
+fn one_upload_at_a_time_and_whoever_is_idle_gives_way() {
+    let v = vectors();
+    let good = v.named("good");
+    let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
+    assert_eq!(node.block(good, 0, 64).0, Code::CONTINUE);
+    node.peer = 2;
+    let (code, payload) = node.block(good, 0, 64);
+    let text = String::from_utf8_lossy(&payload);
+    assert_eq!(code, Code::SERVICE_UNAVAILABLE, "{text}");
+    node.peer = 1;
+    assert_eq!(node.block(good, 64, 64).0, Code::CONTINUE);
+    node.wait(11_000);
+    node.peer = 2;
+    assert_eq!(node.push(good).0, Code::CHANGED);
+    assert_eq!(node.get("outputs/flow", format::TEXT, "").0, Code::CONTENT);
+}

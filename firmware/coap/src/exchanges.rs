@@ -1,56 +1,116 @@
 //! Deduplication (RFC 7252 §4.5): the requests that changed something, with their answers.
-use crate::limits::{CACHED, EXCHANGE_LIFETIME, EXCHANGES, MAX_TRANSMIT_SPAN, NON_LIFETIME};
-use crate::message::Kind;
-use crate::message::{Code, Message, Writer};
+use crate::limits::{ANSWERS, EXCHANGE_LIFETIME, EXCHANGES, MAX_TRANSMIT_SPAN, NON_LIFETIME};
+use crate::message::{Code, Kind, Message, Writer};
 
 #[derive(Debug)]
-pub(crate) struct Exchange<E> {
+struct Exchange<E> {
     from: E,
     id: u16,
     confirmable: bool,
-    at: u64,
-    /// The answer as it was sent; nothing while it is pending, or when there was none to be sent.
-    answer: [u8; CACHED],
-    length: u8,
-    failed: bool,
     /// The upload it was a part of: the next part takes its place.
     transfer: Option<u8>,
+    /// When, in milliseconds; what is out of its time is dropped long before this begins anew.
+    at: u32,
+    answer: Stored,
+}
+
+/// The answer to a request.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    /// Kind, code and ID: what is left when the rest was overwritten.
+    kind: Kind,
+    code: Code,
+    id: u16,
+    /// Where it begins in all that was ever written, and its length: 0 when there is none, or none yet.
+    start: u32,
+    length: u16,
+}
+
+impl Stored {
+    const NOTHING: Self = Self {
+        kind: Kind::Ack,
+        code: Code::EMPTY,
+        id: 0,
+        start: 0,
+        length: 0,
+    };
 }
 
 #[derive(Debug)]
-pub(crate) struct Exchanges<E>([Option<Exchange<E>>; EXCHANGES]);
+pub(crate) struct Exchanges<E> {
+    all: [Option<Exchange<E>>; EXCHANGES],
+    /// The answers, one behind the other, round and round.
+    answers: [u8; ANSWERS],
+    /// Bytes that were ever written.
+    written: u32,
+}
+
+impl<E> Exchange<E> {
+    fn age(&self, now: u64) -> u64 {
+        u64::from((now as u32).wrapping_sub(self.at))
+    }
+}
 
 impl<E: Copy + Eq> Exchanges<E> {
     pub(crate) const fn new() -> Self {
-        Self([const { None }; EXCHANGES])
+        Self {
+            all: [const { None }; EXCHANGES],
+            answers: [0; ANSWERS],
+            written: 0,
+        }
     }
 
-    /// The answer to the request that this one repeats: empty when there is none to be sent.
-    pub(crate) fn seen(&self, now: u64, from: E, id: u16) -> Option<&[u8]> {
-        let e = self.0.iter().flatten().find(|e| {
+    /// The answer to the request that this one repeats: empty when there is none to be sent. `short` is where one is made
+    /// of which the code alone is left.
+    pub(crate) fn seen<'a>(
+        &'a mut self,
+        now: u64,
+        from: E,
+        message: &Message<'_>,
+        short: &'a mut [u8; 12],
+    ) -> Option<&'a [u8]> {
+        let mut found = None;
+        for place in &mut self.all {
+            let Some(e) = place else { continue };
             let life = if e.confirmable {
                 EXCHANGE_LIFETIME
             } else {
                 NON_LIFETIME
             };
-            e.id == id && e.from == from && now < e.at + life
-        })?;
-        e.answer.get(..usize::from(e.length))
+            if e.age(now) >= life {
+                *place = None;
+            } else if e.id == message.id && e.from == from {
+                found = Some(e.answer);
+            }
+        }
+        let answer = found?;
+        let kept = self.written.wrapping_sub(answer.start) as usize <= ANSWERS;
+        if kept || answer.length == 0 {
+            let at = answer.start as usize % ANSWERS;
+            return self.answers.get(at..at + usize::from(answer.length));
+        }
+        // An acknowledgement alone has no token.
+        let token = if answer.code == Code::EMPTY {
+            &[]
+        } else {
+            message.token
+        };
+        let w = Writer::new(short, answer.kind, answer.code, answer.id, token);
+        Some(w.finish(&[]).unwrap_or(&[]))
     }
 
-    /// A place for one more: free, out of its time, an error that changed nothing, or beyond the time in which a client
-    /// repeats itself; in this order.
+    /// A place for one more: free, an error that changed nothing, or beyond the time in which a client repeats itself.
     pub(crate) fn room(&self, now: u64) -> Option<usize> {
-        if let Some(free) = self.0.iter().position(Option::is_none) {
+        if let Some(free) = self.all.iter().position(Option::is_none) {
             return Some(free);
         }
         let oldest = |failed: bool| {
-            let all = self.0.iter().enumerate();
+            let all = self.all.iter().enumerate();
             all.filter_map(|(i, e)| Some((i, e.as_ref()?)))
-                .filter(|(_, e)| e.failed || !failed)
-                .min_by_key(|(_, e)| e.at)
+                .filter(|(_, e)| !failed || e.answer.code.class() > 2)
+                .max_by_key(|(_, e)| e.age(now))
         };
-        let aged = oldest(false).filter(|(_, e)| now >= e.at + MAX_TRANSMIT_SPAN);
+        let aged = oldest(false).filter(|(_, e)| e.age(now) >= MAX_TRANSMIT_SPAN);
         aged.or_else(|| oldest(true)).map(|(index, _)| index)
     }
 
@@ -64,58 +124,62 @@ impl<E: Copy + Eq> Exchanges<E> {
         answer: &[u8],
     ) {
         // The parts of an upload come one after the other, and the transfer knows the older ones: the last one is enough.
-        let same = self.0.iter().position(|e| {
+        let same = self.all.iter().position(|e| {
             e.as_ref()
                 .is_some_and(|e| transfer.is_some() && e.transfer == transfer && e.from == from)
         });
-        let mut exchange = Exchange {
+        let Some(index) = same.or_else(|| self.room(now)) else {
+            return;
+        };
+        let exchange = Exchange {
             from,
             id: message.id,
             confirmable: message.kind == Kind::Con,
-            at: now,
-            answer: [0; CACHED],
-            length: 0,
-            failed: false,
             transfer,
+            at: now as u32,
+            answer: self.store(answer),
         };
-        exchange.answered(answer);
-        if let Some(place) = same
-            .or_else(|| self.room(now))
-            .and_then(|i| self.0.get_mut(i))
-        {
+        if let Some(place) = self.all.get_mut(index) {
             *place = Some(exchange);
         }
     }
 
     /// What a pending request is answered from now on when it is repeated.
     pub(crate) fn answered(&mut self, from: E, id: u16, answer: &[u8]) {
-        let found = |e: &&mut Exchange<E>| e.id == id && e.from == from;
-        if let Some(e) = self.0.iter_mut().flatten().find(found) {
-            e.answered(answer);
+        let found =
+            |e: &Option<Exchange<E>>| e.as_ref().is_some_and(|e| e.id == id && e.from == from);
+        if let Some(index) = self.all.iter().position(found) {
+            let stored = self.store(answer);
+            if let Some(Some(e)) = self.all.get_mut(index) {
+                e.answer = stored;
+            }
         }
     }
-}
 
-impl<E> Exchange<E> {
-    fn answered(&mut self, answer: &[u8]) {
-        self.length = 0;
+    fn store(&mut self, answer: &[u8]) -> Stored {
         let Ok(message) = Message::parse(answer) else {
-            return;
+            return Stored::NOTHING;
         };
-        self.failed = message.code.class() > 2;
-        if let Some(place) = self.answer.get_mut(..answer.len()) {
+        // In one piece: what is left behind the last one when it does not fit is passed over.
+        let at = self.written as usize % ANSWERS;
+        if at + answer.len() > ANSWERS {
+            self.written = self.written.wrapping_add((ANSWERS - at) as u32);
+        }
+        let mut start = self.written;
+        let at = start as usize % ANSWERS;
+        if let Some(place) = self.answers.get_mut(at..at + answer.len()) {
             place.copy_from_slice(answer);
-            self.length = answer.len() as u8;
-        } else if let Some(short) = Writer::new(
-            &mut self.answer,
-            message.kind,
-            message.code,
-            message.id,
-            message.token,
-        )
-        .finish(&[])
-        {
-            self.length = short.len() as u8;
+            self.written = self.written.wrapping_add(answer.len() as u32);
+        } else {
+            // Longer than all there is: overwritten from the start.
+            start = self.written.wrapping_sub(ANSWERS as u32 + 1);
+        }
+        Stored {
+            kind: message.kind,
+            code: message.code,
+            id: message.id,
+            start,
+            length: answer.len() as u16,
         }
     }
 }

@@ -14,8 +14,11 @@ pub const OBSERVERS: usize = 16;
 /// Block-wise uploads at once: a node is updated by one client and configured by a few; one more is answered 5.03.
 pub const TRANSFERS: usize = 8;
 /// Requests that changed something and are remembered with their answers. With places given up after `MAX_TRANSMIT_SPAN`
-/// that is one change every 1.4 seconds for ever. Reads are answered anew instead (RFC 7252 §4.5).
-pub const EXCHANGES: usize = 32;
+/// that is two changes a second for ever, and bursts of 96. Reads are answered anew instead (RFC 7252 §4.5).
+pub const EXCHANGES: usize = 96;
+/// Bytes of the answers to them: a hundred of the usual size. The newest are kept whole; an older one repeats by its code.
+/// A power of two, so that its count may begin anew.
+pub(crate) const ANSWERS: usize = 2_048;
 /// Responses that come later, at once: pending, or sent and not acknowledged.
 pub(crate) const SEPARATE: usize = 6;
 /// Multicast requests waiting for their leisure: discovery by two people in the same five seconds.
@@ -25,8 +28,6 @@ pub(crate) const DELAYED_BYTES: usize = 128;
 /// Peers that have shown, or are asked to show, that they are where they say (RFC 9175 §2.4): the observers and as many
 /// others as a table scan stays cheap for. One that was forgotten gets small blocks until it shows itself again.
 pub(crate) const PEERS: usize = 16;
-/// Bytes kept of an answer: it repeats whole unless its payload is longer, then with its code alone.
-pub(crate) const CACHED: usize = 72;
 /// Bytes kept of an observation: its path, query, formats, and the payload of a FETCH. A longer one is not registered.
 pub(crate) const OBSERVATION: usize = 72;
 /// Bytes of a separate response, and its largest block.
@@ -58,6 +59,9 @@ pub(crate) const CONFIRM_EVERY: u64 = 3_600_000;
 pub(crate) const UNCONFIRMED: u8 = 64;
 /// The same for one that never has: what a forged registration costs its victim is this and the retransmissions of one.
 pub(crate) const UNCONFIRMED_AT_FIRST: u8 = 3;
+/// A change after so many milliseconds without one is confirmed, and so is the last of a row that was not: then it has been
+/// heard of, whatever was lost (RFC 7641 §4.5). Faster changes follow each other unconfirmed.
+pub(crate) const QUIET: u64 = 10_000;
 /// Notifications that may follow each other at once; on average there is one a round trip (RFC 7641 §4.5.1).
 pub(crate) const BURST: u64 = 8;
 /// The round trip of a client that was not measured yet, in milliseconds (RFC 7641 §4.5.1).

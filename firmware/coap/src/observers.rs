@@ -1,6 +1,6 @@
 //! Observers (RFC 7641): who is told of which resource, and when.
 use crate::limits::{
-    ACK_TIMEOUT, BURST, CONFIRM_EVERY, MAX_RETRANSMIT, OBSERVATION, OBSERVERS, ROUND_TRIP,
+    ACK_TIMEOUT, BURST, CONFIRM_EVERY, MAX_RETRANSMIT, OBSERVATION, OBSERVERS, QUIET, ROUND_TRIP,
     UNCONFIRMED, UNCONFIRMED_AT_FIRST,
 };
 use crate::message::{Code, Kind, Message, Token, Writer, option};
@@ -22,6 +22,8 @@ pub(crate) struct Observer<E> {
     /// Message IDs of the newest notification and of the one before: a reset of either ends the observation.
     last: [u16; 2],
     confirmed_at: u64,
+    /// When the newest notification was sent.
+    sent_at: u64,
     outstanding: Option<Outstanding>,
     /// Non-confirmable notifications since the last confirmable one.
     unconfirmed: u8,
@@ -80,6 +82,7 @@ impl<E: Copy + Eq> Observer<E> {
             changed: false,
             last: [r.response; 2],
             confirmed_at: now,
+            sent_at: now,
             outstanding: None,
             unconfirmed: 0,
             known: r.known,
@@ -125,7 +128,8 @@ impl<E: Copy + Eq> Observer<E> {
                 Due::Again(self.last[0])
             };
         }
-        if now >= self.confirmed_at + CONFIRM_EVERY {
+        let quiet = now >= self.sent_at + QUIET;
+        if now >= self.confirmed_at + CONFIRM_EVERY || quiet && self.unconfirmed > 0 {
             return Due::Fresh(Kind::Con);
         }
         if !self.changed {
@@ -137,7 +141,7 @@ impl<E: Copy + Eq> Observer<E> {
             UNCONFIRMED_AT_FIRST
         };
         let paced = now >= self.paced_from();
-        if reliable || self.unconfirmed >= most || !paced && self.round_trip.is_none() {
+        if reliable || quiet || self.unconfirmed >= most || !paced && self.round_trip.is_none() {
             Due::Fresh(Kind::Con)
         } else if paced {
             Due::Fresh(Kind::Non)
@@ -149,6 +153,7 @@ impl<E: Copy + Eq> Observer<E> {
     /// A notification goes out; `time_out` is the first one's.
     pub(crate) fn sent(&mut self, now: u64, kind: Kind, id: u16, sequence: u32, time_out: u64) {
         self.changed = false;
+        self.sent_at = now;
         if id != self.last[0] {
             self.last = [id, self.last[0]];
             self.sequence = sequence;
@@ -174,6 +179,7 @@ impl<E: Copy + Eq> Observer<E> {
         match self.outstanding {
             Some(o) => o.deadline,
             None if self.changed => self.paced_from(),
+            None if self.unconfirmed > 0 => self.sent_at + QUIET,
             None => self.confirmed_at + CONFIRM_EVERY,
         }
     }
@@ -189,6 +195,10 @@ impl<E: Copy + Eq> Observer<E> {
         if position == 0 {
             // Only what was sent once says how long a round trip takes.
             if o.attempts == 0 {
+                if self.round_trip.is_none() {
+                    // What was counted at the guess counts no more.
+                    self.due = self.due.min(now);
+                }
                 self.round_trip = Some(now.saturating_sub(o.sent).clamp(1, ACK_TIMEOUT) as u16);
             }
             self.outstanding = None;

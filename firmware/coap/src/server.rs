@@ -484,7 +484,8 @@ impl<E: Copy + Eq> Server<E> {
         message: &Message<'_>,
         out: &mut T,
     ) -> bool {
-        if let Some(answer) = self.exchanges.seen(now, from, message.id) {
+        let mut short = [0; 12];
+        if let Some(answer) = self.exchanges.seen(now, from, message, &mut short) {
             if !answer.is_empty() {
                 count(&mut self.counters.sent);
                 out.send(from, answer);

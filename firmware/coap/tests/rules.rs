@@ -1,0 +1,932 @@
+//! One rule of the RFCs a test, against a server in memory.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod rig;
+
+use rig::{Msg, Rig, block, large, uint};
+use wasmote_coap::{Code, EXCHANGES, Kind, OBSERVERS, TRANSFERS, option};
+
+const GET: Code = Code::GET;
+const PUT: Code = Code::PUT;
+const POST: Code = Code::POST;
+
+fn observe(id: u16, path: &str) -> Msg {
+    Msg::new(GET, id, path).with(option::OBSERVE, [])
+}
+
+// ---- RFC 7252 ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_repeated_request_gets_the_first_answer_and_is_not_carried_out_again() {
+    // RFC 7252 §4.5, confirmable and not.
+    for message in [Msg::new(POST, 1, "count"), Msg::new(POST, 2, "count").non()] {
+        let mut rig = Rig::new();
+        let first = rig.ask(1, &message);
+        assert_eq!(first.code, Code::CHANGED);
+        for seconds in [1, 10, 100] {
+            rig.now = 1_000 + seconds * 1_000;
+            assert_eq!(rig.ask(1, &message), first);
+        }
+        // From another endpoint it is another request, and so it is when the ID may be used again.
+        rig.ask(2, &message);
+        rig.now += 247_000;
+        rig.ask(1, &message);
+        assert_eq!(rig.app.most(), 3);
+        rig.check_counters();
+    }
+}
+
+#[test]
+fn an_answer_that_others_pushed_out_is_repeated_by_its_code() {
+    let mut rig = Rig::new();
+    for kind in [Kind::Con, Kind::Non] {
+        let mut message = Msg::new(POST, 1, "both");
+        message.kind = kind;
+        let first = rig.ask(1, &message);
+        assert_eq!(rig.ask(1, &message), first);
+        rig.ask(1, &Msg::new(POST, 2, "both"));
+        let again = rig.ask(1, &message);
+        assert_eq!((again.kind, again.code), (first.kind, Code::CHANGED));
+        assert_eq!(
+            (again.id, again.token, again.payload.len()),
+            (first.id, first.token, 0)
+        );
+        rig.now += 300_000;
+    }
+    assert_eq!(rig.app.most(), 4);
+}
+
+#[test]
+fn a_full_table_is_answered_5_03_with_max_age_and_the_handler_does_not_run() {
+    // RFC 7252 §5.9.3.4.
+    let mut rig = Rig::new();
+    for id in 0..120 {
+        let answer = rig.ask(1, &Msg::new(POST, id, "count").body(id.to_be_bytes()));
+        let room = usize::from(id) < EXCHANGES;
+        let code = if room {
+            Code::CHANGED
+        } else {
+            Code::SERVICE_UNAVAILABLE
+        };
+        assert_eq!(answer.code, code);
+        assert_eq!(answer.uint(option::MAX_AGE), (!room).then_some(2));
+    }
+    assert_eq!(rig.app.handled.len(), EXCHANGES);
+    // Reads need no place.
+    assert_eq!(rig.ask(2, &Msg::new(GET, 200, "value")).code, Code::CONTENT);
+    // Nobody repeats a request after MAX_TRANSMIT_SPAN.
+    rig.now += 45_000;
+    assert_eq!(
+        rig.ask(1, &Msg::new(POST, 201, "count")).code,
+        Code::CHANGED
+    );
+    rig.check_counters();
+}
+
+#[test]
+fn requests_that_failed_make_way_first() {
+    let mut rig = Rig::new();
+    for id in 0..200 {
+        rig.ask(1, &Msg::new(PUT, id, "nothing"));
+    }
+    assert_eq!(rig.ask(2, &Msg::new(POST, 1, "count")).code, Code::CHANGED);
+    rig.check_counters();
+}
+
+#[test]
+fn a_late_answer_is_acknowledged_first_and_then_comes_by_itself() {
+    // RFC 7252 §5.2.2.
+    let mut rig = Rig::new();
+    let message = Msg::new(POST, 1, "slow");
+    assert!(rig.send(1, &message).is_empty());
+    // Repeated before the acknowledgement it gets none, after it another.
+    assert!(rig.send(1, &message).is_empty());
+    let sent = rig.wait(1, 2_900);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].1, Msg::empty(Kind::Ack, 1));
+    assert_eq!(rig.ask(1, &message), Msg::empty(Kind::Ack, 1));
+    let sent = rig.wait(1, 200);
+    let response = &sent[0].1;
+    assert_eq!((response.kind, response.code), (Kind::Con, Code::CHANGED));
+    assert_eq!(
+        (response.token.as_slice(), response.text()),
+        (&[0, 1][..], "slow 1")
+    );
+    // A repeated request is acknowledged still, and the response sent until it is acknowledged.
+    assert_eq!(rig.ask(1, &message), Msg::empty(Kind::Ack, 1));
+    let again = rig.wait(1, 3_100);
+    assert_eq!(again.len(), 1);
+    assert_eq!(&again[0].1, response);
+    rig.send(1, &Msg::empty(Kind::Ack, response.id));
+    assert!(rig.wait(1, 100_000).is_empty());
+    assert_eq!(rig.app.most(), 1);
+    rig.check_counters();
+}
+
+#[test]
+fn a_response_that_nobody_acknowledges_is_sent_five_times_with_doubling_pauses() {
+    // RFC 7252 §4.2.
+    let mut rig = Rig::new();
+    rig.send(1, &Msg::new(GET, 1, "slow"));
+    let sent: Vec<_> = rig.wait(1, 200_000);
+    let times: Vec<u64> = sent.iter().skip(1).map(|(at, _)| *at).collect();
+    assert_eq!(times.len(), 5);
+    assert!((2_000..=3_000).contains(&(times[1] - times[0])));
+    for pair in [1, 2, 3] {
+        let pause = times[pair + 1] - times[pair];
+        assert!(pause >= 2_000 << pair && pause <= 3_000 << pair, "{pause}");
+    }
+    assert_eq!(rig.server.counters().given_up, 1);
+    // A reset ends it at once.
+    rig.send(1, &Msg::new(GET, 2, "slow"));
+    let sent = rig.wait(1, 3_100);
+    rig.send(1, &Msg::empty(Kind::Rst, sent[1].1.id));
+    assert!(rig.wait(1, 100_000).is_empty());
+}
+
+#[test]
+fn a_late_answer_to_a_non_confirmable_request_is_not_confirmable() {
+    // RFC 7252 §5.2.3.
+    let mut rig = Rig::new();
+    assert!(rig.send(1, &Msg::new(POST, 1, "slow").non()).is_empty());
+    let sent = rig.wait(1, 100_000);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].1.kind, Kind::Non);
+}
+
+#[test]
+fn without_room_for_a_late_answer_nothing_is_carried_out() {
+    let mut rig = Rig::new();
+    for id in 0..6 {
+        assert!(
+            rig.send(1, &Msg::new(POST, id, "slow").body([id as u8]))
+                .is_empty()
+        );
+    }
+    let refused = rig.ask(1, &Msg::new(POST, 6, "slow").body([6]));
+    assert_eq!(refused.code, Code::SERVICE_UNAVAILABLE);
+    assert_eq!(rig.app.handled.len(), 6);
+    // Those whose peer does not acknowledge make way.
+    rig.wait(1, 7_000);
+    assert!(rig.send(1, &Msg::new(POST, 7, "slow").body([7])).is_empty());
+    assert_eq!(rig.app.handled.len(), 7);
+    rig.check_counters();
+}
+
+#[test]
+fn conditions_are_held_against_the_present_state() {
+    // RFC 7252 §5.10.8.
+    let mut rig = Rig::new();
+    let tag = rig
+        .ask(1, &Msg::new(GET, 1, "value"))
+        .option(option::ETAG)
+        .unwrap()
+        .to_vec();
+    let put = |id, value: &str| Msg::new(PUT, id, "value").body(value);
+    let stale = put(2, "5").with(option::IF_MATCH, [1, 2]);
+    assert_eq!(rig.ask(1, &stale).code, Code::PRECONDITION_FAILED);
+    // One of several is enough.
+    let either = put(3, "6")
+        .with(option::IF_MATCH, [9])
+        .with(option::IF_MATCH, &tag);
+    assert_eq!(rig.ask(1, &either).code, Code::CHANGED);
+    assert_eq!(rig.app.value, 6);
+    // The empty tag stands for any that there is.
+    assert_eq!(
+        rig.ask(1, &put(4, "7").with(option::IF_MATCH, [])).code,
+        Code::CHANGED
+    );
+    let none = Msg::new(PUT, 5, "create").with(option::IF_MATCH, []);
+    assert_eq!(rig.ask(1, &none).code, Code::PRECONDITION_FAILED);
+    let create = |id| {
+        Msg::new(PUT, id, "create")
+            .with(option::IF_NONE_MATCH, [])
+            .body("x")
+    };
+    assert_eq!(rig.ask(1, &create(6)).code, Code::CREATED);
+    assert_eq!(rig.ask(1, &create(7)).code, Code::PRECONDITION_FAILED);
+    // A failed condition is remembered too: the same message cannot succeed later.
+    rig.app.created = None;
+    assert_eq!(rig.ask(1, &create(7)).code, Code::PRECONDITION_FAILED);
+    // RFC 7252 §5.10.6.2: what the client has is not sent again.
+    let get = |tag: &[u8]| {
+        Msg::new(GET, 8, "value")
+            .with(option::ETAG, [1])
+            .with(option::ETAG, tag)
+    };
+    let newer = rig.ask(1, &get(&tag));
+    assert_eq!(newer.code, Code::CONTENT);
+    let valid = rig.ask(1, &get(newer.option(option::ETAG).unwrap()));
+    assert_eq!((valid.code, valid.payload.len()), (Code::VALID, 0));
+}
+
+#[test]
+fn options_are_refused_or_passed_over_as_their_class_says() {
+    // RFC 7252 §5.4.1, §5.4.3, §5.4.5, §5.7.2; RFC 7959 §2.2.
+    let get = |kind: Kind| {
+        let mut message = Msg::new(GET, 1, "value");
+        message.kind = kind;
+        message
+    };
+    let accept = uint(0);
+    let cases: [(&str, u16, Vec<Vec<u8>>, Option<Code>, Option<Code>); 11] = [
+        (
+            "unknown and critical",
+            9,
+            vec![vec![]],
+            Some(Code::BAD_OPTION),
+            None,
+        ),
+        (
+            "unknown and elective",
+            10,
+            vec![vec![]],
+            Some(Code::CONTENT),
+            Some(Code::CONTENT),
+        ),
+        (
+            "repeated and critical",
+            option::ACCEPT,
+            vec![accept.clone(), accept],
+            Some(Code::BAD_OPTION),
+            None,
+        ),
+        (
+            "too long and critical",
+            option::ACCEPT,
+            vec![vec![0; 3]],
+            Some(Code::BAD_OPTION),
+            None,
+        ),
+        (
+            "too long and elective",
+            option::OBSERVE,
+            vec![vec![0; 4]],
+            Some(Code::CONTENT),
+            Some(Code::CONTENT),
+        ),
+        (
+            "an empty host",
+            option::URI_HOST,
+            vec![vec![]],
+            Some(Code::BAD_OPTION),
+            None,
+        ),
+        (
+            "a host",
+            option::URI_HOST,
+            vec![b"x".to_vec()],
+            Some(Code::CONTENT),
+            Some(Code::CONTENT),
+        ),
+        (
+            "no text",
+            option::URI_QUERY,
+            vec![vec![0xff]],
+            Some(Code::BAD_OPTION),
+            None,
+        ),
+        (
+            "a proxy",
+            option::PROXY_URI,
+            vec![b"x".to_vec()],
+            Some(Code::PROXYING_NOT_SUPPORTED),
+            Some(Code::PROXYING_NOT_SUPPORTED),
+        ),
+        (
+            "a reserved block size",
+            option::BLOCK2,
+            vec![vec![7]],
+            Some(Code::BAD_REQUEST),
+            Some(Code::BAD_REQUEST),
+        ),
+        (
+            "a block option too long",
+            option::BLOCK2,
+            vec![vec![0; 4]],
+            Some(Code::BAD_OPTION),
+            None,
+        ),
+    ];
+    for (what, number, values, con, non) in cases {
+        for (kind, expected) in [(Kind::Con, con), (Kind::Non, non)] {
+            let mut rig = Rig::new();
+            let message = values.iter().fold(get(kind), |m, v| m.with(number, v));
+            let answer = rig.send(1, &message).first().map(|m| m.code);
+            assert_eq!(answer, expected, "{what}, {kind:?}");
+            rig.check_counters();
+        }
+    }
+}
+
+#[test]
+fn a_group_gets_answers_after_a_leisure_and_no_errors() {
+    // RFC 7252 §8.
+    let mut rig = Rig::new();
+    let mut times = vec![];
+    for id in 0..20 {
+        let core = Msg::new(GET, id, ".well-known/core")
+            .non()
+            .with(option::URI_QUERY, "rt=text");
+        assert!(rig.datagram(1, true, &core.bytes()).is_empty());
+        assert!(rig.datagram(1, true, &core.bytes()).is_empty());
+        let sent = rig.wait(1, 6_000);
+        assert_eq!(sent.len(), 1, "a duplicate in the leisure is dropped");
+        assert_eq!((sent[0].1.kind, sent[0].1.code), (Kind::Non, Code::CONTENT));
+        times.push(sent[0].0 - (rig.now - 6_000));
+    }
+    times.sort_unstable();
+    assert!(
+        times[0] < 1_500 && times[19] > 3_500 && times[19] <= 5_000,
+        "{times:?}"
+    );
+    for message in [
+        Msg::new(GET, 100, "nothing").non(),
+        Msg::new(GET, 101, ".well-known/core")
+            .non()
+            .with(option::URI_QUERY, "rt=none"),
+        Msg::new(GET, 102, "value"),
+        Msg::empty(Kind::Con, 103),
+        Msg::new(Code(0x1f), 104, "value").non(),
+    ] {
+        rig.datagram(1, true, &message.bytes());
+        assert!(rig.wait(1, 10_000).is_empty(), "{message:?}");
+    }
+    // Nobody observes through a group.
+    rig.datagram(1, true, &observe(105, "value").non().bytes());
+    assert_eq!(rig.wait(1, 10_000)[0].1.option(option::OBSERVE), None);
+    rig.check_counters();
+}
+
+// ---- RFC 7967 ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn unwanted_classes_of_responses_are_left_out() {
+    let mut rig = Rig::new();
+    let post = |id, silent: u8| Msg::new(POST, id, "count").with(option::NO_RESPONSE, [silent]);
+    assert_eq!(rig.ask(1, &post(1, 2)), Msg::empty(Kind::Ack, 1));
+    assert_eq!(
+        rig.ask(1, &post(1, 2)),
+        Msg::empty(Kind::Ack, 1),
+        "repeated"
+    );
+    assert!(rig.send(1, &post(2, 26).non()).is_empty());
+    assert_eq!(rig.ask(1, &post(3, 24)).code, Code::CHANGED);
+    let missing = Msg::new(POST, 4, "nothing").with(option::NO_RESPONSE, [2]);
+    assert_eq!(rig.ask(1, &missing).code, Code::NOT_FOUND);
+    // Of a late answer too.
+    assert!(
+        rig.send(1, &Msg::new(POST, 5, "slow").with(option::NO_RESPONSE, [2]))
+            .is_empty()
+    );
+    let sent = rig.wait(1, 100_000);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].1, Msg::empty(Kind::Ack, 5));
+    rig.check_counters();
+}
+
+// ---- RFC 7959 ---------------------------------------------------------------------------------------------------------
+
+fn part(id: u16, name: &str, number: u32, more: bool) -> Msg {
+    Msg::new(PUT, id, "upload")
+        .with(option::URI_QUERY, format!("n={name}"))
+        .with(option::BLOCK1, block(number, more, 64))
+        .body(vec![number as u8; if more { 64 } else { 10 }])
+}
+
+#[test]
+fn clients_upload_at_once_and_tokens_do_not_matter() {
+    // RFC 7959 §2.5, RFC 9175 §3: endpoint, cache key and Request-Tag tell uploads apart.
+    let mut rig = Rig::new();
+    let uploads: [(u8, &str, &[u8]); 4] =
+        [(1, "a", &[]), (2, "b", &[]), (1, "c", &[]), (1, "d", &[7])];
+    for number in 0..5 {
+        for (index, (from, name, tag)) in uploads.iter().enumerate() {
+            let id = number as u16 * 4 + index as u16;
+            let mut message = part(id, name, number, number < 4);
+            if !tag.is_empty() {
+                message = message.with(option::REQUEST_TAG, tag);
+            }
+            let answer = rig.ask(*from, &message.token(&id.to_le_bytes()));
+            let code = if number < 4 {
+                Code::CONTINUE
+            } else {
+                Code::CHANGED
+            };
+            assert_eq!(answer.code, code);
+            assert_eq!(answer.block(option::BLOCK1), Some((number, number < 4, 64)));
+        }
+    }
+    assert_eq!(rig.app.uploads.len(), 4);
+    assert!(
+        rig.app
+            .uploads
+            .values()
+            .all(|body| body.len() == 4 * 64 + 10)
+    );
+    assert_eq!(rig.app.most(), 1);
+    rig.check_counters();
+}
+
+#[test]
+fn a_late_duplicate_of_a_part_neither_begins_nor_breaks_an_upload() {
+    let mut rig = Rig::new();
+    for number in 0..3 {
+        rig.ask(1, &part(number as u16, "a", number, true));
+    }
+    for late in [0, 1] {
+        assert!(rig.send(1, &part(late as u16, "a", late, true)).is_empty());
+    }
+    assert_eq!(rig.ask(1, &part(3, "a", 3, false)).code, Code::CHANGED);
+    // The last one is answered again, the others are known even when all is over.
+    assert_eq!(rig.ask(1, &part(3, "a", 3, false)).code, Code::CHANGED);
+    assert!(rig.send(1, &part(0, "a", 0, true)).is_empty());
+    assert_eq!(rig.app.most(), 1);
+    assert_eq!(rig.server.transfers(), 0);
+    rig.check_counters();
+}
+
+#[test]
+fn a_gap_in_an_upload_is_answered_4_08_and_a_part_of_odd_length_4_00() {
+    // RFC 7959 §2.9.2, §2.2.
+    let mut rig = Rig::new();
+    assert_eq!(
+        rig.ask(1, &part(1, "a", 1, true)).code,
+        Code::REQUEST_ENTITY_INCOMPLETE
+    );
+    rig.ask(1, &part(2, "a", 0, true));
+    assert_eq!(
+        rig.ask(1, &part(3, "a", 2, true)).code,
+        Code::REQUEST_ENTITY_INCOMPLETE
+    );
+    // The upload itself goes on.
+    assert_eq!(rig.ask(1, &part(4, "a", 1, true)).code, Code::CONTINUE);
+    assert_eq!(
+        rig.ask(1, &part(5, "a", 2, true).body("short")).code,
+        Code::BAD_REQUEST
+    );
+    assert_eq!(rig.ask(1, &part(6, "a", 2, false)).code, Code::CHANGED);
+    rig.check_counters();
+}
+
+#[test]
+fn a_body_that_is_too_large_is_answered_4_13_with_what_is_taken() {
+    // RFC 7959 §2.9.3.
+    let mut rig = Rig::new();
+    let answer = rig.ask(1, &part(1, "a", 0, true).with(option::SIZE1, uint(5_000)));
+    assert_eq!(answer.code, Code::REQUEST_ENTITY_TOO_LARGE);
+    assert_eq!(answer.uint(option::SIZE1), Some(4_096));
+    assert_eq!(rig.server.transfers(), 0);
+}
+
+#[test]
+fn one_upload_too_many_is_answered_5_03_until_another_was_given_up() {
+    let mut rig = Rig::new();
+    for client in 0..TRANSFERS as u8 {
+        assert_eq!(rig.ask(client, &part(1, "a", 0, true)).code, Code::CONTINUE);
+    }
+    assert_eq!(
+        rig.ask(50, &part(1, "a", 0, true)).code,
+        Code::SERVICE_UNAVAILABLE
+    );
+    rig.now += 93_000;
+    assert_eq!(rig.ask(50, &part(2, "a", 0, true)).code, Code::CONTINUE);
+    assert_eq!(rig.server.transfers(), TRANSFERS);
+    rig.check_counters();
+}
+
+#[test]
+fn a_large_body_comes_in_blocks_of_the_size_that_is_asked_for() {
+    // RFC 7959 §2.4: unasked, early and late negotiation; §4: Size2.
+    let mut rig = Rig::new();
+    let body = large(0);
+    let first = rig.ask(1, &Msg::new(GET, 1, "large"));
+    assert_eq!(first.block(option::BLOCK2), Some((0, true, 1024)));
+    assert_eq!(first.option(option::SIZE2), None);
+    for size in [16, 64, 512] {
+        let mut got = vec![];
+        for number in 0.. {
+            let mut get = Msg::new(GET, number as u16, "large")
+                .with(option::BLOCK2, block(number, false, size));
+            if number == 0 {
+                get = get.with(option::SIZE2, []);
+            }
+            let answer = rig.ask(1, &get);
+            assert_eq!(answer.option(option::ETAG), first.option(option::ETAG));
+            assert_eq!(answer.uint(option::SIZE2), (number == 0).then_some(1_280));
+            let (n, more, s) = answer.block(option::BLOCK2).unwrap();
+            assert_eq!((n, s), (number, size));
+            got.extend_from_slice(&answer.payload);
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(got, body);
+    }
+    let late = Msg::new(GET, 1, "large").with(option::BLOCK2, block(64, false, 16));
+    assert_eq!(rig.ask(1, &late).payload, body[1024..1040]);
+    let beyond = Msg::new(GET, 1, "large").with(option::BLOCK2, block(80, false, 16));
+    let answer = rig.ask(1, &beyond);
+    assert_eq!(answer.code, Code::BAD_REQUEST);
+    assert_eq!(answer.text(), "beyond the end of 1280 bytes");
+}
+
+#[test]
+fn the_rest_of_an_answer_does_not_carry_the_request_out_again() {
+    // RFC 7959 §2.7.
+    let mut rig = Rig::new();
+    let first = rig.ask(1, &Msg::new(POST, 1, "both").body("abc"));
+    assert_eq!(
+        (first.code, first.block(option::BLOCK2)),
+        (Code::CHANGED, Some((0, true, 1024)))
+    );
+    let rest = Msg::new(POST, 2, "both").with(option::BLOCK2, block(1, false, 1024));
+    let rest = rig.ask(1, &rest);
+    assert_eq!(
+        (rest.code, rest.block(option::BLOCK2)),
+        (Code::CHANGED, Some((1, false, 1024)))
+    );
+    assert_eq!([first.payload, rest.payload].concat(), large(3));
+    assert_eq!(rig.app.handled.len(), 1);
+}
+
+// ---- RFC 7641 ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_sequence_rises_over_registrations_and_notifications_have_entity_tags() {
+    // RFC 7641 §4.4.
+    let mut rig = Rig::new();
+    let mut last = 0;
+    for id in 0..5 {
+        let first = rig.ask(1, &observe(id, "value").token(b"t"));
+        assert!(first.uint(option::OBSERVE).unwrap() > last);
+        let told = rig.change(1).remove(0);
+        assert_eq!((told.kind, told.token.as_slice()), (Kind::Non, &b"t"[..]));
+        assert!(told.uint(option::OBSERVE).unwrap() > first.uint(option::OBSERVE).unwrap());
+        last = told.uint(option::OBSERVE).unwrap();
+        let now = rig.ask(1, &Msg::new(GET, 100 + id, "value"));
+        assert_eq!(told.option(option::ETAG), now.option(option::ETAG));
+        assert_eq!(
+            rig.server.observers(),
+            1,
+            "the same token is the same observation"
+        );
+    }
+}
+
+#[test]
+fn one_observer_too_many_is_answered_without_being_registered() {
+    // RFC 7641 §4.1.
+    let mut rig = Rig::new();
+    for client in 0..OBSERVERS as u8 {
+        assert!(
+            rig.ask(client, &observe(1, "value"))
+                .option(option::OBSERVE)
+                .is_some()
+        );
+    }
+    let answer = rig.ask(50, &observe(1, "value"));
+    assert_eq!(
+        (answer.code, answer.option(option::OBSERVE)),
+        (Code::CONTENT, None)
+    );
+    assert_eq!(rig.server.counters().unobserved, 1);
+    // So is a request too long to be kept, and one for what cannot be observed.
+    rig.ask(
+        0,
+        &observe(2, "value")
+            .token(&[0, 1])
+            .with(option::OBSERVE, [1]),
+    );
+    let long = observe(3, "value").with(option::URI_QUERY, "x".repeat(100));
+    assert_eq!(rig.ask(51, &long).option(option::OBSERVE), None);
+    assert_eq!(
+        rig.ask(52, &observe(4, "create")).option(option::OBSERVE),
+        None
+    );
+}
+
+#[test]
+fn an_observation_ends_by_request_reset_or_silence() {
+    // RFC 7641 §3.6, §4.5.
+    let mut rig = Rig::new();
+    rig.ask(1, &observe(1, "value").token(b"t"));
+    let left = rig.ask(
+        1,
+        &Msg::new(GET, 2, "value")
+            .token(b"t")
+            .with(option::OBSERVE, [1]),
+    );
+    assert_eq!(
+        (left.code, left.option(option::OBSERVE)),
+        (Code::CONTENT, None)
+    );
+    assert_eq!(rig.server.observers(), 0);
+
+    rig.ask(1, &observe(3, "value"));
+    let first = rig.change(1).remove(0);
+    rig.change(1);
+    rig.send(1, &Msg::empty(Kind::Rst, first.id));
+    assert_eq!(
+        rig.server.observers(),
+        0,
+        "a reset of the one before counts too"
+    );
+
+    // The response to a non-confirmable registration can be reset as well.
+    let response = rig.ask(1, &observe(4, "value").non());
+    rig.send(1, &Msg::empty(Kind::Rst, response.id));
+    assert_eq!(rig.server.observers(), 0);
+
+    rig.ask(1, &observe(5, "state"));
+    let told = rig.change(1).remove(0);
+    assert_eq!(told.kind, Kind::Con);
+    let again = rig.wait(1, 200_000);
+    assert_eq!(again.len(), 4);
+    // Nothing has changed since: the same message each time.
+    assert!(again.iter().all(|(_, m)| *m == told));
+    assert_eq!(rig.server.observers(), 0);
+    assert_eq!(rig.server.counters().given_up, 1);
+}
+
+#[test]
+fn one_confirmable_notification_is_on_its_way_at_a_time() {
+    // RFC 7641 §4.5.1, §4.5.2.
+    let mut rig = Rig::new();
+    rig.ask(1, &observe(1, "state"));
+    let first = rig.change(1).remove(0);
+    rig.now += 100;
+    assert!(rig.change(1).is_empty() && rig.change(1).is_empty());
+    // The newest state takes the place of the one being sent again, and the attempts go on.
+    let again = rig.wait(1, 3_100).remove(0).1;
+    assert_ne!(again.id, first.id);
+    assert_eq!((again.kind, again.text()), (Kind::Con, "3"));
+    // A late acknowledgement of the first is none of the second.
+    rig.send(1, &Msg::empty(Kind::Ack, first.id));
+    assert!(!rig.wait(1, 20_000).is_empty());
+    let last = rig.wait(1, 40_000).pop().map_or(again.id, |(_, m)| m.id);
+    rig.send(1, &Msg::empty(Kind::Ack, last));
+    assert!(rig.wait(1, 100_000).is_empty());
+    assert_eq!(rig.server.observers(), 1);
+    // Acknowledged, the next change goes out at once.
+    assert_eq!(rig.change(1).len(), 1);
+}
+
+#[test]
+fn notifications_keep_to_one_a_round_trip_and_end_in_the_newest_state() {
+    // RFC 7641 §4.5.1: 500 changes in five seconds, over a link with round trips of 100 ms.
+    let mut rig = Rig::new();
+    rig.ask(1, &observe(1, "value"));
+    let mut acknowledge: Option<(u64, u16)> = None;
+    let mut told = vec![];
+    for step in 0..700 {
+        rig.now += 10;
+        if let Some((at, id)) = acknowledge
+            && rig.now >= at
+        {
+            acknowledge = None;
+            rig.send(1, &Msg::empty(Kind::Ack, id));
+        }
+        let sent = if step < 500 {
+            rig.change(1)
+        } else {
+            rig.wait(1, 0).into_iter().map(|(_, m)| m).collect()
+        };
+        for message in sent {
+            if message.kind == Kind::Con {
+                acknowledge = Some((rig.now + 100, message.id));
+            }
+            told.push(message);
+        }
+    }
+    assert!((40..=80).contains(&told.len()), "{}", told.len());
+    assert_eq!(told.last().unwrap().text(), "500");
+    assert!(told.iter().any(|m| m.kind == Kind::Con));
+}
+
+#[test]
+fn a_client_is_asked_once_an_hour_whether_it_is_there() {
+    // RFC 7641 §4.5: at least every 24 hours.
+    let mut rig = Rig::new();
+    rig.ask(1, &observe(1, "value"));
+    let sent = rig.wait(1, 3_600_500);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].1.kind, Kind::Con);
+    rig.send(1, &Msg::empty(Kind::Ack, sent[0].1.id));
+    assert_eq!(rig.wait(1, 3_600_500).len(), 1);
+}
+
+#[test]
+fn the_last_of_a_row_of_notifications_is_confirmed() {
+    // RFC 7641 §4.5: whatever is lost, the client comes to know the state.
+    let mut rig = Rig::new();
+    rig.ask(1, &observe(1, "value"));
+    for _ in 0..3 {
+        rig.now += 100;
+        assert_eq!(rig.change(1).remove(0).kind, Kind::Non);
+    }
+    let last = rig.wait(1, 11_000);
+    assert_eq!(last.len(), 1);
+    assert_eq!((last[0].1.kind, last[0].1.text()), (Kind::Con, "3"));
+    rig.send(1, &Msg::empty(Kind::Ack, last[0].1.id));
+    assert!(rig.wait(1, 60_000).is_empty());
+    // So is one that comes alone.
+    assert_eq!(rig.change(1).remove(0).kind, Kind::Con);
+}
+
+#[test]
+fn a_forged_registration_costs_its_victim_a_handful_of_datagrams() {
+    // RFC 7641 §7.
+    let mut rig = Rig::new();
+    rig.ask(200, &observe(1, "value"));
+    let mut sent = 0;
+    for _ in 0..1_000 {
+        rig.now += 1_000;
+        sent += rig.change(200).len() + rig.wait(200, 0).len();
+    }
+    assert!(sent <= 9, "{sent}");
+    assert_eq!(rig.server.observers(), 0);
+}
+
+#[test]
+fn a_large_notification_brings_its_first_block_and_the_rest_is_fetched() {
+    // RFC 7959 §2.6.
+    let mut rig = Rig::new();
+    rig.ask(
+        1,
+        &observe(1, "large").with(option::BLOCK2, block(0, false, 256)),
+    );
+    let told = rig.change(1).remove(0);
+    assert_eq!(told.block(option::BLOCK2), Some((0, true, 256)));
+    assert!(told.option(option::OBSERVE).is_some());
+    let mut body = told.payload.clone();
+    for number in 1..5 {
+        let get = Msg::new(GET, number, "large")
+            .with(option::BLOCK2, block(u32::from(number), false, 256));
+        let answer = rig.ask(1, &get);
+        assert_eq!(answer.option(option::OBSERVE), None);
+        assert_eq!(answer.option(option::ETAG), told.option(option::ETAG));
+        body.extend_from_slice(&answer.payload);
+    }
+    assert_eq!(body, large(1));
+    assert_eq!(rig.server.observers(), 1);
+}
+
+#[test]
+fn a_state_that_the_client_has_is_told_as_valid() {
+    // RFC 7641 §3.3.
+    let mut rig = Rig::new();
+    rig.app.value = 1;
+    let tag = rig
+        .ask(1, &Msg::new(GET, 1, "value"))
+        .option(option::ETAG)
+        .unwrap()
+        .to_vec();
+    rig.app.value = 0;
+    rig.ask(1, &observe(2, "value").with(option::ETAG, tag));
+    let told = rig.change(1).remove(0);
+    assert_eq!((told.code, told.payload.len()), (Code::VALID, 0));
+    assert_eq!(rig.change(1).remove(0).code, Code::CONTENT);
+}
+
+#[test]
+fn what_is_gone_or_has_another_format_is_told_until_it_is_heard() {
+    // RFC 7641 §4.2.
+    for gone in [true, false] {
+        let mut rig = Rig::new();
+        rig.ask(1, &observe(1, "value"));
+        if gone {
+            rig.app.gone = true;
+        } else {
+            rig.app.format = 50;
+        }
+        let told = rig.change(1).remove(0);
+        let code = if gone {
+            Code::NOT_FOUND
+        } else {
+            Code::NOT_ACCEPTABLE
+        };
+        assert_eq!((told.kind, told.code), (Kind::Con, code));
+        assert_eq!(told.option(option::OBSERVE), None);
+        assert_eq!(rig.server.observers(), 0);
+        assert_eq!(rig.wait(1, 3_100).remove(0).1, told);
+        rig.send(1, &Msg::empty(Kind::Ack, told.id));
+        assert!(rig.wait(1, 100_000).is_empty() && rig.change(1).is_empty());
+    }
+}
+
+#[test]
+fn a_fetch_is_observed_with_its_payload() {
+    // RFC 8132 §2.4.
+    let mut rig = Rig::new();
+    let fetch = Msg::new(Code::FETCH, 1, "query")
+        .with(option::OBSERVE, [])
+        .body("which");
+    assert_eq!(rig.ask(1, &fetch).text(), "0 which");
+    assert_eq!(rig.change(1).remove(0).text(), "1 which");
+    // PATCH and iPATCH change something: once.
+    for (id, code) in [(2, Code::PATCH), (3, Code::IPATCH)] {
+        rig.ask(1, &Msg::new(code, id, "count"));
+        rig.ask(1, &Msg::new(code, id, "count"));
+    }
+    assert_eq!(rig.app.most(), 2);
+}
+
+// ---- RFC 9175 ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_peer_that_has_not_shown_itself_gets_no_more_than_three_times_what_it_sent() {
+    let mut rig = Rig::new();
+    let get = Msg::new(GET, 1, "large");
+    let first = rig.ask(200, &get);
+    let on_the_wire = |m: &Msg| m.bytes().len() + 28;
+    assert!(on_the_wire(&first) <= 3 * on_the_wire(&get));
+    let (number, more, size) = first.block(option::BLOCK2).unwrap();
+    assert_eq!((number, more), (0, true));
+    let echo = first.option(option::ECHO).unwrap().to_vec();
+    // Without Echo all of it can be had, block by block.
+    let mut body = vec![];
+    for number in 0.. {
+        let get =
+            Msg::new(GET, number as u16, "large").with(option::BLOCK2, block(number, false, size));
+        let answer = rig.ask(200, &get);
+        assert!(on_the_wire(&answer) <= 3 * on_the_wire(&get));
+        body.extend_from_slice(&answer.payload);
+        if !answer.block(option::BLOCK2).unwrap().1 {
+            break;
+        }
+    }
+    assert_eq!(body, large(0));
+    // What another was given proves nothing.
+    let forged = rig.ask(201, &Msg::new(GET, 1, "large").with(option::ECHO, &echo));
+    assert!(forged.payload.len() < 200);
+    let whole = rig.ask(200, &Msg::new(GET, 1, "large").with(option::ECHO, &echo));
+    assert_eq!(
+        (whole.payload.len(), whole.option(option::ECHO)),
+        (1024, None)
+    );
+    // Once is enough, whoever else is asked meanwhile.
+    for peer in 202..=255 {
+        rig.ask(peer, &Msg::new(GET, 1, "large"));
+    }
+    assert_eq!(rig.ask(200, &Msg::new(GET, 2, "large")).payload.len(), 1024);
+    // Small answers are as they are, and a link on which nobody can lie needs no proof.
+    assert_eq!(
+        rig.ask(202, &Msg::new(GET, 3, "value"))
+            .option(option::ECHO),
+        None
+    );
+    assert_eq!(rig.ask(1, &Msg::new(GET, 1, "large")).payload.len(), 1024);
+}
+
+// ---- RFC 6690 ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn discovery_is_filtered() {
+    let (value, big, more) = (
+        "</value>;rt=\"number gauge\";if=\"sensor\";ct=0;obs",
+        "</large>;rt=\"text\";ct=\"0 42\";sz=1280",
+        "</large/more>;title=\"more\"",
+    );
+    let mut rig = Rig::new();
+    for (filter, expected) in [
+        ("", vec![value, big, more]),
+        ("rt=gauge", vec![value]),
+        ("rt=number gauge", vec![value]),
+        ("rt=*", vec![value, big]),
+        ("rt=g*", vec![value]),
+        ("rt=x*", vec![]),
+        ("if=sens*", vec![value]),
+        ("if=sens", vec![]),
+        ("ct=42", vec![big]),
+        ("ct=4", vec![]),
+        ("ct=*", vec![value, big]),
+        ("sz=*", vec![big]),
+        ("sz=1280", vec![big]),
+        ("obs", vec![value]),
+        ("title=m*", vec![more]),
+        ("href=/large", vec![big]),
+        ("href=/large*", vec![big, more]),
+        ("href=/large/*", vec![more]),
+        ("href=*", vec![value, big, more]),
+        ("foo=bar", vec![]),
+    ] {
+        let mut get = Msg::new(GET, 1, ".well-known/core");
+        if !filter.is_empty() {
+            get = get.with(option::URI_QUERY, filter);
+        }
+        let answer = rig.ask(1, &get);
+        assert_eq!(
+            (answer.code, answer.text()),
+            (Code::CONTENT, expected.join(",").as_str()),
+            "{filter}"
+        );
+        assert_eq!(answer.uint(option::CONTENT_FORMAT), Some(40));
+    }
+    let post = rig.ask(1, &Msg::new(POST, 2, ".well-known/core"));
+    assert_eq!(post.code, Code::METHOD_NOT_ALLOWED);
+    let json = rig.ask(
+        1,
+        &Msg::new(GET, 3, ".well-known/core").with(option::ACCEPT, [50]),
+    );
+    assert_eq!(json.code, Code::NOT_ACCEPTABLE);
+}

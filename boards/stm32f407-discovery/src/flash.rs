@@ -1,5 +1,7 @@
 //! The chip's own flash: sectors 0 to 3, of 16 KiB each (RM0090 §3.3). Erasing stalls the CPU for 0.25 to 0.5 s.
-use embedded_storage::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage::nor_flash::{
+    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
+};
 use stm32f4xx_hal::flash::{FlashExt, LockedFlash};
 use wasmote_node::slot::Flash as Mapped;
 

@@ -3,7 +3,9 @@
 //! (`mirror`), and what lies where in flash.
 use core::ffi::CStr;
 use cortex_m_semihosting::{hprintln, syscall};
-use embedded_storage::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage::nor_flash::{
+    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
+};
 use wasmote_node::slot::Flash as Mapped;
 
 /// The part of flash that is mirrored: the provisioning record and the slots.

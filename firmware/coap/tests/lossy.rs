@@ -138,7 +138,7 @@ impl Simulation {
                 client.step(now, self);
             }
             // A value that changes every three seconds while it is observed, and then stays.
-            if clients.iter().all(|c| c.observing()) && changes < 20 && now % 3_000 == 0 {
+            if clients.iter().all(|c| c.observing()) && changes < 20 && now.is_multiple_of(3_000) {
                 changes += 1;
                 self.rig.app.value += 1;
                 self.rig.server.notify(VALUE);

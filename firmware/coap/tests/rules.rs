@@ -228,7 +228,9 @@ fn options_are_refused_or_passed_over_as_their_class_says() {
         message
     };
     let accept = uint(0);
-    let cases: [(&str, u16, Vec<Vec<u8>>, Option<Code>, Option<Code>); 11] = [
+    // What, its number and values, and the answer to a confirmable request and to another.
+    type Case = (&'static str, u16, Vec<Vec<u8>>, Option<Code>, Option<Code>);
+    let cases: [Case; 11] = [
         (
             "unknown and critical",
             9,

@@ -61,6 +61,17 @@ const images = [
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "machine", kept: "machine.elf" },
 ];
 
+/** The images of the benchmark `engine`, built when they are asked for: each engine, as fast as it can be had. */
+const engines = {
+  none: { features: ["chip"], profile: "fast" },
+  native: { features: ["chip", "native"], profile: "fast" },
+  // As the node has it: the engine for speed, what is around it for size.
+  wasmote: { features: ["chip", "wasmote"], profile: "release" },
+  wasmi: { features: ["chip", "wasmi"], profile: "fast" },
+  "wasmi-small": { features: ["chip", "wasmi"], profile: "release" },
+  wasm3: { features: ["chip", "wasm3"], profile: "fast" },
+};
+
 /** Crates that build for the chip alone: left out when the workspace is checked and tested on this computer. */
 export const chipCrates = ["stm32f407-discovery", "mps2-an386"];
 
@@ -106,6 +117,7 @@ export async function setup(goal) {
   for (const image of found.toolchain.ok ? wanted : []) {
     await step(image.kept, (report) => firmwareImage(report, image, found.toolchain.what));
   }
+  if (goal === "test" && found.toolchain.ok) await engineImage("wasmote");
   if (existsSync(join(root, "host/cli/main.ts"))) await step("command line", bundle);
   if (goal !== "start") {
     found.wasm3 = await optional("libclang", libclang);
@@ -116,6 +128,18 @@ export async function setup(goal) {
 
   writeFileSync(record, JSON.stringify(found, null, 2) + "\n");
   say(`ready after ${seconds(began)}`);
+}
+
+/** Builds the image of the benchmark `engine` for one engine, or for `none`, and says where it is. */
+export async function engineImage(name) {
+  const { features, profile } = engines[name];
+  const kept = `bench-${name}.elf`;
+  await step(kept, async (report) => {
+    const env = name === "wasm3" ? { WASM3_SOURCE: await wasm3Source(report) } : {};
+    const image = { crate: "wasmote-bench-engine", features, profile, made: "bench", kept, env };
+    return firmwareImage(report, image, environment().toolchain?.what);
+  });
+  return join(dist, kept);
 }
 
 // ---- the steps ----------------------------------------------------------------------------------------------------
@@ -261,11 +285,13 @@ async function hostProgram(report, { crate, made, kept }) {
   return keep(join(targetFolder(), "host", made), kept);
 }
 
-async function firmwareImage(report, { crate, features = [], made = crate, kept }, toolchain) {
+async function firmwareImage(report, image, toolchain) {
+  const { crate, features = [], profile = "release", made = crate, kept } = image;
   const { cargo, words, env } = chipCargo(toolchain);
   const rest = [
     "--locked",
-    "--release",
+    "--profile",
+    profile,
     "--target",
     chip,
     "-p",
@@ -276,10 +302,22 @@ async function firmwareImage(report, { crate, features = [], made = crate, kept 
   ];
   // From the workspace's folder; each image's build.rs gives the linker its script.
   await run(report, cargo, ["build", ...rest], "the compiler's messages are above", {
-    env,
+    env: { ...env, ...image.env },
     cwd: join(root, "firmware"),
   });
-  return keep(join(targetFolder(), chip, "release", made), kept);
+  return keep(join(targetFolder(), chip, profile, made), kept);
+}
+
+/** The folder of wasm3's C sources, which come with the crate that the addon binds; and GCC for the chip to compile them. */
+async function wasm3Source(report) {
+  await debian(report, "arm-none-eabi-gcc", ["gcc-arm-none-eabi"]);
+  const words = ["metadata", "--format-version", "1", "--locked", "--manifest-path", manifest];
+  const { stdout } = spawnSync("cargo", words, { encoding: "utf8", maxBuffer: 1 << 28, cwd: root });
+  const found = JSON.parse(stdout || '{"packages":[]}').packages.find(
+    ({ name }) => name === "wasm3x-sys",
+  );
+  if (!found) fail("the sources of wasm3 are not there", "`cargo fetch` gets them");
+  return join(dirname(found.manifest_path), "wasm3/source");
 }
 
 async function bundle(report) {

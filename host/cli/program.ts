@@ -7,7 +7,7 @@ import type { Place } from "../lib/sourcemap.ts";
 import { digestOf } from "../lib/package.ts";
 import { exitCode, project, readState, stateFile, VerbError } from "./context.ts";
 
-export interface Program extends Built {
+export interface Program extends Omit<Built, "compiled"> {
   name: string;
   digest: string;
 }

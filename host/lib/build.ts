@@ -25,10 +25,14 @@ export interface BuildOptions {
   heap?: number;
   /** The program's own exports alone, without the SDK's declarations: for the benchmark kernels. */
   plain?: boolean;
+  /** Global names and what they stand for, as asc's `--use` takes them: `Real=f32`. */
+  use?: string[];
 }
 
 export interface Built {
   module: Uint8Array;
+  /** What the compiler emitted, before the last step. */
+  compiled: Uint8Array;
   facts: Facts;
   /** From byte offsets in the module to places in the source; kept beside the module, never in it. */
   places: Place[];
@@ -63,7 +67,7 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
   const path = resolve(file);
   const folder = dirname(path);
   const output = new Map<string, Uint8Array | string>();
-  const { Hooks, declared } = declarations();
+  const { Hooks, declared } = declarations(options.plain ?? false);
   const faults: Fault[] = [];
   const stub = asc.libraryFiles["rt/stub"];
   asc.libraryFiles["rt/stub"] = readFileSync(join(root, "assembly/runtime.ts"), "utf8");
@@ -79,10 +83,8 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
     "-O3z",
     "--converge",
     "--noAssert",
-    "--use",
-    "abort=",
-    "--exportStart",
-    "start",
+    ...["abort=", ...(options.use ?? [])].flatMap((alias) => ["--use", alias]),
+    ...(options.plain ? [] : ["--exportStart", "start"]),
     "--noExportMemory",
     "--memoryBase",
     "16",
@@ -109,7 +111,7 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
           column: (before.at(-1)?.length ?? 0) + 1,
         });
       },
-      ...(options.plain ? {} : { transforms: [Hooks as never] }),
+      transforms: [Hooks as never],
     })
     .finally(() => {
       asc.libraryFiles["rt/stub"] = stub ?? "";
@@ -191,7 +193,6 @@ function finish(
   { bytes, plain }: { bytes: number; plain: boolean },
 ): Built {
   const memory = readMemory(compiled);
-  const declared = plain && memory ? memory.minimum * 65536 : bytes;
   const fitted = (pages: number) =>
     joinSections([
       ...sections(compiled)
@@ -203,10 +204,10 @@ function finish(
         ),
       ...(plain ? [] : [{ id: 0, body: customBody(customSection, encodeFacts(facts)) }]),
     ]);
-  const module = fitted(memory ? Math.max(1, Math.ceil(declared / 2 ** pageBits)) : 0);
+  const module = fitted(memory ? Math.max(1, Math.ceil(bytes / 2 ** pageBits)) : 0);
   const code = (bytes_: Uint8Array) =>
     sections(bytes_).find(({ id }) => id === codeSection)?.offset ?? 0;
-  return { module, facts, places: readSourceMap(map, code(module) - code(compiled)) };
+  return { module, compiled, facts, places: readSourceMap(map, code(module) - code(compiled)) };
 }
 
 /** A source file; what is looked for in a `node_modules/wasmote` is this package, wherever the project is. */

@@ -29,8 +29,11 @@ const requestBufferSize = 256;
 const mostNames = 16;
 const names = { sensor: "sensors", output: "outputs", parameter: "parameters" } as const;
 
-/** The transform for one build: a class that asc makes one of, after it has put its own Binaryen into the prototype. */
-export function declarations(): { Hooks: new () => object; declared: Declared } {
+/**
+ * The transform for one build: a class that asc makes one of, after it has put its own Binaryen into the prototype. A
+ * `plain` program declares nothing.
+ */
+export function declarations(plain: boolean): { Hooks: new () => object; declared: Declared } {
   const declared: Declared = {
     facts: structuredClone(noFacts),
     faults: [],
@@ -40,7 +43,9 @@ export function declarations(): { Hooks: new () => object; declared: Declared } 
   class Hooks {
     declare binaryen: unknown;
     afterParse(parser: assemblyscript.Parser) {
-      collect(parser, declared);
+      // Only what is mentioned is compiled; the optimiser takes this out again.
+      if (plain) parser.parseFile("__heap_base;", "wasmote-memory.ts", true);
+      else collect(parser, declared);
     }
     afterCompile(module: unknown) {
       declared.heapBase = constant(module, this.binaryen);

@@ -3,8 +3,10 @@
 //! Standard output is one JSON object a line: `ready` with the addresses, `gpio` when a module sets a pin. Standard input
 //! takes `sample NAME VALUE`, `reset` and `quit`; in a fleet, `3 sample level 12` is for the third node alone.
 mod flash;
+mod plugtest;
 
 use flash::FileFlash;
+use plugtest::Plugtest;
 use rustix::pty::OpenptFlags;
 use std::error::Error;
 use std::fs::File;
@@ -28,6 +30,7 @@ const HELP: &str = "wasmote-native: a Wasmote node as a process
   --class CLASS       the class of boards it says it is (native)
   --dev               takes packages without a known key
   --fleet N           N nodes on 127.0.1.1:5683, 127.0.1.2:5683, ...
+  --plugtest          no node, but the resources of the ETSI CoAP plugtests
 ";
 
 /// The sensors every board has.
@@ -78,6 +81,7 @@ struct Options {
     class: &'static str,
     development: bool,
     fleet: u8,
+    plugtest: bool,
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
@@ -91,6 +95,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         class: "native",
         development: false,
         fleet: 0,
+        plugtest: false,
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(word) = parser.next()? {
@@ -102,6 +107,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             Long("name") => o.name = Some(parser.value()?.string()?.leak()),
             Long("class") => o.class = parser.value()?.string()?.leak(),
             Long("dev") => o.development = true,
+            Long("plugtest") => o.plugtest = true,
             Long("fleet") => o.fleet = parser.value()?.parse()?,
             Short('h') | Long("help") => {
                 print!("{HELP}");
@@ -300,6 +306,10 @@ fn node(
         open_group(events);
         open_udp(address, events)?
     };
+    if o.plugtest {
+        while serve_plugtest(&mut line, &name, inbox) {}
+        return Ok(());
+    }
     let mut reset = "power on";
     loop {
         let again = boot(o, number, flash, reset, &mut line, &name, events, inbox);
@@ -307,6 +317,40 @@ fn node(
             return Ok(());
         }
         reset = "pin";
+    }
+}
+
+/// Differs from start to start.
+fn seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(1, |d| d.as_nanos() as u64) ^ u64::from(std::process::id()) << 32
+}
+
+/// Serves the resources of the plugtests until it is told to stop or to begin anew, which it says.
+fn serve_plugtest(line: &mut Line, name: &str, inbox: &Receiver<Event>) -> bool {
+    let mut server = Plugtest::new(seed(), |peer| matches!(peer, Peer::Serial));
+    say(0, &format!("\"event\":\"ready\",{name}"));
+    loop {
+        let mut out = |to: Peer, datagram: &[u8]| line.send(to, datagram);
+        let wait = server.poll(&mut out);
+        match inbox.recv_timeout(Duration::from_millis(wait)) {
+            Ok(Event::Datagram(from, multicast, datagram)) => {
+                server.receive(from, multicast, &datagram, &mut out);
+            }
+            Ok(Event::Command(command)) => {
+                match command.split_whitespace().collect::<Vec<_>>().as_slice() {
+                    ["advance", milliseconds] => {
+                        server.advance(milliseconds.parse().unwrap_or(0), &mut out);
+                        say(0, "\"event\":\"advanced\"");
+                    }
+                    ["reset"] => return true,
+                    ["quit"] => return false,
+                    _ => eprintln!("wasmote-native: unknown command: {command}"),
+                }
+            }
+            Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return false,
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+        }
     }
 }
 
@@ -356,9 +400,7 @@ fn boot(
     };
     let mut runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
     let start = Instant::now();
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let seed = seed.map_or(1, |d| d.as_nanos() as u64) ^ u64::from(std::process::id()) << 32;
-    let mut server = Server::new(board, provision, server_memory, seed);
+    let mut server = Server::new(board, provision, server_memory, seed());
     server.trust(|peer| matches!(peer, Peer::Serial));
     let stop = Arc::new(OnceLock::new());
     // What was installed runs before the node says that it is ready.

@@ -342,7 +342,9 @@ impl<E: Copy + Eq> Server<E> {
         let known =
             (self.trusts)(&from) || self.peers.verified(from, message.options.get(option::ECHO));
         if !known {
-            reply.most = Some(AMPLIFICATION * (size + HEADERS) - HEADERS);
+            // Without its payload: then the requests for further blocks are answered with blocks of the same size.
+            let bare = size.saturating_sub(message.payload.len());
+            reply.most = Some(AMPLIFICATION * (bare + HEADERS) - HEADERS);
         }
         if let Some(code) = refused {
             let sent = self.plain(out, from, &reply, code);
@@ -1057,10 +1059,12 @@ impl<'m> Reply<'m> {
 
     /// Bytes of payload that the answer may have, after what stands before it in any case.
     fn room(&self) -> usize {
-        // Header, ETag, Observe, Content-Format, both block options, Echo and the marker, at their longest.
-        const BEFORE: usize = 4 + 5 + 4 + 3 + 4 + 5 + 11 + 1;
+        // Header, ETag, Content-Format, Block2, Echo and the marker; what only some have.
+        const BEFORE: usize = 4 + 5 + 3 + 3 + 11 + 1;
+        let observe = if self.observe.is_some() { 4 } else { 0 };
+        let block1 = if self.block1.is_some() { 5 } else { 0 };
         self.most.map_or(usize::MAX, |most| {
-            most.saturating_sub(BEFORE + self.token.len())
+            most.saturating_sub(BEFORE + self.token.len() + observe + block1)
         })
     }
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { generate, parse, type Packet } from "coap-packet";
 import { command, environment } from "../../host/setup.mjs";
 import { startTarget } from "../harness/target.ts";
+import { costTables, measureCost } from "./coap-cost.ts";
 import { load, mean, quantile, type LoadResult } from "./load.ts";
 import { figure, type Report } from "./report.ts";
 
@@ -126,6 +127,8 @@ export async function run(): Promise<Report> {
   notes.push(
     `The load comes from one Node process on the same machine; the fastest rate here, ${figure(Math.max(...names.map(last)))} a second, may be its limit.`,
   );
+  const cost = measureCost();
+  if (typeof cost === "string") notes.push(`What requests cost the chip is left out: ${cost}.`);
   return {
     name: "coap",
     title: "CoAP: requests at once",
@@ -133,7 +136,10 @@ export async function run(): Promise<Report> {
       "1 to 64 clients, each with its own socket, send a confirmable GET and wait for the answer before the next; 4,000 requests for each " +
       "row (at least 15 each client). All servers run on the same laptop, over loopback, and answer four bytes of text.",
     notes,
-    tables: [{ title: "Response times", columns, rows }],
+    tables: [
+      { title: "Response times", columns, rows },
+      ...(typeof cost === "string" ? [] : costTables(cost)),
+    ],
     plots: [
       {
         title: "Answers a second",

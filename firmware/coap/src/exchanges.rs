@@ -39,6 +39,8 @@ impl Stored {
 #[derive(Debug)]
 pub(crate) struct Exchanges<E> {
     all: [Option<Exchange<E>>; EXCHANGES],
+    /// No place from here on is taken: a node that is seldom changed looks at few.
+    end: usize,
     /// The answers, one behind the other, round and round.
     answers: [u8; ANSWERS],
     /// Bytes that were ever written.
@@ -49,12 +51,22 @@ impl<E> Exchange<E> {
     fn age(&self, now: u64) -> u64 {
         u64::from((now as u32).wrapping_sub(self.at))
     }
+
+    fn expired(&self, now: u64) -> bool {
+        let life = if self.confirmable {
+            EXCHANGE_LIFETIME
+        } else {
+            NON_LIFETIME
+        };
+        self.age(now) >= life
+    }
 }
 
 impl<E: Copy + Eq> Exchanges<E> {
     pub(crate) const fn new() -> Self {
         Self {
             all: [const { None }; EXCHANGES],
+            end: 0,
             answers: [0; ANSWERS],
             written: 0,
         }
@@ -63,27 +75,19 @@ impl<E: Copy + Eq> Exchanges<E> {
     /// The answer to the request that this one repeats: empty when there is none to be sent. `short` is where one is made
     /// of which the code alone is left.
     pub(crate) fn seen<'a>(
-        &'a mut self,
+        &'a self,
         now: u64,
         from: E,
         message: &Message<'_>,
         short: &'a mut [u8; 12],
     ) -> Option<&'a [u8]> {
-        let mut found = None;
-        for place in &mut self.all {
-            let Some(e) = place else { continue };
-            let life = if e.confirmable {
-                EXCHANGE_LIFETIME
-            } else {
-                NON_LIFETIME
-            };
-            if e.age(now) >= life {
-                *place = None;
-            } else if e.id == message.id && e.from == from {
-                found = Some(e.answer);
-            }
+        let all = self.all.get(..self.end)?;
+        let same = |e: &&Exchange<E>| e.id == message.id && e.from == from;
+        let found = all.iter().flatten().find(same)?;
+        if found.expired(now) {
+            return None;
         }
-        let answer = found?;
+        let answer = found.answer;
         let kept = self.written.wrapping_sub(answer.start) as usize <= ANSWERS;
         if kept || answer.length == 0 {
             let at = answer.start as usize % ANSWERS;
@@ -123,6 +127,9 @@ impl<E: Copy + Eq> Exchanges<E> {
         transfer: Option<u8>,
         answer: &[u8],
     ) {
+        for place in &mut self.all {
+            place.take_if(|e| e.expired(now) || e.id == message.id && e.from == from);
+        }
         // The parts of an upload come one after the other, and the transfer knows the older ones: the last one is enough.
         let same = self.all.iter().position(|e| {
             e.as_ref()
@@ -142,6 +149,11 @@ impl<E: Copy + Eq> Exchanges<E> {
         if let Some(place) = self.all.get_mut(index) {
             *place = Some(exchange);
         }
+        self.end = self
+            .all
+            .iter()
+            .rposition(Option::is_some)
+            .map_or(0, |i| i + 1);
     }
 
     /// What a pending request is answered from now on when it is repeated.

@@ -210,19 +210,30 @@ impl<'a> Options<'a> {
     }
 
     /// The next option, `Ok(None)` at the end or the payload marker.
+    // Every request is walked several times: what is short, and most options are, is taken apart here and not in `long`.
+    #[inline]
     fn step(&mut self) -> Result<Option<(u16, &'a [u8])>, ()> {
         let Some((first, mut rest)) = self.bytes.split_first() else {
             return Ok(None);
         };
-        if *first == 0xff {
-            return Ok(None);
+        let (mut delta, mut length) = (u16::from(first >> 4), u16::from(first & 15));
+        if delta > 12 || length > 12 {
+            if *first == 0xff {
+                return Ok(None);
+            }
+            (delta, length) = Self::long(*first, &mut rest).ok_or(())?;
         }
-        let delta = extended(first >> 4, &mut rest).ok_or(())?;
-        let length = extended(first & 15, &mut rest).ok_or(())?;
         self.number = self.number.checked_add(delta).ok_or(())?;
         let (value, rest) = rest.split_at_checked(usize::from(length)).ok_or(())?;
         self.bytes = rest;
         Ok(Some((self.number, value)))
+    }
+
+    /// Delta and length of an option of which one does not fit its four bits.
+    #[inline(never)]
+    fn long(first: u8, rest: &mut &'a [u8]) -> Option<(u16, u16)> {
+        let delta = extended(first >> 4, rest)?;
+        Some((delta, extended(first & 15, rest)?))
     }
 
     /// The first value of an option.

@@ -6,7 +6,7 @@ use crate::limits::{
     KEPT, KEPT_BLOCK, MTU, OBSERVERS, PROCESSING_DELAY, RETRY, SEPARATE,
 };
 use crate::link;
-use crate::message::{Code, Kind, Malformed, Message, Options, Token, Writer, option};
+use crate::message::{Code, Kind, Malformed, Message, Options, Token, Writer, option, uint};
 use crate::observers::{self, Observers, Registration};
 use crate::peers::Peers;
 use crate::separate::{self, Pending, Separate, Separates};
@@ -85,6 +85,14 @@ struct Reply<'m> {
     tags: Options<'m>,
     block1: Option<Part>,
     block2: Option<Part>,
+    /// Whether the request is refused for its options or method alone.
+    refused: Option<Code>,
+    /// Whether it depends on the present state (RFC 7252 §5.10.8).
+    conditional: bool,
+    /// What it echoes (RFC 9175 §2.2).
+    echo: Option<&'m [u8]>,
+    /// The Observe option of the request (RFC 7641 §2).
+    wants: Option<u32>,
     /// Whether the size of the body is asked for.
     size2: bool,
     /// Classes of responses that the client does not want (RFC 7967 §2).
@@ -319,12 +327,6 @@ impl<E: Copy + Eq> Server<E> {
             count(&mut self.counters.duplicates);
             return;
         }
-        let refused = refusal(message);
-        // RFC 7252 §5.4.1: an unknown critical option in a non-confirmable message is grounds to ignore it.
-        if refused == Some(Code::BAD_OPTION) && !confirmable {
-            count(&mut self.counters.suppressed);
-            return;
-        }
         let mut request = Request {
             method: message.code,
             payload: message.payload,
@@ -338,6 +340,11 @@ impl<E: Copy + Eq> Server<E> {
             (Kind::Non, self.next_id())
         };
         let mut reply = Reply::new(kind, id, message);
+        // RFC 7252 §5.4.1: an unknown critical option in a non-confirmable message is grounds to ignore it.
+        if reply.refused == Some(Code::BAD_OPTION) && !confirmable {
+            count(&mut self.counters.suppressed);
+            return;
+        }
         reply.multicast = multicast;
         let known =
             (self.trusts)(&from) || self.peers.verified(from, message.options.get(option::ECHO));
@@ -346,7 +353,7 @@ impl<E: Copy + Eq> Server<E> {
             let bare = size.saturating_sub(message.payload.len());
             reply.most = Some(AMPLIFICATION * (bare + HEADERS) - HEADERS);
         }
-        if let Some(code) = refused {
+        if let Some(code) = reply.refused {
             let sent = self.plain(out, from, &reply, code);
             self.account(&sent);
             return;
@@ -392,10 +399,11 @@ impl<E: Copy + Eq> Server<E> {
         } else {
             self.register(now, from, known, message, &request, &mut reply, app)
         };
-        let core = request.path().eq([".well-known", "core"]);
-        reply.filtered = core && request.queries().next().is_some();
+        let path = message.options.filter(|(n, _)| *n == option::URI_PATH);
+        let core = path.map(|(_, s)| s).eq([&b".well-known"[..], b"core"]);
+        reply.filtered = core && message.options.get(option::URI_QUERY).is_some();
         let rest = once && block1.is_none() && reply.block2.is_some_and(|b| b.offset > 0);
-        let failed = conditional(message.options) && precondition_fails(&request, app);
+        let failed = reply.conditional && precondition_fails(&request, app);
         let sent = self.answer(out, from, &reply, |r| {
             if failed {
                 r.code(Code::PRECONDITION_FAILED);
@@ -556,7 +564,7 @@ impl<E: Copy + Eq> Server<E> {
         reply: &mut Reply<'_>,
         app: &mut A,
     ) -> Option<usize> {
-        let observe = message.options.uint(option::OBSERVE, 3)?;
+        let observe = reply.wants?;
         if message.code != Code::GET && message.code != Code::FETCH {
             return None;
         }
@@ -899,6 +907,10 @@ impl<E: Copy + Eq> Server<E> {
             tags: Options::new(&[]),
             block1: s.block1,
             block2: s.block2,
+            refused: None,
+            conditional: false,
+            echo: None,
+            wants: None,
             size2: false,
             silent: s.silent,
             observe: None,
@@ -1030,6 +1042,10 @@ impl<'m> Reply<'m> {
             tags: message.options,
             block1: None,
             block2: None,
+            refused: None,
+            conditional: false,
+            echo: None,
+            wants: None,
             size2: false,
             silent: 0,
             observe: None,
@@ -1040,18 +1056,67 @@ impl<'m> Reply<'m> {
             most: None,
             block: BLOCK,
         };
+        // One walk over the options for all that is to be known of them. What is wrong with a critical one is said below;
+        // an elective one in a wrong form counts as not there (RFC 7252 §5.4.3).
+        let mut last = None;
         for (number, value) in message.options {
-            match number {
-                option::BLOCK1 => reply.block1 = Part::decode(value),
-                option::BLOCK2 => reply.block2 = Part::decode(value),
-                option::SIZE2 => reply.size2 = true,
+            let repeated = last == Some(number);
+            last = Some(number);
+            let good = match number {
+                option::URI_PATH | option::URI_QUERY => value.len() <= 255 && text(value),
+                option::ACCEPT | option::URI_PORT => value.len() <= 2 && !repeated,
+                option::URI_HOST => !repeated && !value.is_empty() && text(value),
+                option::IF_MATCH | option::IF_NONE_MATCH => {
+                    reply.conditional = true;
+                    let longest = if number == option::IF_MATCH { 8 } else { 0 };
+                    value.len() <= longest && (longest > 0 || !repeated)
+                }
+                option::BLOCK1 | option::BLOCK2 => {
+                    let part = Part::decode(value);
+                    // RFC 7959 §2.2: the reserved size is a bad request, and no unknown option.
+                    if part.is_none() {
+                        reply.refused = reply.refused.or(Some(Code::BAD_REQUEST));
+                    }
+                    if number == option::BLOCK1 {
+                        reply.block1 = part;
+                    } else {
+                        reply.block2 = part;
+                    }
+                    value.len() <= 3 && !repeated
+                }
+                // RFC 7252 §5.7.2: there is no proxy here.
+                option::PROXY_URI | option::PROXY_SCHEME => {
+                    reply.refused = reply.refused.or(Some(Code::PROXYING_NOT_SUPPORTED));
+                    true
+                }
+                option::OBSERVE if value.len() <= 3 && !repeated => {
+                    reply.wants = uint(value);
+                    true
+                }
+                option::ECHO if !repeated => {
+                    reply.echo = Some(value);
+                    true
+                }
+                option::SIZE2 => {
+                    reply.size2 = true;
+                    true
+                }
                 option::NO_RESPONSE => {
-                    if let [silent] = value {
+                    if let ([silent], false) = (value, repeated) {
                         reply.silent = *silent;
                     }
+                    true
                 }
-                _ => {}
+                // RFC 7252 §5.4.1, §5.4.6: odd numbers are critical.
+                _ => number & 1 == 0,
+            };
+            if !good {
+                reply.refused = Some(Code::BAD_OPTION);
+                break;
             }
+        }
+        if message.code.0 > Code::IPATCH.0 {
+            reply.refused = reply.refused.or(Some(Code::METHOD_NOT_ALLOWED));
         }
         reply.oversized = reply.block1.is_none() && message.payload.len() > BLOCK;
         reply
@@ -1073,45 +1138,9 @@ fn count(counter: &mut u32) {
     *counter = counter.wrapping_add(1);
 }
 
-/// How a request is refused for its method or options alone: an unknown critical option (RFC 7252 §5.4.1), a known one in a
-/// wrong form (§5.4.3), or something nobody here does.
-fn refusal(message: &Message<'_>) -> Option<Code> {
-    let mut last = None;
-    let mut refused = None;
-    for (number, value) in message.options {
-        let repeated = last == Some(number);
-        last = Some(number);
-        let text = || core::str::from_utf8(value).is_ok();
-        let good = match number {
-            option::URI_PATH | option::URI_QUERY => value.len() <= 255 && text(),
-            // RFC 7252 §5.7.2: there is no proxy here.
-            option::PROXY_URI | option::PROXY_SCHEME => {
-                refused = refused.or(Some(Code::PROXYING_NOT_SUPPORTED));
-                true
-            }
-            option::IF_MATCH => value.len() <= 8,
-            option::URI_HOST => !repeated && !value.is_empty() && text(),
-            option::IF_NONE_MATCH => value.is_empty() && !repeated,
-            option::URI_PORT | option::ACCEPT => value.len() <= 2 && !repeated,
-            option::BLOCK1 | option::BLOCK2 => {
-                // RFC 7959 §2.2: the reserved size is a bad request, and no unknown option.
-                if value.last().is_some_and(|last| last & 7 == 7) {
-                    refused = refused.or(Some(Code::BAD_REQUEST));
-                }
-                value.len() <= 3 && !repeated
-            }
-            _ => number & 1 == 0,
-        };
-        if !good {
-            return Some(Code::BAD_OPTION);
-        }
-    }
-    let unknown = (message.code.0 > Code::IPATCH.0).then_some(Code::METHOD_NOT_ALLOWED);
-    refused.or(unknown)
-}
-
-fn conditional(options: Options<'_>) -> bool {
-    { options }.any(|(number, _)| matches!(number, option::IF_MATCH | option::IF_NONE_MATCH))
+/// Whether a value is UTF-8; what is ASCII, as most is, is seen at once.
+fn text(value: &[u8]) -> bool {
+    value.iter().all(u8::is_ascii) || core::str::from_utf8(value).is_ok()
 }
 
 /// RFC 7252 §5.10.8: compares the entity tag of what a GET would return now.

@@ -6,10 +6,10 @@
 //! the specification has them trap.
 use crate::Module;
 use crate::instance::State;
-use crate::interpret::{FRAME_RECORD, NOBODY};
+use crate::interpret::NOBODY;
 use crate::opcode::{Immediates, Opcode, more, op};
 use crate::reader::Reader;
-use crate::validate::{record, skip, words};
+use crate::validate::{FRAME_RECORD, record, skip, words};
 
 /// Where the loop is: pointers as offsets, in the code, the table and the region.
 pub(crate) struct Position {
@@ -35,11 +35,12 @@ pub(crate) fn verify(m: &State, module: &Module<'_>, at: &Position) {
     let own = |field: usize| of(m.function, field);
 
     // Where it is: in the function's code and branches, its frame on the stack below the records.
-    let (start, end) = (own(record::CODE) as usize, own(record::END) as usize);
+    // Of the first instruction and the last, which is an `end`.
+    let (start, end) = (own(record::CODE) as usize, own(record::END) as usize - 1);
     assert!((start..=end).contains(&at.code), "code {}", at.code);
     let branches = own(record::BRANCH) as usize..=module.table.len() * 4;
     assert!(branches.contains(&at.table), "branches {}", at.table);
-    assert_eq!(own(record::WIDE) != 0, at.wide, "width");
+    assert_eq!(module.is_wide(m.function), at.wide, "width");
     let size = if at.wide { 8 } else { 4 };
     let locals = (own(record::LOCALS) >> 16) as usize;
     let frame = (own(record::FRAME) & 0xffff) as usize;
@@ -162,11 +163,11 @@ pub(crate) fn verify(m: &State, module: &Module<'_>, at: &Position) {
 
     // A return: to the embedder, or into the caller's code.
     if byte == op::RETURN || byte == op::END && at.code == end {
-        let frame = m.frame(m.frames);
+        let frame = m.frame(module, m.frames);
         if frame.function != NOBODY {
             assert!(is_function(frame.function), "the caller");
             let caller = |field: usize| of(frame.function, field);
-            let code = caller(record::CODE)..=caller(record::END);
+            let code = caller(record::CODE)..caller(record::END);
             assert!(code.contains(&frame.code), "a return to {}", frame.code);
             assert!(
                 m.frames + 2 * FRAME_RECORD <= m.layout.stack_end,
@@ -268,10 +269,10 @@ mod tests {
             ("no room for its results", |_, table, s| {
                 table[word(s, 1, record::FRAME)] -= 2;
             }),
-            ("code 52", |_, table, s| table[word(s, 1, record::END)] = 51),
+            ("code 52", |_, table, s| table[word(s, 1, record::END)] = 52),
             ("an opcode of the table", |bytes, _, _| bytes[56] = 0xff),
             ("whole immediates", |_, table, s| {
-                table[word(s, 1, record::END)] = 52
+                table[word(s, 1, record::END)] = 53
             }),
         ];
         for (expected, change) in cases {

@@ -1,7 +1,7 @@
 //! A module with its state: all of it in one region of RAM that the embedder hands in.
 use crate::footprint::{Layout, granted_entries, layout};
-use crate::interpret::{self, Exit, FRAME_RECORD, NOBODY};
-use crate::validate::{record, words};
+use crate::interpret::{self, Exit, NOBODY};
+use crate::validate::{FRAME_RECORD, record, words};
 use crate::{FuncType, Module, Options, Place, Trap, TrapKind, ValType, Value};
 use core::marker::PhantomData;
 
@@ -92,6 +92,8 @@ pub(crate) struct State {
     pub(crate) function: u32,
     pub(crate) wide: bool,
     pub(crate) fuel: isize,
+    /// Whether the portable loop is to execute one instruction only.
+    pub(crate) once: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +152,7 @@ impl<'m, 'r> Instance<'m, 'r> {
             function: NOBODY,
             wide: false,
             fuel: 0,
+            once: false,
         };
         let mut at = layout.tables + module.summary.tables.count * 12;
         for table in 0..module.summary.tables.count {
@@ -249,7 +252,7 @@ impl<'m, 'r> Instance<'m, 'r> {
     fn begin(&mut self, own: u32, arguments: &[Value], start: bool) {
         let s = &mut self.state;
         let callee = self.module.summary.records.at + own * words::RECORD * 4;
-        let wide = self.module.word(callee + record::WIDE as u32 * 4) != 0;
+        let wide = self.module.is_wide(callee);
         let size = if wide { 8 } else { 4 };
         let (values, frames) = self.bottom;
         s.frames = frames;
@@ -294,7 +297,11 @@ impl<'m, 'r> Instance<'m, 'r> {
             self.used = self
                 .used
                 .wrapping_add_signed((before - self.state.fuel) as i64);
-            let left = self.state.fuel.max(0);
+            // Where the fuel ended before an instruction that takes more, what is left stays for it: else it were never reached.
+            let left = match run {
+                Some(Run::OutOfFuel) => 0,
+                _ => self.state.fuel.max(0),
+            };
             *fuel = (*fuel - grant) + left as u64;
             self.state.fuel -= left;
             match run {
@@ -316,38 +323,30 @@ impl<'m, 'r> Instance<'m, 'r> {
         if self.state.code == NOBODY {
             return Some(self.trapped(TrapKind::StackExhausted));
         }
-        loop {
-            let exit = if self.state.wide {
-                // SAFETY: the state was made by `enter` and the loop itself, for this module.
-                unsafe { interpret::run::<u64>(&mut self.state, &self.module) }
-            } else {
-                // SAFETY: as above.
-                unsafe { interpret::run::<u32>(&mut self.state, &self.module) }
-            };
-            let start = matches!(self.phase, Phase::Running { start: true });
-            return match exit {
-                Exit::Switch => continue,
-                Exit::Done => {
-                    self.phase = Phase::Idle { results: !start };
-                    Some(Run::Done)
-                }
-                Exit::OutOfFuel => Some(Run::OutOfFuel),
-                Exit::Import(function) => {
-                    self.phase = Phase::Waiting { start };
-                    self.host = (false, function);
-                    self.ty = self
-                        .module
-                        .word(self.module.summary.functions.at + function * 4);
-                    Some(self.pending())
-                }
-                Exit::Foreign(reference, ty) => {
-                    self.phase = Phase::Waiting { start };
-                    self.host = (true, reference);
-                    self.ty = ty;
-                    Some(self.pending())
-                }
-                Exit::Trap(kind) => Some(self.trapped(kind)),
-            };
+        // SAFETY: the state was made by `enter` and the loops themselves, for this module.
+        let exit = unsafe { interpret::run(&mut self.state, &self.module) };
+        let start = matches!(self.phase, Phase::Running { start: true });
+        match exit {
+            Exit::Done => {
+                self.phase = Phase::Idle { results: !start };
+                Some(Run::Done)
+            }
+            Exit::OutOfFuel => Some(Run::OutOfFuel),
+            Exit::Import(function) => {
+                self.phase = Phase::Waiting { start };
+                self.host = (false, function);
+                self.ty = self
+                    .module
+                    .word(self.module.summary.functions.at + function * 4);
+                Some(self.pending())
+            }
+            Exit::Foreign(reference, ty) => {
+                self.phase = Phase::Waiting { start };
+                self.host = (true, reference);
+                self.ty = ty;
+                Some(self.pending())
+            }
+            Exit::Trap(kind) => Some(self.trapped(kind)),
         }
     }
 
@@ -592,7 +591,7 @@ impl<'m, 'r> Instance<'m, 'r> {
                 offset,
             };
             if frames + FRAME_RECORD <= self.bottom.1 {
-                let frame = self.state.frame(frames);
+                let frame = self.state.frame(&self.module, frames);
                 frames += FRAME_RECORD;
                 offset = self.call_site(frame.code, frame.function, place.function);
                 function = frame.function;

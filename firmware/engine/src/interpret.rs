@@ -12,7 +12,7 @@ use crate::instance::State;
 use crate::numeric::{self, canon32, canon64, double, single};
 use crate::opcode::{more, op};
 use crate::reader::Reader;
-use crate::validate::{BACKWARD, MOVES, record, words};
+use crate::validate::{FRAME_RECORD, LONG, MOVES, WIDE, record, words};
 use crate::{Module, TrapKind};
 
 #[cfg(target_endian = "big")]
@@ -27,17 +27,21 @@ pub(crate) enum Exit {
     /// A foreign reference, with the index of the type of the call.
     Foreign(u32, u32),
     Trap(TrapKind),
-    /// The next function has slots of the other width.
-    Switch,
 }
 
-/// Words of a frame record: code and table position of the caller, its frame, its function.
-pub(crate) const FRAME_RECORD: u32 = 20;
 /// The caller of the function the embedder called.
 pub(crate) const NOBODY: u32 = u32::MAX;
 
+/// Set in the function of a frame record: its frame was moved up by 4 bytes, to be aligned.
+const GAP: u32 = 1;
+/// Set in the function of a frame record: caller and callee have slots of different width.
+const CROSSING: u32 = 2;
+
+/// Whether the fast loop of thumb.rs stands beside this one, which then has what that leaves to it.
+const FAST: bool = cfg!(fast_loop);
+
 /// Whether common pairs of instructions are executed at once. Results and fuel are the same either way.
-const FUSE: bool = !cfg!(feature = "checked");
+const FUSE: bool = !FAST && !cfg!(feature = "checked");
 
 /// The execution state that the loop keeps in memory.
 struct Kept {
@@ -45,7 +49,7 @@ struct Kept {
     stp: *const u8,
     /// Where on a straight line the fuel would be used up.
     bound: isize,
-    /// The function's last `end`.
+    /// Behind the function's last `end`.
     end: *const u8,
 }
 
@@ -120,7 +124,9 @@ unsafe fn leb_rest(mut p: *const u8, first: u8) -> (u64, u32, *const u8) {
     }
 }
 
-/// A frame record as it lies in the region.
+/// A frame record: where its caller goes on. As it lies in the region its words are, in the order of the fast loop's
+/// registers: the function | [`GAP`] | [`CROSSING`], the table position, the code position, the function's end and the frame.
+/// They are offsets; but on the chip addresses, which the fast loop moves by one instruction, but for the function.
 pub(crate) struct Frame {
     pub(crate) code: u32,
     pub(crate) branch: u32,
@@ -167,14 +173,36 @@ impl State {
         }
     }
 
-    pub(crate) fn frame(&self, at: u32) -> Frame {
+    /// What the words of frame records are relative to: code, table and region.
+    fn origins(&self, module: &Module<'_>) -> [u32; 3] {
+        if FAST {
+            // The fast loop's code position is that of the byte it read last.
+            [
+                (module.bytes.as_ptr() as u32).wrapping_sub(1),
+                module.table.as_ptr() as u32,
+                self.base as u32,
+            ]
+        } else {
+            [0, 0, 0]
+        }
+    }
+
+    pub(crate) fn frame(&self, module: &Module<'_>, at: u32) -> Frame {
         let w = |i: u32| self.read32(at + i * 4);
+        let [code, table, region] = self.origins(module);
+        let function = w(0);
         Frame {
-            code: w(0),
-            branch: w(1),
-            frame: w(2),
-            function: w(3),
-            gap: w(4),
+            function: match function {
+                NOBODY => NOBODY,
+                _ => (function & !(GAP | CROSSING)).wrapping_sub(table),
+            },
+            branch: w(1).wrapping_sub(table),
+            code: w(2).wrapping_sub(code),
+            frame: w(4).wrapping_sub(region),
+            gap: match function {
+                NOBODY => 0,
+                _ => (function & GAP) * 4,
+            },
         }
     }
 
@@ -186,18 +214,13 @@ impl State {
         from_wide: bool,
     ) -> Result<(), TrapKind> {
         let w = |i: usize| module.word(callee + i as u32 * 4);
-        let (locals, frame, wide) = (
-            w(record::LOCALS),
-            w(record::FRAME) & 0xffff,
-            w(record::WIDE) != 0,
-        );
+        let (locals, room) = (w(record::LOCALS), w(record::ROOM));
+        let wide = room & WIDE != 0;
         let (params, locals) = (locals & 0xffff, locals >> 16);
         let size = if wide { 8 } else { 4 };
         let args = self.top - params * if from_wide { 8 } else { 4 };
         let base = if wide { args.next_multiple_of(8) } else { args };
-        if u64::from(base) + u64::from(frame) * u64::from(size) + u64::from(FRAME_RECORD)
-            > u64::from(self.frames)
-        {
+        if u64::from(base) + u64::from(room & !(WIDE | LONG)) > u64::from(self.frames) {
             return Err(TrapKind::StackExhausted);
         }
         if wide && !from_wide {
@@ -215,12 +238,24 @@ impl State {
             self.set_slot(base + i * size, wide, 0);
         }
         self.frames -= FRAME_RECORD;
-        let at = self.frames;
-        for (i, v) in [self.code, self.branch, self.fp, self.function, base - args]
-            .into_iter()
-            .enumerate()
-        {
-            self.write32(at + i as u32 * 4, v);
+        let [code, table, region] = self.origins(module);
+        let (function, end) = if self.function == NOBODY {
+            (NOBODY, 0)
+        } else {
+            let gap = if base != args { GAP } else { 0 };
+            let crossing = if wide != from_wide { CROSSING } else { 0 };
+            let end = module.word(self.function + record::END as u32 * 4);
+            (self.function.wrapping_add(table) | gap | crossing, end)
+        };
+        let words = [
+            function,
+            self.branch.wrapping_add(table),
+            self.code.wrapping_add(code),
+            end.wrapping_add(code),
+            self.fp.wrapping_add(region),
+        ];
+        for (i, v) in words.into_iter().enumerate() {
+            self.write32(self.frames + i as u32 * 4, v);
         }
         self.fuel -= (locals - params) as isize;
         self.code = w(record::CODE);
@@ -235,7 +270,7 @@ impl State {
     /// Leaves the present function, whose results lie below `self.top`; `true` when the embedder called it.
     pub(crate) fn leave(&mut self, module: &Module<'_>) -> bool {
         let results = module.word(self.function + record::FRAME as u32 * 4) >> 16;
-        let frame = self.frame(self.frames);
+        let frame = self.frame(module, self.frames);
         self.frames += FRAME_RECORD;
         let wide = self.wide;
         let size = if wide { 8 } else { 4 };
@@ -244,14 +279,9 @@ impl State {
         let to_wide = if frame.function == NOBODY {
             wide
         } else {
-            module.word(frame.function + record::WIDE as u32 * 4) != 0
+            module.is_wide(frame.function)
         };
-        let to = self.fp
-            - if frame.function == NOBODY {
-                0
-            } else {
-                frame.gap
-            };
+        let to = self.fp - frame.gap;
         let to_size = if to_wide { 8 } else { 4 };
         if to_wide && !wide {
             for i in 0..results {
@@ -527,8 +557,31 @@ impl State {
     }
 }
 
-/// Runs in slots of one width until something has to be said or a function of the other width is next. `m.code`,
-/// `m.branch`, `m.top`, `m.fp` and `m.fuel` are the state at entry and at exit.
+/// Runs until something has to be said. `m.code`, `m.branch`, `m.top`, `m.fp` and `m.fuel` are the state at entry and at exit.
+///
+/// # Safety
+/// `m` describes a place in this (validated) module where execution stopped or begins.
+pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Exit {
+    loop {
+        #[cfg(fast_loop)]
+        // SAFETY: by the caller's promise, which every loop keeps.
+        if unsafe { crate::thumb::run(m, module) } {
+            return Exit::OutOfFuel;
+        }
+        let exit = if m.wide {
+            // SAFETY: as above, and this is the width of the function.
+            unsafe { run_slots::<u64>(m, module) }
+        } else {
+            // SAFETY: as above.
+            unsafe { run_slots::<u32>(m, module) }
+        };
+        if let Some(exit) = exit {
+            return exit;
+        }
+    }
+}
+
+/// Runs in slots of one width until something has to be said, or another loop goes on (`None`).
 ///
 /// # Safety
 /// `m` describes a function of this width of this (validated) module, at a place where execution stopped or begins.
@@ -538,7 +591,7 @@ impl State {
     reason = "the whole loop rests on the one promise of the validator, stated above"
 )]
 #[allow(clippy::undocumented_unsafe_blocks, reason = "see the promise above")]
-pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
+unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit> {
     let code = module.bytes.as_ptr();
     let table = module.table.as_ptr().cast::<u8>();
     let base = m.base;
@@ -595,7 +648,7 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
         ($exit:expr) => {{
             let exit = $exit;
             save!();
-            return exit;
+            return Some(exit);
         }};
     }
     macro_rules! trap {
@@ -824,8 +877,11 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
             pc = pc.offset(distance);
             let bound = kept!(bound).wrapping_add(distance);
             keep!(bound, bound);
-            keep!(stp, entry.cast::<u8>().offset((word & !3) as isize));
-            if word & BACKWARD as i32 != 0 && bound.wrapping_sub(pc as isize) <= 0 {
+            keep!(
+                stp,
+                entry.cast::<u8>().offset((word & !(MOVES as i32)) as isize)
+            );
+            if distance < 0 && bound.wrapping_sub(pc as isize) <= 0 {
                 leave!(Exit::OutOfFuel);
             }
         }};
@@ -833,8 +889,8 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
     // Runs on where `m` says, perhaps in the other width; a function entry tests the fuel.
     macro_rules! proceed {
         () => {{
-            if m.wide != S::WIDE {
-                return Exit::Switch;
+            if FAST || m.wide != S::WIDE {
+                return None;
             }
             load!();
         }};
@@ -852,25 +908,21 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
             }
             let callee = module.summary.records.at + (function - imported) * words::RECORD * 4;
             let r = table.add(callee as usize).cast::<u32>();
-            let (locals, frame) = (
-                *r.add(record::LOCALS) as usize,
-                *r.add(record::FRAME) as usize,
-            );
-            let size = core::mem::size_of::<S>();
-            let (params, locals, frame) = (locals & 0xffff, locals >> 16, (frame & 0xffff) * size);
+            let (locals, room) = (*r.add(record::LOCALS) as usize, *r.add(record::ROOM));
+            let (params, locals) = (locals & 0xffff, locals >> 16);
             let new = sp.add(1).sub(params);
-            let records = base.add(m.frames as usize).sub(FRAME_RECORD as usize);
+            let records = base.add(m.frames as usize);
             // The same width and room enough: what `State::enter` does, in registers.
-            if (*r.add(record::WIDE) != 0) == S::WIDE
-                && new.cast::<u8>() as usize + frame <= records as usize
+            if !FAST
+                && (room & WIDE != 0) == S::WIDE
+                && new.cast::<u8>() as usize + (room & !(WIDE | LONG)) as usize <= records as usize
             {
                 *sp = tos;
-                let w = records.cast::<u32>();
-                *w = pc.offset_from(code) as u32;
+                let w = records.sub(FRAME_RECORD as usize).cast::<u32>();
+                *w = m.function;
                 *w.add(1) = kept!(stp).offset_from(table) as u32;
-                *w.add(2) = fp.cast::<u8>().offset_from(base) as u32;
-                *w.add(3) = m.function;
-                *w.add(4) = 0;
+                *w.add(2) = pc.offset_from(code) as u32;
+                *w.add(4) = fp.cast::<u8>().offset_from(base) as u32;
                 m.frames -= FRAME_RECORD;
                 m.function = callee;
                 let fuel = kept!(bound)
@@ -895,10 +947,10 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
                 save!();
                 if let Err(kind) = m.enter(module, callee, S::WIDE) {
                     m.code = ($opcode).offset_from(code) as u32 + 1;
-                    return Exit::Trap(kind);
+                    return Some(Exit::Trap(kind));
                 }
                 if m.fuel <= 0 {
-                    return Exit::OutOfFuel;
+                    return Some(Exit::OutOfFuel);
                 }
                 proceed!();
             }
@@ -907,14 +959,10 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
     macro_rules! ret {
         () => {{
             let records = base.add(m.frames as usize).cast::<u32>();
-            let (caller, gap) = (*records.add(3), *records.add(4));
+            let caller = *records;
             let results = *table.add(m.function as usize).cast::<u32>().add(record::FRAME) >> 16;
             // To a caller of the same width with at most one result: what `State::leave` does, in registers.
-            if caller != NOBODY
-                && gap == 0
-                && results <= 1
-                && (*table.add(caller as usize).cast::<u32>().add(record::WIDE) != 0) == S::WIDE
-            {
+            if !FAST && caller & (GAP | CROSSING) == 0 && results <= 1 {
                 let fuel = kept!(bound).wrapping_sub(pc as isize);
                 sp = fp;
                 if results == 0 {
@@ -923,15 +971,15 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
                 }
                 m.frames += FRAME_RECORD;
                 m.function = caller;
-                pc = code.add(*records as usize);
                 keep!(stp, table.add(*records.add(1) as usize));
-                fp = base.add(*records.add(2) as usize).cast::<S>();
+                pc = code.add(*records.add(2) as usize);
+                fp = base.add(*records.add(4) as usize).cast::<S>();
                 keep!(end, code.add(*table.add(caller as usize).cast::<u32>().add(record::END) as usize));
                 keep!(bound, fuel.wrapping_add(pc as isize));
             } else {
             save!();
             if m.leave(module) {
-                return Exit::Done;
+                return Some(Exit::Done);
             }
             proceed!();
             }
@@ -963,7 +1011,7 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
                 op::IF => break 'condition pop!().low() == 0,
                 op::ELSE | op::BR => branch!(),
                 op::END => {
-                    if pc > kept!(end) {
+                    if pc == kept!(end) {
                         ret!();
                     }
                 }
@@ -1420,6 +1468,10 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
                 // SAFETY: validation accepts no other opcode.
                 _ => core::hint::unreachable_unchecked(),
             }
+            if FAST && m.once {
+                save!();
+                return None;
+            }
             continue 'next;
         };
         if taken {
@@ -1427,6 +1479,10 @@ pub(crate) unsafe fn run<S: Slot>(m: &mut State, module: &Module<'_>) -> Exit {
         } else {
             skip!(pc);
             keep!(stp, kept!(stp).add(words::BRANCH as usize * 4));
+        }
+        if FAST && m.once {
+            save!();
+            return None;
         }
     }
 }

@@ -22,6 +22,8 @@ mod module;
 mod numeric;
 mod opcode;
 mod reader;
+#[cfg(fast_loop)]
+mod thumb;
 mod trap;
 mod validate;
 mod value;

@@ -1,6 +1,6 @@
 //! A view of a validated module: nothing is copied, everything is read from the bytes and the table.
 use crate::reader::Reader;
-use crate::validate::{limits, mix, sum_bytes, words};
+use crate::validate::{WIDE, limits, mix, record, sum_bytes, words};
 use crate::{Footprint, Options, Summary, ValType, footprint};
 
 /// Minimum and maximum of a memory (in pages) or a table (in entries).
@@ -162,6 +162,11 @@ impl<'a> Module<'a> {
             params: self.slice(self.word(at), counts & 0xffff),
             results: self.slice(self.word(at + 4), counts >> 16),
         }
+    }
+
+    /// Whether the function with this record has slots of 64 bits.
+    pub(crate) fn is_wide(&self, function: u32) -> bool {
+        self.word(function + record::ROOM as u32 * 4) & WIDE != 0
     }
 
     /// The number of imported functions.

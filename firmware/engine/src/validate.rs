@@ -89,7 +89,7 @@ pub(crate) mod words {
     pub(crate) const GLOBAL: u32 = 2;
     /// Type byte, imported << 8, has maximum << 9; minimum; maximum.
     pub(crate) const TABLE: u32 = 3;
-    /// A branch: distance of the code, distance in the table with [`super::MOVES`] and [`super::BACKWARD`], kept and dropped slots.
+    /// A branch: distance of the code (negative to the head of a loop), distance in the table | [`super::MOVES`], kept and dropped slots.
     pub(crate) const BRANCH: u32 = 3;
 }
 
@@ -97,24 +97,29 @@ pub(crate) mod words {
 pub(crate) mod record {
     /// Offset of the first instruction.
     pub(crate) const CODE: usize = 0;
+    /// Offset behind the last `end`.
+    pub(crate) const END: usize = 1;
     /// Table offset of the first branch.
-    pub(crate) const BRANCH: usize = 1;
+    pub(crate) const BRANCH: usize = 2;
     /// Parameters | all locals << 16.
-    pub(crate) const LOCALS: usize = 2;
+    pub(crate) const LOCALS: usize = 3;
     /// Slots of the whole frame | results << 16.
-    pub(crate) const FRAME: usize = 3;
-    /// 1 when slots are 64 bits wide.
-    pub(crate) const WIDE: usize = 4;
-    /// Offset of the last `end`.
-    pub(crate) const END: usize = 5;
+    pub(crate) const FRAME: usize = 4;
+    /// Bytes of the whole frame with its frame record | [`super::WIDE`] | [`super::LONG`].
+    pub(crate) const ROOM: usize = 5;
 }
 
+/// The slots of a function are 64 bits wide.
+pub(crate) const WIDE: u32 = 1 << 31;
+/// A function has immediates of several bytes where nearly all have one, and the fast loop relies on it: indices of locals,
+/// globals and labels, block types, alignments.
+pub(crate) const LONG: u32 = 1 << 30;
 /// A branch drops operands below those it keeps.
 pub(crate) const MOVES: u32 = 1;
-/// A branch goes back to the head of a loop.
-pub(crate) const BACKWARD: u32 = 2;
-/// Bytes a call frame takes besides its slots: the frame record, and alignment.
-pub(crate) const FRAME_BYTES: u32 = 24;
+/// Bytes of a frame record: see `Frame` in interpret.rs.
+pub(crate) const FRAME_RECORD: u32 = 20;
+/// Bytes a frame may be moved up by, to be aligned.
+const ALIGNMENT: u32 = 4;
 
 const NONE: u32 = u32::MAX;
 /// The operand type of unreachable code.
@@ -227,6 +232,7 @@ pub fn validate<E: Emit + ?Sized, const S: usize, const B: usize, const F: usize
         fresh: 0,
         deepest: 0,
         wide: false,
+        long: false,
         indirect: false,
         data_count: None,
         here: 0,
@@ -257,6 +263,7 @@ struct Validator<'a, E: Emit + ?Sized> {
     fresh: u32,
     deepest: u32,
     wide: bool,
+    long: bool,
     indirect: bool,
     data_count: Option<u32>,
     /// Where the present instruction starts.
@@ -1086,18 +1093,11 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         })
     }
 
-    fn entry(
-        &mut self,
-        entry: u32,
-        code: u32,
-        target: (u32, u32),
-        moves: u32,
-        flags: u32,
-    ) -> Load<()> {
+    fn entry(&mut self, entry: u32, code: u32, target: (u32, u32), moves: u32) -> Load<()> {
         self.put(entry, target.0.wrapping_sub(code))?;
         self.put(
             entry + 4,
-            target.1.wrapping_sub(entry) | flags | if moves >> 16 != 0 { MOVES } else { 0 },
+            target.1.wrapping_sub(entry) | if moves >> 16 != 0 { MOVES } else { 0 },
         )?;
         self.put(entry + 8, moves)
     }
@@ -1144,7 +1144,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         }
         let moves = carried | dropped << 16;
         if block.opcode == op::LOOP {
-            return self.entry(entry, self.here + 1, block.head, moves, BACKWARD);
+            return self.entry(entry, self.here + 1, block.head, moves);
         }
         let index = self.pend(entry, moves, block.pending)?;
         if let Some(block) = self.block_mut(label) {
@@ -1161,7 +1161,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
             next,
         }) = self.forward.get(index as usize)
         {
-            self.entry(entry, code, target, moves, 0)?;
+            self.entry(entry, code, target, moves)?;
             if let Some(slot) = self.forward.get_mut(index as usize) {
                 slot.next = self.free;
             }
@@ -1183,6 +1183,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         self.locals = 0;
         self.operands = 0;
         self.wide = false;
+        self.long = false;
         self.push_all(params)?;
         self.carry(results.1)?;
         for i in 0..results.1 {
@@ -1225,6 +1226,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
                 return self.err(Fault::Malformed("unexpected end"));
             }
             self.instruction(s)?;
+            self.long |= self.lengthy(s.at as u32);
         }
         if !s.done() {
             return s.malformed("section size mismatch");
@@ -1235,18 +1237,32 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
             return self.err(Fault::Unsupported("frame too large"));
         }
         let at = self.out.records.at + index * words::RECORD * 4;
+        let size = if self.wide { 8 } else { 4 };
+        let flags = if self.wide { WIDE } else { 0 } | if self.long { LONG } else { 0 };
         let record = [
             code,
+            s.at as u32,
             table,
             params.1 | self.locals << 16,
             slots | results.1 << 16,
-            u32::from(self.wide),
-            self.here,
+            (slots * size + FRAME_RECORD) | flags,
         ];
         for (i, word) in record.into_iter().enumerate() {
             self.put(at + i as u32 * 4, word)?;
         }
         Ok(())
+    }
+
+    /// Whether the present instruction, which ends at `end`, makes its function [`LONG`].
+    fn lengthy(&self, end: u32) -> bool {
+        let byte = self.byte_at(self.here);
+        match byte {
+            op::BLOCK | op::LOOP | op::IF | op::BR | op::BR_IF => end > self.here + 2,
+            op::LOCAL_GET..=op::GLOBAL_SET => end > self.here + 2,
+            op::SELECT_T => end > self.here + 3,
+            op::I32_LOAD..=op::I64_STORE32 => self.byte_at(self.here + 1) & 0x80 != 0,
+            _ => false,
+        }
     }
 
     fn local(&self, index: u32) -> Load<u8> {
@@ -1721,14 +1737,11 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
                     }
                     continue;
                 }
-                let frame = self.table.read(at + record::FRAME as u32 * 4) & 0xffff;
-                let wide = self.table.read(at + record::WIDE as u32 * 4);
+                let room = self.table.read(at + record::ROOM as u32 * 4) & !(WIDE | LONG);
                 let Some(own) = self.forward.get_mut(f as usize) else {
                     return;
                 };
-                own.entry = own
-                    .entry
-                    .saturating_add(frame * if wide != 0 { 8 } else { 4 } + FRAME_BYTES);
+                own.entry = own.entry.saturating_add(room + ALIGNMENT);
                 own.moves += 1;
                 own.code = DONE;
                 let own = *own;

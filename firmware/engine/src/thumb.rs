@@ -1,0 +1,106 @@
+//! The fast execution loop: entry to thumb.s, which is written for the registers of Armv7E-M.
+use crate::Module;
+use crate::instance::State;
+use crate::interpret::NOBODY;
+use crate::opcode::each_opcode;
+use crate::validate::{LONG, record, words};
+
+macro_rules! assemble {
+    ($($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal;)*) => {
+        core::arch::global_asm!(
+            ".cpu cortex-m4",
+            ".fpu fpv4-sp-d16",
+            // Calls a macro of the assembler's with two arguments, a byte and a name, for every opcode.
+            ".macro each_opcode do, first, second",
+            $(concat!("\\do \\first, \\second, ", stringify!($byte), ", ", stringify!($name)),)*
+            ".endm",
+            include_str!("thumb.s"),
+            options(raw)
+        );
+    };
+}
+each_opcode! { assemble! {} }
+
+/// The state as the fast loop has it, in addresses. A code position is that of the byte read last.
+#[repr(C)]
+struct Context {
+    /// Record of the function, and its last `end`.
+    function: u32,
+    end: u32,
+    frames: u32,
+    /// What offsets in the module and in the table are relative to.
+    code_origin: u32,
+    table: u32,
+    /// Where the record of function 0 would be, if that were not imported.
+    records: u32,
+    imported: u32,
+    globals: u32,
+    entry: u32,
+    code: u32,
+    stack: u32,
+    frame: u32,
+    memory: u32,
+    limit: u32,
+    bound: u32,
+}
+
+unsafe extern "C" {
+    /// Executes until something is left to the portable loop (`false`) or the fuel is used up (`true`).
+    fn wasmote_engine_run(context: *mut Context, wide: bool) -> bool;
+}
+
+/// Whether the fast loop can go on here: one-byte immediates, a memory that is not tiny, code where addresses and the fuel
+/// behind them are positive.
+fn suits(m: &State, module: &Module<'_>) -> bool {
+    m.function != NOBODY
+        && !m.wide
+        && module.word(m.function + record::ROOM as u32 * 4) & LONG == 0
+        && (m.memory >= 512 || module.summary.memory.is_none())
+        && (module.bytes.as_ptr() as u32) < 0x4000_0000
+}
+
+/// Executes what it can; `true` when the fuel is used up. Otherwise the portable loop has the next instruction, or, as
+/// `m.once` then says not, all that follow.
+///
+/// # Safety
+/// As for the portable loop: `m` describes a place in this validated module where execution stopped or begins.
+pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> bool {
+    m.once = suits(m, module);
+    if !m.once {
+        return false;
+    }
+    let base = m.base as u32;
+    let table = module.table.as_ptr() as u32;
+    let code_origin = (module.bytes.as_ptr() as u32).wrapping_sub(1);
+    let code = code_origin.wrapping_add(m.code);
+    let imported = module.imported_functions();
+    let mut context = Context {
+        function: table.wrapping_add(m.function),
+        end: code_origin.wrapping_add(module.word(m.function + record::END as u32 * 4)),
+        frames: base.wrapping_add(m.frames),
+        code_origin,
+        table,
+        records: table
+            .wrapping_add(module.summary.records.at)
+            .wrapping_sub(imported * words::RECORD * 4),
+        imported,
+        globals: base,
+        entry: table.wrapping_add(m.branch),
+        code,
+        stack: base.wrapping_add(m.top),
+        frame: base.wrapping_add(m.fp),
+        memory: base.wrapping_add(m.layout.memory as u32),
+        limit: (m.memory as u32).saturating_sub(7),
+        bound: code.wrapping_add(m.fuel as u32),
+    };
+    // SAFETY: the context says what the caller promises; thumb.s keeps to the frame, table and memory of it.
+    let spent = unsafe { wasmote_engine_run(&raw mut context, m.wide) };
+    m.function = context.function.wrapping_sub(table);
+    m.frames = context.frames.wrapping_sub(base);
+    m.branch = context.entry.wrapping_sub(table);
+    m.code = context.code.wrapping_sub(code_origin);
+    m.top = context.stack.wrapping_sub(base);
+    m.fp = context.frame.wrapping_sub(base);
+    m.fuel = context.bound.wrapping_sub(context.code) as i32 as isize;
+    spent
+}

@@ -102,6 +102,8 @@ const echo = "252";
 export class Endpoint {
   readonly #link: Link;
   #id = randomInt(0x10000);
+  /** Whether uploads go without a token. */
+  #plain = true;
   /** Requests and observations by token. */
   readonly #waiting = new Map<string, Waiting>();
   readonly #byId = new Map<number, Waiting>();
@@ -200,6 +202,9 @@ export class Endpoint {
     }
     let offset = options.from ?? 0;
     let busy = 0;
+    // RFC 7252 §5.3.1: requests that are made one after the other need no token, which is a tenth of a small block. Unless one was
+    // given up, whose answer may still come.
+    const token = this.#plain && !this.#waiting.has("") ? Buffer.alloc(0) : randomBytes(4);
     for (;;) {
       const payload = body.subarray(offset, offset + size);
       const more = offset + payload.length < body.length;
@@ -207,11 +212,11 @@ export class Endpoint {
         offset === (options.from ?? 0) ? [{ name: "Size1", value: encodeUint(body.length) }] : [];
       let answer: ParsedPacket;
       try {
-        answer = await this.#exchange(method, path, { ...options, payload }, [
-          { name: "Block1", value: encodeBlock({ offset, size, more }) },
-          ...sizeOption,
-        ]);
+        const block = { name: "Block1", value: encodeBlock({ offset, size, more }) };
+        const extra = [block, ...sizeOption];
+        answer = await this.#exchange(method, path, { ...options, payload }, extra, token);
       } catch (error) {
+        if (!(error instanceof NodeError && error.code === "answer")) this.#plain = false;
         // RFC 7252 §5.9.3.4: full for the moment.
         if (error instanceof NodeError && error.status === "5.03" && busy++ < 20) {
           await sleep(500, options.signal);

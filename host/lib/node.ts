@@ -196,7 +196,6 @@ export class Node {
         await this.#endpoint.upload("PUT", "app", bytes, {
           signal,
           blockSize,
-          format: "octets",
           from,
           onProgress: (sent, total) => {
             confirmed = sent;

@@ -11,6 +11,10 @@ const benchmarks: Record<
   { what: string; load: () => Promise<{ run: () => Promise<Report> }> }
 > = {
   size: { what: "flash and RAM of the firmware images, by part", load: () => import("./size.ts") },
+  update: {
+    what: "installing packages: wire, instructions, pause, first output",
+    load: () => import("./update.ts"),
+  },
   coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
 };
 

@@ -24,7 +24,7 @@ export interface Chaos {
 export interface Proxy extends AsyncDisposable {
   readonly address: string;
   /** What was done to datagrams so far. */
-  readonly counts: { passed: number; lost: number; repeated: number; late: number };
+  readonly counts: { passed: number; bytes: number; lost: number; repeated: number; late: number };
   /** Lets nothing through from now on, or everything. */
   cut(off: boolean): void;
 }
@@ -32,7 +32,7 @@ export interface Proxy extends AsyncDisposable {
 /** A proxy in front of a node at a `coap:` address. */
 export async function chaoticProxy(address: string, chaos: Chaos): Promise<Proxy> {
   const draw = random(chaos.seed);
-  const counts = { passed: 0, lost: 0, repeated: 0, late: 0 };
+  const counts = { passed: 0, bytes: 0, lost: 0, repeated: 0, late: 0 };
   const target = Number(new URL(address).port);
   const front = createSocket("udp4").bind(0, "127.0.0.1");
   const back = createSocket("udp4").bind(0, "127.0.0.1");
@@ -48,6 +48,7 @@ export async function chaoticProxy(address: string, chaos: Chaos): Promise<Proxy
       return;
     }
     counts.passed++;
+    counts.bytes += datagram.length;
     if (fate < chaos.loss + chaos.repeat) {
       counts.repeated++;
       send();

@@ -24,16 +24,35 @@ fn place(offset: u32, length: u32) -> Option<*mut u8> {
 #[derive(Debug)]
 pub struct Flash {
     file: usize,
+    /// Operations until the power is cut, as the word `cut=` of the command line wants it; 0: never.
+    left: u32,
 }
 
-/// The first word of the emulator's command line after the program's name.
-fn argument(buffer: &mut [u8]) -> Option<&CStr> {
+/// The emulator's command line: the program's name, the file that is the flash, and how often that may be changed.
+fn command_line(buffer: &mut [u8]) -> Option<&[u8]> {
     let mut block = [buffer.as_mut_ptr() as usize, buffer.len()];
     // SAFETY: SYS_GET_CMDLINE (0x15) writes at most the given length into the buffer, and the length into the block.
     let failed = unsafe { cortex_m_semihosting::syscall1(0x15, block.as_mut_ptr() as usize) };
+    (failed == 0).then_some(buffer)
+}
+
+/// The first word after the program's name.
+fn argument(buffer: &mut [u8]) -> Option<&CStr> {
+    command_line(buffer)?;
     let start = buffer.iter().position(|b| *b == b' ')? + 1;
-    let text = CStr::from_bytes_until_nul(buffer.get(start..)?).ok()?;
-    (failed == 0).then_some(text)
+    let word = buffer.get_mut(start..)?;
+    if let Some(end) = word.iter_mut().find(|b| **b == b' ') {
+        *end = 0;
+    }
+    CStr::from_bytes_until_nul(word).ok()
+}
+
+/// After how many changes of the flash the power is cut: the word `cut=N`, or 0 where there is none.
+fn cut(buffer: &mut [u8]) -> u32 {
+    let line = command_line(buffer).and_then(|line| CStr::from_bytes_until_nul(line).ok());
+    let text = line.and_then(|line| line.to_str().ok()).unwrap_or("");
+    let word = text.split(' ').find_map(|word| word.strip_prefix("cut="));
+    word.and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 fn open(path: &CStr, mode: usize) -> usize {
@@ -45,13 +64,14 @@ impl Flash {
     /// Opens the file, which is made erased when it does not exist.
     pub fn new() -> Self {
         let mut buffer = [0; 512];
+        let left = cut(&mut buffer);
         let path = argument(&mut buffer).unwrap_or(c"flash");
         // "r+b", else "w+b".
         let mut file = open(path, 3);
         if file == usize::MAX {
             file = open(path, 7);
         }
-        let mut flash = Self { file };
+        let mut flash = Self { file, left };
         if let Some(mirror) = place(START, SIZE) {
             // SAFETY: as many bytes as the mirror has; SYS_SEEK and SYS_READ of an open file. A shorter file leaves the
             // rest erased.
@@ -86,6 +106,10 @@ impl Flash {
         new: impl Fn(usize, u8) -> u8,
     ) -> Result<(), NorFlashErrorKind> {
         let to = place(offset, length).ok_or(NorFlashErrorKind::OutOfBounds)?;
+        // The operation that the power cut comes into is done by half, a word at a time.
+        let cut = self.left == 1;
+        let length = if cut { length / 2 & !3 } else { length };
+        self.left = self.left.saturating_sub(1);
         for i in 0..length as usize {
             // SAFETY: inside the mirror; nobody holds what is written, as `Flash::mapped` says.
             unsafe {
@@ -93,7 +117,12 @@ impl Flash {
                 at.write_volatile(new(i, at.read_volatile()));
             }
         }
-        self.save(offset, length)
+        let saved = self.save(offset, length);
+        if cut {
+            hprintln!("power cut at {}", offset);
+            cortex_m_semihosting::debug::exit(cortex_m_semihosting::debug::EXIT_SUCCESS);
+        }
+        saved
     }
 }
 

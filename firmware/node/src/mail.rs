@@ -126,6 +126,9 @@ pub enum Event {
     Damaged(u32),
 }
 
+/// Identifiers of keys.
+pub type Ids = heapless::Vec<[u8; 8], { crate::slot::KEYS * 2 }>;
+
 /// The package that runs, and what is on its way.
 #[derive(Clone, Debug, Default)]
 pub struct App {
@@ -164,7 +167,7 @@ pub struct App {
     /// The highest sequence number that ever ran.
     pub highest: u32,
     /// Identifiers of the keys whose packages the node takes.
-    pub trusted: heapless::Vec<[u8; 8], { crate::slot::KEYS * 2 }>,
+    pub trusted: Ids,
     /// What is being received: digest of its module, bytes of the package, bytes that are there.
     pub staged: Option<([u8; 32], u32, u32)>,
     /// What happened last.

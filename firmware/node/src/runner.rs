@@ -1,6 +1,6 @@
 //! The lower half: runs the module in slices of fuel, and works on the flash between them.
 use crate::contract::{Import, Refusal, VERSION};
-use crate::mail::{App, Chunk, ChunkKind, Down, Event, LINE, Reply, RunnerMail, Stats, Up};
+use crate::mail::{App, Chunk, ChunkKind, Down, Event, Ids, LINE, Reply, RunnerMail, Stats, Up};
 use crate::memory::RunnerMemory;
 use crate::module::{self, Facts, Linked, NAMES};
 use crate::package::{ENVELOPE, Envelope, Manifest, Provision};
@@ -144,6 +144,8 @@ pub struct Runner<F: Flash> {
     started: bool,
     /// A host call found the queue to the Server full, and is tried again.
     waiting: bool,
+    /// See [`App::trusted`].
+    trusted: Ids,
 }
 
 impl<F: Flash> fmt::Debug for Runner<F> {
@@ -208,6 +210,7 @@ impl<F: Flash> Runner<F> {
             restart: None,
             started: false,
             waiting: false,
+            trusted: Ids::new(),
         }
     }
 
@@ -216,6 +219,7 @@ impl<F: Flash> Runner<F> {
         let now = io.micros() / 1000;
         if !self.started {
             self.started = true;
+            self.trust();
             self.boot(io);
         }
         self.flush();
@@ -334,11 +338,7 @@ impl<F: Flash> Runner<F> {
                 .map_or(0, |p| self.slots.slot(p).sequence),
             ..App::default()
         };
-        for (_, id) in self.slots.memory().trusted(&self.provision.keys) {
-            if !app.trusted.contains(&id) {
-                let _ = app.trusted.push(id);
-            }
-        }
+        app.trusted.clone_from(&self.trusted);
         for (index, erased) in app.erased.iter_mut().enumerate() {
             *erased = self.slots.slot(index).erased;
         }
@@ -375,6 +375,16 @@ impl<F: Flash> Runner<F> {
             parameters: active.parameters.clone(),
             requests: active.linked.request.is_some() && active.facts.buffer > 0,
             ..app
+        }
+    }
+
+    /// The identifiers of the keys that are trusted now: hashes, which are not made each time that somebody is told.
+    fn trust(&mut self) {
+        self.trusted.clear();
+        for (_, id) in self.slots.memory().trusted(&self.provision.keys) {
+            if !self.trusted.contains(&id) {
+                let _ = self.trusted.push(id);
+            }
         }
     }
 
@@ -1130,7 +1140,9 @@ impl<F: Flash> Runner<F> {
             );
         }
         if confirmed {
-            match self.slots.confirm(slot, rotation, &self.provision.keys) {
+            let confirmed = self.slots.confirm(slot, rotation, &self.provision.keys);
+            self.trust();
+            match confirmed {
                 Ok(()) => self.log(format_args!("package {sequence} confirmed")),
                 Err(_) => self.log(format_args!(
                     "package {sequence} cannot be confirmed: storage"

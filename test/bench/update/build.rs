@@ -1,0 +1,10 @@
+//! Gives the linker the memory of the emulated board, when the image is built.
+fn main() {
+    println!("cargo:rerun-if-changed=memory.x");
+    if std::env::var_os("CARGO_FEATURE_CHIP").is_some() {
+        let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+        println!("cargo:rustc-link-search={here}");
+        println!("cargo:rustc-link-arg-bins=-Tlink.x");
+        println!("cargo:rustc-link-arg-bins=--nmagic");
+    }
+}

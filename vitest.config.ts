@@ -4,7 +4,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 60_000,
+    // Tests wait for events; this is for a machine that is busy with other things.
+    testTimeout: 180_000,
     hookTimeout: 120_000,
     // Two cores: emulators and cargo-built nodes run beside the workers.
     maxWorkers: 2,

@@ -121,6 +121,7 @@ export async function setup(goal) {
   if (goal === "test" && found.toolchain.ok) await engineImage("wasmote");
   if (existsSync(join(root, "host/cli/main.ts"))) await step("command line", bundle);
   if (goal !== "start") {
+    await step("types of the library", declarations);
     found.wasm3 = await optional("libclang", libclang);
     if (found.wasm3.ok)
       found.wasm3 = await optional(wasm3.kept, (report) => hostProgram(report, wasm3));
@@ -346,6 +347,13 @@ async function bundle(report) {
     "fix what esbuild names",
   );
   return "dist/wasmote.js, dist/index.js";
+}
+
+/** What others' programs, and editors, know of the library. */
+async function declarations(report) {
+  const tsc = join(root, "node_modules/.bin/tsc");
+  await run(report, tsc, ["-p", "host/lib"], "fix what tsc names");
+  return "dist/types";
 }
 
 async function aiocoapPeer(report) {

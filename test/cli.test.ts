@@ -1,68 +1,28 @@
-// The command line as people use it: the bundle in dist/, in a folder of its own, against nodes that are emulated.
-import { spawn } from "node:child_process";
+// The command line without a node: projects, errors, help, completion, doctor.
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
-import { root } from "../host/setup.mjs";
-import { readKey, makeFlash } from "../host/lib/package.ts";
-import { eachTarget, scratch } from "./harness/target.ts";
-
-const program = join(root, "dist/wasmote.js");
-
-interface Ran {
-  code: number | null;
-  out: string;
-  err: string;
-}
-
-const running = new Set<ReturnType<typeof spawn>>();
-afterEach(() => {
-  for (const child of running) child.kill("SIGKILL");
-});
-
-function start(folder: string, words: string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [program, ...words], {
-    cwd: folder,
-    env: { ...process.env, ...env },
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  running.add(child);
-  const ran: Ran = { code: null, out: "", err: "" };
-  child.stdout.on("data", (text: Buffer) => (ran.out += text.toString()));
-  child.stderr.on("data", (text: Buffer) => (ran.err += text.toString()));
-  const ended = once(child, "close").then(([code]) => {
-    running.delete(child);
-    ran.code = code as number | null;
-    return ran;
-  });
-  return { child, ran, ended };
-}
-
-/** Runs a verb to its end. */
-function wasmote(folder: string, ...words: string[]): Promise<Ran> {
-  const { child, ended } = start(folder, words);
-  child.stdin.end();
-  return ended;
-}
-
-/** A project made by `new`. */
-async function newProject(folder: string): Promise<string> {
-  expect(await wasmote(folder, "new", "river")).toMatchObject({ code: 0, err: "" });
-  return join(folder, "river");
-}
+import { delimiter, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { command, root } from "../host/setup.mjs";
+import { begin, newProject, wasmote, wasmoteIn, wasmoteJson } from "./harness/command.ts";
+import { scratch } from "./harness/target.ts";
 
 describe("a project", () => {
   test("made by new builds, checks, runs in three engines, and tests", async () => {
     using folder = scratch();
     const project = await newProject(folder.path);
-    const built = await wasmote(project, "build", "--json");
-    expect(built).toMatchObject({ code: 0, err: "" });
-    const { output, bytes } = JSON.parse(built.out) as { output: string; bytes: number };
+    const { output, bytes } = await wasmoteJson<{ output: string; bytes: number }>(
+      project,
+      "build",
+    );
     expect(readFileSync(join(project, output)).length).toBe(bytes);
     expect(bytes).toBeLessThan(600);
-    const checked = await wasmote(project, "check", "--samples", "samples.csv", "--json");
-    expect(JSON.parse(checked.out)).toMatchObject({ bytes, faults: [], runs: 7 });
+    const checked = await wasmoteJson<{ runs: number }>(project, "check");
+    expect(checked).toMatchObject({ bytes, faults: [] });
+    // The project's own samples, over and over.
+    expect(checked.runs).toBeGreaterThan(2000);
     const ran = await wasmote(project, "run", "--samples", "samples.csv", "--engine", "all");
     expect(ran).toMatchObject({ code: 0, err: "" });
     expect(ran.out).toContain("2.000  alarm = 1\n");
@@ -72,6 +32,74 @@ describe("a project", () => {
     expect(tested.code).toBe(0);
   });
 
+  test("check says what it costs in words, and run draws", async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    const { out } = await wasmote(project, "check");
+    expect(out).toMatch(/^module +\d+ bytes, and \d+ of branch table in flash$/m);
+    expect(out).toMatch(/^RAM +\d+ bytes: memory 16384, stack \d+, globals \d+, tables 0$/m);
+    expect(out).toMatch(/^stack +\d+ bytes at worst, \d+ calls deep$/m);
+    expect(out).toMatch(/^fuel +\d+ at most \(\d+ on average, \d+ at the start, in \d+ runs\)$/m);
+    expect(out).toMatch(/^time +about \d+ us a run on a Cortex-M4F at 168 MHz$/m);
+    const chart = await wasmote(project, "run", "--samples", "samples.csv", "--chart");
+    expect(chart.out).toMatch(/^alarm\n1 ┤█ \n(?: +┤. ?\n)+0 ┤█▁\n$/);
+  });
+
+  test("run takes samples from standard input, and shows a trap with its line", async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    const live = begin(project, ["run"]);
+    live.child.stdin.write("level 3500\n");
+    await live.shows(/alarm = 1\n/);
+    live.child.stdin.end("level 100\n");
+    expect(await live.ended).toMatchObject({ code: 0, err: "" });
+    expect(live.ran.out).toMatch(/alarm = 0\n.*gpio 0 = 0\n$/);
+    const lines = [
+      'import { sensor } from "wasmote";',
+      'const level = sensor("level");',
+      "const list = new StaticArray<i32>(4);",
+      "function mark(at: i32): void {",
+      "  if (at > 3) unreachable();",
+      "  list[at] = 1;",
+      "}",
+      "level.onSample((value) => {",
+      "  mark(<i32>value);",
+      "  mark(<i32>value / 2);",
+      "});",
+    ];
+    writeFileSync(join(project, "src/bad.ts"), lines.join("\n"));
+    const trapped = begin(project, ["run", "src/bad.ts"]);
+    trapped.child.stdin.end("level 2\nlevel 9\n");
+    const { code, err } = await trapped.ended;
+    expect(code).toBe(6);
+    expect(err).toMatch(
+      /error: src\/bad\.ts:5:\d+: trap: unreachable\n {2} {2}if \(at > 3\) unreach/,
+    );
+    expect(err).toMatch(/\n +\^\n?/);
+    const checked = await wasmote(project, "check", "src/bad.ts");
+    expect(checked.code).toBe(6);
+    expect(checked.err).toContain("src/bad.ts:5:");
+  });
+
+  test("check finds what leaks at each sample, though the samples are few", async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    const lines = [
+      'import { output, sensor } from "wasmote";',
+      'const level = sensor("level");',
+      'const out = output("out");',
+      "level.onSample((value) => {",
+      "  const list = new StaticArray<f32>(8);",
+      "  list[<i32>value & 7] = value;",
+      "  out.publish(list[3]);",
+      "});",
+    ];
+    writeFileSync(join(project, "src/leak.ts"), lines.join("\n"));
+    const { code, err } = await wasmote(project, "check", "src/leak.ts");
+    expect(code).toBe(6);
+    expect(err).toMatch(/it traps after \d+ runs\n.*trap: out of bounds memory access/s);
+  });
+
   test("is not made where something is", async () => {
     using folder = scratch();
     mkdirSync(join(folder.path, "river"));
@@ -79,6 +107,24 @@ describe("a project", () => {
     const ran = await wasmote(folder.path, "new", "river");
     expect(ran.code).toBe(1);
     expect(ran.err).toMatch(/is not empty\n {2}what to do: /);
+  });
+
+  test("signs packages, each with a number of its own", async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    const first = await wasmoteJson(project, "package", "--class", "stm32f407");
+    expect(first).toMatchObject({ output: "river.wpkg", sequence: 1, class: "stm32f407" });
+    expect(await wasmoteJson(project, "package", "--class", "stm32f407")).toMatchObject({
+      sequence: 2,
+    });
+    const other = await wasmoteJson<{ file: string; public: string }>(project, "keygen", "b.pem");
+    expect(other.public).toMatch(/^[0-9a-f]{64}$/);
+    expect(readFileSync(join(project, "b.pem"), "utf8")).toContain("PRIVATE KEY");
+    const again = await wasmote(project, "keygen", "b.pem");
+    expect(again.err).toMatch(/is already there\n {2}what to do: a key that nodes trust/);
+    const record = await wasmoteJson<{ file: string }>(project, "provision", "--name", "wye");
+    expect(readFileSync(record.file).subarray(0, 4).toString()).toBe("WMPR");
+    expect(record).toMatchObject({ address: "0x8003c00" });
   });
 });
 
@@ -98,14 +144,29 @@ describe("errors say what was wrong and what to do", () => {
     [["info"], 2, /no node was named\n {2}what to do: add --node/],
     [["info", "--node", "wye"], 2, /there is no node wye in wasmote.toml/],
     [["info", "--node", "http://x"], 2, /no address of a node: write coap:/],
-    [["info", "--node", "serial:/dev/none"], 4, /none/],
+    [["info", "--node", "serial:/dev/none"], 4, /No such file.*\n {2}what to do: `wasmote scan`/s],
+    [["info", "--node", "coap://127.0.0.1", "--timeout", "x"], 2, /x is no time-out/],
     [["build", "none.ts"], 1, /there is no file .*none\.ts/],
     [["package", "--class", "x"], 1, /begin a project with `wasmote new/],
     [["fly"], 2, /unknown command 'fly'/],
+    [["build", "--fast"], 2, /unknown option '--fast'/],
     [["run", "x.wasm"], 1, /there is no file/],
+    [
+      ["run", "--engine", "jvm"],
+      2,
+      /there is no engine jvm\n {2}what to do: there are: wasmote, wasm3/,
+    ],
     [["emulate", "toaster"], 2, /there is no machine toaster\n {2}what to do: there are: native/],
     [["provision", "--public", "abc"], 2, /abc is no public key/],
     [["put", "app/params/x", "1"], 2, /no node was named/],
+    [["params", "limit"], 2, /limit is no assignment\n {2}what to do: write: wasmote params/],
+    [["scan", "--seconds", "no"], 2, /no is no time/],
+    [["test"], 1, /there are no tests in/],
+    [
+      ["completion", "csh"],
+      2,
+      /there is no completion for csh\n {2}what to do: there is one for: bash/,
+    ],
   ] as const)("%j", async (words, code, message) => {
     using folder = scratch();
     const ran = await wasmote(folder.path, ...words);
@@ -114,185 +175,208 @@ describe("errors say what was wrong and what to do", () => {
     expect(ran.err).not.toContain("fault of wasmote's");
   });
 
-  test("without probe-rs, flash says how to get it", async () => {
+  test("a port at which nothing listens, and a node that does not answer", async () => {
     using folder = scratch();
-    writeFileSync(join(folder.path, "image.elf"), "");
-    const { child, ended } = start(folder.path, ["flash", "image.elf"], { PATH: folder.path });
-    child.stdin.end();
-    const ran = await ended;
+    const silent = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(silent, "listening");
+    const { port } = silent.address();
+    const waiting = await wasmote(
+      folder.path,
+      "info",
+      "--node",
+      `coap://127.0.0.1:${port}`,
+      "--timeout",
+      "0.5",
+    );
+    expect(waiting.code).toBe(4);
+    expect(waiting.err).toMatch(/does not answer.*\n {2}what to do: .*`wasmote scan`/s);
+    silent.close();
+    const refused = await wasmote(folder.path, "info", "--node", `coap://127.0.0.1:${port}`);
+    expect(refused.code).toBe(4);
+    expect(refused.err).toMatch(/nothing listens at coap:.*\n {2}because: .*ECONNREFUSED/);
+  });
+
+  test("without probe-rs, flash and provision say how to get it", async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    writeFileSync(join(project, "image.elf"), "");
+    for (const words of [
+      ["flash", "image.elf"],
+      ["provision", "--flash"],
+    ]) {
+      const ran = await wasmoteIn(project, { PATH: folder.path }, ...words);
+      expect(ran.code).toBe(1);
+      expect(ran.err).toMatch(/probe-rs is not on the PATH\n {2}what to do: .*cargo install/);
+    }
+  });
+
+  test("probe-rs gets what it needs, and when it fails its probes are named", async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    writeFileSync(join(project, "image.elf"), "");
+    const tool = join(folder.path, "probe-rs");
+    const stub = (lines: string[]) => {
+      writeFileSync(tool, ["#!/bin/sh", `echo "$@" >> ${folder.path}/called`, ...lines].join("\n"));
+      chmodSync(tool, 0o755);
+    };
+    const path = { PATH: `${folder.path}${delimiter}${process.env["PATH"]}` };
+    stub(["exit 0"]);
+    const flashed = await wasmoteIn(project, path, "flash", "image.elf", "--json");
+    expect(flashed, flashed.err).toMatchObject({ code: 0 });
+    expect(JSON.parse(flashed.out)).toEqual({ image: "image.elf", chip: "STM32F407VGTx" });
+    expect((await wasmoteIn(project, path, "provision", "--flash")).code).toBe(0);
+    const called = readFileSync(join(folder.path, "called"), "utf8").split("\n");
+    expect(called[0]).toBe("download --chip STM32F407VGTx --verify image.elf");
+    expect(called[2]).toMatch(
+      /^download --chip STM32F407VGTx --binary-format bin --base-address 0x8003c00 .*provision\.bin$/,
+    );
+    stub(['[ "$1" = list ] && exit 0', "exit 1"]);
+    const none = await wasmoteIn(project, path, "flash", "image.elf");
+    expect(none.err).toMatch(/probe-rs ended with 1\n {2}what to do: no probe is found/);
+    stub(['[ "$1" = list ] && echo "[0]: STLink V2" && exit 0', "exit 1"]);
+    const busy = await wasmoteIn(project, path, "flash", "image.elf");
+    expect(busy.err).toMatch(/the probe is there \(\[0\]: STLink V2\)/);
+  });
+
+  test("without QEMU, emulate says how to get it", async () => {
+    using folder = scratch();
+    const ran = await wasmoteIn(folder.path, { PATH: folder.path }, "emulate", "qemu-stm32");
     expect(ran.code).toBe(1);
-    expect(ran.err).toMatch(/probe-rs is not on the PATH\n {2}what to do: .*cargo install/);
+    const built = existsSync(join(root, "dist/stm32f407-qemu.elf"));
+    expect(ran.err).toMatch(built ? /no qemu-system-arm/ : /has not been built/);
+    expect(ran.err).toMatch(/what to do: npm run build/);
   });
 
   test("a file that is no module is refused with its place", async () => {
     using folder = scratch();
     writeFileSync(join(folder.path, "x.wasm"), Buffer.from("0061736d0100000001", "hex"));
-    const ran = await wasmote(folder.path, "run", "x.wasm");
-    expect(ran.code).not.toBe(0);
-    expect(ran.err).not.toContain("fault of wasmote's");
+    for (const verb of ["run", "check", "build"]) {
+      const ran = await wasmote(folder.path, verb, "x.wasm");
+      expect(ran.code).toBe(3);
+      expect(ran.err).not.toContain("fault of wasmote's");
+    }
+    writeFileSync(join(folder.path, "x.wpkg"), "no package");
+    const ran = await wasmote(folder.path, "push", "x.wpkg", "--node", "coap://127.0.0.1");
+    expect(ran).toMatchObject({ code: 3 });
+    expect(ran.err).toMatch(/no package: .*\n {2}what to do: make one with `wasmote package`/);
   });
 });
 
-test("every verb has a help of its own, and the version comes without them", async () => {
-  using folder = scratch();
-  const help = await wasmote(folder.path, "--help");
-  const verbs = [...help.out.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name ?? "");
-  expect(verbs.length).toBeGreaterThan(22);
-  expect(help.out).toContain("Exit codes:");
-  const completion = await wasmote(folder.path, "completion");
-  for (const verb of ["push", "observe", "rollback"]) expect(completion.out).toContain(verb);
-  const version = await wasmote(folder.path, "--version");
-  expect(version).toMatchObject({ code: 0, out: "0.1.0\n" });
+describe("help", () => {
+  test("every verb has one of its own, with an example, and takes --json where it prints", async () => {
+    using folder = scratch();
+    const help = await wasmote(folder.path, "--help");
+    const verbs = [...help.out.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name ?? "");
+    const own = verbs.filter((name) => !["wasmote", "help"].includes(name));
+    expect(own.length).toBe(24);
+    expect(help.out).toContain("Exit codes:");
+    const helps = await Promise.all(own.map((name) => wasmote(folder.path, name, "--help")));
+    for (const [index, { out, code }] of helps.entries()) {
+      expect(code).toBe(0);
+      expect(out, own[index]).toMatch(/Examples?:\n {2}/);
+      if (!["test", "completion"].includes(own[index]!))
+        expect(out, own[index]).toContain("--json");
+    }
+  });
+
+  test.each(["bash", "zsh", "fish"])("completion for %s knows verbs and options", async (shell) => {
+    using folder = scratch();
+    const { out, code } = await wasmote(folder.path, "completion", shell);
+    expect(code).toBe(0);
+    for (const word of ["push", "observe", "rollback", "record"]) expect(out).toContain(word);
+    // The shell itself has to take it; bash is asked what it completes.
+    if (!command(shell)) return;
+    const script = join(folder.path, "script");
+    writeFileSync(script, out);
+    expect(spawnSync(shell, ["-n", script]).status).toBe(0);
+    if (shell !== "bash") return;
+    const ask = (words: string[]) =>
+      spawnSync(
+        "bash",
+        [
+          "-c",
+          `. ${script}; COMP_WORDS=(wasmote ${words.join(" ")}); COMP_CWORD=${words.length}; _wasmote; echo "\${COMPREPLY[@]}"`,
+        ],
+        { encoding: "utf8" },
+      ).stdout.trim();
+    expect(ask(["ro"])).toBe("rollback");
+    expect(ask(["observe", "--re"])).toBe("--record");
+  });
+
+  test("output is coloured on a terminal alone, and not where NO_COLOR is set", async () => {
+    using folder = scratch();
+    const plain = await wasmote(folder.path, "info");
+    // oxlint-disable-next-line no-control-regex
+    expect(plain.err).not.toMatch(/\u001b\[/);
+    if (!command("script")) return;
+    const onTerminal = (env: Record<string, string>) =>
+      spawnSync(
+        "script",
+        ["-qec", `${process.execPath} ${join(root, "dist/wasmote.js")} info`, "/dev/null"],
+        { cwd: folder.path, encoding: "utf8", env: { ...process.env, ...env } },
+      ).stdout;
+    expect(onTerminal({ NO_COLOR: "" })).toContain("\u001b[31merror:\u001b[0m");
+    expect(onTerminal({ NO_COLOR: "1" })).toContain("error:");
+    expect(onTerminal({ NO_COLOR: "1" })).not.toContain("\u001b[31m");
+  });
+
+  test("the version comes without loading the verbs: in at most twice the time of `node -e 0`", async () => {
+    const times = (words: string[]) =>
+      Array.from({ length: 7 }, () => {
+        const began = process.hrtime.bigint();
+        expect(spawnSync(process.execPath, words).status).toBe(0);
+        return Number(process.hrtime.bigint() - began) / 1e6;
+      });
+    const least = (list: number[]) => Math.min(...list);
+    const bare = least(times(["-e", "0"]));
+    const version = least(times([join(root, "dist/wasmote.js"), "--version"]));
+    process.stdout.write(
+      `wasmote --version: ${version.toFixed(0)} ms, node -e 0: ${bare.toFixed(0)} ms, ratio ${(version / bare).toFixed(2)}\n`,
+    );
+    expect(version / bare).toBeLessThan(2);
+    using folder = scratch();
+    expect(await wasmote(folder.path, "--version")).toMatchObject({ code: 0, out: "0.1.0\n" });
+  });
 });
 
 test("doctor says what is missing and how to get it", async () => {
   using folder = scratch();
-  const { out, code } = await wasmote(folder.path, "doctor", "--json");
-  const findings = JSON.parse(out) as { what: string; ok: boolean; mend?: string }[];
+  const findings = await wasmoteJson<{ what: string; ok: boolean; mend?: string }[]>(
+    folder.path,
+    "doctor",
+  );
   expect(findings.find(({ what }) => what === "a key for packages")).toMatchObject({
     ok: false,
     mend: "wasmote keygen",
   });
   expect(findings.find(({ what }) => what === "emulated: native")).toMatchObject({ ok: true });
-  expect(code).toBe(0);
+  const ran = await wasmote(
+    folder.path,
+    "doctor",
+    "--node",
+    "coap://127.0.0.1:1",
+    "--timeout",
+    "1",
+  );
+  expect(ran.code).toBe(6);
+  expect(ran.out).toMatch(/missing {2}coap:.* answers \(.*\)\n +mend it with: wasmote scan/);
 });
 
-eachTarget(
-  "command line",
-  (startNode) => {
-    /** A project, and a node that trusts its key. */
-    const both = async (folder: string) => {
-      const project = await newProject(folder);
-      const flash = join(folder, "flash");
-      const key = readKey(readFileSync(join(project, ".wasmote/key.pem"), "utf8"));
-      writeFileSync(flash, makeFlash({ name: "wye", keys: [key.publicKey] }));
-      const node = await startNode({ flash });
-      expect(await wasmote(project, "use", node.address)).toMatchObject({ code: 0 });
-      return { project, node };
-    };
-
-    test("push, observe with a recording, params, logs, rollback, remove", async () => {
-      using folder = scratch();
-      const { project, node } = await both(folder.path);
-      const info = await wasmote(project, "info", "--json");
-      expect(JSON.parse(info.out)).toMatchObject({
-        node: { name: "wye" },
-        app: { state: "empty" },
-      });
-      const fits = await wasmote(project, "check", "--node", node.address, "--json");
-      expect(JSON.parse(fits.out)).toMatchObject({ faults: [] });
-      const pushed = await wasmote(project, "push", "--no-wait", "--json");
-      expect(pushed, pushed.err).toMatchObject({ code: 0 });
-      expect(JSON.parse(pushed.out)).toMatchObject({ sequence: 1 });
-
-      const observed = start(project, [
-        "observe",
-        "--record",
-        "day.jsonl",
-        "--count",
-        "3",
-        "--json",
-      ]);
-      const lines = () => observed.ran.out.split("\n").filter(Boolean);
-      const seen = (path: string, value: number) =>
-        expect
-          .poll(
-            () =>
-              lines().some((line) => {
-                const one = JSON.parse(line) as { path: string; value: number };
-                return one.path === path && one.value === value;
-              }),
-            { timeout: 10_000 },
-          )
-          .toBe(true);
-      node.feed("level", 2000);
-      await seen("sensors/level", 2000);
-      node.feed("level", 3500);
-      await seen("sensors/level", 3500);
-      await seen("outputs/alarm", 1);
-      const recorded = await observed.ended;
-      expect(recorded, recorded.err).toMatchObject({ code: 0 });
-      const replayed = await wasmote(project, "run", "--replay", "day.jsonl");
-      expect(replayed, replayed.err).toMatchObject({ code: 0 });
-
-      const set = await wasmote(project, "params", "limit=4000", "--json");
-      expect(JSON.parse(set.out)).toEqual({ limit: 4000 });
-      expect((await wasmote(project, "get", "sensors/level")).out).toBe("3500\n");
-      expect((await wasmote(project, "put", "app/params/limit", "5000")).code).toBe(0);
-      expect((await wasmote(project, "get", "app/params/limit")).out).toBe("5000\n");
-      const refused = await wasmote(project, "params", "limit=-1");
-      expect(refused.code).toBe(5);
-      for (let i = 0; i < 9; i++) node.feed("level", 100 + i);
-      await expect
-        .poll(async () => (await wasmote(project, "logs")).out, { timeout: 15_000 })
-        .toContain("package 1 confirmed");
-      // Another program over the first, and back.
-      const source = join(project, "src/main.ts");
-      writeFileSync(source, readFileSync(source, "utf8").replaceAll("3000", "3001"));
-      expect((await wasmote(project, "push", "--no-wait", "--json")).code).toBe(0);
-      const back = await wasmote(project, "rollback", "--json");
-      expect(back, back.err).toMatchObject({ code: 0 });
-      expect(JSON.parse(back.out)).toMatchObject({ sequence: 1 });
-      expect((await wasmote(project, "remove")).out).toBe("the node runs nothing\n");
-    });
-
-    test("watch pushes at every change", async () => {
-      using folder = scratch();
-      const { project, node } = await both(folder.path);
-      const watching = start(project, ["watch"]);
-      watching.child.stdin.end();
-      const shown = (text: string | RegExp) =>
-        expect.poll(() => watching.ran.out + watching.ran.err, { timeout: 20_000 }).toMatch(text);
-      await shown(/installed as 1 in \d+ ms/);
-      node.feed("level", 9000);
-      await shown("alarm = 1");
-      const source = join(project, "src/main.ts");
-      const text = readFileSync(source, "utf8");
-      writeFileSync(source, `${text}let x: i32 = "a";\n`);
-      await shown(/main\.ts:\d+:\d+: /);
-      writeFileSync(source, text.replaceAll("3000", "3001"));
-      await shown(/installed as 2 in \d+ ms/);
-      watching.child.kill("SIGINT");
-      expect((await watching.ended).code).toBe(0);
-    });
-
-    test("a trap is shown with its line, of the source that trapped and not of the one that runs", async () => {
-      using folder = scratch();
-      const { project, node } = await both(folder.path);
-      expect((await wasmote(project, "push", "--no-wait")).code).toBe(0);
-      for (let i = 0; i < 9; i++) node.feed("level", 100 + i);
-      const info = async () =>
-        JSON.parse((await wasmote(project, "info", "--json")).out) as {
-          app: { state: string; returned: boolean };
-          place?: { file: string; line: number };
-        };
-      await expect
-        .poll(async () => (await info()).app.state, { timeout: 15_000 })
-        .toBe("confirmed");
-      const lines = [
-        'import { sensor } from "wasmote";',
-        'const level = sensor("level");',
-        "level.onSample((value) => {",
-        "  if (value > 10) unreachable();",
-        "});",
-      ];
-      writeFileSync(join(project, "src/bad.ts"), lines.join("\n"));
-      expect((await wasmote(project, "push", "src/bad.ts", "--no-wait")).code).toBe(0);
-      node.feed("level", 50);
-      await expect.poll(async () => (await info()).app.returned, { timeout: 15_000 }).toBe(true);
-      expect((await info()).place).toMatchObject({ file: "bad.ts", line: 4 });
-    });
-
-    test("a package that the node refuses says why", async () => {
-      using folder = scratch();
-      const { project } = await both(folder.path);
-      expect((await wasmote(project, "keygen", "other.pem")).code).toBe(0);
-      const ran = await wasmote(project, "push", "--key", "other.pem");
-      expect(ran.code).toBe(5);
-      expect(ran.err).toMatch(/the node refuses the package: unknown-key: /);
-      expect(ran.err).toContain("what to do: ");
-      expect(existsSync(join(project, ".wasmote/maps"))).toBe(true);
-    });
-  },
-  ["native", "qemu-stm32"],
-);
+test("scan names what is in wasmote.toml, and when it was last seen", async () => {
+  using folder = scratch();
+  writeFileSync(
+    join(folder.path, "wasmote.toml"),
+    '[nodes]\nwye = "coap://127.0.0.1:1"\nusk = "coap://127.0.0.1:2"\n',
+  );
+  mkdirSync(join(folder.path, ".wasmote"));
+  const before = new Date(Date.now() - 3 * 3600_000).toISOString();
+  writeFileSync(
+    join(folder.path, ".wasmote/seen.json"),
+    JSON.stringify({ "coap://127.0.0.1:1": before }),
+  );
+  const { out } = await wasmote(folder.path, "scan", "--seconds", "0.3");
+  expect(out).toMatch(
+    /coap:\/\/127\.0\.0\.1:1 +wye {2}\(wasmote\.toml; silent, last seen 3 hours ago\)/,
+  );
+  expect(out).toMatch(/coap:\/\/127\.0\.0\.1:2 +usk {2}\(wasmote\.toml; silent, never seen/);
+});

@@ -1,61 +1,41 @@
 // The library as a client: over a way that loses, repeats and reorders, against peers that are other people's, and hostile ones.
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { encode } from "cbor2";
 import coap from "coap";
-import { generate, parse, type ParsedPacket } from "coap-packet";
-import { afterAll, describe, expect, test } from "vitest";
-import { build } from "../host/lib/build.ts";
+import { generate } from "coap-packet";
+import { describe, expect, test } from "vitest";
 import { NodeError } from "../host/lib/errors.ts";
 import { Node, parseLinks } from "../host/lib/node.ts";
-import { generateKey, makeFlash, makePackage } from "../host/lib/package.ts";
-import { chaoticProxy, random } from "./harness/link.ts";
+import { openPackage } from "../host/lib/package.ts";
+import { calm, chaoticProxy, random } from "./harness/link.ts";
+import { pack, provisioned } from "./harness/module.ts";
+import { peer, reply, uintOf, type Peer } from "./harness/peer.ts";
 import { eachTarget, scratch } from "./harness/target.ts";
 
-const key = generateKey();
-const example = new URL("../assembly/examples/flood-alarm.ts", import.meta.url).pathname;
-const { module, facts } = await build(example);
-const pack = (sequence: number) =>
-  makePackage(
-    module,
-    {
-      vendor: "",
-      class: "native",
-      sequence,
-      name: "flood-alarm",
-      version: "1",
-      needs: { ram: 0, table: 0, fuel: 0, sensors: facts.sensors.length, outputs: 2 },
-    },
-    key,
-  );
 /** Loopback is fast: what gets lost is sent again soon. */
 const fast = { ackTimeout: 60, maxRetransmit: 7 };
 
 eachTarget(
   "a client",
   (start) => {
-    const provisioned = async (folder: string) => {
-      const flash = join(folder, "flash");
-      writeFileSync(flash, makeFlash({ name: "wye", keys: [key.publicKey] }));
-      return start({ flash });
-    };
-
     test.each([1, 2, 3, 4])(
       "pushes, reads and observes over a way that loses, repeats and reorders (seed %i)",
       async (seed) => {
         using folder = scratch();
-        const board = await provisioned(folder.path);
+        const board = await provisioned(start, folder.path);
         const chaos = { seed, loss: 0.15, repeat: 0.15, late: 0.25, delay: 80 };
         await using proxy = await chaoticProxy(board.address, chaos);
         await using node = await Node.connect(proxy.address, fast);
-        const bytes = pack(1);
+        const bytes = await pack("native", "flood-alarm", 1);
         const told: number[] = [];
         await node.push(bytes, { blockSize: 32, onProgress: (sent) => told.push(sent) });
         expect(told.at(-1)).toBe(bytes.length);
         expect(told).toEqual(told.toSorted((a, b) => a - b));
-        expect(await node.app()).toMatchObject({ sequence: 1, size: module.length });
+        expect(await node.app()).toMatchObject({
+          sequence: 1,
+          size: openPackage(bytes).module.length,
+        });
         const resources = await node.discover();
         expect(resources.map(({ path }) => path)).toContain("/outputs/flow");
         const done = new AbortController();
@@ -81,11 +61,10 @@ eachTarget(
 
     test("goes on with a push where the link was lost, and where the node was reset", async () => {
       using folder = scratch();
-      const board = await provisioned(folder.path);
-      const calm = { seed: 1, loss: 0, repeat: 0, late: 0, delay: 0 };
+      const board = await provisioned(start, folder.path);
       await using proxy = await chaoticProxy(board.address, calm);
       await using node = await Node.connect(proxy.address, { ...fast, patience: 400 });
-      const bytes = pack(1);
+      const bytes = await pack("native", "flood-alarm", 1);
       const cut = node.push(bytes, {
         blockSize: 64,
         onProgress: (sent) => sent >= 640 && proxy.cut(true),
@@ -113,7 +92,7 @@ eachTarget(
 
     test("observes on over a reset of the node", async () => {
       using folder = scratch();
-      const board = await provisioned(folder.path);
+      const board = await provisioned(start, folder.path);
       await using node = await Node.connect(board.address, fast);
       const done = new AbortController();
       const values = node.observe("sensors/level", done.signal, { refresh: 150 });
@@ -138,7 +117,7 @@ eachTarget(
         node.params(fired),
         node.setParam("x", 1, fired),
         node.log(fired),
-        node.push(pack(9), { signal: fired }),
+        node.push(await pack("native", "flood-alarm", 9), { signal: fired }),
         node.rollback(fired),
         node.remove(fired),
         node.get("node", { signal: fired }),
@@ -157,33 +136,18 @@ eachTarget(
   ["native"],
 );
 
-/** A peer on UDP that answers each datagram as it is told; closed when the tests end. */
-const peers = new Set<Socket>();
-afterAll(() => {
-  for (const peer of peers) peer.close();
-});
-async function peer(
-  answer: (request: ParsedPacket, send: (datagram: Buffer) => void) => void,
-): Promise<string> {
-  const socket = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  peers.add(socket);
-  socket.on("error", () => {});
-  socket.on("message", (datagram: Buffer, { port, address }: RemoteInfo) => {
-    answer(parse(datagram), (bytes) => socket.send(bytes, port, address, () => {}));
-  });
-  return `coap://127.0.0.1:${socket.address().port}`;
-}
-
-const reply = (request: ParsedPacket, code: string, more: object = {}) =>
-  generate({ ack: true, messageId: request.messageId, token: request.token, code, ...more });
 const uint = (value: number) =>
   value === 0
     ? Buffer.alloc(0)
     : Buffer.from(value.toString(16).padStart(value > 255 ? 4 : 2, "0"), "hex");
 
+/** What is closed elsewhere, or was never opened. */
+const unowned = { [Symbol.asyncDispose]: async () => {} };
+
 describe("a peer that is not as it should be", () => {
-  const failing = async (address: string, path = "x", patience = 400) => {
+  const failing = async (made: Promise<Peer> | string, path = "x", patience = 400) => {
+    await using own = typeof made === "string" ? { address: made, ...unowned } : await made;
+    const { address } = own;
     await using node = await Node.connect(address, { ...fast, patience });
     return await node.get(path).then(
       (text) => `answered: ${text}`,
@@ -202,15 +166,15 @@ describe("a peer that is not as it should be", () => {
     expect(await failing(`coap://127.0.0.1:${port}`, "x", 5000)).toMatch(
       /^timeout: nothing listens/,
     );
-    expect(await failing(await peer(() => {}))).toMatch(/^timeout: .* does not answer/);
+    expect(await failing(peer(() => {}))).toMatch(/^timeout: .* does not answer/);
   });
 
   test("acknowledges and never answers, rejects, or answers another's request", async () => {
-    const reset = await peer(({ messageId }, send) =>
+    const reset = peer(({ messageId }, send) =>
       send(generate({ reset: true, code: "0.00", messageId, token: Buffer.alloc(0) })),
     );
     expect(await failing(reset)).toMatch(/^protocol: .* rejects/);
-    const foreign = await peer((request, send) => {
+    const foreign = peer((request, send) => {
       send(reply({ ...request, token: Buffer.from("other") }, "2.05"));
       send(reply({ ...request, messageId: request.messageId ^ 1 }, "2.05"));
     });
@@ -235,23 +199,25 @@ describe("a peer that is not as it should be", () => {
           }),
         );
       });
-    expect(await failing(await blocks((n) => [(n << 4) | 8 | 6, 1024, 1]), "x", 9000)).toMatch(
-      /^protocol: .*no end/,
-    );
-    expect(await failing(await blocks((n) => [(n << 4) | 8 | 2, 10, 1]))).toMatch(/^protocol: /);
-    expect(await failing(await blocks((n) => [(n << 4) | 8 | 2, 0, 1]))).toMatch(/^protocol: /);
-    expect(await failing(await blocks(() => [(5 << 4) | 8 | 2, 64, 1]))).toMatch(
-      /^protocol: .*middle/,
-    );
+    expect(
+      await failing(
+        blocks((n) => [(n << 4) | 8 | 6, 1024, 1]),
+        "x",
+        9000,
+      ),
+    ).toMatch(/^protocol: .*no end/);
+    expect(await failing(blocks((n) => [(n << 4) | 8 | 2, 10, 1]))).toMatch(/^protocol: /);
+    expect(await failing(blocks((n) => [(n << 4) | 8 | 2, 0, 1]))).toMatch(/^protocol: /);
+    expect(await failing(blocks(() => [(5 << 4) | 8 | 2, 64, 1]))).toMatch(/^protocol: .*middle/);
     let changes = 0;
-    expect(await failing(await blocks((n) => [(n << 4) | 8 | 2, 64, changes++ & 255]))).toMatch(
+    expect(await failing(blocks((n) => [(n << 4) | 8 | 2, 64, changes++ & 255]))).toMatch(
       /^protocol: .*changes faster/,
     );
   });
 
   test("asks for an Echo gets it once (RFC 9175 §2.3), and asked for ever gives up", async () => {
     const value = Buffer.from("challenge");
-    const once_ = await peer((request, send) => {
+    const once_ = peer((request, send) => {
       const given = request.options.find(({ name }) => String(name) === "252")?.value;
       const right = given !== undefined && Buffer.from(given as Buffer).equals(value);
       send(
@@ -261,7 +227,7 @@ describe("a peer that is not as it should be", () => {
       );
     });
     expect(await failing(once_)).toBe("answered: hello");
-    const ever = await peer((request, send) =>
+    const ever = peer((request, send) =>
       send(reply(request, "4.01", { options: [{ name: "252", value }] })),
     );
     expect(await failing(ever)).toMatch(/^answer: .*4\.01/);
@@ -271,7 +237,7 @@ describe("a peer that is not as it should be", () => {
     let observers = 0;
     let flooded = () => {};
     const flood = new Promise<void>((resolve) => (flooded = resolve));
-    const address = await peer((request, send) => {
+    await using flooding = await peer((request, send) => {
       if (request.code !== "0.01" || request.confirmable !== true) return;
       if (uintOf(request, "Observe") !== 0) return send(reply(request, "2.05"));
       observers++;
@@ -288,7 +254,7 @@ describe("a peer that is not as it should be", () => {
         flooded();
       })();
     });
-    await using node = await Node.connect(address, fast);
+    await using node = await Node.connect(flooding.address, fast);
     const values = node.observe("outputs/x");
     expect((await values.next()).value).toMatchObject({ value: 1 });
     await flood;
@@ -342,7 +308,7 @@ describe("a peer that is not as it should be", () => {
       "5.03",
       "7.31",
     ];
-    const address = await peer((request, send) => {
+    await using hostile = await peer((request, send) => {
       for (let copies = 1 + draw(2); copies > 0; copies--) {
         if (draw(4) < 1) send(bytes(60));
         else {
@@ -372,8 +338,9 @@ describe("a peer that is not as it should be", () => {
     process.on("unhandledRejection", note);
     process.on("uncaughtException", note);
     const outcomes = new Map<string, number>();
+    const bytes_ = await pack("native", "flood-alarm", 1);
     for (let round = 0; round < 24; round++) {
-      await using node = await Node.connect(address, { ackTimeout: 5, patience: 25 });
+      await using node = await Node.connect(hostile.address, { ackTimeout: 5, patience: 25 });
       const limit = AbortSignal.timeout(250);
       const drain = async (items: AsyncIterable<unknown>) => {
         let count = 0;
@@ -389,7 +356,7 @@ describe("a peer that is not as it should be", () => {
         node.setParam("x", 1, limit),
         node.rollback(limit),
         node.remove(limit),
-        node.push(pack(1), { signal: limit, blockSize: 256 }),
+        node.push(bytes_, { signal: limit, blockSize: 256 }),
         drain(node.observe("outputs/x", limit)),
         drain(node.watchApp(limit)),
         drain(node.watchLog(limit)),
@@ -420,12 +387,6 @@ describe("a peer that is not as it should be", () => {
     ]);
   });
 });
-
-const uintOf = (packet: ParsedPacket, name: string) =>
-  (packet.options.find((one) => one.name === name)?.value as Buffer | undefined)?.reduce(
-    (sum, byte) => sum * 256 + byte,
-    0,
-  );
 
 describe("npm's coap as the server", () => {
   test("a body of many blocks and an observation are read from it", async () => {

@@ -9,7 +9,7 @@ export async function buildVerb(
 ): Promise<void> {
   const { module, facts, name, digest } = await load(file);
   const { inspect } = await import("../lib/engine.ts");
-  // What the engine would refuse, the build refuses.
+  // A source was checked by the build itself; a module that was given is checked here.
   inspect(module);
   const output = options.output ?? `${name}.wasm`;
   writeFileSync(output, module);

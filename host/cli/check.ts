@@ -1,52 +1,86 @@
 // Says what a module costs before anything is sent, and whether a node has room for it.
-import { readFileSync } from "node:fs";
-import { inspect } from "../lib/engine.ts";
-import { readSamples, runFuel, simulate } from "../lib/simulate.ts";
-import { exitCode, print, table, VerbError, withNode } from "./context.ts";
-import { load, placeOf } from "./program.ts";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { inspect, refusal } from "../lib/engine.ts";
+import { readSamples, runFuel, simulate, type Sample } from "../lib/simulate.ts";
+import {
+  address,
+  exitCode,
+  print,
+  project,
+  table,
+  VerbError,
+  withNode,
+  type NodeOptions,
+} from "./context.ts";
+import { describeTrap, keptModule, load } from "./program.ts";
 
 /** Instructions for a unit of fuel on the Cortex-M4F, the largest of the kernels measured (`npm run -s conformance -- --measure --target cortex-m4`), and its clock. */
 const instructionsPerFuel = 17;
 const hertz = 168e6;
+/** Samples are gone through again until there were so many: what a handler leaks shows within them. */
+const leastSamples = 2_000;
 
 export async function checkVerb(
   file: string | undefined,
-  options: { samples?: string; node?: string; json?: boolean },
+  options: NodeOptions & { samples?: string },
 ): Promise<void> {
-  const { module, facts, name, places } = await load(file);
+  const { module, facts, name, digest } = await load(file);
   const { footprint, table: branches } = inspect(module);
-  const samples =
-    options.samples === undefined ? [] : readSamples(readFileSync(options.samples, "utf8"));
-  const { fuel, happenings } = simulate(module, samples);
+  const refused = refusal(module);
+  const own = join(project().folder, project().samples);
+  const from = options.samples ?? (project().samples !== "" && existsSync(own) ? own : undefined);
+  const samples = from === undefined ? [] : readSamples(readFileSync(from, "utf8"));
+  const { fuel, happenings } = simulate(module, repeated(samples, facts.sensors));
   const trap = happenings.find((one) => one.kind === "trap");
+  const [start = 0, ...runs] = fuel;
   const worst = Math.max(0, ...fuel);
-  const result: Record<string, unknown> = {
+  const mean = runs.length === 0 ? 0 : runs.reduce((sum, one) => sum + one, 0) / runs.length;
+  const result = {
     name,
+    digest,
     bytes: module.length,
     table: branches,
     ram: footprint.total,
+    memory: footprint.memory,
     stack: footprint.stack,
-    depth: footprint.depth,
+    globals: footprint.globals,
+    tables: footprint.tables,
+    ...(footprint.depth === undefined ? {} : { depth: footprint.depth }),
     fuel: worst,
+    startFuel: start,
+    meanFuel: Math.round(mean),
     runs: fuel.length,
     microseconds: Math.ceil((worst * instructionsPerFuel * 1e6) / hertz),
   };
   const faults: string[] = [];
+  if (refused !== undefined) faults.push(`no node takes it: ${refused.what}`);
   if (trap?.kind === "trap") {
-    const [top] = trap.ended.backtrace;
-    const place = top && placeOf(places, top.offset);
-    const where = place ? ` at ${place.file}:${place.line}:${place.column}` : "";
+    const { trap: kind = "", backtrace } = trap.ended;
+    const after =
+      kind === "fuel"
+        ? `a run uses more than the ${runFuel} units of fuel that nodes grant`
+        : `it traps after ${fuel.length} runs`;
     faults.push(
-      trap.ended.trap === "fuel"
-        ? `a run uses more than the ${runFuel} units of fuel that nodes grant${where}`
-        : `it traps after ${fuel.length} runs: ${trap.ended.trap}${where}`,
+      `${after}\n${describeTrap(
+        kind,
+        keptModule(digest),
+        backtrace.map(({ offset }) => offset),
+      )}`,
     );
   }
   if (options.node !== undefined) {
-    await withNode(options.node, async (node) => {
+    await withNode(options, async (node) => {
       const info = await node.info();
-      const limits = info["limits"] as Record<string, number>;
-      const limit = (key: string) => limits[key] ?? Number.POSITIVE_INFINITY;
+      const limits = (info["limits"] ?? {}) as Record<string, unknown>;
+      const limit = (key: string) => {
+        const value = limits[key];
+        return typeof value === "number" ? value : Number.POSITIVE_INFINITY;
+      };
+      if (info["contract"] !== facts.contract)
+        faults.push(
+          `it is for contract ${facts.contract}, the node has ${String(info["contract"])}`,
+        );
       if (footprint.total > limit("memory"))
         faults.push(`it needs ${footprint.total} bytes of RAM, the node has ${limit("memory")}`);
       if (module.length + branches > limit("package"))
@@ -61,19 +95,27 @@ export async function checkVerb(
           faults.push(`the node has no sensor ${sensor}`);
     });
   }
+  const measured =
+    samples.length === 0
+      ? "the start alone: --samples measures more"
+      : `${result.meanFuel} on average, ${start} at the start, in ${fuel.length} runs`;
+  const fits = options.node === undefined ? [] : [["fits", `on ${address(options.node)}`] as const];
   print(options.json, { ...result, faults }, () =>
     table([
-      ["module", `${module.length} bytes, and ${branches} of branch table`],
+      ["module", `${module.length} bytes, and ${branches} of branch table in flash`],
       [
         "RAM",
         `${footprint.total} bytes: memory ${footprint.memory}, stack ${footprint.stack}, globals ${footprint.globals}, tables ${footprint.tables}`,
       ],
-      ["calls", footprint.depth === undefined ? "recursive" : `${footprint.depth} deep at most`],
       [
-        "fuel",
-        `${worst} at most in ${fuel.length} runs${samples.length === 0 ? " (the start alone; --samples measures more)" : ""}`,
+        "stack",
+        footprint.depth === undefined
+          ? `${footprint.stack} bytes; it calls itself, and traps beyond them`
+          : `${footprint.stack} bytes at worst, ${footprint.depth} calls deep`,
       ],
-      ["time", `about ${String(result["microseconds"])} us a run on a Cortex-M4F at 168 MHz`],
+      ["fuel", `${worst} at most (${measured})`],
+      ["time", `about ${result.microseconds} us a run on a Cortex-M4F at 168 MHz`],
+      ...(faults.length === 0 ? fits : []),
     ]),
   );
   if (faults.length > 0)
@@ -82,4 +124,13 @@ export async function checkVerb(
       "change the module, or choose another node",
       exitCode.check,
     );
+}
+
+/** The samples over and over, each time later, when there are any that the module takes. */
+function* repeated(samples: readonly Sample[], sensors: readonly string[]): Generator<Sample> {
+  const span = (samples.at(-1)?.at ?? 0) + 1000;
+  const taken = samples.filter(({ sensor }) => sensors.includes(sensor)).length;
+  if (taken === 0) return yield* samples;
+  for (let round = 0; round * taken < leastSamples || round === 0; round++)
+    for (const sample of samples) yield { ...sample, at: sample.at + round * span };
 }

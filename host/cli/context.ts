@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parse } from "smol-toml";
+import { NodeError } from "../lib/errors.ts";
 import { Node } from "../lib/node.ts";
 import { generateKey, readKey, writeKey, type KeyPair } from "../lib/package.ts";
 
@@ -33,6 +34,7 @@ interface ProjectFile {
   version?: string;
   vendor?: string;
   class?: string;
+  samples?: string;
   nodes?: Record<string, string>;
 }
 
@@ -66,6 +68,7 @@ export function project(): Project {
     version: file.version ?? "0.1.0",
     vendor: file.vendor ?? "",
     class: file.class ?? "",
+    samples: file.samples ?? "",
     nodes: file.nodes ?? {},
   };
 }
@@ -75,6 +78,23 @@ export function stateFile(...names: string[]): string {
   const path = join(project().folder, ".wasmote", ...names);
   mkdirSync(dirname(path), { recursive: true });
   return path;
+}
+
+/** Where `wasmote emulate --name` keeps the address of a node, and the process that runs it. */
+export function emulatedFile(name: string): string {
+  return stateFile("emulated", `${name}.address`);
+}
+
+/** The address of a node that `wasmote emulate --name` runs just now. */
+export function emulatedNode(name: string): string | undefined {
+  const [place, process_] = readState("emulated", `${name}.address`)?.split("\n") ?? [];
+  try {
+    // Signal 0 asks whether the process is there; one that was killed left its file behind.
+    if (process_ !== undefined) process.kill(Number(process_), 0);
+  } catch {
+    return undefined;
+  }
+  return place;
 }
 
 export function readState(...names: string[]): string | undefined {
@@ -93,7 +113,7 @@ export function address(option: string | undefined): string {
     );
   }
   if (/^[a-z]+:/.test(given)) return given;
-  const named = project().nodes[given];
+  const named = project().nodes[given] ?? emulatedNode(given);
   if (named === undefined) {
     const names = Object.keys(project().nodes).join(", ") || "none";
     throw new VerbError(
@@ -105,13 +125,53 @@ export function address(option: string | undefined): string {
   return named;
 }
 
+/** What every verb that talks to a node takes. */
+export interface NodeOptions {
+  node?: string;
+  timeout?: string;
+  json?: boolean;
+}
+
 /** Runs with a node, and closes the link whatever happens. */
 export async function withNode<T>(
-  option: string | undefined,
+  options: NodeOptions,
   work: (node: Node) => Promise<T>,
 ): Promise<T> {
-  await using node = await Node.connect(address(option));
-  return await work(node);
+  const seconds = Number(options.timeout ?? 30);
+  if (!(seconds > 0))
+    throw new VerbError(
+      `${options.timeout} is no time-out`,
+      "write seconds: --timeout 10",
+      exitCode.usage,
+    );
+  const place = address(options.node);
+  await using node = await Node.connect(place, { patience: seconds * 1000 });
+  try {
+    const result = await work(node);
+    heard(place);
+    return result;
+  } catch (error) {
+    // A node that refuses is one that answers.
+    if (error instanceof NodeError && ["answer", "refused"].includes(error.code)) heard(place);
+    throw error;
+  }
+}
+
+/** Remembers that a node answered, in a project. */
+export function heard(place: string, at = new Date()): void {
+  if (!existsSync(join(project().folder, ".wasmote"))) return;
+  const known = { ...lastSeen(), [place]: at.toISOString() };
+  writeFileSync(stateFile("seen.json"), `${JSON.stringify(known)}\n`);
+}
+
+/** When a node was last heard of, by its address. */
+export function lastSeen(): Record<string, string> {
+  try {
+    return JSON.parse(readState("seen.json") ?? "{}") as Record<string, string>;
+  } catch {
+    // Written by halves when the power went.
+    return {};
+  }
 }
 
 /** The key that packages are signed with: the option's file, or the project's. */
@@ -141,6 +201,23 @@ export function writeNewKey(path: string): KeyPair {
 
 // ---- output -------------------------------------------------------------------------------------------------------------
 
+/** `limit=150`, as many as there are. */
+export function assignments(words: readonly string[], example: string): [string, number][] {
+  return words.map((text) => {
+    const [name = "", value = ""] = text.split("=");
+    if (name === "" || value.trim() === "" || Number.isNaN(Number(value)))
+      throw new VerbError(`${text} is no assignment`, `write: ${example}`, exitCode.usage);
+    return [name, Number(value)];
+  });
+}
+
+/** Text in a colour, on a terminal alone (and not where NO_COLOR is set, https://no-color.org). */
+export function paint(colour: "red" | "green" | "yellow" | "dim", text: string): string {
+  if (!process.stderr.isTTY || process.env["NO_COLOR"]) return text;
+  const code = { red: 31, green: 32, yellow: 33, dim: 2 }[colour];
+  return `\x1b[${code}m${text}\x1b[0m`;
+}
+
 /** `--json` prints one JSON document a line on standard output; everything for people is left out. */
 export function print(json: boolean | undefined, value: unknown, text: () => string): void {
   process.stdout.write(json ? `${JSON.stringify(value)}\n` : `${text()}\n`);
@@ -160,19 +237,26 @@ export function progress(title: string): (done: number, total: number) => void {
   };
 }
 
+/** Shows that something is under way, with the seconds it has taken: on a terminal alone, and from half a second on. */
+export async function waiting<T>(title: string, work: Promise<T>): Promise<T> {
+  if (!process.stderr.isTTY) return await work;
+  const began = Date.now();
+  const timer = setInterval(() => {
+    const seconds = (Date.now() - began) / 1000;
+    if (seconds > 0.5) process.stderr.write(`\r\x1b[K${title} … ${seconds.toFixed(0)} s`);
+  }, 200);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+    process.stderr.write("\r\x1b[K");
+  }
+}
+
 /** Names and values under each other. */
 export function table(rows: readonly (readonly [string, string | number])[]): string {
   const width = Math.max(0, ...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
-}
-
-const bars = "▁▂▃▄▅▆▇█";
-
-/** A line of values as a chart of one row. */
-export function spark(values: readonly number[]): string {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const step = (high - low) / (bars.length - 1) || 1;
-  return values.map((value) => bars[Math.round((value - low) / step)] ?? " ").join("");
 }
 
 /** A signal that ends with Ctrl-C, so that what observes can say goodbye to the node. */

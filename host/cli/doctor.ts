@@ -1,34 +1,58 @@
 // Looks for what is missing here or wrong with a node, and says what mends it.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { missingEngine } from "../lib/engine.ts";
-import { machines, missing } from "../lib/emulate.ts";
-import { exitCode, print, project, readState, VerbError, withNode } from "./context.ts";
 import { join } from "node:path";
+import { machines, missing } from "../lib/emulate.ts";
+import { engineNames, missingEngine } from "../lib/engine.ts";
+import {
+  exitCode,
+  paint,
+  print,
+  project,
+  readState,
+  VerbError,
+  withNode,
+  type NodeOptions,
+} from "./context.ts";
+import { describeEvent } from "./info.ts";
 
 interface Finding {
   what: string;
   ok: boolean;
+  /** Whether wasmote cannot do without it. */
+  needed: boolean;
   /** The command that mends it. */
   mend?: string;
 }
 
-export async function doctorVerb(options: { node?: string; json?: boolean }): Promise<void> {
+export async function doctorVerb(options: NodeOptions): Promise<void> {
   const findings: Finding[] = [];
-  const find = (what: string, ok: boolean, mend: string) =>
-    findings.push({ what, ok, ...(ok ? {} : { mend }) });
-  const program = (name: string, words: string[], mend: string) =>
-    find(name, !spawnSync(name, words, { stdio: "ignore" }).error, mend);
+  const find = (what: string, ok: boolean, mend: string, needed = false) =>
+    findings.push({ what, ok, needed, ...(ok ? {} : { mend }) });
+  const program = (name: string, mend: string) =>
+    find(name, !spawnSync(name, ["--version"], { stdio: "ignore" }).error, mend);
   find(
     "Node.js 20 or newer",
     Number(process.versions.node.split(".")[0]) >= 20,
-    "install Node.js 20",
+    "nvm install 20",
+    true,
   );
-  find("the node's engine", missingEngine("wasmote") === undefined, "npm run build");
+  for (const engine of engineNames)
+    find(
+      `engine ${engine}`,
+      missingEngine(engine) === undefined,
+      engine === "wasm3" ? "apt-get install libclang-dev && npm run build" : "npm run build",
+      engine === "wasmote",
+    );
   for (const machine of machines)
-    find(`emulated: ${machine}`, missing(machine) === undefined, "npm run build");
-  program("probe-rs", ["--version"], "cargo install probe-rs-tools --locked");
-  program("cargo", ["--version"], "install Rust from https://rustup.rs");
+    find(
+      `emulated: ${machine}`,
+      missing(machine) === undefined,
+      "npm run build",
+      machine === "native",
+    );
+  program("probe-rs", "cargo install probe-rs-tools --locked");
+  program("cargo", "curl https://sh.rustup.rs -sSf | sh");
   find(
     "a key for packages",
     existsSync(join(project().folder, ".wasmote/key.pem")),
@@ -36,27 +60,43 @@ export async function doctorVerb(options: { node?: string; json?: boolean }): Pr
   );
   const node = options.node ?? readState("node");
   if (node !== undefined) {
-    await withNode(node, async (one) => {
-      const [info, app] = [await one.info(), await one.app()];
-      find(`${node} answers`, true, "");
-      find(
-        "it has a key",
-        Number(info["keys"] ?? 0) > 0 || info["development"] === true,
-        "wasmote provision --flash",
-      );
-      find("its package did not trap", app.event === undefined, "wasmote info shows where");
-    });
+    try {
+      await withNode({ ...options, node }, async (one) => {
+        const [info, app] = [await one.info(), await one.app()];
+        find(`${node} answers`, true, "");
+        find(
+          `${node} trusts a key`,
+          Number(info["keys"] ?? 0) > 0 || info["development"] === true,
+          "wasmote provision --flash",
+        );
+        find(
+          `${node} takes signed packages only`,
+          info["development"] !== true,
+          "wasmote provision --flash",
+        );
+        const happened = describeEvent(app);
+        const trouble = happened === undefined ? "" : `\n  ${happened.replaceAll("\n", "\n  ")}`;
+        find(
+          `${node}: the last package did not fail${trouble}`,
+          happened === undefined,
+          "wasmote push",
+        );
+      });
+    } catch (error) {
+      find(`${node} answers (${(error as Error).message})`, false, "wasmote scan", true);
+    }
   }
-  const bad = findings.filter(({ ok }) => !ok);
   print(options.json, findings, () =>
     findings
-      .map(
-        ({ what, ok, mend }) => `${ok ? "ok     " : "missing"}  ${what}${mend ? `: ${mend}` : ""}`,
-      )
+      .map(({ what, ok, needed, mend }) => {
+        const word = ok ? "ok     " : needed ? "missing" : "without";
+        const colour = ok ? "green" : needed ? "red" : "yellow";
+        return `${paint(colour, word)}  ${what}${mend ? `\n         mend it with: ${mend}` : ""}`;
+      })
       .join("\n"),
   );
   // What only some need (boards, a probe) is said and is no fault.
-  const needed = bad.filter(({ what }) => /Node.js|engine|native|answers/.test(what));
-  if (needed.length > 0)
-    throw new VerbError(needed.map(({ what }) => what).join(", "), needed[0]?.mend, exitCode.check);
+  const bad = findings.filter(({ ok, needed }) => needed && !ok);
+  if (bad.length > 0)
+    throw new VerbError(bad.map(({ what }) => what).join(", "), bad[0]?.mend, exitCode.check);
 }

@@ -1,7 +1,8 @@
 // Begins a project that builds, runs and tests at once.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { VerbError, writeNewKey } from "./context.ts";
+import { exitCode, print, VerbError, writeNewKey } from "./context.ts";
+import { linkPackage } from "./program.ts";
 
 const source = `// Warns when the river is high. Names are turned into numbers when this is built.
 import { gpio, Hysteresis, output, parameter, sensor } from "wasmote";
@@ -34,34 +35,47 @@ test("warns once, and once that it is over", async () => {
 });
 `;
 
-export async function newVerb(folder: string): Promise<void> {
+const samples = "time,level\n0,2000\n1000,2900\n2000,3100\n3000,3200\n4000,2950\n5000,2800\n";
+
+/** For editors: AssemblyScript's types, and the SDK's. */
+const tsconfig = { extends: "wasmote/tsconfig.json", include: ["./**/*.ts"] };
+
+export async function newVerb(folder: string, { json }: { json?: boolean }): Promise<void> {
   const path = resolve(folder);
   if (existsSync(path) && readdirSync(path).length > 0)
     throw new VerbError(`${path} is not empty`, "choose another name");
   const name = basename(path);
+  if (!/^[\w.-]{1,32}$/.test(name))
+    throw new VerbError(
+      `${name} is no name for a project`,
+      "take 1 to 32 letters, digits, dots, - and _: packages bear it",
+      exitCode.usage,
+    );
   const write = (file: string, text: string) => writeFileSync(join(path, file), text);
-  mkdirSync(join(path, "src"), { recursive: true });
-  mkdirSync(join(path, "test"), { recursive: true });
-  mkdirSync(join(path, ".wasmote"), { recursive: true });
+  const writeJson = (file: string, value: object) =>
+    write(file, `${JSON.stringify(value, null, 2)}\n`);
+  for (const part of ["src", "test", ".wasmote"]) mkdirSync(join(path, part), { recursive: true });
   write("src/main.ts", source);
-  write(
-    "src/tsconfig.json",
-    `${JSON.stringify({ extends: "assemblyscript/std/assembly.json", include: ["./**/*.ts"] }, null, 2)}\n`,
-  );
+  writeJson("src/tsconfig.json", tsconfig);
   write("test/main.test.mjs", test);
-  write(
-    "samples.csv",
-    "time,level\n0,2000\n1000,2900\n2000,3100\n3000,3200\n4000,2950\n5000,2800\n",
-  );
+  write("samples.csv", samples);
   write(
     "wasmote.toml",
-    `name = "${name}"\nmain = "src/main.ts"\nversion = "0.1.0"\n\n[nodes]\n# wye = "coap://192.168.1.20"\n`,
+    `name = "${name}"\nmain = "src/main.ts"\nversion = "0.1.0"\nsamples = "samples.csv"\n\n[nodes]\n# wye = "coap://192.168.1.20"\n`,
   );
-  write(
-    "package.json",
-    `${JSON.stringify({ name, private: true, type: "module", scripts: { test: "wasmote test" }, devDependencies: { wasmote: "*" } }, null, 2)}\n`,
-  );
+  writeJson("package.json", {
+    name: name.toLowerCase(),
+    private: true,
+    type: "module",
+    scripts: { test: "wasmote test" },
+    devDependencies: { wasmote: "*" },
+  });
   write(".gitignore", ".wasmote/\n*.wasm\n*.wpkg\nnode_modules/\n");
   writeNewKey(join(path, ".wasmote/key.pem"));
-  process.stdout.write(`${path}\nnext: cd ${folder} && wasmote run --samples samples.csv\n`);
+  linkPackage(path);
+  print(
+    json,
+    { folder: path, name },
+    () => `${path}\nnext: cd ${folder} && wasmote run --samples samples.csv`,
+  );
 }

@@ -1,7 +1,7 @@
 // Signs a module for a class of boards.
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { inspect } from "../lib/engine.ts";
-import { makePackage, type KeyPair } from "../lib/package.ts";
+import { makePackage, openPackage, type KeyPair } from "../lib/package.ts";
 import {
   exitCode,
   print,
@@ -11,7 +11,7 @@ import {
   stateFile,
   VerbError,
 } from "./context.ts";
-import { load, rememberPackage, type Program } from "./program.ts";
+import { keptPackage, load, rememberPackage, type Program } from "./program.ts";
 
 /** The next sequence number: never one that was used before, on this computer or on the node. */
 export function nextSequence(highest = 0): number {
@@ -31,12 +31,29 @@ export function sign(
   const needs = {
     ram: footprint.total,
     table,
+    // What a run takes, the samples tell and not the module; the node holds it to its own limit.
     fuel: 0,
     sensors: facts.sensors.length,
     outputs: facts.outputs.length,
   };
   rememberPackage(sequence, digest);
-  return makePackage(module, { vendor, class: boardClass, sequence, name, version, needs }, key);
+  const facts_ = { vendor, class: boardClass, sequence, name, version, needs };
+  const bytes = makePackage(module, facts_, key);
+  writeFileSync(stateFile("packages", `${sequence}.wpkg`), bytes);
+  return bytes;
+}
+
+/** The newest package that was made here, when it is of this module and a node of this class may still take it. */
+export function newestPackage(
+  digest: string,
+  { boardClass, highest }: { boardClass: string; highest: number },
+): Uint8Array | undefined {
+  const sequence = Number(readState("sequence") ?? 0);
+  const path = stateFile("packages", `${sequence}.wpkg`);
+  if (sequence <= highest || keptPackage(sequence)?.digest !== digest || !existsSync(path))
+    return undefined;
+  const bytes = new Uint8Array(readFileSync(path));
+  return openPackage(bytes).manifest.class === boardClass ? bytes : undefined;
 }
 
 export async function packageVerb(

@@ -2,17 +2,24 @@
 import { spawnSync } from "node:child_process";
 import { VerbError } from "./context.ts";
 
-export function probe(words: string[]): void {
-  const run = spawnSync("probe-rs", words, { stdio: "inherit" });
+/** Runs probe-rs, its output shown; what `--json` prints stays apart from it. */
+export function probe(words: string[], json = false): void {
+  const run = spawnSync("probe-rs", words, {
+    stdio: ["inherit", json ? 2 : "inherit", "inherit"],
+  });
   if (run.error) {
     throw new VerbError(
       "probe-rs is not on the PATH",
       "install it with `cargo install probe-rs-tools --locked`; on Linux also its udev rules (https://probe.rs/docs/getting-started/probe-setup)",
     );
   }
-  if (run.status !== 0)
-    throw new VerbError(
-      `probe-rs ended with ${run.status ?? run.signal}`,
-      "is the board plugged in by its ST-LINK socket? `probe-rs list` shows what is found",
-    );
+  if (run.status === 0) return;
+  const list = spawnSync("probe-rs", ["list"], { encoding: "utf8" });
+  const found = list.stdout.split("\n").filter((line) => /^\[\d+\]/.test(line));
+  throw new VerbError(
+    `probe-rs ended with ${run.status ?? run.signal}`,
+    found.length === 0
+      ? "no probe is found: is the board plugged in by its ST-LINK socket? On Linux a probe also needs udev rules (https://probe.rs/docs/getting-started/probe-setup)"
+      : `the probe is there (${found.join(", ")}): is another program using it, and is --chip the right one?`,
+  );
 }

@@ -1,7 +1,7 @@
 // Makes the record that gives a board its name and the keys it trusts.
 import { writeFileSync } from "node:fs";
 import { encodeProvision, provisionOffset } from "../lib/package.ts";
-import { exitCode, signingKey, stateFile, VerbError } from "./context.ts";
+import { exitCode, print, signingKey, stateFile, VerbError } from "./context.ts";
 import { probe } from "./probe.ts";
 
 /** Where flash lies in the address space of the STM32F407. */
@@ -16,6 +16,7 @@ export async function provisionVerb(
     dev?: boolean;
     flash?: boolean;
     chip: string;
+    json?: boolean;
   },
 ): Promise<void> {
   const keys = options.public?.map((text) => {
@@ -36,17 +37,14 @@ export async function provisionVerb(
   const file = output ?? stateFile("provision.bin");
   writeFileSync(file, record);
   const place = `0x${(flashStart + provisionOffset).toString(16)}`;
-  process.stdout.write(`${file}: ${record.length} bytes, for ${place}\n`);
+  const { chip, json } = options;
+  print(
+    json,
+    { file, bytes: record.length, address: place },
+    () => `${file}: ${record.length} bytes, for ${place}`,
+  );
   if (!options.flash) return;
-  probe([
-    "download",
-    "--chip",
-    options.chip,
-    "--binary-format",
-    "bin",
-    "--base-address",
-    place,
-    file,
-  ]);
-  probe(["reset", "--chip", options.chip]);
+  const words = ["--chip", chip, "--binary-format", "bin", "--base-address", place];
+  probe(["download", ...words, file], json);
+  probe(["reset", "--chip", chip], json);
 }

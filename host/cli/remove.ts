@@ -1,8 +1,8 @@
 // Removes the package that runs.
-import { print, withNode } from "./context.ts";
+import { print, withNode, type NodeOptions } from "./context.ts";
 
-export async function removeVerb(options: { node?: string; json?: boolean }): Promise<void> {
-  await withNode(options.node, async (node) => {
+export async function removeVerb(options: NodeOptions): Promise<void> {
+  await withNode(options, async (node) => {
     await node.remove();
     const app = await node.app();
     print(options.json, app, () => `the node runs ${app.name ?? "nothing"}`);

@@ -1,18 +1,18 @@
 // `get` and `put`: any resource by its path.
-import { withNode } from "./context.ts";
+import { print, withNode, type NodeOptions } from "./context.ts";
 
 const clean = (path: string) => path.replace(/^\//, "");
 
-export async function getVerb(path: string, options: { node?: string }): Promise<void> {
-  await withNode(options.node, async (node) => {
-    process.stdout.write(`${(await node.get(clean(path))).trimEnd()}\n`);
+export async function getVerb(path: string, options: NodeOptions): Promise<void> {
+  await withNode(options, async (node) => {
+    const value = (await node.get(clean(path))).trimEnd();
+    print(options.json, { path: clean(path), value }, () => value);
   });
 }
 
-export async function putVerb(
-  path: string,
-  value: string,
-  options: { node?: string },
-): Promise<void> {
-  await withNode(options.node, (node) => node.put(clean(path), value));
+export async function putVerb(path: string, value: string, options: NodeOptions): Promise<void> {
+  await withNode(options, async (node) => {
+    await node.put(clean(path), value);
+    if (options.json) print(true, { path: clean(path), value }, () => "");
+  });
 }

@@ -1,25 +1,31 @@
-// Runs a module on this computer: over a CSV, on samples as they are typed, or over a recording.
+// Runs a module on this computer: over a CSV, on samples as they are typed or as a node has them, or over a recording.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { isDeepStrictEqual } from "node:util";
 import { engineNames, missingEngine, type EngineName } from "../lib/engine.ts";
-import { readSamples, simulate, Simulation, type Happening, type Sample } from "../lib/simulate.ts";
-import type { Place } from "../lib/sourcemap.ts";
-import { exitCode, print, spark, VerbError } from "./context.ts";
-import { load, placeOf } from "./program.ts";
+import { readSamples, simulate, Simulation, type Happening } from "../lib/simulate.ts";
+import { chart } from "./chart.ts";
+import {
+  assignments,
+  exitCode,
+  print,
+  untilInterrupted,
+  VerbError,
+  withNode,
+  type NodeOptions,
+} from "./context.ts";
+import { describeTrap, keptModule, load, sourcePlace, type Program } from "./program.ts";
+import { readRecording } from "./record.ts";
 
-interface Options {
+interface Options extends NodeOptions {
   samples?: string;
   engine: string;
   param?: string[];
   replay?: string;
   chart?: boolean;
-  json?: boolean;
 }
 
 export async function runVerb(file: string | undefined, options: Options): Promise<void> {
-  const { module, places } = await load(file);
-  const parameters = Object.fromEntries((options.param ?? []).map(assignment));
   const wanted = options.engine === "all" ? engineNames : [options.engine as EngineName];
   for (const engine of wanted) {
     if (!engineNames.includes(engine))
@@ -31,11 +37,14 @@ export async function runVerb(file: string | undefined, options: Options): Promi
     const reason = missingEngine(engine);
     if (reason !== undefined) throw new VerbError(`${engine}: ${reason}`, "npm run build");
   }
-  if (options.replay !== undefined) return replay(module, options.replay, { parameters });
-  if (options.samples === undefined) return live(module, wanted[0]!, parameters, places, options);
+  const program = await load(file);
+  const parameters = Object.fromEntries(assignments(options.param ?? [], "--param limit=150"));
+  if (options.replay !== undefined)
+    return replay(program, options.replay, wanted[0]!, parameters, options);
+  if (options.samples === undefined) return live(program, wanted[0]!, parameters, options);
   const samples = readSamples(readFileSync(options.samples, "utf8"));
   const [first, ...others] = wanted.map((engine) =>
-    simulate(module, samples, { engine, parameters }),
+    simulate(program.module, samples, { engine, parameters }),
   );
   for (const [index, other] of others.entries()) {
     const [mine, theirs] = [first!.happenings, other.happenings].map((list) =>
@@ -50,24 +59,21 @@ export async function runVerb(file: string | undefined, options: Options): Promi
       );
     }
   }
+  const { happenings, fuel, facts } = first!;
   if (options.chart && !options.json) {
-    for (const { name, unit } of first!.facts.outputs) {
-      const values = first!.happenings.flatMap((one) =>
+    for (const { name, unit } of facts.outputs) {
+      const values = happenings.flatMap((one) =>
         one.kind === "output" && one.name === name ? [one.value] : [],
       );
       if (values.length === 0) continue;
-      const shown = values.slice(-100);
-      process.stdout.write(
-        `${name}  ${spark(shown)}  ${Math.min(...shown)} to ${Math.max(...shown)} ${unit}\n`,
-      );
+      const rows = chart(values, { width: (process.stdout.columns ?? 80) - 16 });
+      process.stdout.write(`${name}${unit === "" ? "" : ` (${unit})`}\n${rows.join("\n")}\n`);
     }
-  } else for (const one of first!.happenings) show(one, places, options.json);
-  const trap = first!.happenings.find((one) => one.kind === "trap");
+  } else for (const one of happenings) show(one, program, options.json);
   if (options.json)
-    process.stdout.write(
-      `${JSON.stringify({ kind: "end", runs: first!.fuel.length, fuel: first!.fuel })}\n`,
-    );
-  if (trap?.kind === "trap") throw new VerbError("the module trapped", undefined, exitCode.check);
+    process.stdout.write(`${JSON.stringify({ kind: "end", runs: fuel.length, fuel })}\n`);
+  const trap = happenings.find((one) => one.kind === "trap");
+  if (trap?.kind === "trap") throw new VerbError(trapOf(trap, program), undefined, exitCode.check);
 }
 
 /** The engines have their own words for a trap, and only one of them knows where it was. */
@@ -75,109 +81,146 @@ function comparable(one: Happening): unknown {
   return one.kind === "trap" ? { at: one.at, kind: one.kind } : one;
 }
 
-function assignment(text: string): [string, number] {
-  const [name = "", value = ""] = text.split("=");
-  if (name === "" || value === "" || Number.isNaN(Number(value)))
-    throw new VerbError(`${text} is no assignment`, "write --param limit=150", exitCode.usage);
-  return [name, Number(value)];
+type Trap = Extract<Happening, { kind: "trap" }>;
+
+function trapOf({ ended }: Trap, { digest }: Program): string {
+  const offsets = ended.backtrace.map(({ offset }) => offset);
+  return describeTrap(ended.trap ?? "", keptModule(digest), offsets);
 }
 
 /** One line for each thing that happened. */
-function show(one: Happening, places: readonly Place[], json?: boolean): void {
-  print(
-    json,
-    one.kind === "trap"
-      ? { at: one.at, kind: "trap", trap: one.ended.trap, place: where(one, places) }
-      : one,
-    () => {
-      const at = (one.at / 1000).toFixed(3).padStart(10);
-      if (one.kind === "output") return `${at}  ${one.name} = ${one.value}`;
-      if (one.kind === "log") return `${at}  log: ${one.text}`;
-      if (one.kind === "gpio") return `${at}  gpio ${one.pin} = ${one.level}`;
-      if (one.kind === "reply") return `${at}  reply ${one.status} ${one.text}`;
-      return `${at}  trap: ${one.ended.trap ?? ""} ${where(one, places)}`;
-    },
-  );
+function show(one: Happening, program: Program, json?: boolean): void {
+  if (one.kind === "trap") {
+    const [top] = one.ended.backtrace;
+    const place = top && sourcePlace(keptModule(program.digest), top.offset);
+    const facts = { at: one.at, kind: "trap", trap: one.ended.trap, ...(place ? { place } : {}) };
+    // For people it is the error that the verb ends with.
+    if (json) print(json, facts, () => "");
+    return;
+  }
+  print(json, one, () => {
+    const at = (one.at / 1000).toFixed(3).padStart(10);
+    if (one.kind === "output") return `${at}  ${one.name} = ${one.value}`;
+    if (one.kind === "log") return `${at}  log: ${one.text}`;
+    if (one.kind === "gpio") return `${at}  gpio ${one.pin} = ${one.level}`;
+    return `${at}  reply ${one.status} ${one.text}`;
+  });
 }
 
-function where(one: Happening, places: readonly Place[]): string {
-  if (one.kind !== "trap") return "";
-  const [top] = one.ended.backtrace;
-  const place = top && placeOf(places, top.offset);
-  return place ? `at ${place.file}:${place.line}:${place.column}` : "";
-}
-
-/** Samples from standard input, `SENSOR VALUE` a line, with the time at which they come. */
+/** Samples as they come: those of a node's sensors, or `SENSOR VALUE` a line on standard input. */
 async function live(
-  module: Uint8Array,
+  program: Program,
   engine: EngineName,
   parameters: Record<string, number>,
-  places: readonly Place[],
-  { json }: Options,
+  options: Options,
 ): Promise<void> {
-  const simulation = new Simulation(module, { engine, parameters });
+  const simulation = new Simulation(program.module, { engine, parameters });
+  const began = Date.now();
   let shown = 0;
   const tell = () => {
     for (; shown < simulation.happenings.length; shown++)
-      show(simulation.happenings[shown]!, places, json);
+      show(simulation.happenings[shown]!, program, options.json);
+    const last = simulation.happenings.at(-1);
+    if (last?.kind === "trap")
+      throw new VerbError(trapOf(last, program), undefined, exitCode.check);
+  };
+  const take = (sensor: string, value: number) => {
+    simulation.sample({ at: Date.now() - began, sensor, value });
+    tell();
   };
   tell();
-  const began = Date.now();
+  const over = new AbortController();
+  let failed: unknown;
   const timer = setInterval(() => {
-    simulation.until(Date.now() - began);
-    tell();
-  }, 50);
-  try {
-    for await (const line of createInterface({ input: process.stdin })) {
-      const [sensor = "", value = ""] = line.trim().split(/\s+/);
-      if (sensor === "") continue;
-      if (value === "" || Number.isNaN(Number(value)))
-        throw new VerbError(
-          `${line}: not a sensor and a number`,
-          "write: level 1234",
-          exitCode.usage,
-        );
-      simulation.sample({ at: Date.now() - began, sensor, value: Number(value) });
+    try {
+      simulation.until(Date.now() - began);
       tell();
+    } catch (error) {
+      failed = error;
+      over.abort();
     }
+  }, 50);
+  const signal = AbortSignal.any([untilInterrupted(), over.signal]);
+  try {
+    if (options.node !== undefined) {
+      const { sensors } = program.facts;
+      if (sensors.length === 0) throw new VerbError("the module has no sensors");
+      await withNode(options, async (node) => {
+        const all = sensors.map(async (sensor) => {
+          const values = node.observe(`sensors/${sensor}`, signal);
+          for await (const { value } of values) take(sensor, value);
+        });
+        // The first that fails ends the others.
+        await Promise.all(all.map((one) => one.finally(() => over.abort())));
+      });
+    } else {
+      const input = createInterface({ input: process.stdin });
+      signal.addEventListener("abort", () => input.close());
+      for await (const line of input) {
+        const [sensor = "", value = ""] = line.trim().split(/\s+/);
+        if (sensor === "") continue;
+        if (value === "" || Number.isNaN(Number(value)))
+          throw new VerbError(
+            `${line}: not a sensor and a number`,
+            "write: level 1234",
+            exitCode.usage,
+          );
+        if (!program.facts.sensors.includes(sensor))
+          throw new VerbError(
+            `the module has no sensor ${sensor}`,
+            `it has: ${program.facts.sensors.join(", ") || "none"}`,
+            exitCode.usage,
+          );
+        take(sensor, Number(value));
+      }
+    }
+    if (failed) throw failed;
   } finally {
     clearInterval(timer);
+    process.stdin.destroy();
   }
 }
 
-/** A recording has samples and outputs, a JSON object a line: `{"at":…,"path":"sensors/level","value":…}`. */
+/** Runs a recording's samples, and compares what comes out with what was recorded. */
 function replay(
-  module: Uint8Array,
+  { module, digest }: Program,
   file: string,
-  options: { parameters: Record<string, number> },
+  engine: EngineName,
+  parameters: Record<string, number>,
+  { json }: Options,
 ): void {
-  const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
-  const records = lines.map(
-    (line) => JSON.parse(line) as { at: number; path: string; value: number },
-  );
-  const begin = records[0]?.at ?? 0;
-  const of = (folder: string) => records.filter(({ path }) => path.startsWith(`${folder}/`));
-  const samples: Sample[] = of("sensors").map(({ at, path, value }) => ({
-    at: at - begin,
-    sensor: path.slice("sensors/".length),
-    value,
-  }));
-  const { happenings } = simulate(module, samples, options);
+  const recording = readRecording(file);
+  const { happenings } = simulate(module, recording.samples, {
+    engine,
+    parameters: { ...recording.parameters, ...parameters },
+  });
   const wrong: string[] = [];
-  for (const path of new Set(of("outputs").map((one) => one.path))) {
-    const recorded = of("outputs").flatMap((one) => (one.path === path ? [one.value] : []));
-    const name = path.slice("outputs/".length);
+  for (const [name, recorded] of recording.outputs) {
     const now = happenings.flatMap((one) =>
       one.kind === "output" && one.name === name ? [one.value] : [],
     );
-    // A recording may begin late and a notification may be left out (RFC 7641 §4.5): what was seen has to come, in order.
+    // A notification may be left out (RFC 7641 §4.5): what was seen has to come, in its order.
     let from = 0;
     for (const value of recorded) {
-      const found = now.indexOf(value, from);
+      const found = now.findIndex((one, index) => index >= from && Object.is(one, value));
       if (found < 0) wrong.push(`${name}: ${value} was recorded and does not come now`);
-      else from = found;
+      else from = found + 1;
     }
   }
-  if (wrong.length > 0) throw new VerbError(wrong.join("\n       "), undefined, exitCode.check);
-  process.stdout.write(`${samples.length} samples, ${of("outputs").length} outputs: as recorded\n`);
+  const compared = [...recording.outputs.values()].reduce((sum, { length }) => sum + length, 0);
+  const same = recording.digest === undefined || recording.digest === digest;
+  if (wrong.length > 0)
+    throw new VerbError(
+      wrong.join("\n       "),
+      same
+        ? "the module behaves otherwise than on the node: please report it with the recording"
+        : "the module is another one than the one that was recorded: is the difference what you meant?",
+      exitCode.check,
+    );
+  print(
+    json,
+    { samples: recording.samples.length, outputs: compared, same },
+    () =>
+      `${recording.samples.length} samples, ${compared} outputs: as recorded${same ? "" : ", with another module"}`,
+  );
 }

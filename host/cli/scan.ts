@@ -1,90 +1,87 @@
-// Looks for nodes: on the network, at serial ports, in wasmote.toml.
+// Looks for nodes: on the networks, at serial ports, in wasmote.toml. Says who answers now, and when the others last did.
 import { readdirSync } from "node:fs";
-import { createSocket } from "node:dgram";
-import { generate, parse } from "coap-packet";
+import { discover } from "../lib/discover.ts";
 import { Node } from "../lib/node.ts";
-import { print, project, table } from "./context.ts";
+import { exitCode, heard, lastSeen, print, project, table, VerbError, waiting } from "./context.ts";
 
 interface Found {
   address: string;
   name: string;
-  how: string;
+  how: "network" | "serial port" | "wasmote.toml";
 }
 
-/** CoAP's group and port (RFC 7252 §12.8). */
-const group = "224.0.1.187";
-const port = 5683;
+interface Seen extends Found {
+  answers: boolean;
+  /** When it last answered a verb of this project, or this one. */
+  seen: string | null;
+}
 
 export async function scanVerb(options: { seconds: string; json?: boolean }): Promise<void> {
-  const listen = Math.max(0.1, Number(options.seconds) || 2) * 1000;
-  const found = (await Promise.all([network(listen), serial(listen), named(listen)])).flat();
-  print(options.json, found, () =>
-    found.length === 0
+  const listen = Number(options.seconds) * 1000;
+  if (!(listen > 0))
+    throw new VerbError(`${options.seconds} is no time`, "write: --seconds 6", exitCode.usage);
+  const found = await waiting(
+    "listening",
+    Promise.all([network(listen), ask(serialPorts(), listen), ask(named(), listen)]),
+  );
+  // One that is named and answers on the network too is shown once, by its name.
+  const all = new Map<string, Seen>();
+  for (const one of found.flat()) all.set(one.address, { ...all.get(one.address), ...one });
+  const list = [...all.values()];
+  print(options.json, list, () =>
+    list.length === 0
       ? "no node answers: is one on this network or plugged in? `wasmote emulate` starts one here"
       : table(
-          found.map(({ address, name, how }): [string, string] => [address, `${name}  (${how})`]),
+          list.map(({ address, name, how, answers, seen }): [string, string] => [
+            address,
+            `${name || "?"}  (${how}; ${answers ? "answers" : `silent, ${ago(seen)}`})`,
+          ]),
         ),
   );
 }
 
-/** Who answers a request for /.well-known/core to the group, and has a node's resources. */
-async function network(listen: number): Promise<Found[]> {
-  const socket = createSocket({ type: "udp4", reuseAddr: true });
-  const found = new Map<string, Found>();
-  socket.on("message", (bytes, { address, port: from }) => {
-    try {
-      if (!parse(bytes).payload.toString("utf8").includes("wasmote.node")) return;
-      const place = `coap://${address}${from === port ? "" : `:${from}`}`;
-      found.set(place, { address: place, name: "", how: "answered the group" });
-    } catch {
-      // Not CoAP: somebody else's datagram.
-    }
-  });
-  socket.on("error", () => {});
-  await new Promise<void>((resolve) => socket.bind(0, resolve));
-  const request = generate({
-    code: "0.01",
-    confirmable: false,
-    messageId: 1,
-    token: Buffer.from([1]),
-    options: [
-      { name: "Uri-Path", value: Buffer.from(".well-known") },
-      { name: "Uri-Path", value: Buffer.from("core") },
-      { name: "Uri-Query", value: Buffer.from("rt=wasmote.node") },
-    ],
-  });
-  socket.send(request, port, group, () => {});
-  await new Promise((resolve) => setTimeout(resolve, listen));
-  socket.close();
-  return Promise.all([...found.values()].map((one) => ask(one, listen)));
+function ago(seen: string | null): string {
+  if (seen === null) return "never seen from this folder";
+  const minutes = Math.max(0, Date.now() - Date.parse(seen)) / 60_000;
+  if (minutes < 90) return `last seen ${Math.round(minutes)} minutes ago`;
+  if (minutes < 48 * 60) return `last seen ${Math.round(minutes / 60)} hours ago`;
+  return `last seen ${Math.round(minutes / 1440)} days ago`;
+}
+
+async function network(listen: number): Promise<Seen[]> {
+  const asked: Promise<Seen[]>[] = [];
+  for await (const address of discover({ listen }))
+    asked.push(ask([{ address, name: "", how: "network" }], listen));
+  return (await Promise.all(asked)).flat();
 }
 
 /** Serial ports that look like a board's; one that does not answer is not a node, or is busy. */
-async function serial(listen: number): Promise<Found[]> {
+function serialPorts(): Found[] {
   const ports = readdirSync("/dev").filter((name) => /^(ttyACM|ttyUSB|cu\.usb)/.test(name));
-  const all = ports.map((name) =>
-    ask({ address: `serial:/dev/${name}`, name: "", how: "serial port" }, listen),
-  );
-  return Promise.all(all);
+  return ports.map((name) => ({ address: `serial:/dev/${name}`, name: "", how: "serial port" }));
 }
 
-async function named(listen: number): Promise<Found[]> {
-  const all = Object.entries(project().nodes).map(([name, address]) =>
-    ask({ address, name, how: "wasmote.toml" }, listen),
-  );
-  return Promise.all(all);
+function named(): Found[] {
+  return Object.entries(project().nodes).map(([name, address]) => ({
+    address,
+    name,
+    how: "wasmote.toml",
+  }));
 }
 
-async function ask(one: Found, listen: number): Promise<Found> {
-  try {
-    await using node = await Node.connect(one.address);
-    const info = await node.info(AbortSignal.timeout(listen));
-    return {
-      ...one,
-      name: typeof info["name"] === "string" ? info["name"] : one.name,
-      how: `${one.how}, answers`,
-    };
-  } catch {
-    return { ...one, how: `${one.how}, does not answer now` };
-  }
+function ask(list: readonly Found[], patience: number): Promise<Seen[]> {
+  const all = list.map(async (one): Promise<Seen> => {
+    const before = lastSeen()[one.address] ?? null;
+    try {
+      await using node = await Node.connect(one.address, { patience });
+      const { name } = await node.info();
+      const now = new Date();
+      heard(one.address, now);
+      const known = one.name || (typeof name === "string" ? name : "");
+      return { ...one, name: known, answers: true, seen: now.toISOString() };
+    } catch {
+      return { ...one, answers: false, seen: before };
+    }
+  });
+  return Promise.all(all);
 }

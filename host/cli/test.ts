@@ -1,9 +1,9 @@
 // Runs a project's own tests with the test runner of Node.js.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { project, VerbError } from "./context.ts";
+import { linkPackage } from "./program.ts";
 
 export async function testVerb(): Promise<void> {
   const { folder } = project();
@@ -15,16 +15,11 @@ export async function testVerb(): Promise<void> {
       `there are no tests in ${join(folder, "test")}`,
       "`wasmote new` writes an example",
     );
-  // `import … from "wasmote"` finds this package, installed or not.
-  const own = join(folder, "node_modules/wasmote");
-  if (!existsSync(own)) {
-    mkdirSync(join(folder, "node_modules"), { recursive: true });
-    const root = import.meta.url.includes("/host/cli/") ? "../../" : "../";
-    symlinkSync(fileURLToPath(new URL(root, import.meta.url)), own);
-  }
+  linkPackage(folder);
   const run = spawnSync(process.execPath, ["--test", ...tests.map((name) => join("test", name))], {
     cwd: folder,
     stdio: "inherit",
   });
-  if (run.status !== 0) throw new VerbError("a test failed");
+  if (run.status !== 0)
+    throw new VerbError("a test failed", "the runner's report above says which");
 }

@@ -1,14 +1,18 @@
 // Remembers which node the verbs are for.
 import { writeFileSync } from "node:fs";
-import { address, readState, stateFile } from "./context.ts";
+import { address, print, readState, stateFile } from "./context.ts";
 
-export async function useVerb(node: string | undefined): Promise<void> {
+export async function useVerb(
+  node: string | undefined,
+  { json }: { json?: boolean },
+): Promise<void> {
   if (node === undefined) {
-    process.stdout.write(`${readState("node") ?? "no node has been chosen"}\n`);
+    const chosen = readState("node");
+    print(json, { node: chosen ?? null }, () => chosen ?? "no node has been chosen");
     return;
   }
   // A name has to be known now, not only when it is used.
-  address(node);
+  const place = address(node);
   writeFileSync(stateFile("node"), `${node}\n`);
-  process.stdout.write(`${node} is used from here on, in this folder\n`);
+  print(json, { node, address: place }, () => `${node} is used from here on, in this folder`);
 }

@@ -1,21 +1,24 @@
-// Pushes at every change of the source, and shows what the node publishes.
+// Pushes at every change of the source, and shows what the node publishes, and where it trapped.
 import { watch as watchFile } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { project, untilInterrupted, withNode } from "./context.ts";
+import { paint, print, project, untilInterrupted, withNode, type NodeOptions } from "./context.ts";
+import { describeEvent } from "./info.ts";
 import { load } from "./program.ts";
 import { push, told } from "./push.ts";
 
 export async function watchVerb(
   file: string | undefined,
-  options: { node?: string; key?: string },
+  options: NodeOptions & { key?: string },
 ): Promise<void> {
   const signal = untilInterrupted();
   const source = file === undefined ? join(project().folder, project().main) : resolve(file);
-  await withNode(options.node, async (node) => {
+  await withNode(options, async (node) => {
     // A change while a push is under way counts for the next.
     let changed = false;
     let wake = (): void => {};
+    let began = Math.round(performance.timeOrigin);
     const change = () => {
+      if (!changed) began = Date.now();
       changed = true;
       wake();
     };
@@ -23,30 +26,60 @@ export async function watchVerb(
       if (name?.endsWith(".ts")) change();
     });
     signal.addEventListener("abort", change);
+    let running = new AbortController();
+    let followed: Promise<void>[] = [];
+    let pushedDigest = "";
     while (!signal.aborted) {
       changed = false;
-      const running = new AbortController();
-      const followed: Promise<void>[] = [];
+      const trouble = (error: unknown) => {
+        const { message } = error as Error;
+        if (running.signal.aborted) return;
+        if (options.json) print(true, { error: message }, () => "");
+        else process.stderr.write(`${paint("red", message)}\n`);
+      };
+      const follow = (work: () => Promise<void>) => followed.push(work().catch(trouble));
       try {
         const program = await load(file);
-        const pushed = await push(node, program, options.key);
-        process.stdout.write(`${told(pushed, program.name)}\n`);
+        // An editor that writes twice, or a comment: what runs is what there is.
+        if (program.digest === pushedDigest) continue;
+        running.abort();
+        await Promise.all(followed);
+        running = new AbortController();
+        followed = [];
+        pushedDigest = "";
+        const since = began;
+        const pushed = await push(node, program, options.key, { began: since, wait: 0 });
+        print(options.json, pushed, () => told(pushed).replace("; no output yet", ""));
+        pushedDigest = program.digest;
+        let first = true;
         for (const { name } of program.facts.outputs) {
-          followed.push(
-            (async () => {
-              for await (const { value } of node.observe(`outputs/${name}`, running.signal))
-                process.stdout.write(`${name} = ${value}\n`);
-            })().catch(() => {}),
-          );
+          follow(async () => {
+            for await (const { value, at } of node.observe(`outputs/${name}`, running.signal)) {
+              const after = first ? { after: at - since } : {};
+              first = false;
+              print(options.json, { at, path: `outputs/${name}`, value, ...after }, () =>
+                after.after === undefined
+                  ? `${name} = ${value}`
+                  : `${name} = ${value} (first output, ${after.after} ms after the change)`,
+              );
+            }
+          });
         }
+        follow(async () => {
+          for await (const app of node.watchApp(running.signal)) {
+            if (app.event?.sequence !== pushed.sequence) continue;
+            print(options.json, { event: app.event }, () => describeEvent(app) ?? "");
+          }
+        });
       } catch (error) {
         // A source that does not build, a node that refuses: the next change may mend it.
-        process.stderr.write(`${(error as Error).message}\n`);
+        trouble(error);
+      } finally {
+        if (!changed) await new Promise<void>((resolve) => (wake = resolve));
       }
-      if (!changed) await new Promise<void>((resolve) => (wake = resolve));
-      running.abort();
-      await Promise.all(followed);
     }
+    running.abort();
+    await Promise.all(followed);
     watcher.close();
   });
 }

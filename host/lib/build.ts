@@ -36,6 +36,10 @@ export interface Built {
   facts: Facts;
   /** From byte offsets in the module to places in the source; kept beside the module, never in it. */
   places: Place[];
+  /** The sources as they were, by the names in `places`. */
+  sources: Record<string, string>;
+  /** The files it was made from: it is made anew when one of them changes. */
+  inputs: string[];
 }
 
 /** A program that cannot be built; the message shows each fault with its line of source. */
@@ -69,6 +73,7 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
   const output = new Map<string, Uint8Array | string>();
   const { Hooks, declared } = declarations(options.plain ?? false);
   const faults: Fault[] = [];
+  const inputs = new Set([join(root, "assembly/runtime.ts")]);
   const stub = asc.libraryFiles["rt/stub"];
   asc.libraryFiles["rt/stub"] = readFileSync(join(root, "assembly/runtime.ts"), "utf8");
   const words = [
@@ -93,7 +98,11 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
   ];
   const { error } = await asc
     .main(words, {
-      readFile: (name, base) => readSource(resolve(base, name)),
+      readFile: (name, base) => {
+        const text = readSource(resolve(base, name));
+        if (text !== null) inputs.add(sourceFile(resolve(base, name)));
+        return text;
+      },
       writeFile: (name, contents) => void output.set(name, contents),
       listFiles: () => null,
       stderr: asc.createMemoryStream(),
@@ -135,10 +144,9 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
   }
   const map = output.get("module.wasm.map");
   const plain = options.plain ?? false;
-  const built = finish(compiled, String(map ?? ""), declared.facts, {
-    bytes: declared.heapBase + (options.heap ?? 0),
-    plain,
-  });
+  const heap = { bytes: declared.heapBase + (options.heap ?? 0), plain };
+  const finished = finish(compiled, String(map ?? ""), declared.facts, heap);
+  const built = { ...finished, inputs: [...inputs] };
   const refused = plain ? [] : nodeFaults(built, declared, { file: basename(path), folder });
   if (refused.length > 0) throw new BuildError(refused, folder);
   return built;
@@ -191,7 +199,7 @@ function finish(
   map: string,
   facts: Facts,
   { bytes, plain }: { bytes: number; plain: boolean },
-): Built {
+): Omit<Built, "inputs"> {
   const memory = readMemory(compiled);
   const fitted = (pages: number) =>
     joinSections([
@@ -207,14 +215,18 @@ function finish(
   const module = fitted(memory ? Math.max(1, Math.ceil(bytes / 2 ** pageBits)) : 0);
   const code = (bytes_: Uint8Array) =>
     sections(bytes_).find(({ id }) => id === codeSection)?.offset ?? 0;
-  return { module, compiled, facts, places: readSourceMap(map, code(module) - code(compiled)) };
+  return { module, compiled, facts, ...readSourceMap(map, code(module) - code(compiled)) };
 }
 
 /** A source file; what is looked for in a `node_modules/wasmote` is this package, wherever the project is. */
 function readSource(path: string): string | null {
-  const own = /[\\/]node_modules[\\/]wasmote[\\/](.*)$/.exec(path)?.[1];
-  const file = own === undefined ? path : join(root, own);
+  const file = sourceFile(path);
   return existsSync(file) ? readFileSync(file, "utf8") : null;
+}
+
+function sourceFile(path: string): string {
+  const own = /[\\/]node_modules[\\/]wasmote[\\/](.*)$/.exec(path)?.[1];
+  return own === undefined ? path : join(root, own);
 }
 
 /** Where a source of the compiler's lies: this package's own are its library `wasmote`. */

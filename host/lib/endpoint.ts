@@ -94,6 +94,8 @@ const longestAge = 86_400;
 /** Message IDs that are remembered against duplicates, at most; and for how long (EXCHANGE_LIFETIME, RFC 7252 §4.8.2). */
 const mostSeen = 4096;
 const exchangeLifetime = 247_000;
+/** How long an upload waits for a node that has no room for it at the moment. */
+const busyLimit = 10_000;
 /** A farewell is sent for this long and no longer. */
 const farewell = 2_000;
 /** Option numbers that the codec has no name for. */
@@ -218,8 +220,10 @@ export class Endpoint {
       } catch (error) {
         if (!(error instanceof NodeError && error.code === "answer")) this.#plain = false;
         // RFC 7252 §5.9.3.4: full for the moment.
-        if (error instanceof NodeError && error.status === "5.03" && busy++ < 20) {
-          await sleep(500, options.signal);
+        busy ||= Date.now();
+        const longest = Math.min(this.#patience, busyLimit);
+        if (error instanceof NodeError && error.status === "5.03" && Date.now() < busy + longest) {
+          await sleep(300, options.signal);
           continue;
         }
         throw error;

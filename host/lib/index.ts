@@ -8,9 +8,19 @@ export {
   type Ended,
   type Inspection,
 } from "./engine.ts";
+export { discover, type DiscoverOptions } from "./discover.ts";
 export { emulate, machines, missing, type Emulated, type EmulateOptions } from "./emulate.ts";
 export { NodeError, type NodeErrorCode } from "./errors.ts";
-export { Node, type AppState, type PushOptions, type Reading, type Resource } from "./node.ts";
+export type { Fault } from "./fault.ts";
+export {
+  Node,
+  type AppState,
+  type ConnectOptions,
+  type PushOptions,
+  type Reading,
+  type Resource,
+  type Staged,
+} from "./node.ts";
 export {
   generateKey,
   makePackage,

@@ -49,6 +49,14 @@ export interface AppState {
   };
 }
 
+/** `/app/staged`: empty where nothing is on its way. */
+export interface Staged {
+  /** Of the module, in hexadecimal. */
+  digest?: string;
+  size?: number;
+  received?: number;
+}
+
 /** A value of a sensor or output. */
 export interface Reading {
   value: number;
@@ -126,6 +134,14 @@ export class Node {
     return readApp(await this.#document("app", signal));
   }
 
+  /** What has been received of a package that is on its way. */
+  async staged(signal?: AbortSignal): Promise<Staged> {
+    const { digest, size, received } = await this.#document("app/staged", signal);
+    return typeof digest === "string" && typeof size === "number" && typeof received === "number"
+      ? { digest, size, received }
+      : {};
+  }
+
   /** Each state of the running package from now on. */
   async *watchApp(signal?: AbortSignal): AsyncGenerator<AppState, void, void> {
     for await (const { payload } of this.#endpoint.observe("app", { accept: "cbor", signal })) {
@@ -184,8 +200,8 @@ export class Node {
     const { blockSize = 512, signal, onProgress } = options;
     const digest = Buffer.from(openPackage(bytes).manifest.digest).toString("hex");
     const place = async () => {
-      const { digest: known, size, received } = await this.#document("app/staged", signal);
-      const same = known === digest && size === bytes.length && typeof received === "number";
+      const { digest: known, size, received = 0 } = await this.staged(signal);
+      const same = known === digest && size === bytes.length;
       const from = same ? Math.floor(received / blockSize) * blockSize : 0;
       return from > 0 && from < bytes.length ? from : 0;
     };

@@ -9,10 +9,20 @@ export interface Place {
   column: number;
 }
 
+/** A source map: places by offset, and the sources themselves by name. */
+export interface SourceMap {
+  places: Place[];
+  sources: Record<string, string>;
+}
+
 /** Reads the map; `shift` is how far the code moved after the map was made. */
-export function readSourceMap(json: string, shift = 0): Place[] {
-  if (json === "") return [];
-  const { sources, mappings } = JSON.parse(json) as { sources: string[]; mappings: string };
+export function readSourceMap(json: string, shift = 0): SourceMap {
+  if (json === "") return { places: [], sources: {} };
+  const { sources, sourcesContent, mappings } = JSON.parse(json) as {
+    sources: string[];
+    sourcesContent?: (string | null)[];
+    mappings: string;
+  };
   const places: Place[] = [];
   let [offset, source, line, column] = [0, 0, 0, 0];
   for (const segment of mappings.split(",")) {
@@ -25,11 +35,13 @@ export function readSourceMap(json: string, shift = 0): Place[] {
     const file = sources[source] ?? "";
     places.push({ offset: offset + shift, file, line: line + 1, column: column + 1 });
   }
-  return places;
+  // What the build step wrote itself is nobody's source.
+  const texts = sources.map((name, index) => [name, sourcesContent?.[index] ?? ""] as const);
+  return { places, sources: Object.fromEntries(texts.filter(([, text]) => text !== "")) };
 }
 
 /** Where the byte at `offset` of the module comes from. */
-export function placeOf(places: Place[], offset: number): Place | undefined {
+export function placeOf(places: readonly Place[], offset: number): Place | undefined {
   return places.findLast((place) => place.offset <= offset);
 }
 

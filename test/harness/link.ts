@@ -27,6 +27,8 @@ export interface Proxy extends AsyncDisposable {
   readonly counts: { passed: number; bytes: number; lost: number; repeated: number; late: number };
   /** Lets nothing through from now on, or everything. */
   cut(off: boolean): void;
+  /** Called with each datagram of the client's before its fate is known. */
+  spy: (datagram: Buffer) => void;
 }
 
 /** A proxy in front of a node at a `coap:` address. */
@@ -64,18 +66,24 @@ export async function chaoticProxy(address: string, chaos: Chaos): Promise<Proxy
   };
   front.on("message", (datagram, { port }) => {
     client = port;
+    proxy.spy(datagram);
     pass(back, datagram, target);
   });
   back.on("message", (datagram) => pass(front, datagram, client));
   for (const socket of [front, back]) socket.on("error", () => {});
-  return {
+  const proxy: Proxy = {
     address: `coap://127.0.0.1:${front.address().port}`,
     counts,
     cut: (value) => (off = value),
+    spy: () => {},
     async [Symbol.asyncDispose]() {
       for (const timer of timers) clearTimeout(timer);
       front.close();
       back.close();
     },
   };
+  return proxy;
 }
+
+/** A way that does nothing to datagrams until it is cut. */
+export const calm: Chaos = { seed: 1, loss: 0, repeat: 0, late: 0, delay: 0 };

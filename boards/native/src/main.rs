@@ -219,15 +219,24 @@ fn open_udp(address: SocketAddr, events: &Sender<Event>) -> io::Result<(Line, St
     Ok((Line::Udp(socket), format!("\"udp\":\"{name}\"")))
 }
 
+/// The group's port, which all nodes on this computer share.
+fn group_socket() -> io::Result<UdpSocket> {
+    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt::set_socket_reuseaddr};
+    let fd = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    set_socket_reuseaddr(&fd, true)?;
+    bind(&fd, &SocketAddr::from((GROUP, PORT)))?;
+    Ok(fd.into())
+}
+
 /// Requests to the group come in by a socket of their own, which says that they were.
 fn open_group(events: &Sender<Event>) {
-    let Ok(socket) = UdpSocket::bind((GROUP, PORT)) else {
+    let Ok(socket) = group_socket() else {
         return;
     };
-    if socket
-        .join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED)
-        .is_err()
-    {
+    // From other computers by the way the system chooses, and from this one by its own loop.
+    let ways = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST];
+    let joined = ways.map(|way| socket.join_multicast_v4(&GROUP, &way).is_ok());
+    if !joined.contains(&true) {
         return;
     }
     let events = events.clone();

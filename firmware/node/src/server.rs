@@ -151,8 +151,8 @@ struct Resources {
     clock: Option<i64>,
     now: u64,
     ticket: u16,
-    /// The upload under way: its transfer, and when it was last continued.
-    upload: Option<(u8, u64)>,
+    /// The upload under way: its transfer, when it was last continued, and the ticket of its last block.
+    upload: Option<(u8, u64, u16)>,
     /// Samples that found the queue full, and requests that did.
     dropped: u32,
     refused: u32,
@@ -275,6 +275,11 @@ impl<E: Copy + Eq> Server<E> {
             }
         }
         while let Some(reply) = r.mail.replies.dequeue() {
+            // An upload that was refused is over: others need not wait for it.
+            let over = |(.., ticket): (_, _, u16)| ticket == reply.ticket;
+            if reply.code.class() >= 4 && r.upload.is_some_and(over) {
+                r.upload = None;
+            }
             coap.complete(
                 now,
                 reply.ticket,
@@ -930,15 +935,15 @@ impl Resources {
             return Answer::Now;
         }
         // One upload at a time; whoever is at it goes first while it lasts.
-        if let Some((owner, last)) = self.upload
+        if let Some((owner, last, _)) = self.upload
             && owner != request.transfer
             && self.now < last + UPLOAD_IDLE
         {
             return self.busy(response);
         }
         let answer = self.chunk(request, response, ChunkKind::Part { offset, more }, 0);
-        if answer != Answer::Now {
-            self.upload = more.then_some((request.transfer, self.now));
+        if let Answer::Later(ticket) = answer {
+            self.upload = more.then_some((request.transfer, self.now, ticket));
         }
         answer
     }

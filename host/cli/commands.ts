@@ -1,0 +1,264 @@
+// The verbs with their words, options and examples. Each verb is a file beside this one, loaded when it is called.
+import { Command, Option } from "commander";
+import packageFile from "../../package.json" with { type: "json" };
+import { report } from "./report.ts";
+
+const json = () => new Option("--json", "print JSON");
+const key = () => new Option("--key <file>", "the key to sign with (.wasmote/key.pem)");
+const chip = () =>
+  new Option("--chip <chip>", "the chip's name for probe-rs").default("STM32F407VGTx");
+const samples = () => new Option("--samples <csv>", "samples: a column for each sensor");
+/** What every verb has that talks to a node. */
+const node = () => [
+  new Option("-n, --node <node>", "address (coap://HOST, serial:/dev/PORT) or name of the node"),
+  new Option("--timeout <seconds>", "how long it may stay silent").default("30"),
+  json(),
+];
+
+const program = new Command("wasmote")
+  .description("Write sensor logic in TypeScript, push it over the air, watch it run.")
+  .version(packageFile.version)
+  .showHelpAfterError("(wasmote --help lists the verbs)")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  wasmote new river && cd river && wasmote run --samples samples.csv
+  wasmote emulate --name wye &              a node on this computer
+  wasmote push --node wye
+  wasmote observe outputs/alarm --node wye
+
+A node is an address, coap://HOST[:PORT] or serial:/dev/ttyACM0[?baud=115200], or a name: from wasmote.toml, or one that
+\`wasmote emulate --name\` runs. Without --node it is that of WASMOTE_NODE, or the one that \`wasmote use\` chose.
+
+Exit codes:
+  0 done   1 failed   2 wrong words   3 the source does not build   4 the node cannot be reached
+  5 the node refused   6 a check found something   130 interrupted`,
+  );
+
+/** Declares a verb, whose file exports a function of its name. */
+function verb(
+  words: string,
+  what: string,
+  load: () => Promise<object>,
+  options: Option[],
+  examples: string[],
+): void {
+  const name = words.split(" ")[0] ?? "";
+  const command = program
+    .command(words)
+    .description(what)
+    .action(async (...given: unknown[]) => {
+      const module = (await load()) as Record<string, (...words: unknown[]) => Promise<void>>;
+      const run_ = module[`${name}Verb`];
+      if (!run_) throw new Error(`${name} is not there`);
+      await run_(...given);
+    });
+  for (const option of options) command.addOption(option);
+  const lines = examples.map((example) => `  wasmote ${example}`);
+  command.addHelpText("after", `\nExample${lines.length > 1 ? "s" : ""}:\n${lines.join("\n")}`);
+}
+
+verb("new <folder>", "begin a project", () => import("./new.ts"), [json()], ["new river"]);
+verb(
+  "build [file]",
+  "compile a source into a module",
+  () => import("./build.ts"),
+  [new Option("-o, --output <file>", "where the module goes (NAME.wasm)"), json()],
+  ["build", "build src/other.ts -o other.wasm"],
+);
+verb(
+  "check [file]",
+  "say what a module will cost and whether it fits",
+  () => import("./check.ts"),
+  [samples(), ...node()],
+  ["check --samples samples.csv", "check --node serial:/dev/ttyACM0"],
+);
+verb(
+  "run [file]",
+  "run a module here, on samples",
+  () => import("./run.ts"),
+  [
+    samples(),
+    new Option("--engine <name>", "wasmote, wasm3 or v8; all compares them").default("wasmote"),
+    new Option("--param <name=value...>", "values of parameters"),
+    new Option("--replay <file>", "a recording of `observe --record`: its outputs are compared"),
+    new Option("--chart", "draw the outputs"),
+    ...node(),
+  ],
+  [
+    "run --samples samples.csv --engine all",
+    "run --samples samples.csv --chart",
+    "run                      (samples as lines on standard input: level 1234)",
+    "run --node wye           (on the samples of a node's sensors)",
+    "run --replay day.jsonl",
+  ],
+);
+verb("test", "run the project's own tests", () => import("./test.ts"), [], ["test"]);
+verb(
+  "keygen [file]",
+  "make a key for signing packages",
+  () => import("./keygen.ts"),
+  [json()],
+  ["keygen", "keygen other.pem"],
+);
+verb(
+  "package [file]",
+  "make and sign a package",
+  () => import("./package.ts"),
+  [
+    new Option("-o, --output <file>", "where it goes (NAME.wpkg)"),
+    new Option("--sequence <n>", "its sequence number (the last one plus one)"),
+    new Option("--class <class>", "the class of boards it is for"),
+    key(),
+    json(),
+  ],
+  ["package --class stm32f407", "package --class stm32f407 --sequence 12 -o river.wpkg"],
+);
+verb(
+  "push [file]",
+  "build, sign and install on a node; or install a package (.wpkg)",
+  () => import("./push.ts"),
+  [
+    key(),
+    new Option("--wait <seconds>", "how long to wait for the first output").default("10"),
+    new Option("--no-wait", "do not wait for it"),
+    ...node(),
+  ],
+  ["push", "push src/other.ts --node wye", "push river.wpkg"],
+);
+verb(
+  "watch [file]",
+  "push at every change, and show the outputs",
+  () => import("./watch.ts"),
+  [key(), ...node()],
+  ["watch --node wye"],
+);
+verb(
+  "scan",
+  "look for nodes: the networks, serial ports, wasmote.toml",
+  () => import("./scan.ts"),
+  [new Option("--seconds <n>", "how long to listen").default("6"), json()],
+  ["scan", "scan --seconds 2 --json"],
+);
+verb(
+  "use [node]",
+  "choose the node for the verbs that follow",
+  () => import("./use.ts"),
+  [json()],
+  ["use serial:/dev/ttyACM0", "use wye"],
+);
+verb("info", "what a node is and has", () => import("./info.ts"), node(), ["info", "info --json"]);
+verb(
+  "observe [paths...]",
+  "values as they come in",
+  () => import("./observe.ts"),
+  [
+    new Option("--count <n>", "end after so many values"),
+    new Option("--record <file>", "keep them, for `run --replay`"),
+    new Option("--chart", "draw them"),
+    ...node(),
+  ],
+  ["observe", "observe outputs/alarm sensors/level --chart", "observe --record day.jsonl"],
+);
+verb("get <path>", "read a resource", () => import("./resource.ts"), node(), ["get sensors/level"]);
+verb("put <path> <value>", "write a resource", () => import("./resource.ts"), node(), [
+  "put app/params/limit 150",
+]);
+verb(
+  "params [assignments...]",
+  "read parameters, or set them",
+  () => import("./params.ts"),
+  node(),
+  ["params", "params limit=150"],
+);
+verb(
+  "logs",
+  "the log of the node and its module",
+  () => import("./logs.ts"),
+  [new Option("-f, --follow", "go on with what comes in"), ...node()],
+  ["logs", "logs --follow"],
+);
+verb(
+  "rollback [digest]",
+  "return to the previous package, or to a module that was built here",
+  () => import("./rollback.ts"),
+  [key(), ...node()],
+  ["rollback", "rollback 3f2a91"],
+);
+verb("remove", "remove the package that runs", () => import("./remove.ts"), node(), ["remove"]);
+verb(
+  "emulate [machine]",
+  "start a node here: native, qemu-stm32, qemu-mps2",
+  () => import("./emulate.ts"),
+  [
+    new Option("--flash <file>", "its flash, made when it does not exist"),
+    new Option(
+      "--name <name>",
+      "its name: other verbs find it by --node NAME, and it keeps its flash",
+    ),
+    new Option("--link <link>", "of a native node").choices(["udp", "serial"]),
+    new Option("--dev", "a native node that takes packages without a known key"),
+    json(),
+  ],
+  ["emulate --name wye", "emulate qemu-stm32 --name wye"],
+);
+verb(
+  "flash [image]",
+  "write firmware to a board with probe-rs",
+  () => import("./flash.ts"),
+  [chip(), json()],
+  ["flash", "flash --chip STM32F407VETx"],
+);
+verb(
+  "provision [output]",
+  "make a provisioning record: name, keys",
+  () => import("./provision.ts"),
+  [
+    new Option("--name <name>", "the node's name").default("wasmote"),
+    new Option("--vendor <vendor>", "only packages of this vendor").default(""),
+    new Option("--public <hex...>", "public keys, 32 bytes each (the project's key)"),
+    new Option("--dev", "take packages without a known key"),
+    new Option("--flash", "write it to the board with probe-rs"),
+    chip(),
+    json(),
+  ],
+  ["provision --name wye --flash"],
+);
+verb(
+  "doctor",
+  "what is missing here, and what is wrong with a node",
+  () => import("./doctor.ts"),
+  node(),
+  ["doctor", "doctor --node wye"],
+);
+program
+  .command("completion [shell]")
+  .description("a completion script for bash, zsh or fish")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  eval "$(wasmote completion bash)"
+  wasmote completion zsh > ~/.zfunc/_wasmote
+  wasmote completion fish > ~/.config/fish/completions/wasmote.fish`,
+  )
+  .action(async (shell: string | undefined) => {
+    const { completion } = await import("./completion.ts");
+    completion(program, shell);
+  });
+
+/** Runs the verb that the command line names; what goes wrong becomes a message and an exit code. */
+export async function run(): Promise<void> {
+  // Whoever reads the output has gone: nothing is wrong.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+  });
+  program.exitOverride();
+  for (const command of program.commands) command.exitOverride();
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}

@@ -1,0 +1,78 @@
+// A recording of `observe --record`: what a node's sensors and outputs gave, for `run --replay`. A JSON object a line: first what
+// ran, then `{"at":…,"path":"sensors/level","value":…}` in the order of their coming. `known` marks a value that was there before
+// the recording began.
+import { createWriteStream, readFileSync } from "node:fs";
+import type { Reading } from "../lib/node.ts";
+import type { Sample } from "../lib/simulate.ts";
+import { exitCode, VerbError } from "./context.ts";
+
+interface Head {
+  digest?: string;
+  parameters: Record<string, number>;
+}
+
+export interface Recording extends Head {
+  samples: Sample[];
+  /** Values by output, in order. */
+  outputs: Map<string, number[]>;
+}
+
+export interface Recorder {
+  write(path: string, reading: Reading, known: boolean): void;
+  end(): Promise<void>;
+}
+
+/** JSON has no NaN and no infinities. */
+const text = (value: number) => (Number.isFinite(value) ? value : String(value));
+
+export function recorder(file: string, head: Head): Recorder {
+  const stream = createWriteStream(file);
+  const failed = new Promise<void>((_, reject) => stream.on("error", reject));
+  // Reported when it ends, not before.
+  failed.catch(() => {});
+  stream.write(`${JSON.stringify(head)}\n`);
+  return {
+    write: (path, { at, value }, known) =>
+      void stream.write(
+        `${JSON.stringify({ at, path, value: text(value), ...(known ? { known } : {}) })}\n`,
+      ),
+    end: () => Promise.race([failed, new Promise<void>((resolve) => stream.end(() => resolve()))]),
+  };
+}
+
+export function readRecording(file: string): Recording {
+  const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
+  const [head, ...rest] = lines.map((line, index) => {
+    try {
+      return JSON.parse(line) as Record<string, unknown>;
+    } catch {
+      throw new VerbError(
+        `${file}:${index + 1}: this is no line of a recording`,
+        "make one with `wasmote observe --record FILE`",
+        exitCode.usage,
+      );
+    }
+  });
+  if (head === undefined || typeof head["parameters"] !== "object")
+    throw new VerbError(
+      `${file} is no recording`,
+      "make one with `wasmote observe --record FILE`",
+      exitCode.usage,
+    );
+  const samples: Sample[] = [];
+  const outputs = new Map<string, number[]>();
+  const begin = Number(rest[0]?.["at"] ?? 0);
+  for (const one of rest) {
+    const [folder, name = ""] = String(one["path"]).split("/");
+    const [at, value] = [Number(one["at"]) - begin, Number(one["value"])];
+    if (folder === "sensors") samples.push({ at, sensor: name, value });
+    // What was published before has its sample before the recording too.
+    else if (!one["known"]) outputs.set(name, [...(outputs.get(name) ?? []), value]);
+  }
+  return {
+    parameters: head["parameters"] as Record<string, number>,
+    ...(typeof head["digest"] === "string" ? { digest: head["digest"] } : {}),
+    samples,
+    outputs,
+  };
+}

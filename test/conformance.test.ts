@@ -59,7 +59,7 @@ describe("the official test suite", () => {
         encoding: "utf8",
         stdio: ["ignore", "pipe", "pipe"],
         maxBuffer: 1 << 26,
-        env: { ...process.env, WASMOTE_MODULES: "300", WASMOTE_MUTANTS: "2000" },
+        env: { ...process.env, WASMOTE_MODULES: "600", WASMOTE_MUTANTS: "3000" },
       },
     );
     const passed = [...output.matchAll(/^test result: ok\. (\d+) passed; 0 failed/gm)];

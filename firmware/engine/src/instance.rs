@@ -244,7 +244,12 @@ impl<'m, 'r> Instance<'m, 'r> {
         {
             return Err(InstanceError::Arguments);
         }
+        // What it costs to enter is owed, and paid by the run that follows; it is used all the same.
+        let before = self.state.fuel;
         self.begin(own, arguments, false);
+        self.used = self
+            .used
+            .wrapping_add_signed((before - self.state.fuel) as i64);
         Ok(())
     }
 

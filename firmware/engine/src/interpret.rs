@@ -900,7 +900,8 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
             let function: u32 = $function;
             let imported = module.imported_functions();
             if function < imported {
-                if kept!(bound).wrapping_sub(pc as isize) <= 0 {
+                // Tested before the call is charged: a slice that is left with something has to get on.
+                if kept!(bound).wrapping_sub($opcode as isize) <= 0 {
                     pc = $opcode;
                     leave!(Exit::OutOfFuel);
                 }
@@ -1054,7 +1055,7 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                         }
                     }
                     if (foreign || function < module.imported_functions())
-                        && kept!(bound).wrapping_sub(p as isize) <= 0
+                        && kept!(bound).wrapping_sub(opcode as isize) <= 0
                     {
                         pc = opcode;
                         leave!(Exit::OutOfFuel);

@@ -1169,11 +1169,12 @@ struct Context<'c> {
 impl Active {
     /// Begins a run.
     fn begin(&mut self, micros: u64, function: u32, arguments: &[Value], job: Job) -> bool {
+        let before = self.instance.fuel_used();
         let begun = self.instance.call(function, arguments).is_ok();
         if begun {
             self.job = Some(job);
             self.started = micros;
-            self.fuel_before = self.instance.fuel_used();
+            self.fuel_before = before;
         }
         begun
     }

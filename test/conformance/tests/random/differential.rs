@@ -1,75 +1,10 @@
 //! Random modules (crates.io `wasm-smith`, fixed seeds) in this engine and in wasmi: results, traps, globals and memory agree.
-//! And random bytes: whatever they are, validation ends in a verdict.
-use arbitrary::Unstructured;
-use wasm_smith::{Config, Module};
+
+use crate::common::{config, random, random_module, setting, wasmi_engine, with_stack};
 use wasmote_engine::Value;
 use wasmote_machine::{
     Command, Outcome, Settings, Status, decode_outcomes, encode_command, execute,
 };
-
-/// Pseudo-random bytes that are the same in every run (xorshift64*).
-fn random(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
-
-/// What the engine takes, with everything exported and nothing imported.
-fn config() -> Config {
-    Config {
-        max_imports: 0,
-        min_funcs: 1,
-        max_funcs: 8,
-        min_exports: 1,
-        export_everything: true,
-        max_memories: 1,
-        max_memory32_bytes: 4 * 65536,
-        memory_max_size_required: true,
-        max_tables: 3,
-        max_table_elements: 64,
-        table_max_size_required: true,
-        bulk_memory_enabled: true,
-        // Which NaN comes out of arithmetic on another is left open (WebAssembly 2.0 §4.3.3), and integers made from its bits
-        // would differ; floats are compared bit for bit by the official suite and the kernels.
-        allow_floats: false,
-        exceptions_enabled: false,
-        gc_enabled: false,
-        memory64_enabled: false,
-        multi_value_enabled: true,
-        reference_types_enabled: true,
-        relaxed_simd_enabled: false,
-        saturating_float_to_int_enabled: true,
-        sign_extension_ops_enabled: true,
-        simd_enabled: false,
-        tail_call_enabled: false,
-        threads_enabled: false,
-        wide_arithmetic_enabled: false,
-        custom_page_sizes_enabled: false,
-        extended_const_enabled: false,
-        custom_descriptors_enabled: false,
-        shared_everything_threads_enabled: false,
-        allow_start_export: true,
-        ..Config::default()
-    }
-}
-
-/// wasmi with what this engine has, and no more.
-fn wasmi_engine() -> wasmi::Engine {
-    let mut config = wasmi::Config::default();
-    config
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_tail_call(false)
-        .wasm_extended_const(false)
-        .wasm_wide_arithmetic(false)
-        .wasm_custom_page_sizes(false);
-    wasmi::Engine::new(&config)
-}
 
 const SETTINGS: Settings = Settings {
     slice: 1000,
@@ -118,36 +53,18 @@ fn theirs(value: &wasmi::Val) -> (u8, u64) {
     }
 }
 
-/// Generators and interpreters take more stack in a debug build than a test's thread has.
-fn with_stack(work: fn()) {
-    let thread = std::thread::Builder::new()
-        .stack_size(256 << 20)
-        .spawn(work);
-    if let Err(panic) = thread.expect("a thread").join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
 #[test]
 fn random_modules_give_the_same_as_in_wasmi() {
     with_stack(compare);
 }
 
 fn compare() {
-    let modules: u64 = std::env::var("WASMOTE_MODULES")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(3000);
+    let modules = setting("WASMOTE_MODULES", 3000);
     let (mut instances, mut calls, mut traps, mut apart) = (0, 0, 0, 0);
     for seed in 1..=modules {
-        let entropy = random(seed, 4096);
-        let Ok(mut module) = Module::new(config(), &mut Unstructured::new(&entropy)) else {
+        let Some(bytes) = random_module(config(seed % 2 == 0), seed) else {
             continue;
         };
-        if module.ensure_termination(20_000).is_err() {
-            continue;
-        }
-        let bytes = module.to_bytes();
         let engine = wasmi_engine();
         if let Ok(path) = std::env::var("WASMOTE_KEEP") {
             std::fs::write(path, &bytes).expect("the module is kept");
@@ -276,52 +193,4 @@ fn compare() {
         "{instances} instances, {calls} calls, {traps} traps, {apart} at the end of the stack"
     );
     assert!(instances > modules / 2 && calls > modules / 2 && apart < modules / 8);
-}
-
-#[test]
-fn any_bytes_end_in_a_verdict() {
-    with_stack(verdicts);
-}
-
-fn verdicts() {
-    let mut kinds = [0u32; 8];
-    for seed in 1..=10_000_u64 {
-        let noise = random(seed, 300);
-        // A module, somewhere altered: bytes changed, removed, inserted, and the end cut off.
-        let entropy = random(seed / 20 + 1, 600);
-        let Ok(module) = Module::new(config(), &mut Unstructured::new(&entropy)) else {
-            continue;
-        };
-        let mut bytes = module.to_bytes();
-        for edit in noise.chunks_exact(4).take(usize::from(noise[0] % 6)) {
-            let at = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % bytes.len();
-            match edit[2] % 4 {
-                0 => bytes[at] = edit[3],
-                1 => bytes[at] ^= 1 << (edit[3] % 8),
-                2 => drop(bytes.remove(at)),
-                _ => bytes.insert(at, edit[3]),
-            }
-            if bytes.is_empty() {
-                bytes.push(0);
-            }
-        }
-        let outcomes = run(&[Command::Instantiate(String::new(), bytes.clone())]);
-        let status = outcomes.first().map_or(Status::Fault, |o| o.status);
-        assert_ne!(status, Status::Fault, "seed {seed}: {outcomes:?}");
-        kinds[status as usize] += 1;
-        // wasmi has no opinion on page sizes and limits of its own; where it accepts, this engine never says malformed.
-        if matches!(status, Status::Malformed | Status::Invalid) {
-            let theirs = wasmi::Module::new(&wasmi_engine(), &bytes);
-            assert!(
-                theirs.is_err(),
-                "seed {seed}: only this engine refuses: {outcomes:?}"
-            );
-        }
-    }
-    println!("by status: {kinds:?}");
-    assert!(
-        kinds[Status::Ok as usize] > 500
-            && kinds[Status::Malformed as usize] > 1000
-            && kinds[Status::Invalid as usize] > 100
-    );
 }

@@ -1,0 +1,5 @@
+//! The engine on random and damaged modules.
+mod common;
+mod differential;
+mod mutants;
+mod slices;

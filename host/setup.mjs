@@ -74,7 +74,7 @@ const engines = {
 };
 
 /** Crates that build for the chip alone: left out when the workspace is checked and tested on this computer. */
-export const chipCrates = ["stm32f407-discovery", "mps2-an386"];
+export const chipCrates = ["stm32f407-discovery", "mps2-an386", "wasmote-compare"];
 
 /** A Python CoAP implementation by other people, which the tests talk to. */
 const aiocoap = "aiocoap==0.4.17";
@@ -142,6 +142,21 @@ export async function engineImage(name) {
     return firmwareImage(report, image, environment().toolchain?.what);
   });
   return join(dist, kept);
+}
+
+/** Builds the engine as a library in C's manner, for the benchmark `compare`, and says where it is. */
+export async function engineLibrary() {
+  const kept = "libwasmote_compare.a";
+  const image = { crate: "wasmote-compare", made: kept, kept };
+  await step(kept, (report) => firmwareImage(report, image, environment().toolchain?.what));
+  return join(dist, kept);
+}
+
+/** A C compiler for the chip with a C library, for the benchmark `compare`: what it is, or why there is none. */
+export function crossCompiler() {
+  return optional("C for the chip", (report) =>
+    debian(report, "arm-none-eabi-gcc", ["gcc-arm-none-eabi", "libnewlib-arm-none-eabi"]),
+  );
 }
 
 // ---- the steps ----------------------------------------------------------------------------------------------------

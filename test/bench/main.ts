@@ -15,6 +15,10 @@ const benchmarks: Record<
     what: "installing packages: wire, instructions, pause, first output",
     load: () => import("./update.ts"),
   },
+  compare: {
+    what: "three filters in Wasmote, Lua and JavaScript on the emulated chip",
+    load: () => import("./compare.ts"),
+  },
   coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
 };
 

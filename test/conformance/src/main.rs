@@ -21,7 +21,7 @@ usage: conformance [--target laptop|cortex-m4] [--slice FUEL] [--json] [--list] 
   --target   where the engine runs: this process, or an emulated Cortex-M4F (QEMU, dist/machine.elf)
   --slice    fuel of one slice; 1 suspends wherever a run can be suspended
   --json     only the counts, as one line of JSON
-  --list     a line for every file
+  --list     a line for every file, with what of it is left out and why
   --measure  run test/kernels instead: results, fuel and, on the emulated chip, instructions
   --growth   validate modules that grow, in shapes meant to be dear: instructions on the emulated chip
   FILE       only files whose name contains this";
@@ -92,7 +92,7 @@ fn run() -> Result<bool, String> {
         return Err("no file of the suite has such a name".into());
     }
     let mut total = Counts::default();
-    let mut left_out: BTreeMap<&str, Vec<(String, u32)>> = BTreeMap::new();
+    let mut left_out: BTreeMap<&str, u32> = BTreeMap::new();
     let parallel = std::thread::available_parallelism().map_or(1, usize::from);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let done: Vec<_> = files.iter().map(|_| std::sync::Mutex::new(None)).collect();
@@ -118,20 +118,25 @@ fn run() -> Result<bool, String> {
         total.passed += counts.passed;
         total.failed += counts.failed;
         total.skipped += counts.skipped;
-        for (reason, count) in skips {
-            left_out
-                .entry(reason)
-                .or_default()
-                .push((file.name.clone(), count));
-        }
         for failure in failures {
-            println!("{failure}");
+            if json {
+                eprintln!("{failure}");
+            } else {
+                println!("{failure}");
+            }
         }
         if list {
-            println!(
-                "{}: {} passed, {} failed, {} skipped",
-                file.name, counts.passed, counts.failed, counts.skipped
-            );
+            let failed = match counts.failed {
+                0 => String::new(),
+                failed => format!(", {failed} failed"),
+            };
+            println!("{}: {} passed{failed}", file.name, counts.passed);
+            for (reason, count) in &skips {
+                println!("  {count} left out: {reason}");
+            }
+        }
+        for (reason, count) in skips {
+            *left_out.entry(reason).or_insert(0) += count;
         }
     }
     if json {
@@ -140,12 +145,8 @@ fn run() -> Result<bool, String> {
             total.passed, total.failed, total.skipped
         );
     } else {
-        for (reason, files) in &left_out {
-            let count: u32 = files.iter().map(|(_, count)| count).sum();
-            println!("left out, {reason}: {count}");
-            for (file, count) in files {
-                println!("  {file}: {count}");
-            }
+        for (reason, count) in &left_out {
+            println!("{count} left out: {reason}");
         }
         println!(
             "{} passed, {} failed, {} skipped",

@@ -93,7 +93,7 @@ pub struct Outcome {
     pub text: String,
     /// Byte offset in the module of a refusal or trap; its function of a trap.
     pub place: (u32, u32),
-    /// Fuel used.
+    /// Fuel used by the instance that was called; what it called in others is not in it.
     pub fuel: u64,
     /// What passed on the clock meanwhile, in its own unit.
     pub time: u32,

@@ -109,9 +109,9 @@ impl Store {
                 }) else {
                     return Outcome::fault("no such function");
                 };
-                let before = self.fuel();
+                let before = self.fuel(owner);
                 let ended = self.call(owner, function, arguments);
-                self.ended(ended, before)
+                self.ended(ended, owner, before)
             }
             Command::Get(instance, export) => self.get(instance, export),
             Command::Memory(instance) => self.hash(instance),
@@ -134,13 +134,13 @@ impl Store {
         found.map(|(_, index)| *index)
     }
 
-    /// Fuel used by all instances.
-    fn fuel(&self) -> u64 {
-        let items = self.items.iter().flatten();
-        items.map(|item| item.instance.fuel_used()).sum()
+    /// Fuel used by an instance since it was made.
+    fn fuel(&self, index: usize) -> u64 {
+        self.item(index).map_or(0, |item| item.instance.fuel_used())
     }
 
-    fn ended(&self, ended: Result<Vec<Value>, End>, before: u64) -> Outcome {
+    /// The outcome of a call of an instance that had used `before` until then.
+    fn ended(&self, ended: Result<Vec<Value>, End>, index: usize, before: u64) -> Outcome {
         let mut outcome = match ended {
             Ok(values) => Outcome {
                 values,
@@ -153,7 +153,7 @@ impl Store {
             Err(End::Fuel) => Outcome::new(Status::Fuel, "out of fuel"),
             Err(End::Fault(text)) => Outcome::fault(text),
         };
-        outcome.fuel = self.fuel().wrapping_sub(before);
+        outcome.fuel = self.fuel(index).wrapping_sub(before);
         let whole = self
             .items
             .iter()
@@ -359,7 +359,6 @@ impl Store {
                 max: None,
             });
         }
-        let before = self.fuel();
         self.items.push(Some(Item {
             instance,
             module,
@@ -372,7 +371,7 @@ impl Store {
             guard,
         }));
         let ended = self.run(vec![index]);
-        let outcome = self.ended(ended, before);
+        let outcome = self.ended(ended, index, 0);
         if outcome.status == Status::Ok {
             self.newest = Some(index);
             if !name.is_empty() {

@@ -1,0 +1,128 @@
+// Scripts for the emulated Cortex-M4F with nothing on it but the engine (test/machine), and what came of them. The form of
+// both is that of test/machine/src/script.rs.
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { environment, root } from "../../host/setup.mjs";
+import { scratch } from "./target.ts";
+
+const image = join(root, "dist/machine.elf");
+
+/** Why there is no such machine here, or nothing. */
+export const noMachine =
+  environment().qemu?.ok === true && existsSync(image) ? "" : "no QEMU or no image for the chip";
+
+/** A value with its type. */
+export type Typed =
+  | { type: "i32" | "f32" | "f64"; value: number }
+  | { type: "i64"; value: bigint }
+  | { type: "funcref" | "externref"; value: number };
+
+export const i32 = (value: number): Typed => ({ type: "i32", value });
+export const f32 = (value: number): Typed => ({ type: "f32", value });
+
+export type MachineCommand =
+  | { do: "instantiate"; name: string; module: Uint8Array }
+  | { do: "register"; name: string; instance: string }
+  | { do: "invoke"; instance: string; name: string; values: Typed[] };
+
+export interface Outcome {
+  status: "ok" | "malformed" | "invalid" | "unsupported" | "unlinkable" | "trap" | "fuel" | "fault";
+  text: string;
+  place: { offset: number; function: number };
+  fuel: number;
+  values: Typed[];
+}
+
+const types = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, funcref: 0x70, externref: 0x6f };
+const statuses: Outcome["status"][] = [
+  "ok",
+  "malformed",
+  "invalid",
+  "unsupported",
+  "unlinkable",
+  "trap",
+  "fuel",
+  "fault",
+];
+
+/** Executes commands in the emulator, with slices of `slice` units of fuel. */
+export async function executeOnChip(commands: MachineCommand[], slice: number): Promise<Outcome[]> {
+  const settings = Buffer.alloc(29);
+  settings.writeBigUInt64LE(BigInt(slice), 0);
+  settings.writeBigUInt64LE(1n << 40n, 8);
+  settings.writeUInt32LE(0, 16); // pages a memory may grow to
+  settings.writeUInt32LE(0, 20);
+  settings.writeUInt32LE(4096, 24);
+  using folder = scratch();
+  writeFileSync(join(folder.path, "script"), Buffer.concat([settings, ...commands.map(encode)]));
+  const machine = "-M mps2-an386 -icount shift=0 -display none -monitor none -serial none";
+  const run = promisify(execFile)(
+    "qemu-system-arm",
+    [...machine.split(" "), "-semihosting-config", "enable=on,target=native", "-kernel", image],
+    { cwd: folder.path, timeout: 300_000 },
+  );
+  run.child.stdin?.end();
+  await run;
+  return decode(readFileSync(join(folder.path, "answer")));
+}
+
+function bytes(data: Uint8Array): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(data.length);
+  return Buffer.concat([length, data]);
+}
+
+function encode(command: MachineCommand): Buffer {
+  const text = (value: string) => bytes(Buffer.from(value));
+  switch (command.do) {
+    case "instantiate":
+      return Buffer.concat([Buffer.from([1]), text(command.name), bytes(command.module)]);
+    case "register":
+      return Buffer.concat([Buffer.from([2]), text(command.name), text(command.instance)]);
+    case "invoke": {
+      const count = Buffer.alloc(4);
+      count.writeUInt32LE(command.values.length);
+      const names = [text(command.instance), text(command.name)];
+      return Buffer.concat([Buffer.from([3]), ...names, count, ...command.values.map(encodeValue)]);
+    }
+  }
+}
+
+function encodeValue({ type, value }: Typed): Buffer {
+  const out = Buffer.alloc(9);
+  out[0] = types[type];
+  if (type === "i32") out.writeInt32LE(value, 1);
+  else if (type === "i64") out.writeBigInt64LE(value, 1);
+  else if (type === "f32") out.writeFloatLE(value, 1);
+  else if (type === "f64") out.writeDoubleLE(value, 1);
+  else out.writeBigUInt64LE(BigInt(value + 1), 1);
+  return out;
+}
+
+function decode(answer: Buffer): Outcome[] {
+  const outcomes: Outcome[] = [];
+  let at = 0;
+  const word = () => answer.readUInt32LE((at += 4) - 4);
+  while (at < answer.length) {
+    const status = statuses[answer[at++] ?? 7] ?? "fault";
+    const length = word();
+    const text = answer.toString("utf8", at, (at += length));
+    const place = { offset: word(), function: word() };
+    const fuel = Number(answer.readBigUInt64LE((at += 8) - 8));
+    word(); // time
+    const values = Array.from({ length: word() }, (): Typed => {
+      const byte = answer[at++];
+      const type = (Object.keys(types) as Typed["type"][]).find((name) => types[name] === byte)!;
+      at += 8;
+      if (type === "i64") return { type, value: answer.readBigInt64LE(at - 8) };
+      if (type === "i32") return { type, value: answer.readInt32LE(at - 8) };
+      if (type === "f32") return { type, value: answer.readFloatLE(at - 8) };
+      if (type === "f64") return { type, value: answer.readDoubleLE(at - 8) };
+      return { type, value: answer.readUInt32LE(at - 8) - 1 };
+    });
+    outcomes.push({ status, text, place, fuel, values });
+  }
+  return outcomes;
+}

@@ -23,13 +23,11 @@ export function measureCost(): Cost | string {
   ) as [string, string];
   const missing = [image, board].find((path) => !existsSync(path));
   if (missing) return `${missing.slice(root.length + 1)} has not been built here`;
-  const words = ["-M", "mps2-an386", "-icount", "shift=0", "-display", "none", "-monitor", "none"];
+  const machine = "-M mps2-an386 -icount shift=0 -display none -monitor none -serial none";
+  const semihosting = ["-semihosting-config", "enable=on,target=native"];
   const { stdout, status, error } = spawnSync(
     "qemu-system-arm",
-    [
-      ...[...words, "-serial", "none", "-kernel", image],
-      ...["-semihosting-config", "enable=on,target=native"],
-    ],
+    [...machine.split(" "), ...semihosting, "-kernel", image],
     { encoding: "utf8", timeout: 300_000 },
   );
   if (error) return `QEMU: ${error.message}`;

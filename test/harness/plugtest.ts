@@ -12,6 +12,8 @@ export interface Plugtest {
   port: number;
   /** The pseudo-terminal instead, when it was asked for. */
   serial: string | undefined;
+  /** Whether it has joined the multicast group. */
+  group: boolean;
   /** Moves the node's clock on, past every deadline on the way. */
   advance(milliseconds: number): Promise<void>;
   /** Begins anew, without any state. */
@@ -43,6 +45,7 @@ export async function startPlugtest(...words: string[]): Promise<Plugtest> {
   return {
     port: Number(ready.udp?.split(":")[1]),
     serial: ready.serial,
+    group: String(ready.group) === "true",
     advance: (milliseconds) => command(`advance ${milliseconds}`, "advanced"),
     reset: () => command("reset", "ready"),
     stop: async () => {

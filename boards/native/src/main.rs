@@ -194,7 +194,6 @@ fn say(number: u8, fields: &str) {
 
 fn open_udp(address: SocketAddr, events: &Sender<Event>) -> io::Result<(Line, String)> {
     let socket = UdpSocket::bind(address)?;
-    let _ = socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED);
     let name = socket.local_addr()?.to_string();
     let (reader, events) = (socket.try_clone()?, events.clone());
     thread::spawn(move || {
@@ -229,15 +228,13 @@ fn group_socket() -> io::Result<UdpSocket> {
 }
 
 /// Requests to the group come in by a socket of their own, which says that they were.
-fn open_group(events: &Sender<Event>) {
-    let Ok(socket) = group_socket() else {
-        return;
-    };
+fn open_group(events: &Sender<Event>) -> io::Result<()> {
+    let socket = group_socket()?;
     // From other computers by the way the system chooses, and from this one by its own loop.
     let ways = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST];
     let joined = ways.map(|way| socket.join_multicast_v4(&GROUP, &way).is_ok());
     if !joined.contains(&true) {
-        return;
+        return Err(io::ErrorKind::AddrNotAvailable.into());
     }
     let events = events.clone();
     thread::spawn(move || {
@@ -252,6 +249,7 @@ fn open_group(events: &Sender<Event>) {
             }
         }
     });
+    Ok(())
 }
 
 fn open_serial(o: &Options, events: &Sender<Event>) -> Result<(Line, String), Box<dyn Error>> {
@@ -312,8 +310,9 @@ fn node(
         } else {
             o.udp
         };
-        open_group(events);
-        open_udp(address, events)?
+        let (line, name) = open_udp(address, events)?;
+        let group = open_group(events).is_ok();
+        (line, format!("{name},\"group\":{group}"))
     };
     if o.plugtest {
         while serve_plugtest(&mut line, &name, inbox) {}

@@ -65,7 +65,7 @@ const SENSORS: &[Sensor] = &[
     },
 ];
 /// As on the STM32F407: bytes for modules, and fuel for a run.
-const MEMORY: usize = 48 * 1024;
+const MEMORY: usize = 64 * 1024;
 const FUEL: u32 = 2_000_000;
 /// CoAP's port (RFC 7252 §6.1) and group (§12.8).
 const PORT: u16 = 5683;

@@ -16,6 +16,7 @@ pub mod link;
 mod mail;
 mod memory;
 pub mod module;
+mod number;
 pub mod package;
 mod runner;
 mod server;

@@ -1,17 +1,20 @@
-//! What a node keeps in RAM beside the module's region: the queues between its halves and the tables of each. A value that a
-//! constant expression makes, so that a board puts it in a static and it never lies on a stack, where half of the chip's
-//! RAM would have to be free for it during start-up.
+//! What a node keeps in RAM beside the module's region: the queues between its halves and the tables of each. A board puts it
+//! in a static, which costs no flash: what is not all zeros is made where it stays, part by part.
 use crate::mail::{Mail, RunnerMail, ServerMail};
 use crate::runner::Room;
 use crate::server::{History, Log};
+use core::mem::MaybeUninit;
 
 /// The memory of both halves, with clients that are addressed by `E`.
 pub struct Memory<E> {
     mail: Mail,
-    coap: wasmote_coap::Server<E>,
+    /// Made when the shares are handed out: the empty table of an `Option` is not all zeros, and a static that is not takes as
+    /// much flash as RAM.
+    coap: MaybeUninit<wasmote_coap::Server<E>>,
     history: History,
     log: Log,
-    scratch: Room,
+    /// As `coap`.
+    scratch: MaybeUninit<Room>,
 }
 
 /// The Server's share.
@@ -39,10 +42,10 @@ impl<E: Copy + Eq> Memory<E> {
     pub const fn new() -> Self {
         Self {
             mail: Mail::new(),
-            coap: wasmote_coap::Server::new(1),
+            coap: MaybeUninit::uninit(),
             history: History::new(),
             log: Log::new(),
-            scratch: Room::new(),
+            scratch: MaybeUninit::uninit(),
         }
     }
 
@@ -52,14 +55,28 @@ impl<E: Copy + Eq> Memory<E> {
         (
             ServerMemory {
                 mail: server,
-                coap: &mut self.coap,
+                coap: make_coap(&mut self.coap),
                 history: &mut self.history,
                 log: &mut self.log,
             },
             RunnerMemory {
                 mail: runner,
-                scratch: &mut self.scratch,
+                scratch: make_room(&mut self.scratch),
             },
         )
     }
+}
+
+// Each in a function of its own, so that the stack has room for one of them at most.
+
+#[inline(never)]
+fn make_coap<E: Copy + Eq>(
+    place: &mut MaybeUninit<wasmote_coap::Server<E>>,
+) -> &mut wasmote_coap::Server<E> {
+    place.write(wasmote_coap::Server::new(1))
+}
+
+#[inline(never)]
+fn make_room(place: &mut MaybeUninit<Room>) -> &mut Room {
+    place.write(Room::new())
 }

@@ -4,6 +4,7 @@ use crate::document::{Document, Quantity, Sample, Value, samples, seconds};
 use crate::mail::{App, Chunk, ChunkKind, Down, Event, LINE, ServerMail, Stats, Up};
 use crate::memory::ServerMemory;
 use crate::module::NAMES;
+use crate::number;
 use crate::package::Provision;
 use crate::slot::{SLOTS, State};
 use core::fmt::{self, Write};
@@ -55,7 +56,7 @@ pub struct Board {
     /// Why it was reset.
     pub reset: &'static str,
     /// What it looked for and did not find.
-    pub missing: heapless::Vec<&'static str, 6>,
+    pub missing: heapless::Vec<&'static str, 8>,
     /// Its sensors.
     pub sensors: &'static [Sensor],
     /// RAM for modules, in bytes.
@@ -69,7 +70,9 @@ pub struct Board {
 /// What a board measures of itself while it runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
-    /// Bytes of stack that were never used.
+    /// Bytes of the stack, and of those that were never used.
+    pub stack_size: u32,
+    /// See `stack_size`.
     pub stack_free: u32,
     /// Thousandths of the last second in which the CPU slept.
     pub idle: u16,
@@ -231,6 +234,24 @@ impl<E: Copy + Eq> Server<E> {
     pub fn log(&mut self, now: u64, text: &str) {
         let mut line = heapless::String::new();
         let _ = line.push_str(text);
+        self.resources.line(now, false, line);
+        self.coap.notify(observed::LOG);
+    }
+
+    /// Whether something that the board looks for is missing now. What changes is told in the log.
+    pub fn missing(&mut self, now: u64, what: &'static str, missing: bool) {
+        let all = &mut self.resources.board.missing;
+        let place = all.iter().position(|m| *m == what);
+        let text = match (place, missing) {
+            (None, true) if all.push(what).is_ok() => "missing: ",
+            (Some(place), false) => {
+                all.remove(place);
+                "found: "
+            }
+            _ => return,
+        };
+        let mut line = heapless::String::new();
+        let _ = line.push_str(text).and_then(|()| line.push_str(what));
         self.resources.line(now, false, line);
         self.coap.notify(observed::LOG);
     }
@@ -642,6 +663,7 @@ impl Resources {
         d.uint("lines_lost", m.stats.lines_lost);
         d.uint("waits", m.stats.waits);
         d.end();
+        d.uint("stack_size", m.gauges.stack_size);
         d.uint("stack_free", m.gauges.stack_free);
     }
 
@@ -858,7 +880,7 @@ impl Resources {
         };
         let range = parameter.minimum..=parameter.maximum;
         let value = match body {
-            Small::Text(text) => text.parse().ok(),
+            Small::Text(text) => number::parse(text),
             Small::Number(value) => Some(value as f32),
         };
         match value {

@@ -213,7 +213,7 @@ const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring> = {
     const level = join(folder, "level");
     return {
       words: [
-        ..."-M netduinoplus2 -icount shift=auto -serial null -serial pty".split(" "),
+        ..."-M netduinoplus2 -icount shift=3 -serial null -serial pty".split(" "),
         ...socketAt(level),
       ],
       ways: [ranger(level)],

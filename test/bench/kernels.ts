@@ -53,6 +53,8 @@ export interface Job {
   kernel: string;
   real: Real;
   module: Uint8Array;
+  /** Whether an engine that can do without is to count fuel. */
+  fuel?: boolean;
 }
 
 /** What the image measured of one kernel; see `Measured` in test/bench/engine/src/main.rs. Times are in instructions. */
@@ -84,9 +86,9 @@ export async function emulateKernels(image: string, jobs: Job[]): Promise<(Measu
   };
   const padded = (bytes: Uint8Array) =>
     Buffer.concat([word(bytes.length), bytes, Buffer.alloc(-bytes.length & 3)]);
-  const script = jobs.flatMap(({ kernel, real, module }) => [
+  const script = jobs.flatMap(({ kernel, real, module, fuel }) => [
     padded(Buffer.from(kernel)),
-    padded(Buffer.of(Number(real === "f64"))),
+    padded(Buffer.of(Number(real === "f64"), Number(fuel === true))),
     padded(module),
   ]);
   writeFileSync(join(folder, "script"), Buffer.concat(script));

@@ -10,6 +10,10 @@ const benchmarks: Record<
   string,
   { what: string; load: () => Promise<{ run: () => Promise<Report> }> }
 > = {
+  engine: {
+    what: "speed, flash, RAM and loading, against wasmi, wasm3 and native code",
+    load: () => import("./engine.ts"),
+  },
   size: { what: "flash and RAM of the firmware images, by part", load: () => import("./size.ts") },
   update: {
     what: "installing packages: wire, instructions, pause, first output",

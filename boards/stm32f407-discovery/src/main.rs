@@ -1,111 +1,172 @@
-//! Wasmote on the STM32F407, with its serial link.
+//! Wasmote on the STM32F407: the Discovery board, alone or on a base board with Ethernet.
 //!
-//! | task   | trigger                                    | priority | longest time                                    |
-//! | ------ | ------------------------------------------ | -------- | ----------------------------------------------- |
-//! | `line` | USART2: a byte came, or one can be sent    | 4        | a few register accesses                         |
-//! | `sonar`| USART3: a byte of the level sensor         | 4        | a few register accesses                         |
-//! | `tick` | SysTick, every millisecond                 | 3        | a few loads; wakes the server at its deadline   |
-//! | `serve`| pended by the tasks above and by the Runner| 2        | one datagram and its answer                     |
-//! | `idle` | always                                     | 0        | the Runner, a slice of fuel at a time; erasing  |
+//! | task    | trigger                                       | priority | longest time                                    |
+//! | ------- | --------------------------------------------- | -------- | ----------------------------------------------- |
+//! | `line`  | USART2: a byte can be sent, or came damaged   | 5        | a few register accesses                         |
+//! | `half`  | DMA1 stream 5: half of the circle was filled  | 5        | a few register accesses                         |
+//! | `sonar` | USART3: a byte of the level sensor            | 4        | a few register accesses                         |
+//! | `frames`| Ethernet: a frame came, or was sent           | 4        | one register access                             |
+//! | `tick`  | SysTick, every millisecond                    | 3        | two pins; wakes the server at its deadline      |
+//! | `serve` | pended by the tasks above and by the Runner   | 2        | what came in and its answers                    |
+//! | `idle`  | always                                        | 0        | the Runner, a slice of fuel at a time; erasing  |
+//!
+//! The times in instructions, as measured in QEMU, are in docs/benchmarks (`npm run -s bench -- tasks`).
 //!
 //! The server is an interrupt of its own (one the board has no other use for), so that waking it while it runs makes it run
 //! again. Nothing is locked: what two tasks share goes through queues with one end each, or is one word. The
 //! watchdog is fed by the Runner alone, which runs only when nothing above it keeps the CPU; its 30 s are longer than
 //! three erasures.
+//!
+//! | pins                                             | what                                                              |
+//! | ------------------------------------------------ | ----------------------------------------------------------------- |
+//! | PD5 (TX), PD6 (RX)                               | USART2: the serial link                                           |
+//! | PD9 (RX)                                         | USART3: the level sensor                                          |
+//! | PD10                                             | the rain gauge's contact, to ground                               |
+//! | PA0                                              | the button                                                        |
+//! | PD12 to PD15                                     | lamps: GPIO 0 to 3 of a module                                    |
+//! | PA1, PA2, PA7, PB11 to PB13, PC1, PC4, PC5       | Ethernet: RMII of the transceiver                                 |
+//! | PA5 to PA7, PE3                                  | SPI1: the accelerometer                                           |
+//!
+//! PA7 is both the transceiver's and the accelerometer's: a board with a transceiver is without an accelerometer, and says so.
 #![no_std]
 #![no_main]
 
+mod chip;
+mod converter;
+mod ethernet;
 #[cfg(not(feature = "qemu"))]
 mod flash;
 #[cfg(feature = "qemu")]
 mod qemu;
-mod sonar;
 
-/// Where in flash the provisioning record lies: at the end of sector 0, behind the vector table.
-pub const PROVISION: u32 = 0x3c00;
-/// Where the slots begin, and the bytes of each: a sector of the chip's.
-pub const SLOTS: u32 = 0x4000;
-/// See [`SLOTS`].
-pub const SLOT: u32 = if cfg!(feature = "qemu") {
-    0x2000
-} else {
-    0x4000
-};
+pub use discovery::sectors::{PROVISION, SLOT, SLOTS};
 
-/// Where the emulated flash is mirrored: in static RAM, and of half the size for that, since QEMU's board (7.2) has no CCM.
+/// Where the emulated flash is mirrored: in the memory that is the module's otherwise.
 #[cfg(feature = "qemu")]
 pub fn mirror() -> *mut u8 {
-    use core::cell::UnsafeCell;
-    #[repr(align(8))]
-    struct Memory(UnsafeCell<[u8; (SLOTS + 3 * SLOT - PROVISION) as usize]>);
-    // SAFETY: written by `Flash` alone, of which there is one; those who read hold ranges that are not written meanwhile.
-    unsafe impl Sync for Memory {}
-    static MIRROR: Memory = Memory(UnsafeCell::new([0; _]));
-    MIRROR.0.get().cast()
+    use core::sync::atomic::{AtomicPtr, Ordering};
+    static AT: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+    if AT.load(Ordering::Relaxed).is_null() {
+        let memory = chip::further_memory();
+        assert!(memory.len() >= (SLOTS + 3 * SLOT - PROVISION) as usize);
+        AT.store(memory.as_mut_ptr(), Ordering::Relaxed);
+    }
+    AT.load(Ordering::Relaxed)
 }
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(feature = "qemu")]
     cortex_m_semihosting::hprintln!("panic: {}", _info);
-    // The reset cause says that it was software's doing.
-    cortex_m::peripheral::SCB::sys_reset()
+    chip::panicked()
 }
 
 #[rtic::app(device = stm32f4xx_hal::pac, peripherals = true)]
 mod app {
-    use crate::sonar::Sonar;
-    use crate::{PROVISION, SLOT, SLOTS};
+    use crate::converter::{self, Converter};
+    use crate::ethernet::{self, Ethernet, Frames};
+    use crate::{PROVISION, SLOT, SLOTS, chip};
     use core::mem::MaybeUninit;
-    use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+    use core::net::Ipv4Addr;
+    use core::sync::atomic::Ordering::Relaxed;
+    use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+    use discovery::circle::Circle;
+    use embedded_hal_bus::spi::{ExclusiveDevice, NoDelay};
     use heapless::spsc::{Consumer, Producer, Queue};
-    use stm32f4xx_hal::gpio::{Output, Pin};
+    use stm32f4xx_hal::gpio::{Input, Output as PushPull, Pin, Speed};
     use stm32f4xx_hal::pac::{self, Interrupt};
     use stm32f4xx_hal::prelude::*;
-    use stm32f4xx_hal::rcc::Config as Clocks;
     use stm32f4xx_hal::serial::{self, Serial};
+    use stm32f4xx_hal::spi::{Mode, Phase, Polarity, Spi};
     use stm32f4xx_hal::watchdog::IndependentWatchdog;
+    use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
     use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step, link};
+    use wasmote_sensors::temperature::Calibration;
+    use wasmote_sensors::{Accelerometer, Debounce, Level, Rain};
 
     #[cfg(not(feature = "qemu"))]
     use crate::flash::Flash;
     #[cfg(feature = "qemu")]
     use crate::qemu::Flash;
 
-    /// Bytes for modules, and fuel for a run.
-    const MEMORY: usize = if cfg!(feature = "qemu") { 32 } else { 48 } * 1024;
+    /// Fuel for a run.
     const FUEL: u32 = 2_000_000;
     /// The class of boards that packages name.
     const CLASS: &str = "stm32f407";
     const SENSORS: &[Sensor] = &[
-        Sensor {
-            name: "level",
-            unit: "mm",
-        },
-        Sensor {
-            name: "button",
-            unit: "",
-        },
+        sensor("level", "mm"),
+        sensor("rain", "mm"),
+        sensor("temperature", "Cel"),
+        sensor("button", ""),
+        sensor("ax", "m/s2"),
+        sensor("ay", "m/s2"),
+        sensor("az", "m/s2"),
     ];
     const LEVEL: u8 = 0;
-    const BUTTON: u8 = 1;
+    const RAIN: u8 = 1;
+    const TEMPERATURE: u8 = 2;
+    const BUTTON: u8 = 3;
+    const ACCELERATION: u8 = 4;
+    /// Milliseconds between two samples.
+    const TEMPERATURE_EVERY: u64 = 5_000;
+    const ACCELERATION_EVERY: u64 = 100;
+    /// Milliseconds for which a button must stay as it is.
+    const BUTTON_STABLE: u64 = 20;
+    /// Of the serial link.
     const BAUD: u32 = 115_200;
+    /// Without a DHCP server.
+    const FIXED: Fixed = Fixed {
+        address: Ipv4Addr::new(192, 168, 1, 44),
+        prefix: 24,
+        gateway: Some(Ipv4Addr::new(192, 168, 1, 1)),
+    };
+    /// Milliseconds that a DHCP server has.
+    const PATIENCE: u64 = 8_000;
     /// The interrupt that is the server's: of a peripheral that this board does not use.
     const SERVE: Interrupt = Interrupt::SPI3;
+    /// Beside a byte of the level sensor: the line lost or damaged one.
+    const DAMAGED: u16 = 0x100;
+
+    const fn sensor(name: &'static str, unit: &'static str) -> Sensor {
+        Sensor { name, unit }
+    }
 
     /// Milliseconds since the start, as far as 32 bits go; the Runner and the server make 64 of them.
     static MILLIS: AtomicU32 = AtomicU32::new(0);
     /// When the server wants to be woken, in the same.
     static DEADLINE: AtomicU32 = AtomicU32::new(u32::MAX);
-    /// Whether the CPU sleeps, and in how many of the last thousand milliseconds it did.
-    static ASLEEP: AtomicBool = AtomicBool::new(false);
+    /// Cycles that the CPU slept in this second, and thousandths of the last second in which it did.
+    static SLEPT: AtomicU32 = AtomicU32::new(0);
     static IDLE: AtomicU32 = AtomicU32::new(0);
-    /// Bytes that came faster than the server took them.
+    /// The server has run since the Runner last looked, and may have left it something.
+    static SERVED: AtomicBool = AtomicBool::new(false);
+    /// Bytes of the stack that were never used.
+    static STACK_FREE: AtomicU32 = AtomicU32::new(u32::MAX);
+
+    /// What the serial link brings, in a circle: filled by DMA, or by its interrupt where DMA does not work (QEMU has none).
+    const CIRCLE: usize = 2048;
+    static RECEIVED: [AtomicU8; CIRCLE] = [const { AtomicU8::new(0) }; CIRCLE];
+    /// Whether DMA does it; bytes that the interrupt has put there otherwise; halves of the circle that were filled.
+    static DMA: AtomicBool = AtomicBool::new(false);
+    static WRITTEN: AtomicU32 = AtomicU32::new(0);
+    static HALVES: AtomicU32 = AtomicU32::new(0);
+    /// Bytes that the USART lost.
     static LOST: AtomicU32 = AtomicU32::new(0);
 
-    /// The only client of a serial line is whoever is at its other end.
-    type Peer = ();
+    /// Where a client is. Not an enum: a table of clients that is all zeros when empty needs no place in flash.
+    type Peer = Endpoint;
+    /// At the other end of the serial line: what no UDP client has.
+    const SERIAL: Peer = Endpoint {
+        address: Ipv4Addr::UNSPECIFIED,
+        port: 0,
+    };
+
+    /// The MAC, and the stack on it.
+    pub type Network = (Ethernet, Interface);
+    /// The accelerometer, on a bus of its own.
+    pub type Gravity =
+        Accelerometer<ExclusiveDevice<Spi<pac::SPI1>, Pin<'E', 3, PushPull>, NoDelay>>;
 
     #[shared]
     struct Shared {}
@@ -114,26 +175,28 @@ mod app {
     struct Local {
         server: &'static mut Server<Peer>,
         runner: &'static mut Runner<Flash>,
+        network: Option<&'static mut Network>,
         pins: Pins,
         dog: IndependentWatchdog,
-        line_rx: serial::Rx<pac::USART2>,
-        line_tx: serial::Tx<pac::USART2>,
-        sonar_rx: serial::Rx<pac::USART3>,
-        received: Producer<'static, u8>,
-        to_decode: Consumer<'static, u8>,
-        to_frame: Producer<'static, u8>,
+        line: Line,
         to_send: Consumer<'static, u8>,
-        measured: Producer<'static, u16>,
-        to_sample: Consumer<'static, u16>,
-        button: Pin<'A', 0>,
+        heard: Producer<'static, u16>,
+        to_parse: Consumer<'static, u16>,
+        sensed: Producer<'static, (u8, f32)>,
+        to_sample: Consumer<'static, (u8, f32)>,
+        senses: Senses,
+        rain: Rain<Pin<'D', 10, Input>>,
+        button: Pin<'A', 0, Input>,
+        /// Of SysTick in a second.
+        ticks: u32,
     }
 
     /// What modules may set: the four lamps of the Discovery board, as pins 0 to 3.
     pub struct Pins {
-        green: Pin<'D', 12, Output>,
-        orange: Pin<'D', 13, Output>,
-        red: Pin<'D', 14, Output>,
-        blue: Pin<'D', 15, Output>,
+        green: Pin<'D', 12, PushPull>,
+        orange: Pin<'D', 13, PushPull>,
+        red: Pin<'D', 14, PushPull>,
+        blue: Pin<'D', 15, PushPull>,
     }
 
     impl Io for Pins {
@@ -156,6 +219,42 @@ mod app {
         }
     }
 
+    /// The serial link's way out, and what came in by it.
+    pub struct Line {
+        to_frame: Producer<'static, u8>,
+        circle: Circle<CIRCLE>,
+        decoder: link::Decoder,
+        unsent: u32,
+        overrun: u32,
+    }
+
+    impl Line {
+        /// All of it or nothing: a datagram that does not fit is lost, as any may be, and counted.
+        fn send(&mut self, datagram: &[u8]) {
+            if self.to_frame.capacity() - self.to_frame.len() < datagram.len() * 2 + 8 {
+                self.unsent += 1;
+                return;
+            }
+            link::encode(datagram, |byte| {
+                let _ = self.to_frame.enqueue(byte);
+            });
+            rtic::pend(Interrupt::USART2);
+        }
+    }
+
+    /// The sensors that are asked, and not heard.
+    pub struct Senses {
+        level: Level,
+        gravity: Option<Gravity>,
+        gravity_due: u64,
+        converter: Converter,
+        calibration: Option<Calibration>,
+        /// The sensor's reading, while the reference is read.
+        first: Option<u16>,
+        converting: bool,
+        temperature_due: u64,
+    }
+
     fn millis() -> u64 {
         u64::from(MILLIS.load(Relaxed))
     }
@@ -172,48 +271,73 @@ mod app {
         }
     }
 
-    /// Why the chip was reset (RM0090 §7.3.21).
-    fn reset_cause(rcc: &pac::RCC) -> &'static str {
-        let csr = rcc.csr().read();
-        let cause = if csr.lpwrrstf().bit_is_set() {
-            "low power"
-        } else if csr.wdgrstf().bit_is_set() || csr.wwdgrstf().bit_is_set() {
-            "watchdog"
-        } else if csr.sftrstf().bit_is_set() {
-            "software"
-        } else if csr.porrstf().bit_is_set() {
-            "power on"
-        } else if csr.borrstf().bit_is_set() {
-            "brown-out"
-        } else if csr.padrstf().bit_is_set() {
-            "pin"
-        } else {
-            "unknown"
-        };
-        rcc.csr().modify(|_, w| w.rmvf().set_bit());
-        cause
+    fn usart2() -> &'static pac::usart1::RegisterBlock {
+        // SAFETY: set up in `init`; from then on `line` alone reads and writes it, and DMA its data register.
+        unsafe { &*pac::USART2::ptr() }
     }
 
-    /// Whether the board's 8 MHz crystal runs. Asked before the HAL, which would wait for it for ever.
-    fn crystal(rcc: &pac::RCC) -> bool {
-        rcc.cr().modify(|_, w| w.hseon().set_bit());
-        for _ in 0..100_000 {
-            if rcc.cr().read().hserdy().bit_is_set() {
-                return true;
-            }
+    fn stream() -> &'static pac::dma2::ST {
+        // SAFETY: set up in `init`; from then on nobody writes it.
+        unsafe { (*pac::DMA1::ptr()).st(5) }
+    }
+
+    /// Lets DMA fill the circle (RM0090 §10.3.17: stream 5, channel 4), if there is a DMA controller.
+    fn start_dma() -> bool {
+        let stream = stream();
+        let from = usart2().dr().as_ptr() as u32;
+        // SAFETY: the addresses and the length of the circle, which is nobody else's.
+        unsafe {
+            stream.par().write(|w| w.bits(from));
+            stream.m0ar().write(|w| w.bits(RECEIVED.as_ptr() as u32));
+            stream.ndtr().write(|w| w.bits(CIRCLE as u32));
         }
-        rcc.cr().modify(|_, w| w.hseon().clear_bit());
-        false
+        // SAFETY: a channel that there is.
+        stream.cr().write(|w| unsafe {
+            w.chsel().bits(4);
+            w.pl().very_high();
+            w.minc().set_bit();
+            w.circ().set_bit();
+            w.htie().set_bit();
+            w.tcie().set_bit()
+        });
+        stream.cr().modify(|_, w| w.en().set_bit());
+        stream.cr().read().en().bit_is_set()
+    }
+
+    /// A number that differs from reset to reset, of the chip's generator (RM0090 §24.3.1) if it gives one.
+    #[cfg(not(feature = "qemu"))]
+    fn seed(rcc: &pac::RCC, generator: &pac::RNG) -> Option<u64> {
+        rcc.ahb2enr().modify(|_, w| w.rngen().set_bit());
+        generator.cr().modify(|_, w| w.rngen().set_bit());
+        let word = || {
+            let ready = (0..10_000).any(|_| generator.sr().read().drdy().bit_is_set());
+            ready.then(|| u64::from(generator.dr().read().bits()))
+        };
+        Some(word()? << 32 | word()?)
+    }
+
+    #[inline(never)]
+    fn make_network(
+        place: &'static mut MaybeUninit<Network>,
+        mut ethernet: Ethernet,
+        storage: &'static mut MaybeUninit<Storage>,
+        config: Config,
+    ) -> &'static mut Network {
+        let storage = storage.write(Storage::new());
+        let interface = Interface::new(config, &mut ethernet.device, storage, 0);
+        place.write((ethernet, interface))
     }
 
     #[init(local = [
-        rx: Queue<u8, 2048> = Queue::new(),
         tx: Queue<u8, 4096> = Queue::new(),
-        levels: Queue<u16, 8> = Queue::new(),
+        echoes: Queue<u16, 64> = Queue::new(),
+        samples: Queue<(u8, f32), 16> = Queue::new(),
         memory: Memory<Peer> = Memory::new(),
+        frames: Frames = Frames::new(),
+        storage_place: MaybeUninit<Storage> = MaybeUninit::uninit(),
+        network_place: MaybeUninit<Network> = MaybeUninit::uninit(),
         server_place: MaybeUninit<Server<Peer>> = MaybeUninit::uninit(),
         runner_place: MaybeUninit<Runner<Flash>> = MaybeUninit::uninit(),
-        region: [u64; MEMORY / 8] = [0; MEMORY / 8],
     ])]
     fn init(cx: init::Context) -> (Shared, Local) {
         // Arithmetic gives the default NaN, in this context and in every new one (ARMv7-M ARM, FPSCR.DN and FPDSCR).
@@ -224,47 +348,104 @@ mod app {
             fpu.fpdscr.modify(|v| v | 1 << 25);
         }
         let dp = cx.device;
-        let reset = reset_cause(&dp.RCC);
+        let reset = chip::reset_cause(&dp.RCC);
         let mut missing = heapless::Vec::new();
-        let (clock, config) = if crystal(&dp.RCC) {
-            ("crystal", Clocks::hse(8.MHz()).sysclk(168.MHz()))
-        } else {
-            let _ = missing.push("crystal");
-            ("internal", Clocks::hsi())
-        };
-        let mut rcc = dp.RCC.freeze(config);
+        let (clock, mut rcc) = chip::clock(dp.RCC, &mut |what| {
+            let _ = missing.push(what);
+        });
         let hertz = rcc.clocks.sysclk().raw();
+        let factory = chip::Factory::read();
 
-        let (a, b, d) = (
+        let (a, b, c) = (
             dp.GPIOA.split(&mut rcc),
             dp.GPIOB.split(&mut rcc),
-            dp.GPIOD.split(&mut rcc),
+            dp.GPIOC.split(&mut rcc),
         );
+        let (d, e) = (dp.GPIOD.split(&mut rcc), dp.GPIOE.split(&mut rcc));
         let config = serial::config::Config::default();
         let line: Result<Serial<pac::USART2>, _> = Serial::new(
             dp.USART2,
-            (a.pa2, a.pa3),
+            (d.pd5, d.pd6),
             config.baudrate(BAUD.bps()),
             &mut rcc,
         );
         let sonar: Result<Serial<pac::USART3>, _> = Serial::new(
             dp.USART3,
-            (b.pb10, b.pb11),
+            (d.pd8, d.pd9),
             config.baudrate(9600.bps()),
             &mut rcc,
         );
-        let (Ok(line), Ok(sonar)) = (line, sonar) else {
+        if line.is_err() || sonar.is_err() {
             // Only a clock too slow for the baud rate, which neither of the two is.
             unreachable!()
-        };
-        let (line_tx, mut line_rx) = line.split();
-        let (_, mut sonar_rx) = sonar.split();
-        line_rx.listen();
-        sonar_rx.listen();
+        }
+        // What a byte of the line needs from here on is done with registers: a few instructions.
+        rcc.ahb1enr().modify(|_, w| w.dma1en().set_bit());
+        let dma = start_dma();
+        DMA.store(dma, Relaxed);
+        usart2().cr3().modify(|_, w| {
+            w.dmar().bit(dma);
+            w.eie().bit(dma)
+        });
+        usart2().cr1().modify(|_, w| w.rxneie().bit(!dma));
+        // SAFETY: nobody else has it; `sonar` reads it from here on.
+        let usart3 = unsafe { &*pac::USART3::ptr() };
+        usart3.cr1().modify(|_, w| w.rxneie().set_bit());
 
+        // Ethernet is looked for before the accelerometer, which shares a pin with it.
+        let (_mdio, _mdc) = (
+            a.pa2.into_alternate::<11>().speed(Speed::VeryHigh),
+            c.pc1.into_alternate::<11>().speed(Speed::VeryHigh),
+        );
+        let parts = (dp.ETHERNET_MAC, dp.ETHERNET_DMA);
+        let mut registers = ethernet::power(&rcc, &dp.SYSCFG, parts, rcc.clocks.hclk().raw());
+        let transceiver = ethernet::transceiver(&mut registers);
+        let hardware = factory.map_or([2, 0, 0, 0, 0, 1], |f| f.hardware());
+        let mut gravity = None;
+        let ethernet = if let Some(phy) = transceiver {
+            let fast = Speed::VeryHigh;
+            let _rmii = (
+                a.pa1.into_alternate::<11>().speed(fast),
+                a.pa7.into_alternate::<11>().speed(fast),
+                c.pc4.into_alternate::<11>().speed(fast),
+                c.pc5.into_alternate::<11>().speed(fast),
+                b.pb11.into_alternate::<11>().speed(fast),
+                b.pb12.into_alternate::<11>().speed(fast),
+                b.pb13.into_alternate::<11>().speed(fast),
+            );
+            Ethernet::new(registers, phy, hardware, cx.local.frames, 0)
+        } else {
+            let mode = Mode {
+                polarity: Polarity::IdleHigh,
+                phase: Phase::CaptureOnSecondTransition,
+            };
+            let pins = (Some(a.pa5), Some(a.pa6), Some(a.pa7));
+            let bus = Spi::new(dp.SPI1, pins, mode, 2.MHz(), &mut rcc);
+            let mut select = e.pe3.into_push_pull_output();
+            select.set_high();
+            gravity = ExclusiveDevice::new_no_delay(bus, select)
+                .ok()
+                .and_then(|device| Accelerometer::new(device).ok());
+            None
+        };
+        for (there, what) in [
+            (ethernet.is_some(), "ethernet"),
+            (gravity.is_some(), "accelerometer"),
+        ] {
+            if !there {
+                let _ = missing.push(what);
+            }
+        }
+        let calibration = factory.and_then(|f| {
+            let (cold, hot, reference) = f.temperature;
+            Calibration::new(cold, hot, reference)
+        });
+        let converter = Converter::new(&rcc, &dp.ADC_COMMON, dp.ADC1);
+
+        let ticks = chip::systick(hertz);
         let mut timer = cx.core.SYST;
         timer.set_clock_source(cortex_m::peripheral::syst::SystClkSource::Core);
-        timer.set_reload(hertz / 1000 - 1);
+        timer.set_reload(ticks / 1000 - 1);
         timer.clear_current();
         timer.enable_counter();
         timer.enable_interrupt();
@@ -272,24 +453,38 @@ mod app {
         dog.start(30_000.millis());
 
         #[cfg(not(feature = "qemu"))]
-        let flash = Flash::new(dp.FLASH);
+        let flash = {
+            let (flash, there) = Flash::new(dp.FLASH);
+            if !there {
+                let _ = missing.push("flash");
+            }
+            flash
+        };
         #[cfg(feature = "qemu")]
         let flash = Flash::new();
         #[cfg(not(feature = "qemu"))]
-        let seed = {
-            // The chip's number (RM0090 §39.1): it differs from board to board, and the timer a little from reset to reset.
-            let id = stm32f4xx_hal::signature::Uid::get();
-            u64::from(id.x()) << 48
-                ^ u64::from(id.y()) << 32
-                ^ u64::from(id.lot_num().as_bytes().first().copied().unwrap_or(0))
-                ^ u64::from(cortex_m::peripheral::SYST::get_current())
-        };
+        let seed = seed(&rcc, &dp.RNG).unwrap_or_else(|| {
+            // It differs from board to board, and the timer a little from reset to reset.
+            let [x, y, z] = factory.map_or([0; 3], |f| f.number);
+            let number = u64::from(x) << 32 ^ u64::from(y) << 16 ^ u64::from(z);
+            number ^ u64::from(cortex_m::peripheral::SYST::get_current())
+        });
         #[cfg(feature = "qemu")]
         let seed = crate::qemu::seed();
 
         let provision =
             Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
         let slots = Slots::open(flash, SLOTS, SLOT);
+        #[cfg(not(feature = "qemu"))]
+        let region = chip::further_memory();
+        #[cfg(feature = "qemu")]
+        let region = {
+            /// What is left of the other RAM.
+            const SIZE: usize = 32 * 1024;
+            static mut REGION: [u64; SIZE / 8] = [0; SIZE / 8];
+            // SAFETY: `init` has the only reference and gives it away here.
+            unsafe { core::slice::from_raw_parts_mut((&raw mut REGION).cast::<u8>(), SIZE) }
+        };
         let board = Board {
             name: "stm32f407-discovery",
             class: CLASS,
@@ -299,7 +494,7 @@ mod app {
             reset,
             missing,
             sensors: SENSORS,
-            memory: MEMORY as u32,
+            memory: region.len() as u32,
             package: slots.capacity(),
             fuel: FUEL,
         };
@@ -309,16 +504,10 @@ mod app {
             sensors: SENSORS,
         };
         let (server_memory, runner_memory) = cx.local.memory.split();
-        let region = cx.local.region;
-        // SAFETY: the same memory as bytes, for as long; `init` has the only reference and gives it away here.
-        let region =
-            unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), MEMORY) };
-        // Made where they stay: the stack has no room for them.
         let server =
             cx.local
                 .server_place
                 .write(Server::new(board, provision.clone(), server_memory, seed));
-        server.trust(|()| true);
         let runner = cx.local.runner_place.write(Runner::new(
             slots,
             region,
@@ -326,41 +515,94 @@ mod app {
             limits,
             runner_memory,
         ));
-        let (received, to_decode) = cx.local.rx.split();
+        let config = Config {
+            hardware,
+            seed,
+            fixed: FIXED,
+            patience: PATIENCE,
+        };
+        let (place, storage) = (cx.local.network_place, cx.local.storage_place);
+        let network = ethernet.map(|ethernet| make_network(place, ethernet, storage, config));
         let (to_frame, to_send) = cx.local.tx.split();
-        let (measured, to_sample) = cx.local.levels.split();
+        let (heard, to_parse) = cx.local.echoes.split();
+        let (mut sensed, to_sample) = cx.local.samples.split();
+        // No rain so far.
+        let _ = sensed.enqueue((RAIN, 0.0));
         let pins = Pins {
             green: d.pd12.into_push_pull_output(),
             orange: d.pd13.into_push_pull_output(),
             red: d.pd14.into_push_pull_output(),
             blue: d.pd15.into_push_pull_output(),
         };
-        let button = a.pa0.into_pull_down_input();
+        let senses = Senses {
+            level: Level::new(),
+            gravity,
+            gravity_due: 0,
+            converter,
+            calibration,
+            first: None,
+            converting: false,
+            temperature_due: 0,
+        };
+        let line = Line {
+            to_frame,
+            circle: Circle::new(),
+            decoder: link::Decoder::new(),
+            unsent: 0,
+            overrun: 0,
+        };
         (
             Shared {},
             Local {
                 server,
                 runner,
+                network,
                 pins,
                 dog,
-                line_rx,
-                line_tx,
-                sonar_rx,
-                received,
-                to_decode,
-                to_frame,
+                line,
                 to_send,
-                measured,
+                heard,
+                to_parse,
+                sensed,
                 to_sample,
-                button,
+                senses,
+                rain: Rain::new(d.pd10.into_pull_up_input()),
+                button: a.pa0.into_pull_down_input(),
+                ticks,
             },
         )
     }
 
-    #[idle(local = [runner, pins, dog])]
+    /// Sleeps until an interrupt is due, and counts the cycles. Interrupts wait meanwhile, so that none comes between the look
+    /// whether there is anything to do and the sleep, and the counter can be read before they run.
+    fn sleep() {
+        cortex_m::interrupt::disable();
+        if !SERVED.load(Relaxed) {
+            let before = cortex_m::peripheral::SYST::get_current();
+            cortex_m::asm::wfi();
+            let after = cortex_m::peripheral::SYST::get_current();
+            // It counts down, and wakes the CPU when it begins anew.
+            let wrapped = cortex_m::peripheral::SCB::is_pendst_pending();
+            let again = if wrapped {
+                cortex_m::peripheral::SYST::get_reload() + 1
+            } else {
+                0
+            };
+            let slept = (before + again).saturating_sub(after);
+            SLEPT.store(SLEPT.load(Relaxed).wrapping_add(slept), Relaxed);
+        }
+        // SAFETY: they were enabled before: `idle` runs with them.
+        unsafe { cortex_m::interrupt::enable() };
+    }
+
+    #[idle(local = [runner, pins, dog, looked: u64 = 0])]
     fn idle(cx: idle::Context) -> ! {
         let idle::LocalResources {
-            runner, pins, dog, ..
+            runner,
+            pins,
+            dog,
+            looked,
+            ..
         } = cx.local;
         // What was installed runs before the node says that it is ready.
         runner.step(pins);
@@ -369,130 +611,279 @@ mod app {
         cortex_m_semihosting::hprintln!("wasmote: ready");
         loop {
             dog.feed();
+            SERVED.store(false, Relaxed);
             let step = runner.step(pins);
             if runner.has_mail() {
                 rtic::pend(SERVE);
             }
+            let now = millis();
+            if now >= *looked {
+                *looked = now + 500;
+                STACK_FREE.store(chip::stack_free(), Relaxed);
+            }
             if let Step::Idle(until) = step
-                && until.is_none_or(|until| until > millis())
+                && until.is_none_or(|until| until > now)
             {
-                ASLEEP.store(true, Relaxed);
-                cortex_m::asm::wfi();
-                ASLEEP.store(false, Relaxed);
+                sleep();
             }
         }
     }
 
-    #[task(binds = SysTick, priority = 3, local = [ms: u32 = 0, slept: u32 = 0])]
+    #[task(binds = SysTick, priority = 3, local = [
+        sensed, rain, button, ticks, ms: u32 = 0, left: u32 = 0,
+        pressed: Debounce = Debounce::new(false, BUTTON_STABLE),
+    ])]
     fn tick(cx: tick::Context) {
         let now = MILLIS.load(Relaxed).wrapping_add(1);
         MILLIS.store(now, Relaxed);
-        *cx.local.slept += u32::from(ASLEEP.load(Relaxed));
         *cx.local.ms += 1;
         if *cx.local.ms == 1000 {
-            IDLE.store(*cx.local.slept, Relaxed);
-            (*cx.local.ms, *cx.local.slept) = (0, 0);
+            // `sleep` adds to it at a lower priority, and never while this runs.
+            let slept = u64::from(SLEPT.swap(0, Relaxed));
+            let share = slept * 1000 / u64::from(*cx.local.ticks);
+            IDLE.store(share.min(1000) as u32, Relaxed);
+            *cx.local.ms = 0;
         }
-        // Every 20 ms also for the button, which is sampled here and not by an interrupt, so that it need not be debounced.
-        if now >= DEADLINE.load(Relaxed) || now.is_multiple_of(20) {
+        // A sample that finds the queue full is followed by another: rain is a sum, a button is let go.
+        if cx.local.rain.poll(u64::from(now)) {
+            let _ = cx.local.sensed.enqueue((RAIN, cx.local.rain.millimetres()));
+            rtic::pend(SERVE);
+        }
+        let down = cx.local.button.is_high();
+        if let Some(down) = cx.local.pressed.push(u64::from(now), down) {
+            let _ = cx.local.sensed.enqueue((BUTTON, f32::from(u8::from(down))));
+            rtic::pend(SERVE);
+        }
+        // Looked at here, and not told by the USART when the line falls idle: clearing that takes a read of the data register,
+        // which would now and then take a byte away from DMA.
+        let left = stream().ndtr().read().bits();
+        let came = DMA.load(Relaxed) && left != *cx.local.left;
+        *cx.local.left = left;
+        // Every 20 ms also for what the server asks of sensors and the cable.
+        if came || now >= DEADLINE.load(Relaxed) || now.is_multiple_of(20) {
             rtic::pend(SERVE);
         }
     }
 
-    #[task(binds = USART2, priority = 4, local = [line_rx, line_tx, received, to_send])]
+    #[task(binds = USART2, priority = 5, local = [to_send])]
     fn line(cx: line::Context) {
-        while cx.local.line_rx.is_rx_not_empty() {
-            if let Ok(byte) = cx.local.line_rx.read()
-                && cx.local.received.enqueue(byte).is_err()
-            {
-                LOST.store(LOST.load(Relaxed) + 1, Relaxed);
+        let usart = usart2();
+        loop {
+            let status = usart.sr().read();
+            let lost = status.ore().bit_is_set();
+            LOST.store(LOST.load(Relaxed).wrapping_add(lost.into()), Relaxed);
+            if DMA.load(Relaxed) {
+                // Errors alone come here, and reading the data register clears them. The checksum of the frame finds the byte.
+                if lost || status.fe().bit_is_set() || status.nf().bit_is_set() {
+                    let _ = usart.dr().read().bits();
+                }
+            } else if status.rxne().bit_is_set() || lost {
+                take(usart.dr().read().bits() as u8);
+                continue;
             }
+            // One byte on hardware, and as many as there are where a byte takes no time.
+            if status.txe().bit_is_clear() {
+                return;
+            }
+            let byte = cx.local.to_send.dequeue();
+            usart.cr1().modify(|_, w| w.txeie().bit(byte.is_some()));
+            let Some(byte) = byte else {
+                return;
+            };
+            // SAFETY: eight bits.
+            usart.dr().write(|w| unsafe { w.bits(byte.into()) });
+        }
+    }
+
+    /// Puts a byte into the circle, as DMA would.
+    fn take(byte: u8) {
+        let written = WRITTEN.load(Relaxed);
+        if let Some(place) = RECEIVED.get(written as usize % CIRCLE) {
+            place.store(byte, Relaxed);
+        }
+        let written = written.wrapping_add(1);
+        WRITTEN.store(written, Relaxed);
+        if written.is_multiple_of(CIRCLE as u32 / 2) {
+            HALVES.fetch_add(1, Relaxed);
+        }
+        rtic::pend(SERVE);
+    }
+
+    #[task(binds = DMA1_STREAM5, priority = 5)]
+    fn half(_: half::Context) {
+        // SAFETY: flags of this stream alone, of which this task is the only reader.
+        let dma = unsafe { &*pac::DMA1::ptr() };
+        let flags = dma.hisr().read();
+        let filled = u32::from(flags.htif5().bit_is_set()) + u32::from(flags.tcif5().bit_is_set());
+        dma.hifcr().write(|w| {
+            w.chtif5().set_bit();
+            w.ctcif5().set_bit();
+            w.cteif5().set_bit()
+        });
+        HALVES.fetch_add(filled, Relaxed);
+        rtic::pend(SERVE);
+    }
+
+    #[task(binds = USART3, priority = 4, local = [heard])]
+    fn sonar(cx: sonar::Context) {
+        // SAFETY: set up in `init`, used here alone.
+        let usart = unsafe { &*pac::USART3::ptr() };
+        loop {
+            let status = usart.sr().read();
+            let noisy = status.fe().bit_is_set() || status.nf().bit_is_set();
+            let damaged = noisy || status.ore().bit_is_set();
+            if status.rxne().bit_is_clear() && !damaged {
+                return;
+            }
+            let byte = usart.dr().read().bits() & 0xff;
+            // When the server is that far behind, a newer reading will follow.
+            let heard = byte | if damaged { DAMAGED } else { 0 };
+            let _ = cx.local.heard.enqueue(heard);
             rtic::pend(SERVE);
         }
-        while cx.local.line_tx.is_tx_empty() {
-            match cx.local.to_send.dequeue() {
-                Some(byte) => {
-                    let _ = cx.local.line_tx.write(byte);
+    }
+
+    #[task(binds = ETH, priority = 4)]
+    fn frames(_: frames::Context) {
+        ethernet::quiet();
+        rtic::pend(SERVE);
+    }
+
+    /// Asks the sensors that have to be asked, and tells what they say.
+    fn sense(
+        senses: &mut Senses,
+        now: u64,
+        server: &mut Server<Peer>,
+        out: &mut impl FnMut(Peer, &[u8]),
+    ) {
+        if now >= senses.gravity_due {
+            senses.gravity_due = now + ACCELERATION_EVERY;
+            if let Some(gravity) = &mut senses.gravity {
+                let read = gravity.read();
+                server.missing(now, "accelerometer", read.is_err());
+                for (axis, value) in read.into_iter().flatten().enumerate() {
+                    server.sample(now, ACCELERATION + axis as u8, value, out);
                 }
-                None => return cx.local.line_tx.unlisten(),
             }
+            server.missing(now, "level", !senses.level.answers(now));
         }
-        cx.local.line_tx.listen();
-    }
-
-    #[task(binds = USART3, priority = 4, local = [sonar_rx, measured, parser: Sonar = Sonar::new()])]
-    fn sonar(cx: sonar::Context) {
-        while cx.local.sonar_rx.is_rx_not_empty() {
-            if let Ok(byte) = cx.local.sonar_rx.read()
-                && let Some(level) = cx.local.parser.push(byte)
-            {
-                // When the server is that far behind, a newer reading will follow.
-                let _ = cx.local.measured.enqueue(level);
-                rtic::pend(SERVE);
+        if !senses.converting {
+            if now < senses.temperature_due {
+                return;
             }
+            senses.temperature_due = now + TEMPERATURE_EVERY;
+            senses.converter.start(converter::TEMPERATURE);
+            (senses.first, senses.converting) = (None, true);
+            return;
+        }
+        let value = senses.converter.done();
+        if let Some(value) = value
+            && senses.first.is_none()
+        {
+            senses.first = Some(value);
+            senses.converter.start(converter::REFERENCE);
+            return;
+        }
+        if value.is_none() && now < senses.temperature_due {
+            return;
+        }
+        senses.converting = false;
+        let readings = senses.first.zip(value).zip(senses.calibration);
+        let celsius = readings.and_then(|((sensor, reference), c)| c.celsius(sensor, reference));
+        server.missing(now, "temperature", celsius.is_none());
+        if let Some(celsius) = celsius {
+            server.sample(now, TEMPERATURE, celsius, out);
         }
     }
 
-    /// Bytes of stack that were never used: painted by the start-up code.
-    fn stack_free() -> u32 {
-        unsafe extern "C" {
-            static mut _stack_end: u32;
-        }
-        let mut free = 0;
-        let mut at = (&raw const _stack_end).cast::<u32>();
-        // SAFETY: from the end of what is static up to the stack pointer everything is the stack's, which is in use above.
-        while unsafe { at.read_volatile() } == 0xcccc_cccc && free < 128 * 1024 {
-            at = at.wrapping_add(1);
-            free += 4;
-        }
-        free
-    }
-
-    #[task(binds = SPI3, priority = 2, local = [
-        server, to_decode, to_frame, to_sample, button,
-        decoder: link::Decoder = link::Decoder::new(), pressed: bool = false,
-    ])]
+    #[task(binds = SPI3, priority = 2, local = [server, network, line, senses, to_parse, to_sample])]
     fn serve(cx: serve::Context) {
         let serve::LocalResources {
             server,
-            to_decode,
-            to_frame,
+            network,
+            line,
+            senses,
+            to_parse,
             to_sample,
-            button,
-            decoder,
-            pressed,
             ..
         } = cx.local;
         let now = millis();
-        let mut out = |(): Peer, datagram: &[u8]| {
-            // All of it or nothing: a datagram that does not fit is lost, as any may be.
-            if to_frame.capacity() - to_frame.len() < datagram.len() * 2 + 8 {
-                return;
-            }
-            link::encode(datagram, |byte| {
-                let _ = to_frame.enqueue(byte);
-            });
-            rtic::pend(Interrupt::USART2);
+        let mut again = None;
+        if let Some((ethernet, interface)) = network {
+            ethernet.poll(now);
+            let up = ethernet.up;
+            again = interface.poll(
+                now,
+                up,
+                &mut ethernet.device,
+                |from, many, datagram, output| {
+                    let mut out = |to, datagram: &[u8]| match to {
+                        SERIAL => line.send(datagram),
+                        to => output.send(to, datagram),
+                    };
+                    server.receive(now, from, many, datagram, &mut out);
+                },
+            );
+        }
+
+        // What came by the serial line. Its decoder is put aside while answers leave by the same line.
+        let halves = HALVES.swap(0, Relaxed);
+        let left = if DMA.load(Relaxed) {
+            stream().ndtr().read().bits() as usize
+        } else {
+            CIRCLE - WRITTEN.load(Relaxed) as usize % CIRCLE
         };
-        while let Some(byte) = to_decode.dequeue() {
-            if let Some(datagram) = decoder.push(byte) {
-                server.receive(now, (), false, datagram, &mut out);
+        let (places, lost) = line.circle.advance(left, halves);
+        line.overrun = line.overrun.wrapping_add(lost as u32);
+        let mut decoder = core::mem::take(&mut line.decoder);
+        let mut output = network
+            .as_mut()
+            .map(|(ethernet, interface)| interface.output(now, &mut ethernet.device));
+        let mut out = |to, datagram: &[u8]| match (to, &mut output) {
+            (SERIAL, _) => line.send(datagram),
+            (to, Some(output)) => output.send(to, datagram),
+            (_, None) => {}
+        };
+        for byte in places.filter_map(|at| RECEIVED.get(at)) {
+            if let Some(datagram) = decoder.push(byte.load(Relaxed)) {
+                server.receive(now, SERIAL, false, datagram, &mut out);
             }
         }
-        while let Some(level) = to_sample.dequeue() {
-            server.sample(now, LEVEL, f32::from(level), &mut out);
+
+        while let Some(heard) = to_parse.dequeue() {
+            if heard & DAMAGED != 0 {
+                senses.level.lost();
+            } else if let Some(level) = senses.level.push(now, heard as u8) {
+                server.sample(now, LEVEL, f32::from(level), &mut out);
+            }
         }
-        let down = button.is_high();
-        if down != *pressed {
-            *pressed = down;
-            server.sample(now, BUTTON, f32::from(u8::from(down)), &mut out);
+        while let Some((sensor, value)) = to_sample.dequeue() {
+            server.sample(now, sensor, value, &mut out);
         }
+        sense(senses, now, server, &mut out);
+        let deadline = server.poll(now, &mut out);
+        line.decoder = decoder;
+
         let gauges = server.gauges();
         gauges.idle = IDLE.load(Relaxed) as u16;
-        gauges.link_lost = LOST.load(Relaxed);
-        gauges.link_damaged = decoder.damaged;
-        gauges.stack_free = stack_free();
-        let deadline = server.poll(now, &mut out);
-        DEADLINE.store(deadline.map_or(u32::MAX, |d| d as u32), Relaxed);
+        gauges.link_lost = LOST.load(Relaxed).wrapping_add(line.overrun);
+        gauges.link_damaged = line.decoder.damaged;
+        gauges.link_unsent = line.unsent;
+        gauges.stack_size = chip::stack_size();
+        gauges.stack_free = STACK_FREE.load(Relaxed);
+        if let Some((ethernet, interface)) = network {
+            let (counters, frames) = (interface.counters(), ethernet.device.counters);
+            gauges.link_lost = gauges.link_lost.wrapping_add(ethernet.missed);
+            gauges.link_damaged += frames.damaged + frames.unfit;
+            gauges.link_unsent += counters.unsent + counters.unroutable;
+            let (address, origin) = interface.address();
+            (gauges.address, gauges.origin) = (address, origin.name());
+        }
+        let next = deadline.into_iter().chain(again).min();
+        DEADLINE.store(next.map_or(u32::MAX, |d| d as u32), Relaxed);
+        if again.is_some_and(|at| at <= now) {
+            rtic::pend(SERVE);
+        }
+        SERVED.store(true, Relaxed);
     }
 }

@@ -1,8 +1,9 @@
 //! The image for an emulated Cortex-M4F: takes the kernels in the file `script` from the emulator's folder, runs each one,
 //! and writes what it measured to `answer`.
 //!
-//! The script, in little-endian words: for each kernel the length of its name, the name, padding to a word, 1 for f64, the
-//! length of the module, the module, padding. The answer is a [`Measured`] for each, a text in a message for each failure.
+//! The script, in little-endian words: for each kernel the length of its name, the name, padding to a word, whether it is
+//! f64 and whether fuel is counted (a length and two bytes), the length of the module, the module, padding. The answer is a
+//! [`Measured`] for each, and a line on the console for each failure.
 #![no_std]
 #![no_main]
 
@@ -94,7 +95,7 @@ fn on_painted_stack<T>(work: impl FnOnce() -> T) -> (T, u32) {
     let deepest = (bottom..top)
         .step_by(4)
         .find(|at| unsafe { (*at as *const u32).read_volatile() } != PAINT);
-    (result, deepest.map_or(0, |at| (top - at) as u32 + 256))
+    (result, deepest.map_or(256, |at| (top - at) as u32 + 256))
 }
 
 /// What is said of a kernel, in words.
@@ -172,10 +173,14 @@ fn take(script: &mut &'static [u8]) -> Option<&'static [u8]> {
 
 fn job(script: &mut &'static [u8]) -> Option<Job> {
     let name = core::str::from_utf8(take(script)?).ok()?;
-    let double = take(script)? == [1];
+    let [double, fuel] = take(script)? else {
+        return None;
+    };
+    let (double, fuel) = (*double != 0, *fuel != 0);
     Some(Job {
         name,
         double,
+        fuel,
         module: take(script)?,
     })
 }

@@ -17,6 +17,8 @@ pub struct Job {
     pub name: &'static str,
     /// Whether its numbers are f64.
     pub double: bool,
+    /// Whether an engine that can do without is to count fuel.
+    pub fuel: bool,
     /// The module, at an address that holds 64-bit words.
     pub module: &'static [u8],
 }

@@ -1,4 +1,4 @@
-//! wasmi 2, translating all functions when it loads; without fuel, which it can do, and which would cost it time.
+//! wasmi 2, translating all functions when it loads; with fuel only where it is asked for, since that costs it time.
 use super::{Engine, Job};
 use alloc::boxed::Box;
 use wasmi::{CompilationMode, Config, Instance, Linker, Module, Store, Val};
@@ -10,10 +10,15 @@ struct Wasmi {
 
 pub(super) fn load(job: Job) -> Result<Box<dyn Engine>, &'static str> {
     let mut config = Config::default();
-    config.compilation_mode(CompilationMode::Eager);
+    config
+        .compilation_mode(CompilationMode::Eager)
+        .consume_fuel(job.fuel);
     let engine = wasmi::Engine::new(&config);
     let module = Module::new(&engine, job.module).map_err(|_| "not valid")?;
     let mut store = Store::new(&engine, ());
+    if job.fuel {
+        store.set_fuel(u64::MAX).map_err(|_| "no fuel")?;
+    }
     let instance = Linker::<()>::new(&engine)
         .instantiate_and_start(&mut store, &module)
         .map_err(|_| "no instance")?;

@@ -27,11 +27,11 @@ impl Kernel for Arrays {
         let (alpha, beta): (Real, Real) = (1.5, 1.2);
         let Self { a, b, c } = self;
         for i in 0..N {
-            for j in 0..=i {
+            for j in 0..i + 1 {
                 c[i][j] *= beta;
             }
             for k in 0..M {
-                for j in 0..=i {
+                for j in 0..i + 1 {
                     c[i][j] += a[j][k] * alpha * b[i][k] + b[j][k] * alpha * a[i][k];
                 }
             }

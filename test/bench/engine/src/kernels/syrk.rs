@@ -25,11 +25,11 @@ impl Kernel for Arrays {
         let (alpha, beta): (Real, Real) = (1.5, 1.2);
         let Self { a, c } = self;
         for i in 0..N {
-            for j in 0..=i {
+            for j in 0..i + 1 {
                 c[i][j] *= beta;
             }
             for k in 0..M {
-                for j in 0..=i {
+                for j in 0..i + 1 {
                     c[i][j] += alpha * a[i][k] * a[j][k];
                 }
             }

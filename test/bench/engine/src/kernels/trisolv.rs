@@ -13,7 +13,7 @@ impl Kernel for Arrays {
     fn setup(&mut self) {
         for i in 0..N {
             self.b[i] = i as Real;
-            for j in 0..=i {
+            for j in 0..i + 1 {
                 self.l[i][j] = fraction((i + N - j + 1) * 2, N);
             }
         }

@@ -1,0 +1,135 @@
+//! A buffer that DMA fills in a circle, for ever: what has come, and whether the reader was overtaken.
+
+/// The reader of a circle of `N` bytes.
+#[derive(Debug)]
+pub struct Circle<const N: usize> {
+    read: usize,
+}
+
+impl<const N: usize> Default for Circle<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Circle<N> {
+    /// Nothing has come.
+    pub const fn new() -> Self {
+        Self { read: 0 }
+    }
+
+    /// Reads on. `left` is how many bytes DMA has until it begins anew (its NDTR); `halves` how often it has told since the last
+    /// call that it filled a half. Gives the places of what came, in order, and how many bytes were overwritten unread: then
+    /// what is there is old and new mixed, and all of it is passed over.
+    ///
+    /// A half that is told a little before or after it is seen in `left` is no lap: that takes two of them.
+    pub fn advance(
+        &mut self,
+        left: usize,
+        halves: u32,
+    ) -> (impl Iterator<Item = usize> + use<N>, usize) {
+        let start = self.read;
+        let write = N.saturating_sub(left) % N;
+        let come = (N + write - start) % N;
+        self.read = write;
+        // Ends of halves between the reader and DMA, if there was no lap.
+        let expected = (start + come) / (N / 2) - start / (N / 2);
+        let laps = (halves as usize).saturating_sub(expected) / 2;
+        let (taken, lost) = if laps == 0 {
+            (come, 0)
+        } else {
+            (0, laps * N + come)
+        };
+        ((start..start + taken).map(|at| at % N), lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    /// DMA that writes numbered bytes into a circle, and a reader beside it.
+    struct Line {
+        bytes: [u8; 16],
+        written: usize,
+        halves: u32,
+        circle: Circle<16>,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            Self {
+                bytes: [0; 16],
+                written: 0,
+                halves: 0,
+                circle: Circle::new(),
+            }
+        }
+        fn write(&mut self, count: usize) {
+            for _ in 0..count {
+                if let Some(place) = self.bytes.get_mut(self.written % 16) {
+                    *place = self.written as u8;
+                }
+                self.written += 1;
+                self.halves += u32::from(self.written.is_multiple_of(8));
+            }
+        }
+        fn read(&mut self) -> (Vec<u8>, usize) {
+            let left = 16 - self.written % 16;
+            let (places, lost) = self.circle.advance(left, core::mem::take(&mut self.halves));
+            let bytes = places.filter_map(|at| self.bytes.get(at).copied());
+            (bytes.collect(), lost)
+        }
+    }
+
+    #[test]
+    fn all_that_comes_is_read_once_and_in_order() {
+        let mut line = Line::new();
+        let mut read = Vec::new();
+        let mut seed = 1_u32;
+        for _ in 0..1000 {
+            seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+            line.write((seed >> 16) as usize % 16);
+            let (bytes, lost) = line.read();
+            assert_eq!(lost, 0);
+            read.extend(bytes);
+        }
+        let expected: Vec<u8> = (0..line.written).map(|n| n as u8).collect();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_reader_that_was_overtaken_is_told_how_much_it_lost() {
+        for late in 16..80 {
+            for before in 0..16 {
+                let mut line = Line::new();
+                line.write(before);
+                assert_eq!(line.read().0.len(), before);
+                line.write(late);
+                assert_eq!(line.read(), (Vec::new(), late), "{before}, {late}");
+                line.write(3);
+                let (bytes, lost) = line.read();
+                assert_eq!((bytes.len(), lost), (3, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_half_told_early_or_late_is_no_lap() {
+        let mut line = Line::new();
+        line.write(9);
+        line.halves = 0;
+        assert_eq!(line.read().0.len(), 9);
+        line.write(2);
+        line.halves = 1;
+        assert_eq!(line.read(), ([9, 10].to_vec(), 0));
+    }
+
+    #[test]
+    fn a_count_that_no_dma_shows_is_within_the_circle() {
+        let (places, lost) = Circle::<16>::new().advance(usize::MAX, 0);
+        assert_eq!((places.count(), lost), (0, 0));
+    }
+}

@@ -118,7 +118,8 @@ export async function setup(goal) {
   for (const image of found.toolchain.ok ? wanted : []) {
     await step(image.kept, (report) => firmwareImage(report, image, found.toolchain.what));
   }
-  if (goal === "test" && found.toolchain.ok) await engineImage("wasmote");
+  if (goal === "test" && found.toolchain.ok)
+    await step("bench-wasmote.elf", (report) => engineImage("wasmote", report));
   if (existsSync(join(root, "host/cli/main.ts"))) await step("command line", bundle);
   if (goal !== "start") {
     await step("types of the library", declarations);
@@ -133,14 +134,12 @@ export async function setup(goal) {
 }
 
 /** Builds the image of the benchmark `engine` for one engine, or for `none`, and says where it is. */
-export async function engineImage(name) {
+export async function engineImage(name, report) {
   const { features, profile } = engines[name];
   const kept = `bench-${name}.elf`;
-  await step(kept, async (report) => {
-    const env = name === "wasm3" ? { WASM3_SOURCE: await wasm3Source(report) } : {};
-    const image = { crate: "wasmote-bench-engine", features, profile, made: "bench", kept, env };
-    return firmwareImage(report, image, environment().toolchain?.what);
-  });
+  const env = name === "wasm3" ? { WASM3_SOURCE: await wasm3Source(report) } : {};
+  const image = { crate: "wasmote-bench-engine", features, profile, made: "bench", kept, env };
+  await firmwareImage(report, image, environment().toolchain?.what);
   return join(dist, kept);
 }
 

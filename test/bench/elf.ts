@@ -9,6 +9,8 @@ export interface Image {
   ram: number;
   /** Bytes in flash by the name of the group that `groupOf` gave each symbol. */
   parts: Map<string, number>;
+  /** The same of static RAM. */
+  ramParts: Map<string, number>;
 }
 
 interface Section {
@@ -48,10 +50,12 @@ export function readImage(path: string, groupOf: (symbol: string) => string): Im
     .reduce((sum, { size }) => sum + size, 0);
 
   const parts = new Map<string, number>();
+  const ramParts = new Map<string, number>();
   const symbols = sections.find(({ kind }) => kind === symbolTable);
   const names = sections[symbols?.link ?? -1];
   const seen = new Set<number>();
-  let named = 0;
+  const add = (to: Map<string, number>, group: string, size: number) =>
+    to.set(group, (to.get(group) ?? 0) + size);
   for (
     let at = symbols?.offset ?? 0;
     symbols && names && at < symbols.offset + symbols.size;
@@ -61,20 +65,15 @@ export function readImage(path: string, groupOf: (symbol: string) => string): Im
     const section = sections[bytes.readUInt16LE(at + 14)];
     const address = bytes.readUInt32LE(at + 4);
     // Functions that the linker folded together share an address and are counted once.
-    if (
-      size === 0 ||
-      !section ||
-      !inFlash.includes(section) ||
-      section.kind !== programBits ||
-      seen.has(address)
-    )
-      continue;
+    if (size === 0 || !section || !loaded.includes(section) || seen.has(address)) continue;
     seen.add(address);
     const start = names.offset + bytes.readUInt32LE(at);
     const group = groupOf(bytes.toString("latin1", start, bytes.indexOf(0, start)));
-    parts.set(group, (parts.get(group) ?? 0) + size);
-    named += size;
+    if (section.kind === programBits && inFlash.includes(section)) add(parts, group, size);
+    if (section.flags & writable) add(ramParts, group, size);
   }
-  parts.set("constants without a name", flash - named);
-  return { flash, ram, parts };
+  const sum = (of: Map<string, number>) => [...of.values()].reduce((all, size) => all + size, 0);
+  parts.set("constants without a name", flash - sum(parts));
+  ramParts.set("without a name", ram - sum(ramParts));
+  return { flash, ram, parts, ramParts };
 }

@@ -46,8 +46,8 @@ export async function run(): Promise<Report> {
   if (!command("qemu-system-arm")) throw new Error("there is no qemu-system-arm: npm run build");
   if (!environment().toolchain?.ok) throw new Error("there is no Rust for the chip: npm run build");
   const rows = await measure();
-  const empty = readImage(await engineImage("none"), () => "").flash;
-  const flash = async (name: string) => readImage(await engineImage(name), () => "").flash - empty;
+  const empty = readImage(await image("none"), () => "").flash;
+  const flash = async (name: string) => readImage(await image(name), () => "").flash - empty;
   const small = await flash("wasmi-small");
   const flashOf: Record<string, number> = {};
   for (const engine of engines) flashOf[engine] = await flash(images[engine]);
@@ -84,6 +84,12 @@ export async function run(): Promise<Report> {
   };
 }
 
+/** The image of an engine, built if it has to be: wasmi takes minutes. */
+function image(name: string): Promise<string> {
+  process.stderr.write(`building the image for ${name}\n`);
+  return engineImage(name);
+}
+
 async function measure(): Promise<Row[]> {
   const jobs: Job[] = [];
   for (const kernel of kernels)
@@ -91,11 +97,11 @@ async function measure(): Promise<Row[]> {
       jobs.push({ kernel, real, module: (await buildKernel(kernel, real)).module });
   const wide = jobs.map((job) => ({ ...job, module: withStandardPages(job.module) }));
   const rows: Row[] = jobs.map((job) => ({ ...job, bytes: job.module.length, of: {} as never }));
-  for (const [engine, image] of Object.entries(images) as [Engine, string][]) {
+  for (const [engine, name] of Object.entries(images) as [Engine, string][]) {
     const own = engine === "native" || engine === "Wasmote";
     const fuel = engine === "wasmi with fuel";
     const found = await emulateKernels(
-      await engineImage(image),
+      await image(name),
       (own ? jobs : wide).map((job) => ({ ...job, fuel })),
     );
     rows.forEach((row, index) => {
@@ -213,11 +219,12 @@ function engineTable(
         ...column((engine) => most((row) => ramBeside(row, engine))),
       ],
       ["of it predicted", "all", "-", "-"],
+      ["for loading alone", most(({ of }) => of.Wasmote.scratch), "in it", "in it"],
       [
-        "RAM while loading beside that",
-        most(({ of }) => of.Wasmote.heapLoad - of.Wasmote.predicted - of.Wasmote.flash),
-        "in it",
-        "in it",
+        "RAM at the peak in all, most of any kernel",
+        ...column((engine) =>
+          most(({ of }) => (engine === "Wasmote" ? of.Wasmote.peak : of[engine].heap)),
+        ),
       ],
       ["the chip's stack, loading", ...column((engine) => most(({ of }) => of[engine].stackLoad))],
       ["the chip's stack, running", ...column((engine) => most(({ of }) => of[engine].stack))],

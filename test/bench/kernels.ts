@@ -70,6 +70,7 @@ export interface Measured {
   predicted: number;
   peak: number;
   flash: number;
+  scratch: number;
   fuel: number;
 }
 
@@ -111,7 +112,7 @@ export async function emulateKernels(image: string, jobs: Job[]): Promise<(Measu
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const length = 13 * 4;
+  const length = 14 * 4;
   return jobs.map(({ kernel }, index) => {
     const why = said.split("\n").find((line) => line.startsWith(`${kernel}: `));
     if (answer.length < (index + 1) * length)
@@ -130,7 +131,8 @@ export async function emulateKernels(image: string, jobs: Job[]): Promise<(Measu
       predicted: at(9),
       peak: at(10),
       flash: at(11),
-      fuel: at(12),
+      scratch: at(12),
+      fuel: at(13),
     };
   });
 }

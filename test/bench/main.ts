@@ -14,7 +14,10 @@ const benchmarks: Record<
     what: "speed, flash, RAM and loading, against wasmi, wasm3 and native code",
     load: () => import("./engine.ts"),
   },
-  size: { what: "flash and RAM of the firmware images, by part", load: () => import("./size.ts") },
+  size: {
+    what: "programs beside native code; flash and RAM of the firmware images, by part",
+    load: () => import("./size.ts"),
+  },
   update: {
     what: "installing packages: wire, instructions, pause, first output",
     load: () => import("./update.ts"),

@@ -1,9 +1,13 @@
-// Bytes: the firmware images and what they are made of.
-import { existsSync } from "node:fs";
+// Bytes: programs as source, as modules and as native code; the firmware images and what they are made of.
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../host/setup.mjs";
+import { build } from "../../host/lib/build.ts";
+import { inspect } from "../../host/lib/engine.ts";
 import { readImage } from "./elf.ts";
-import type { Cell, Report } from "./report.ts";
+import { buildKernel, kernels, realsOf, sourceOf } from "./kernels.ts";
+import { missingNative, nativeFilter, nativeKernel } from "./native.ts";
+import type { Cell, Report, Table } from "./report.ts";
 
 /** The images in dist/ and what each may occupy: flash and static RAM, in bytes. */
 export const budgets = [{ image: "stm32f407-discovery.elf", flash: 256 * 1024, ram: 96 * 1024 }];
@@ -23,41 +27,148 @@ export function partOf(symbol: string): string {
 }
 
 export async function run(): Promise<Report> {
-  const rows: Cell[][] = [];
   const notes: string[] = [];
+  const { table, shares } = await programs(notes);
+  return {
+    name: "size",
+    title: "Size: programs, flash and RAM",
+    method:
+      "Programs: bytes of the AssemblyScript source (the SDK and the kernels' array.ts are not counted), of the module as asc emits it " +
+      "(without its source map's address) and after the build's last step (16 KiB pages, names of sensors and outputs); and of the same as " +
+      "native code for the chip: the twin in Rust (test/bench/engine/src) at opt-level s, as an object, as a static library of it, and as a " +
+      "shared library without symbols but the dynamic ones, by GNU ld. The last column is what of the shared library would be loaded: code, " +
+      "constants, initial values. A kernel is the functions setup, run and checksum; of native filters the names of sensors and outputs " +
+      "are missing. RAM is what the engine says beforehand of the module; that it takes that much and no more is measured by the benchmark `engine`. " +
+      "Images: read from the linked files, sections for the totals, symbols for the parts. `language` is Rust's core library, the compiler's " +
+      "routines and small crates; a generic function counts for the crate it is made for.",
+    notes,
+    tables: [table, ...images(notes)],
+    plots: [
+      {
+        title: "Modules beside native code",
+        unit: "bytes; less is better",
+        labels: shares.map(({ name }) => name),
+        series: [
+          { name: "module", values: shares.map(({ module }) => module) },
+          { name: "native, loaded", values: shares.map(({ loaded }) => loaded) },
+          { name: "native shared library", values: shares.map(({ library }) => library) },
+        ],
+      },
+    ],
+  };
+}
+
+interface Share {
+  name: string;
+  module: number;
+  loaded: number;
+  library: number;
+}
+
+/** A line for each example and kernel. A module that is larger than half of the native shared library is a failure. */
+async function programs(notes: string[]): Promise<{ table: Table; shares: Share[] }> {
+  const missing = missingNative();
+  if (missing) notes.push(`Native code is left out: ${missing}.`);
+  const rows: Cell[][] = [];
+  const shares: Share[] = [];
+  const add = (
+    name: string,
+    source: string,
+    { compiled, module }: { compiled: Uint8Array; module: Uint8Array },
+    native: () => ReturnType<typeof nativeFilter>,
+  ) => {
+    const { object, staticLibrary, sharedLibrary, loaded } = missing
+      ? { object: NaN, staticLibrary: NaN, sharedLibrary: NaN, loaded: NaN }
+      : native();
+    if (module.length > sharedLibrary / 2)
+      throw new Error(
+        `${name}: the module takes ${module.length} bytes, more than half of the ${sharedLibrary} of the native shared library`,
+      );
+    const ram = inspect(module).footprint.total;
+    rows.push([
+      name,
+      statSync(source).size,
+      compiled.length,
+      module.length,
+      object,
+      staticLibrary,
+      sharedLibrary,
+      loaded,
+      ram,
+    ]);
+    if (!missing) shares.push({ name, module: module.length, loaded, library: sharedLibrary });
+  };
+  const examples = join(root, "assembly/examples");
+  for (const file of readdirSync(examples).toSorted()) {
+    const name = file.replace(/\.ts$/, "");
+    add(name, join(examples, file), await build(join(examples, file)), () => nativeFilter(name));
+  }
+  for (const kernel of kernels) {
+    for (const real of realsOf(kernel)) {
+      const name = realsOf(kernel).length === 1 ? kernel : `${kernel} ${real}`;
+      add(name, sourceOf(kernel), await buildKernel(kernel, real), () =>
+        nativeKernel(kernel, real),
+      );
+    }
+  }
+  if (shares.length > 0) {
+    const part = (of: (share: Share) => number) =>
+      shares.map((share) => share.module / of(share)).toSorted((a, b) => a - b);
+    const [loaded, library] = [part(({ loaded: bytes }) => bytes), part((share) => share.library)];
+    const percent = (share: number | undefined) => `${Math.round((share ?? NaN) * 100)} %`;
+    const larger = shares.filter((share) => share.module > share.loaded).map(({ name }) => name);
+    notes.push(
+      `Larger than the code, constants and initial values of native code alone are ${larger.length} of ${shares.length} modules (at most ${percent(loaded.at(-1))} of them, in the middle ${percent(loaded[loaded.length >> 1])}): ${larger.join(", ") || "none"}.`,
+      `Every module is at most half of the native shared library: at most ${percent(library.at(-1))}, in the middle ${percent(library[library.length >> 1])}.`,
+    );
+  }
+  const table = {
+    title: "Programs",
+    columns: [
+      "program",
+      "source",
+      "as asc emits it",
+      "module",
+      "native object",
+      "static library",
+      "shared library",
+      "of it loaded",
+      "RAM of the module",
+    ],
+    rows,
+  };
+  return { table, shares };
+}
+
+/** The images in dist/, those without a budget too. */
+function images(notes: string[]): Table[] {
+  const rows: Cell[][] = [];
   const parts: Cell[][] = [];
-  for (const { image, flash, ram } of budgets) {
+  const ramParts: Cell[][] = [];
+  const all: { image: string; flash?: number; ram?: number }[] = [...budgets];
+  if (!all.some(({ image }) => image === "mps2-an386.elf")) all.push({ image: "mps2-an386.elf" });
+  for (const { image, flash, ram } of all) {
     const path = join(root, "dist", image);
     if (!existsSync(path)) {
       notes.push(`${image} is left out: it has not been built here.`);
       continue;
     }
     const found = readImage(path, partOf);
-    if (found.flash > flash || found.ram > ram) {
+    if (found.flash > (flash ?? Infinity) || found.ram > (ram ?? Infinity)) {
       throw new Error(
         `${image} takes ${found.flash} bytes of flash and ${found.ram} of RAM; it may take ${flash} and ${ram}`,
       );
     }
-    rows.push([image, found.flash, flash, found.ram, ram]);
-    for (const name of [
-      ...groups.map(([group]) => group),
-      "language",
-      "constants without a name",
-    ]) {
+    rows.push([image, found.flash, flash ?? NaN, found.ram, ram ?? NaN]);
+    const names = [...groups.map(([group]) => group), "language"];
+    for (const name of [...names, "constants without a name"])
       parts.push([image, name, found.parts.get(name) ?? 0]);
-    }
+    for (const name of [...names, "without a name"])
+      ramParts.push([image, name, found.ramParts.get(name) ?? 0]);
   }
-  return {
-    name: "size",
-    title: "Size: flash and RAM",
-    method:
-      "Read from the linked images: sections for the totals, symbols for the parts. `language` is Rust's core library, the compiler's " +
-      "routines and small crates; a generic function counts for the crate it is made for.",
-    notes,
-    tables: [
-      { title: "Images", columns: ["image", "flash", "may take", "static RAM", "may take"], rows },
-      { title: "Parts of the flash", columns: ["image", "part", "bytes"], rows: parts },
-    ],
-    plots: [],
-  };
+  return [
+    { title: "Images", columns: ["image", "flash", "may take", "static RAM", "may take"], rows },
+    { title: "Parts of the flash", columns: ["image", "part", "bytes"], rows: parts },
+    { title: "Parts of the static RAM", columns: ["image", "part", "bytes"], rows: ramParts },
+  ];
 }

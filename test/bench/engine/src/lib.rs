@@ -1,6 +1,6 @@
 //! The benchmark `engine`: kernels in Rust, and the engines that run the same kernels as modules, behind one trait.
 //!
-//! What is here runs on the laptop too; src/main.rs is the image for the chip.
+//! What is here runs on the laptop too; src/main.rs is the image for the chip. An image that runs modules has no kernels.
 #![no_std]
 extern crate alloc;
 
@@ -11,6 +11,7 @@ pub mod engines;
     clippy::duplicate_mod,
     reason = "the same kernels over another kind of number"
 )]
+#[cfg(any(feature = "native", not(feature = "chip")))]
 #[path = ""]
 pub mod single {
     pub(crate) type Real = f32;
@@ -31,11 +32,11 @@ pub mod single {
     #[cfg(target_arch = "arm")]
     unsafe extern "C" {
         #[link_name = "bench_sqrt"]
-        safe fn sqrt(x: f32) -> f32;
+        pub(crate) safe fn sqrt(x: f32) -> f32;
     }
 
     #[cfg(not(target_arch = "arm"))]
-    fn sqrt(x: f32) -> f32 {
+    pub(crate) fn sqrt(x: f32) -> f32 {
         libm::sqrtf(x)
     }
 
@@ -48,6 +49,7 @@ pub mod single {
     clippy::duplicate_mod,
     reason = "the same kernels over another kind of number"
 )]
+#[cfg(any(feature = "native", not(feature = "chip")))]
 #[path = ""]
 pub mod double {
     use libm::sqrt;
@@ -57,3 +59,6 @@ pub mod double {
     #[path = "kernels/mod.rs"]
     pub mod kernels;
 }
+
+#[cfg(not(feature = "chip"))]
+pub mod examples;

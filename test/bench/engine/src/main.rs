@@ -57,7 +57,9 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         let _ = writeln!(console, "{info}");
     }
     debug::exit(debug::EXIT_FAILURE);
-    loop {}
+    loop {
+        cortex_m::asm::nop();
+    }
 }
 
 /// Opens a file of the host's: mode 1 reads, 5 writes (ISO C "rb", "wb").
@@ -118,6 +120,7 @@ struct Measured {
     predicted: u32,
     peak: u32,
     flash: u32,
+    scratch: u32,
     /// Fuel of `run`.
     fuel: u32,
 }
@@ -158,6 +161,7 @@ fn measure(job: Job) -> Result<Measured, &'static str> {
         predicted: facts.predicted,
         peak: facts.peak,
         flash: facts.flash,
+        scratch: facts.scratch,
         fuel: fuel as u32,
     })
 }
@@ -232,5 +236,7 @@ fn main() -> ! {
     // SAFETY: SYS_CLOSE of an open file.
     unsafe { syscall!(CLOSE, answer) };
     debug::exit(debug::EXIT_SUCCESS);
-    loop {}
+    loop {
+        cortex_m::asm::nop();
+    }
 }

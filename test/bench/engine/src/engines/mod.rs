@@ -32,6 +32,8 @@ pub struct Facts {
     pub peak: u32,
     /// Bytes in flash beside the module.
     pub flash: u32,
+    /// RAM that loading alone takes, and that is free again afterwards.
+    pub scratch: u32,
     /// Fuel used so far.
     pub fuel: u64,
 }

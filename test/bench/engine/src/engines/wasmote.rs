@@ -9,6 +9,9 @@ use wasmote_engine::{Instance, Module, Options, PageSizes, Run, Scratch, Value, 
 const PAINT: u64 = 0xa5a5_5a5a_c3c3_3c3c;
 const BEHIND: usize = 32;
 
+/// As large as the node's.
+type Room = Scratch<2048, 64, 256>;
+
 struct Wasmote {
     instance: Instance<'static, 'static>,
     predicted: u32,
@@ -18,8 +21,7 @@ struct Wasmote {
 }
 
 pub(super) fn load(job: Job) -> Result<Box<dyn Engine>, &'static str> {
-    // As large as the node's.
-    let mut scratch = Box::new(Scratch::<2048, 64, 256>::new());
+    let mut scratch = Box::<Room>::default();
     // Stands for flash: the module is there already, the table is written beside it.
     let mut table: Vec<u32> = vec![0; 64 + job.module.len()];
     let summary = validate(
@@ -88,6 +90,7 @@ impl Engine for Wasmote {
             predicted: self.predicted,
             peak: last.map_or(0, |word| (word as u32 + 1) * 8),
             flash: self.flash,
+            scratch: size_of::<Room>() as u32,
             fuel: self.instance.fuel_used(),
         }
     }

@@ -93,7 +93,7 @@ export const busy = `
 import { every } from "wasmote";
 let spins = 0;
 every(1, () => {
-  for (let i = 0; i < 150000; i++) spins += i ^ spins;
+  for (let i = 0; i < 60000; i++) spins += i ^ spins;
 });
 `;
 

@@ -205,6 +205,12 @@ const ranger = (path: string): Way => ({
   frame: (_, value) => `R${String(Math.round(value)).padStart(4, "0")}\r`,
 });
 
+/**
+ * An instruction takes 8 ns of the board's time, about as on the real one. With `shift=auto` the board's time ran ten times as
+ * fast as ours while this computer was busy, and the node's retransmissions with it.
+ */
+const pace = "-icount shift=3";
+
 const socketAt = (path: string) => ["-serial", `unix:${path},server=on,wait=off`];
 
 const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring> = {
@@ -213,7 +219,7 @@ const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring> = {
     const level = join(folder, "level");
     return {
       words: [
-        ..."-M netduinoplus2 -icount shift=3 -serial null -serial pty".split(" "),
+        ...`-M netduinoplus2 ${pace} -serial null -serial pty`.split(" "),
         ...socketAt(level),
       ],
       ways: [ranger(level)],
@@ -229,7 +235,7 @@ const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring> = {
     const [lines, level] = [join(folder, "lines"), join(folder, "level")];
     return {
       words: [
-        ..."-M mps2-an386 -icount shift=auto -nic user,hostfwd=udp:127.0.0.1:0-:5683".split(" "),
+        ...`-M mps2-an386 ${pace} -nic user,hostfwd=udp:127.0.0.1:0-:5683`.split(" "),
         ...socketAt(lines),
         ...socketAt(level),
       ],

@@ -1106,7 +1106,10 @@ impl<F: Flash> Runner<F> {
         if job == Some(Job::Setup)
             && let Some(start) = active.linked.start
         {
+            // Setting up and `start` are one run, with one budget.
+            let (before, started) = (active.fuel_before, active.started);
             active.begin(now, start, &[], Job::Handler);
+            (active.fuel_before, active.started) = (before, started);
             return;
         }
         let fuel = active.instance.fuel_used().wrapping_sub(active.fuel_before) as u32;

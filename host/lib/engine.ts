@@ -33,10 +33,20 @@ export interface Inspection {
   table: number;
 }
 
-/** A place in the code of a module. */
+/** A place in the code of a module, and the instruction there in the text format. */
 export interface CodePlace {
   function: number;
   offset: number;
+  instruction?: string;
+}
+
+/** What an instance is granted beyond its own needs. */
+export interface Grants {
+  /** Bytes of stack where the depth of calls is not known: 4096 when not given. */
+  stack?: number;
+  /** Pages its memory may grow to, and entries each of its tables: no growth when not given. */
+  pages?: number;
+  entries?: number;
 }
 
 /** How a call ended. */
@@ -67,6 +77,10 @@ export interface Instance {
   has(name: string): boolean;
   /** Puts bytes into its memory; `false` where they do not fit. */
   write(at: number, bytes: Uint8Array): boolean;
+  /** A copy of bytes of its memory; `undefined` where that does not have them. */
+  read(at: number, length: number): Uint8Array | undefined;
+  /** Bytes of its memory as it is now; none before it is set up. */
+  memorySize(): number;
 }
 
 export type EngineName = "wasmote" | "wasm3" | "v8";
@@ -94,11 +108,11 @@ interface RunFact {
 }
 
 interface EngineAddon {
-  inspect(bytes: Uint8Array, stack?: number): Inspection;
+  inspect(bytes: Uint8Array, grants?: Grants): Inspection;
   refusal(bytes: Uint8Array): { what: string; offset?: number } | null;
   EngineInstance: new (
     bytes: Uint8Array,
-    stack?: number,
+    grants?: Grants,
   ) => {
     call(name: string, values: Value[]): void;
     run(fuel: number): RunFact;
@@ -108,6 +122,7 @@ interface EngineAddon {
     fuelUsed(): number;
     read(at: number, length: number): Uint8Array;
     write(at: number, bytes: Uint8Array): void;
+    memorySize(): number;
   };
 }
 
@@ -127,6 +142,7 @@ interface Wasm3Addon {
     calls(): { import: string; arguments: Value[] }[];
     read(at: number, length: number): Uint8Array;
     write(at: number, bytes: Uint8Array): void;
+    memorySize(): number;
   };
 }
 
@@ -154,9 +170,9 @@ export function missingEngine(name: EngineName): string | undefined {
 }
 
 /** Validates a module in the node's engine and says what it needs. */
-export function inspect(module: Uint8Array): Inspection {
+export function inspect(module: Uint8Array, grants: Grants = {}): Inspection {
   try {
-    return addon<EngineAddon>("engine.node").inspect(module);
+    return addon<EngineAddon>("engine.node").inspect(module, grants);
   } catch (error) {
     // The addon's error is a text; that of a refusal says at which byte.
     const { message } = error as Error;
@@ -173,11 +189,16 @@ export function refusal(module: Uint8Array): { what: string; offset?: number } |
   return addon<EngineAddon>("engine.node").refusal(module) ?? undefined;
 }
 
-/** Makes an instance of a module; `host` answers its imports. */
-export function instantiate(module: Uint8Array, engine: EngineName, host: Host): Instance {
+/** Makes an instance of a module; `host` answers its imports. What is granted counts in the node's own engine alone. */
+export function instantiate(
+  module: Uint8Array,
+  engine: EngineName,
+  host: Host,
+  grants: Grants = {},
+): Instance {
   const facts = inspect(module);
   const make = { wasmote: own, wasm3, v8 }[engine];
-  return make(module, facts, host);
+  return make(module, facts, host, grants);
 }
 
 /** The clear name of an import by its name on the wire. */
@@ -202,9 +223,9 @@ function exported(facts: Inspection): (name: string) => boolean {
   return (name) => facts.exports.some((one) => one.kind === "function" && one.name === name);
 }
 
-function own(module: Uint8Array, facts: Inspection, host: Host): Instance {
+function own(module: Uint8Array, facts: Inspection, host: Host, grants: Grants): Instance {
   const names = facts.imports.map((one) => clearName(one.module, one.name));
-  const instance = new (addon<EngineAddon>("engine.node").EngineInstance)(module);
+  const instance = new (addon<EngineAddon>("engine.node").EngineInstance)(module, grants);
   const read = (at: number, length: number) => {
     try {
       return instance.read(at >>> 0, length >>> 0);
@@ -215,6 +236,8 @@ function own(module: Uint8Array, facts: Inspection, host: Host): Instance {
   return {
     has: exported(facts),
     write: (at, bytes) => attempt(() => instance.write(at >>> 0, bytes)),
+    read,
+    memorySize: () => instance.memorySize(),
     call(name, values, fuel) {
       const before = instance.fuelUsed();
       const used = () => instance.fuelUsed() - before;
@@ -274,6 +297,8 @@ function wasm3(module: Uint8Array, facts: Inspection, host: Host): Instance {
   return {
     has: exported(facts),
     write: (at, bytes) => attempt(() => instance.write(at >>> 0, bytes)),
+    read,
+    memorySize: () => instance.memorySize(),
     call(name, values) {
       if (name === undefined) {
         tell();
@@ -297,6 +322,7 @@ function wasm3(module: Uint8Array, facts: Inspection, host: Host): Instance {
 interface WebAssemblyPart {
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object, imports: object) => { exports: Record<string, unknown> };
+  Memory: new (type: object) => { buffer: ArrayBuffer };
   RuntimeError: new () => Error;
 }
 const { WebAssembly: wasm } = globalThis as unknown as { WebAssembly: WebAssemblyPart };
@@ -323,6 +349,8 @@ function v8(module: Uint8Array, facts: Inspection, host: Host): Instance {
     try {
       return { values: body(), fuel: undefined, backtrace: [] };
     } catch (error) {
+      if (error instanceof RangeError && /call stack/.test(error.message))
+        return { values: [], fuel: undefined, trap: "call stack exhausted", backtrace: [] };
       if (!(error instanceof wasm.RuntimeError || error instanceof Refused)) throw error;
       return { values: [], fuel: undefined, trap: error.message, backtrace: [] };
     }
@@ -331,18 +359,22 @@ function v8(module: Uint8Array, facts: Inspection, host: Host): Instance {
     has: exported(facts),
     write: (at, bytes) =>
       attempt(() => new Uint8Array(memory?.buffer ?? new ArrayBuffer(0)).set(bytes, at >>> 0)),
+    read,
+    memorySize: () => memory?.buffer.byteLength ?? 0,
     call(name, values) {
       return guarded(() => {
         if (instance === undefined) {
           const compiled = new wasm.Module(Buffer.from(withWidePages(module)));
           instance = new wasm.Instance(compiled, { [importModule]: functions });
-          memory = instance.exports["memory"] as typeof memory;
+          memory = Object.values(instance.exports).find(
+            (one): one is NonNullable<typeof memory> => one instanceof wasm.Memory,
+          );
         }
         if (name === undefined) return [];
-        const result = (instance.exports[name] as (...values: Value[]) => Value | undefined)(
-          ...values,
-        );
-        return result === undefined ? [] : [result];
+        const result = (
+          instance.exports[name] as (...values: Value[]) => Value | Value[] | undefined
+        )(...values);
+        return result === undefined ? [] : Array.isArray(result) ? result : [result];
       });
     },
   };

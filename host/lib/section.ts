@@ -169,7 +169,7 @@ export function withWidePages(module: Uint8Array): Uint8Array {
   return joinSections(
     sections(module).map(({ id, body }) => {
       if (id === memorySection) return { id, body: memoryBody({ ...memory, pageBits: 16 }) };
-      if (id !== 7) return { id, body };
+      if (id !== 7 || exportsMemory(body)) return { id, body };
       const [count, offset] = readUnsigned(body, 0);
       const entry = [...unsigned(6), ...new TextEncoder().encode("memory"), 2, 0];
       return {
@@ -178,6 +178,17 @@ export function withWidePages(module: Uint8Array): Uint8Array {
       };
     }),
   );
+}
+
+/** Whether a memory is among the exports. */
+function exportsMemory(exports: Uint8Array): boolean {
+  let [left, place] = readUnsigned(exports, 0);
+  for (; left > 0; left--) {
+    const [size, at] = readUnsigned(exports, place);
+    if (exports[at + size] === 2) return true;
+    [, place] = readUnsigned(exports, at + size + 1);
+  }
+  return false;
 }
 
 /** The value of a constant i32 that a module exports, such as the address of its request buffer. */

@@ -53,6 +53,8 @@ pub struct ModuleFact {
 pub struct PlaceFact {
     pub function: u32,
     pub offset: u32,
+    /// The instruction there, in the text format; none while segments are initialised.
+    pub instruction: Option<String>,
 }
 
 #[napi(object)]
@@ -98,8 +100,41 @@ fn trouble(text: impl Into<String>) -> Error {
 
 type Room = Box<Scratch<{ 64 * 1024 }, 1024, 8192>>;
 
+/// What a module and the region of an instance may take here: beyond every node, and far below what would harm Node.
+const MODULE_BYTES: usize = 16 << 20;
+const REGION_BYTES: u64 = 256 << 20;
+
+/// What is granted to an instance beyond its own needs.
+#[napi(object)]
+#[derive(Clone, Copy, Default)]
+pub struct Grants {
+    /// Bytes of stack where the depth of calls is not known; 4096 when not given.
+    pub stack: Option<u32>,
+    /// Pages its memory may grow to.
+    pub pages: Option<u32>,
+    /// Entries each table may grow to.
+    pub entries: Option<u32>,
+}
+
+impl Grants {
+    fn options(grants: Option<Self>) -> Options {
+        let grants = grants.unwrap_or_default();
+        Options {
+            stack: grants.stack.unwrap_or(4096),
+            memory_pages: grants.pages,
+            table_entries: grants.entries,
+            function_base: 0,
+        }
+    }
+}
+
 /// Validates, with four words of table for each byte of the module: a branch takes three, and has a byte or more.
 fn load(bytes: &[u8]) -> Result<(Vec<u32>, Summary)> {
+    if bytes.len() > MODULE_BYTES {
+        return Err(trouble(format!(
+            "unsupported at byte 0: a module has at most {MODULE_BYTES} bytes here"
+        )));
+    }
     let mut scratch: Room = Box::default();
     let mut table = vec![0u32; 256 + bytes.len() * 4];
     let summary = validate(bytes, table.as_mut_slice(), &mut scratch, PageSizes::Any)
@@ -113,13 +148,10 @@ fn module<'a>(bytes: &'a [u8], table: &'a [u32], summary: &Summary) -> Result<Mo
 }
 
 #[napi(js_name = "inspect")]
-pub fn inspect(bytes: Buffer, stack: Option<u32>) -> Result<ModuleFact> {
+pub fn inspect(bytes: Buffer, grants: Option<Grants>) -> Result<ModuleFact> {
     let (table, summary) = load(&bytes)?;
     let module = module(&bytes, &table, &summary)?;
-    let footprint = module.footprint(&Options {
-        stack: stack.unwrap_or(4096),
-        ..Options::default()
-    });
+    let footprint = module.footprint(&Grants::options(grants));
     Ok(ModuleFact {
         imports: module
             .imports()
@@ -169,6 +201,12 @@ pub struct RefusalFact {
 /// Why every node would refuse a module: its validator with the room that it has, its names, its imports and exports.
 #[napi]
 pub fn refusal(bytes: Buffer) -> Option<RefusalFact> {
+    if bytes.len() > MODULE_BYTES {
+        return Some(RefusalFact {
+            what: format!("a module has at most {MODULE_BYTES} bytes here"),
+            offset: None,
+        });
+    }
     let bytes = Box::into_raw(Box::<[u8]>::from(bytes.as_ref()));
     let table = Box::into_raw(vec![0u32; 256 + bytes.len() * 4].into_boxed_slice());
     // SAFETY: both were just leaked, and are freed below, once nothing borrows them.
@@ -236,20 +274,20 @@ impl Drop for EngineInstance {
 impl EngineInstance {
     /// Validates and instantiates; the first `run` sets up and calls the start function.
     #[napi(constructor)]
-    pub fn new(bytes: Buffer, stack: Option<u32>) -> Result<Self> {
+    pub fn new(bytes: Buffer, grants: Option<Grants>) -> Result<Self> {
         let (table, summary) = load(&bytes)?;
         let bytes = Box::into_raw(Box::<[u8]>::from(bytes.as_ref()));
         let table = Box::into_raw(table.into_boxed_slice());
         // SAFETY: both were just leaked, and are freed only once nothing borrows them.
         let made = module(unsafe { &*bytes }, unsafe { &*table }, &summary).and_then(|module| {
-            let options = Options {
-                stack: stack.unwrap_or(4096),
-                ..Options::default()
-            };
-            let words = usize::try_from(module.footprint(&options).total / 8).unwrap_or(usize::MAX);
-            if words > 1 << 29 {
-                return Err(trouble("its footprint is beyond 4 GiB"));
+            let options = Grants::options(grants);
+            let total = module.footprint(&options).total;
+            if total > REGION_BYTES {
+                return Err(trouble(format!(
+                    "it needs a region of {total} bytes, and gets at most {REGION_BYTES} here"
+                )));
             }
+            let words = (total / 8) as usize;
             let region = Box::into_raw(vec![0u64; words].into_boxed_slice());
             // SAFETY: as above; the same memory as bytes.
             let view = unsafe { core::slice::from_raw_parts_mut(region.cast::<u8>(), words * 8) };
@@ -319,7 +357,11 @@ impl EngineInstance {
                 ..ended("host", instance.arguments().map(number).collect())
             },
             Run::Host(Host::Foreign(..)) => return Err(trouble("a foreign function was called")),
-            Run::Trap(trap) => trapped(&trap, instance.backtrace().collect()),
+            Run::Trap(trap) => trapped(
+                &trap,
+                instance.backtrace().collect(),
+                instance.module().bytes(),
+            ),
         };
         self.pending = pending;
         Ok(fact)
@@ -345,7 +387,7 @@ impl EngineInstance {
         let trap = instance
             .abort(TrapKind::Host)
             .map_err(|error| trouble(format!("{error:?}")))?;
-        Ok(trapped(&trap, places))
+        Ok(trapped(&trap, places, instance.module().bytes()))
     }
 
     /// Gives up a run that ran out of fuel.
@@ -398,7 +440,13 @@ fn ended(state: &str, values: Vec<Number>) -> RunFact {
     }
 }
 
-fn trapped(trap: &Trap, backtrace: Vec<Place>) -> RunFact {
+fn trapped(trap: &Trap, backtrace: Vec<Place>, module: &[u8]) -> RunFact {
+    // A trap while segments are initialised is in no function's code, and so in no backtrace.
+    let backtrace = if backtrace.is_empty() {
+        vec![trap.place]
+    } else {
+        backtrace
+    };
     RunFact {
         trap: Some(trap.kind.message().into()),
         backtrace: backtrace
@@ -406,6 +454,10 @@ fn trapped(trap: &Trap, backtrace: Vec<Place>) -> RunFact {
             .map(|place| PlaceFact {
                 function: place.function,
                 offset: place.offset,
+                instruction: (place.function != u32::MAX)
+                    .then(|| wasmote_engine::instruction(module, place.offset))
+                    .flatten()
+                    .map(|instruction| instruction.to_string()),
             })
             .collect(),
         ..ended("trap", vec![])
@@ -420,6 +472,10 @@ fn number(value: Value) -> Number {
         Value::F64(v) => Either::A(v),
         Value::FuncRef(v) | Value::ExternRef(v) => Either::A(v.map_or(-1.0, f64::from)),
     }
+}
+
+fn reference(number: f64) -> Option<u32> {
+    (number >= 0.0 && number < f64::from(u32::MAX)).then_some(number as u32)
 }
 
 fn values(types: impl ExactSizeIterator<Item = ValType>, given: Vec<Number>) -> Result<Vec<Value>> {
@@ -439,6 +495,9 @@ fn values(types: impl ExactSizeIterator<Item = ValType>, given: Vec<Number>) -> 
                 (ValType::I64, Either::B(v)) => Value::I64(v.get_i64().0),
                 (ValType::F32, Either::A(v)) => Value::F32(v as f32),
                 (ValType::F64, Either::A(v)) => Value::F64(v),
+                // As results have them: a number, or -1 for null. A function is only ever one of the module's own.
+                (ValType::FuncRef, Either::A(v)) => Value::FuncRef(reference(v)),
+                (ValType::ExternRef, Either::A(v)) => Value::ExternRef(reference(v)),
                 _ => return Err(trouble("a value is not of the type that is wanted")),
             })
         })

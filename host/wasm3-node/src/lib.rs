@@ -170,6 +170,13 @@ impl Wasm3Instance {
             .get_func(&self.store, &export)
             .ok_or_else(|| trouble(format!("no function is exported as {export:?}")))?;
         let ty = function.ty(&self.store).map_err(trouble)?;
+        if ty.params().len() != arguments.len() {
+            return Err(trouble(format!(
+                "{} values are wanted, {} given",
+                ty.params().len(),
+                arguments.len()
+            )));
+        }
         let values: Vec<Val> = ty
             .params()
             .iter()
@@ -185,6 +192,14 @@ impl Wasm3Instance {
             .call(&mut self.store, &values, &mut results)
             .map_err(trouble)?;
         Ok(results.iter().map(number).collect())
+    }
+
+    /// Bytes of the linear memory.
+    #[napi]
+    pub fn memory_size(&mut self) -> u32 {
+        self.instance
+            .get_memory(&self.store)
+            .map_or(0, |memory| memory.data(&self.store).len() as u32)
     }
 
     /// The host calls since this was last asked.

@@ -11,6 +11,8 @@ export interface Image {
   parts: Map<string, number>;
   /** The same of static RAM. */
   ramParts: Map<string, number>;
+  /** What takes place in memory, flash and RAM: from where to where. */
+  places: { start: number; end: number; writable: boolean }[];
 }
 
 interface Section {
@@ -75,5 +77,10 @@ export function readImage(path: string, groupOf: (symbol: string) => string): Im
   const sum = (of: Map<string, number>) => [...of.values()].reduce((all, size) => all + size, 0);
   parts.set("constants without a name", flash - sum(parts));
   ramParts.set("without a name", ram - sum(ramParts));
-  return { flash, ram, parts, ramParts };
+  const places = loaded.map(({ address, size, flags }) => ({
+    start: address,
+    end: address + size,
+    writable: (flags & writable) !== 0,
+  }));
+  return { flash, ram, parts, ramParts, places };
 }

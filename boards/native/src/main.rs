@@ -1,7 +1,8 @@
 //! A node as a Linux process: over UDP or a pseudo-terminal, with a file as flash. One node, or a fleet of them.
 //!
 //! Standard output is one JSON object a line: `ready` with the addresses, `gpio` when a module sets a pin. Standard input
-//! takes `sample NAME VALUE`, `reset` and `quit`; in a fleet, `3 sample level 12` is for the third node alone.
+//! takes `sample NAME VALUE`, `reset` and `quit`; in a fleet, `3 sample level 12` or `node-3 sample level 12` is for the third node
+//! alone.
 mod flash;
 mod plugtest;
 
@@ -29,7 +30,7 @@ const HELP: &str = "wasmote-native: a Wasmote node as a process
   --name NAME         its name
   --class CLASS       the class of boards it says it is (native)
   --dev               takes packages without a known key
-  --fleet N           N nodes on 127.0.1.1:5683, 127.0.1.2:5683, ...
+  --fleet N           N nodes called NAME-1, NAME-2, ..., each on port 5683 of a loopback address of its own
   --plugtest          no node, but the resources of the ETSI CoAP plugtests
 ";
 
@@ -69,6 +70,8 @@ const MEMORY: usize = 64 * 1024;
 const FUEL: u32 = 2_000_000;
 /// CoAP's port (RFC 7252 §6.1) and group (§12.8).
 const PORT: u16 = 5683;
+/// Nodes of a fleet: three threads each.
+const FLEET: u16 = 4000;
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 187);
 
 #[derive(Clone, Debug)]
@@ -80,7 +83,7 @@ struct Options {
     name: Option<&'static str>,
     class: &'static str,
     development: bool,
-    fleet: u8,
+    fleet: u16,
     plugtest: bool,
 }
 
@@ -108,7 +111,12 @@ fn options() -> Result<Options, Box<dyn Error>> {
             Long("class") => o.class = parser.value()?.string()?.leak(),
             Long("dev") => o.development = true,
             Long("plugtest") => o.plugtest = true,
-            Long("fleet") => o.fleet = parser.value()?.parse()?,
+            Long("fleet") => {
+                o.fleet = parser.value()?.parse()?;
+                if !(1..=FLEET).contains(&o.fleet) {
+                    return Err(format!("--fleet takes 1 to {FLEET}").into());
+                }
+            }
             Short('h') | Long("help") => {
                 print!("{HELP}");
                 std::process::exit(0);
@@ -162,7 +170,7 @@ impl Line {
 struct Native {
     start: Instant,
     /// In a fleet, which node this is.
-    number: u8,
+    number: u16,
 }
 
 impl Io for Native {
@@ -181,7 +189,7 @@ impl Io for Native {
     }
 }
 
-fn say(number: u8, fields: &str) {
+fn say(number: u16, fields: &str) {
     let node = if number > 0 {
         format!("\"node\":{number},")
     } else {
@@ -192,8 +200,43 @@ fn say(number: u8, fields: &str) {
     let _ = writeln!(out, "{{{node}{fields}}}").and_then(|()| out.flush());
 }
 
-fn open_udp(address: SocketAddr, events: &Sender<Event>) -> io::Result<(Line, String)> {
-    let socket = UdpSocket::bind(address)?;
+/// One socket for each node of a fleet, on loopback addresses of their own: in a part of 127.0.0.0/8 that nobody else has taken, so
+/// that several fleets can run beside each other.
+fn open_fleet(count: u16) -> Result<Vec<UdpSocket>, Box<dyn Error>> {
+    let mut random = seed();
+    for _ in 0..64 {
+        // xorshift, for want of anything better in the standard library.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let [second, third, ..] = random.to_le_bytes();
+        let (second, third) = (second.clamp(16, 250), u16::from(third % 224));
+        let sockets = (0..count)
+            .map(|n| {
+                let third = (third + n / 254) as u8;
+                let address = Ipv4Addr::new(127, second, third, (n % 254) as u8 + 1);
+                UdpSocket::bind((address, PORT))
+            })
+            .collect::<io::Result<Vec<_>>>();
+        match sockets {
+            Ok(sockets) => return Ok(sockets),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+            Err(e) => {
+                return Err(format!(
+                    "no loopback addresses for a fleet: {e}; Linux has all of 127.0.0.0/8, elsewhere each must be added to the \
+                     loopback interface first. Single nodes: --udp 127.0.0.1:0"
+                )
+                .into());
+            }
+        }
+    }
+    Err(
+        "no free loopback addresses for a fleet: 64 places were tried, port 5683 is taken in all"
+            .into(),
+    )
+}
+
+fn open_udp(socket: UdpSocket, events: &Sender<Event>) -> io::Result<(Line, String)> {
     let name = socket.local_addr()?.to_string();
     let (reader, events) = (socket.try_clone()?, events.clone());
     thread::spawn(move || {
@@ -297,7 +340,8 @@ fn open_serial(o: &Options, events: &Sender<Event>) -> Result<(Line, String), Bo
 /// Runs a node until it is told to stop.
 fn node(
     o: &Options,
-    number: u8,
+    number: u16,
+    socket: Option<UdpSocket>,
     input: &(Sender<Event>, Receiver<Event>),
 ) -> Result<(), Box<dyn Error>> {
     let (events, inbox) = input;
@@ -305,12 +349,8 @@ fn node(
     let (mut line, name) = if o.pty || o.serial.is_some() {
         open_serial(o, events)?
     } else {
-        let address = if number > 0 {
-            SocketAddr::from(([127, 0, 1, number], PORT))
-        } else {
-            o.udp
-        };
-        let (line, name) = open_udp(address, events)?;
+        let socket = socket.map_or_else(|| UdpSocket::bind(o.udp), Ok)?;
+        let (line, name) = open_udp(socket, events)?;
         let group = open_group(events).is_ok();
         (line, format!("{name},\"group\":{group}"))
     };
@@ -369,7 +409,7 @@ fn serve_plugtest(line: &mut Line, name: &str, inbox: &Receiver<Event>) -> bool 
 )]
 fn boot(
     o: &Options,
-    number: u8,
+    number: u16,
     flash: FileFlash,
     reset: &'static str,
     line: &mut Line,
@@ -483,35 +523,49 @@ fn boot(
 
 fn run() -> Result<(), Box<dyn Error>> {
     let o = options()?;
-    let numbers: Vec<u8> = if o.fleet == 0 {
-        vec![0]
+    let mut sockets = if o.fleet == 0 {
+        vec![None]
     } else {
-        (1..=o.fleet).collect()
+        let sockets = open_fleet(o.fleet)?;
+        sockets.into_iter().map(Some).collect()
     };
     let mut inputs = Vec::new();
     let mut nodes = Vec::new();
-    for number in numbers {
+    for (index, socket) in sockets.drain(..).enumerate() {
+        let mut o = o.clone();
+        let number = if o.fleet == 0 { 0 } else { index as u16 + 1 };
+        if number > 0 {
+            let name = format!("{}-{number}", o.name.unwrap_or("node"));
+            o.name = Some(name.leak());
+            // Each has a flash of its own.
+            o.flash = o.flash.map(|path| {
+                let mut path = path.into_os_string();
+                path.push(format!(".{number}"));
+                path.into()
+            });
+        }
         let (events, inbox) = channel();
-        inputs.push((number, events.clone()));
-        let o = o.clone();
+        inputs.push((number, o.name, events.clone()));
         nodes.push(thread::spawn(move || {
-            node(&o, number, &(events, inbox)).map_err(|e| e.to_string())
+            node(&o, number, socket, &(events, inbox)).map_err(|e| e.to_string())
         }));
     }
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
-            let (to, command) = match line.split_once(' ') {
-                Some((to, rest)) if to.parse::<u8>().is_ok() => (to.parse().ok(), rest.to_owned()),
-                _ => (None, line),
+            let (first, rest) = line.split_once(' ').unwrap_or((&line, ""));
+            let named = |(number, name, _): &&(u16, Option<&str>, Sender<Event>)| {
+                *number > 0 && (*name == Some(first) || first.parse() == Ok(*number))
             };
-            for (number, events) in &inputs {
-                if to.is_none() || to == Some(*number) {
-                    let _ = events.send(Event::Command(command.clone()));
-                }
+            if let Some((.., events)) = inputs.iter().find(named) {
+                let _ = events.send(Event::Command(rest.to_owned()));
+                continue;
+            }
+            for (.., events) in &inputs {
+                let _ = events.send(Event::Command(line.clone()));
             }
         }
         // Whoever started this has gone.
-        for (_, events) in &inputs {
+        for (.., events) in &inputs {
             let _ = events.send(Event::Closed);
         }
     });

@@ -53,7 +53,6 @@ unsafe extern "C" {
 /// behind them are positive.
 fn suits(m: &State, module: &Module<'_>) -> bool {
     m.function != NOBODY
-        && !m.wide
         && module.word(m.function + record::ROOM as u32 * 4) & LONG == 0
         && (m.memory >= 512 || module.summary.memory.is_none())
         && (module.bytes.as_ptr() as u32) < 0x4000_0000

@@ -1,21 +1,22 @@
 // The engines a module can be run in: they agree, and the node's own says what a module costs.
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import binaryen from "binaryen";
 import { readRiver } from "../host/demo/river.ts";
 import { build } from "../host/lib/build.ts";
-import { engineNames, inspect, missingEngine, ModuleError } from "../host/lib/engine.ts";
+import {
+  engineNames,
+  inspect,
+  missingEngine,
+  ModuleError,
+  type EngineName,
+} from "../host/lib/engine.ts";
 import { readSamples, simulate, SamplesError, type Sample } from "../host/lib/simulate.ts";
 
-const example = (name: string) =>
-  build(new URL(`../assembly/examples/${name}.ts`, import.meta.url).pathname);
-const examples = [
-  "moving-average",
-  "flood-alarm",
-  "threshold-alarm",
-  "dead-band",
-  "vibration",
-] as const;
+const example = (name: string) => build(join(folder, `${name}.ts`));
+const folder = new URL("../assembly/examples/", import.meta.url).pathname;
+const examples = readdirSync(folder).map((file) => basename(file, ".ts"));
 
 /** The winter of the river for the level, and made-up courses for the other sensors. */
 const samples: Sample[] = readRiver().flatMap(({ level, rain }, day) => {
@@ -26,6 +27,7 @@ const samples: Sample[] = readRiver().flatMap(({ level, rain }, day) => {
     { at, sensor: "rain", value: rain },
     { at, sensor: "temperature", value: 20 + 15 * wave },
     { at, sensor: "az", value: 9.81 + 3 * Math.sin(day * 2.2) },
+    { at, sensor: "button", value: day % 3 },
   ];
 });
 
@@ -37,13 +39,39 @@ describe("engines", () => {
       async () => {
         for (const name of examples) {
           const { module } = await example(name);
-          const own = simulate(module, samples);
-          expect(own.happenings.length, name).toBeGreaterThan(0);
-          expect(simulate(module, samples, { engine }).happenings, name).toEqual(own.happenings);
+          const asked = (in_: EngineName) => {
+            const simulation = simulate(module, samples, { engine: in_ });
+            simulation.request(1e6, 1, "count");
+            simulation.request(1e6, 3, "count", "-42");
+            simulation.request(1e6, 1, "count");
+            simulation.request(1e6, 4, "count");
+            simulation.request(1e6, 1, "nothing");
+            return simulation.happenings;
+          };
+          const own = asked("wasmote");
+          expect(own.length, name).toBeGreaterThan(0);
+          expect(asked(engine), name).toEqual(own);
         }
       },
     );
   }
+
+  test("a request handler is asked, and answers, as on the node", async () => {
+    const { module } = await example("request-handler");
+    const simulation = simulate(module, samples);
+    const presses = samples.filter(({ sensor, value }) => sensor === "button" && value !== 0);
+    const ask = (method: number, path: string, payload?: string) => {
+      simulation.request(1e6, method, path, payload);
+      const last = simulation.happenings.at(-1);
+      return last?.kind === "reply" ? `${last.status} ${last.text}` : undefined;
+    };
+    expect(ask(1, "count")).toBe(`2.05 ${presses.length}`);
+    expect(ask(3, "count", "-42")).toBe("2.04 ");
+    expect(ask(1, "count")).toBe("2.05 -42");
+    expect(ask(4, "count")).toBe("4.05 ");
+    expect(ask(1, "nothing")).toBe("4.04 only count is here");
+    expect(() => ask(1, "x".repeat(300))).toThrow(/at most 256 bytes/);
+  });
 
   test("the flood alarm sees the flood of that winter", async () => {
     const { module } = await example("flood-alarm");

@@ -61,13 +61,10 @@ export class Simulation {
     this.#instance = instantiate(module, engine, this.#host);
     this.#buffer = this.facts.buffer > 0 ? exportedNumber(module, "buffer") : undefined;
     this.#nextTick = this.facts.tick > 0 && this.#instance.has("tick") ? this.facts.tick : Infinity;
-    // Setting up and `start` are one run, as on the node.
+    // As on the node: `start` is a run, and setting up is one where there is no `start`.
     const set = this.#instance.call(undefined, [], fuel);
-    const used = set.fuel ?? 0;
-    if (set.trap !== undefined) this.#end(set);
-    else if (this.#instance.has("start"))
-      this.#end(add(this.#instance.call("start", [], fuel - used), used));
-    else this.#end(set);
+    const started = set.trap === undefined && this.#instance.has("start");
+    this.#end(started ? this.#instance.call("start", [], fuel) : set);
   }
 
   /** Whether the module trapped: a node would have stopped it, and so nothing more happens here. */
@@ -158,10 +155,6 @@ export class Simulation {
       }
     }
   };
-}
-
-function add(ended: Ended, fuel: number): Ended {
-  return { ...ended, fuel: ended.fuel === undefined ? undefined : ended.fuel + fuel };
 }
 
 /** Runs a module over samples in the order of their times. */

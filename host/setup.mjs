@@ -35,7 +35,7 @@ const manifest = join(root, "firmware/Cargo.toml");
 const record = join(cache, "setup.json");
 
 /** The chip both emulated boards and the real one have. */
-const chip = "thumbv7em-none-eabihf";
+export const chip = "thumbv7em-none-eabihf";
 
 /**
  * What is built for this computer, each with the file Cargo makes and the name it gets in dist/.
@@ -54,7 +54,7 @@ const wasm3 = {
 };
 
 /** What is built for the chip: one crate, its features, and the name of the image in dist/. */
-const images = [
+export const images = [
   { crate: "stm32f407-discovery", features: ["chip"], kept: "stm32f407-discovery.elf" },
   { crate: "stm32f407-discovery", features: ["qemu"], kept: "stm32f407-qemu.elf" },
   { crate: "mps2-an386", kept: "mps2-an386.elf" },

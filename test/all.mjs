@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { chipCrates, environment, root, setup } from "../host/setup.mjs";
+import { chip, chipCrates, environment, images, root, setup } from "../host/setup.mjs";
 import { countRust, countVitest } from "./harness/count.mjs";
 
 const manifest = ["--manifest-path", "firmware/Cargo.toml"];
@@ -26,6 +26,18 @@ try {
 const left = [...chipCrates, ...(environment().wasm3?.ok ? [] : ["wasmote-wasm3-node"])];
 const laptop = ["--workspace", ...left.flatMap((crate) => ["--exclude", crate])];
 
+const denied = ["--", "-D", "warnings"];
+/** What builds for the chip alone, as it is built for it. Debian's Rust for the chip comes without clippy. */
+const chipLints =
+  environment().toolchain?.what === "rustup"
+    ? images.map(({ crate, features = [] }) => ({
+        run: [
+          ...["cargo", "clippy", "--locked", ...manifest, "--target", chip, "-p", crate],
+          ...["--features", features.join(","), ...denied],
+        ],
+      }))
+    : [];
+
 /** Every suite: the command, and how its tests are counted when it has any. */
 const suites = {
   format: [
@@ -35,19 +47,8 @@ const suites = {
   lint: [
     { run: ["node_modules/.bin/oxlint"] },
     { run: ["node_modules/.bin/tsc"] },
-    {
-      run: [
-        "cargo",
-        "clippy",
-        "--locked",
-        ...manifest,
-        ...laptop,
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-      ],
-    },
+    { run: ["cargo", "clippy", "--locked", ...manifest, ...laptop, "--all-targets", ...denied] },
+    ...chipLints,
   ],
   rust: [
     {

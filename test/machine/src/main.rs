@@ -23,7 +23,9 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         let _ = writeln!(console, "{info}");
     }
     debug::exit(debug::EXIT_FAILURE);
-    loop {}
+    loop {
+        cortex_m::asm::wfi();
+    }
 }
 
 /// Opens a file of the host's: mode 1 reads, 5 writes (ISO C "rb", "wb").
@@ -69,5 +71,7 @@ fn main() -> ! {
     // SAFETY: SYS_CLOSE of an open file.
     unsafe { syscall!(CLOSE, answer) };
     debug::exit(debug::EXIT_SUCCESS);
-    loop {}
+    loop {
+        cortex_m::asm::wfi();
+    }
 }

@@ -19,6 +19,8 @@ mod lan9118;
 #[path = "../../stm32f407-discovery/src/qemu.rs"]
 mod qemu;
 mod samples;
+#[path = "../../stm32f407-discovery/src/stack.rs"]
+mod stack;
 mod uart;
 
 /// Where in flash the provisioning record and the slots lie, and the bytes of each: as on the STM32F407.
@@ -364,21 +366,6 @@ mod app {
         }
     }
 
-    /// Bytes of stack that were never used: painted by the start-up code.
-    fn stack_free() -> u32 {
-        unsafe extern "C" {
-            static mut _stack_end: u32;
-        }
-        let mut free = 0;
-        let mut at = (&raw const _stack_end).cast::<u32>();
-        // SAFETY: from the end of what is static up to the stack pointer everything is the stack's, which is in use above.
-        while unsafe { at.read_volatile() } == 0xcccc_cccc && free < 128 * 1024 {
-            at = at.wrapping_add(1);
-            free += 4;
-        }
-        free
-    }
-
     #[task(binds = DUALTIMER, priority = 2, local = [server, network, to_name, to_sample])]
     fn serve(cx: serve::Context) {
         let serve::LocalResources {
@@ -411,7 +398,8 @@ mod app {
         let (address, origin) = interface.address();
         (gauges.address, gauges.origin) = (address, origin.name());
         REACHABLE.store(address.is_some(), Relaxed);
-        gauges.stack_free = stack_free();
+        gauges.stack_size = crate::stack::size();
+        gauges.stack_free = crate::stack::free();
         let mut output = interface.output(now, chip);
         let mut out = |to, datagram: &[u8]| output.send(to, datagram);
         while let Some(level) = to_sample.dequeue() {

@@ -42,6 +42,14 @@ unsafe extern "C" fn HardFault() {
     naked_asm!(
         // There is one stack; the program counter lies at 24 of what the processor put there (ARMv7-M ARM §B1.5.6).
         "mrs r0, msp",
+        // A stack that has left its RAM holds nothing: the rest of the way is made on a fresh one.
+        "ldr r1, =_stack_end",
+        "cmp r0, r1",
+        "bhs 1f",
+        "ldr r0, =_stack_start",
+        "msr msp, r0",
+        "b {fault}",
+        "1:",
         "ldr r1, [r0, #24]",
         "ldr r2, =wasmote_load",
         "cmp r1, r2",
@@ -191,24 +199,4 @@ impl Factory {
         let [x0, x1, x2, x3, x4, ..] = mixed.to_be_bytes();
         [0x02, x0, x1, x2, x3, x4]
     }
-}
-
-unsafe extern "C" {
-    static mut _stack_end: u32;
-    static mut _stack_start: u32;
-}
-
-/// Bytes of the stack.
-pub fn stack_size() -> u32 {
-    (&raw const _stack_start) as u32 - (&raw const _stack_end) as u32
-}
-
-/// Bytes of it that were never used: the start-up code has painted them.
-pub fn stack_free() -> u32 {
-    let end = &raw const _stack_end;
-    let words = (0..stack_size() / 4).take_while(|i| {
-        // SAFETY: between the end of what is static and the beginning of the stack, all of it RAM.
-        unsafe { end.add(*i as usize).read_volatile() == 0xcccc_cccc }
-    });
-    words.count() as u32 * 4
 }

@@ -38,6 +38,7 @@ mod ethernet;
 mod flash;
 #[cfg(feature = "qemu")]
 mod qemu;
+mod stack;
 
 pub use discovery::sectors::{PROVISION, SLOT, SLOTS};
 
@@ -341,8 +342,8 @@ mod app {
     ])]
     fn init(cx: init::Context) -> (Shared, Local) {
         // Arithmetic gives the default NaN, in this context and in every new one (ARMv7-M ARM, FPSCR.DN and FPDSCR).
-        // SAFETY: changes nothing but how floats behave from here on.
         let fpu = cx.core.FPU;
+        // SAFETY: changes nothing but how floats behave from here on.
         unsafe {
             core::arch::asm!("vmrs {0}, fpscr", "orr {0}, {0}, #0x2000000", "vmsr fpscr, {0}", out(reg) _);
             fpu.fpdscr.modify(|v| v | 1 << 25);
@@ -619,7 +620,7 @@ mod app {
             let now = millis();
             if now >= *looked {
                 *looked = now + 500;
-                STACK_FREE.store(chip::stack_free(), Relaxed);
+                STACK_FREE.store(crate::stack::free(), Relaxed);
             }
             if let Step::Idle(until) = step
                 && until.is_none_or(|until| until > now)
@@ -869,7 +870,7 @@ mod app {
         gauges.link_lost = LOST.load(Relaxed).wrapping_add(line.overrun);
         gauges.link_damaged = line.decoder.damaged;
         gauges.link_unsent = line.unsent;
-        gauges.stack_size = chip::stack_size();
+        gauges.stack_size = crate::stack::size();
         gauges.stack_free = STACK_FREE.load(Relaxed);
         if let Some((ethernet, interface)) = network {
             let (counters, frames) = (interface.counters(), ethernet.device.counters);

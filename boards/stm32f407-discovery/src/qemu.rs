@@ -108,7 +108,7 @@ impl Flash {
         let to = place(offset, length).ok_or(NorFlashErrorKind::OutOfBounds)?;
         // The operation that the power cut comes into is done by half, a word at a time.
         let cut = self.left == 1;
-        let length = if cut { length / 2 & !3 } else { length };
+        let length = if cut { (length / 2) & !3 } else { length };
         self.left = self.left.saturating_sub(1);
         for i in 0..length as usize {
             // SAFETY: inside the mirror; nobody holds what is written, as `Flash::mapped` says.

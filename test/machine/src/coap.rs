@@ -15,7 +15,9 @@ use wasmote_node::{Board, Memory, Provision, Sensor, Server};
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     say(format_args!("{info}"));
     debug::exit(debug::EXIT_FAILURE);
-    loop {}
+    loop {
+        cortex_m::asm::wfi();
+    }
 }
 
 fn say(line: core::fmt::Arguments<'_>) {
@@ -131,7 +133,7 @@ fn main() -> ! {
     timer.enable_counter();
 
     let memory = cortex_m::singleton!(: Memory<Peer> = Memory::new());
-    let Some(memory) = memory else { loop {} };
+    let Some(memory) = memory else { unreachable!() };
     let board = Board {
         name: "stm32f407",
         class: "stm32f407",
@@ -303,5 +305,7 @@ fn main() -> ! {
         report(name, 0, &meter, told.max(1));
     }
     debug::exit(debug::EXIT_SUCCESS);
-    loop {}
+    loop {
+        cortex_m::asm::wfi();
+    }
 }

@@ -165,6 +165,15 @@ impl Line {
             _ => Ok(()),
         };
     }
+
+    /// A line of text beside the datagrams, where they share a serial line.
+    fn show(&mut self, text: &str) {
+        if let Self::Serial(file) = self {
+            let mut frame = Vec::with_capacity(text.len() + 8);
+            link::diagnostic(text, |b| frame.push(b));
+            let _ = file.write_all(&frame);
+        }
+    }
 }
 
 struct Native {
@@ -476,8 +485,13 @@ fn boot(
     say(number, &format!("\"event\":\"ready\",{name}"));
     let again = loop {
         let now = start.elapsed().as_millis() as u64;
+        let deadline = server.poll(now, &mut |to: Peer, d: &[u8]| line.send(to, d));
+        while matches!(line, Line::Serial(_))
+            && let Some(text) = server.take_line()
+        {
+            line.show(&text.to_string());
+        }
         let mut out = |to: Peer, datagram: &[u8]| line.send(to, datagram);
-        let deadline = server.poll(now, &mut out);
         lower.thread().unpark();
         let wait = deadline.map_or(3_600_000, |d| d.saturating_sub(now));
         let event = match inbox.recv_timeout(Duration::from_millis(wait)) {

@@ -241,6 +241,16 @@ mod app {
             });
             rtic::pend(Interrupt::USART2);
         }
+
+        /// A line of text beside the datagrams, while these leave the line alone.
+        fn show(&mut self, text: impl core::fmt::Display) {
+            let mut line = heapless::String::<128>::new();
+            let _ = core::fmt::Write::write_fmt(&mut line, format_args!("{text}"));
+            link::diagnostic(&line, |byte| {
+                let _ = self.to_frame.enqueue(byte);
+            });
+            rtic::pend(Interrupt::USART2);
+        }
     }
 
     /// The sensors that are asked, and not heard.
@@ -509,6 +519,7 @@ mod app {
             cx.local
                 .server_place
                 .write(Server::new(board, provision.clone(), server_memory, seed));
+        server.trust(|peer| *peer == SERIAL);
         let runner = cx.local.runner_place.write(Runner::new(
             slots,
             region,
@@ -864,6 +875,11 @@ mod app {
         sense(senses, now, server, &mut out);
         let deadline = server.poll(now, &mut out);
         line.decoder = decoder;
+        if line.to_frame.len() == 0
+            && let Some(text) = server.take_line()
+        {
+            line.show(text);
+        }
 
         let gauges = server.gauges();
         gauges.idle = IDLE.load(Relaxed) as u16;

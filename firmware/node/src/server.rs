@@ -150,6 +150,8 @@ struct Resources {
     history: &'static mut History,
     outputs: [Option<Sample>; NAMES],
     log: &'static mut Log,
+    /// Lines of it that nobody took to show them.
+    untaken: usize,
     /// Milliseconds since 1970 less those since the start.
     clock: Option<i64>,
     now: u64,
@@ -180,6 +182,7 @@ impl<E: Copy + Eq> Server<E> {
                 history: memory.history,
                 outputs: [None; NAMES],
                 log: memory.log,
+                untaken: 0,
                 clock: None,
                 now: 0,
                 ticket: 0,
@@ -236,6 +239,19 @@ impl<E: Copy + Eq> Server<E> {
         let _ = line.push_str(text);
         self.resources.line(now, false, line);
         self.coap.notify(observed::LOG);
+    }
+
+    /// The oldest line of the log that was not taken yet, for those who watch a serial line (see [`crate::link::diagnostic`]).
+    pub fn take_line(&mut self) -> Option<impl fmt::Display + '_> {
+        let r = &mut self.resources;
+        let at = r
+            .log
+            .0
+            .len()
+            .checked_sub(r.untaken)
+            .filter(|_| r.untaken > 0)?;
+        r.untaken -= 1;
+        r.log.0.iter().nth(at)
     }
 
     /// Whether something that the board looks for is missing now. What changes is told in the log.
@@ -469,6 +485,7 @@ fn milliseconds(text: &str) -> Option<i64> {
 
 impl Resources {
     fn line(&mut self, at: u64, module: bool, text: heapless::String<LINE>) {
+        self.untaken = LINES.min(self.untaken + 1);
         if self.log.0.is_full() {
             self.log.0.pop_front();
         }

@@ -31,6 +31,7 @@ const titles: Record<Machine, string> = {
   native: "a process",
   "qemu-stm32": "an emulated STM32F407",
   "qemu-mps2": "an emulated Cortex-M4F with Ethernet",
+  renode: "an STM32F407 in Renode",
 };
 
 /** A node on this computer, with a new key and the winter of 2013/14. */

@@ -1,4 +1,4 @@
-// Nodes on this computer: the native process, and the firmware images in QEMU. The tests' targets, `wasmote emulate` and
+// Nodes on this computer: the native process, and the firmware images in QEMU and Renode. The tests' targets, `wasmote emulate` and
 // the demonstration all start theirs here, so what a user sees is what the tests ran.
 //
 // A node is handed its flash as a file, which outlives it: stop one and start another with the same file, and the power
@@ -6,16 +6,18 @@
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createConnection, type Socket } from "node:net";
+import { createConnection, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { renodeReset, renodeWords } from "./renode.ts";
 
 /** What a node can run on here. */
-export type Machine = "native" | "qemu-stm32" | "qemu-mps2";
-export const machines: readonly Machine[] = ["native", "qemu-stm32", "qemu-mps2"];
+export type Machine = "native" | "qemu-stm32" | "qemu-mps2" | "renode";
+export const machines: readonly Machine[] = ["native", "qemu-stm32", "qemu-mps2", "renode"];
 
 export interface EmulateOptions {
   machine: Machine;
@@ -90,6 +92,8 @@ export async function emulateFleet(count: number, words: readonly string[] = [])
 export function missing(machine: Machine): string | undefined {
   const file = programs[machine];
   if (!existsSync(file)) return `${file} has not been built: npm run build`;
+  if (machine === "renode")
+    return onPath("renode") ? undefined : "renode is not on the PATH: see renode/README.md";
   if (machine !== "native" && !qemu())
     return "there is no qemu-system-arm: npm run build installs it on Debian";
   return undefined;
@@ -99,7 +103,8 @@ export function missing(machine: Machine): string | undefined {
 export async function emulate(options: EmulateOptions): Promise<Emulated> {
   const reason = missing(options.machine);
   if (reason !== undefined) throw new Error(reason);
-  return options.machine === "native" ? native(options) : board(options, options.machine);
+  if (options.machine === "native") return native(options);
+  return options.machine === "renode" ? renode(options) : board(options, options.machine);
 }
 
 // ---- the machines -----------------------------------------------------------------------------------------------------
@@ -113,6 +118,7 @@ const programs: Record<Machine, string> = {
   native: join(root, "dist/wasmote-native"),
   "qemu-stm32": join(root, "dist/stm32f407-qemu.elf"),
   "qemu-mps2": join(root, "dist/mps2-an386.elf"),
+  renode: join(root, "dist/stm32f407-discovery.elf"),
 };
 
 /** How long a node may take to come up: an emulator on a busy machine is slow, a hung one is for ever. */
@@ -156,14 +162,14 @@ async function native(options: EmulateOptions): Promise<Emulated> {
   };
 }
 
+/** The machines that are QEMU's. */
+type Emulator = Exclude<Machine, "native" | "renode">;
+
 /**
  * A board in QEMU. Its console and its flash go through semihosting (the second argument is the flash file), its reset
  * button is QEMU's machine protocol, and what differs between boards is in `wiring`.
  */
-async function board(
-  options: EmulateOptions,
-  machine: Exclude<Machine, "native">,
-): Promise<Emulated> {
+async function board(options: EmulateOptions, machine: Emulator): Promise<Emulated> {
   const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
   const { words, ways, cable, address } = wiring[machine](folder);
   const process = start(
@@ -243,7 +249,7 @@ const pace = "-icount shift=3";
 
 const socketAt = (path: string) => ["-serial", `unix:${path},server=on,wait=off`];
 
-const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring> = {
+const wiring: Record<Emulator, (folder: string) => Wiring> = {
   // USART 2 is the slipmux link, on a pseudo-terminal; USART 3 is the river-level sensor.
   "qemu-stm32": (folder) => {
     const level = join(folder, "level");
@@ -287,14 +293,75 @@ const wiring: Record<Exclude<Machine, "native">, (folder: string) => Wiring> = {
   },
 };
 
-/** QEMU for ARM, where it lies. */
-function qemu(): string | undefined {
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  return folders.map((folder) => join(folder, "qemu-system-arm")).find((path) => existsSync(path));
+/**
+ * The product's own image in Renode. It has no console: the node is up when its serial link is there, and whoever connects repeats
+ * a request that comes too early.
+ */
+async function renode(options: EmulateOptions): Promise<Emulated> {
+  const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
+  const [level, monitor] = [await freePort(), await freePort()];
+  const seats = {
+    elf: programs.renode,
+    script: join(root, "renode/stm32f407.resc"),
+    flash: options.flash !== undefined && existsSync(options.flash) ? options.flash : undefined,
+    serial: join(folder, "serial"),
+    level,
+    monitor,
+  };
+  const process = start("renode", [...renodeWords(seats), ...(options.arguments ?? [])]);
+  void process.ended.then(() => rmSync(folder, { recursive: true, force: true }));
+  let ended = false;
+  void process.ended.then(() => (ended = true));
+  for (let waited = 0; !existsSync(seats.serial); waited += 100) {
+    if (ended || waited >= startLimit) {
+      await process.stop();
+      throw new Error(`renode did not bring the board up:\n${process.console.join("\n")}`);
+    }
+    await delay(100);
+  }
+  const [sensor, control] = await Promise.all([level, monitor].map((port) => connect(port)));
+  const ranging = ranger("");
+  return {
+    machine: "renode",
+    address: `serial:${seats.serial}`,
+    console: process.console,
+    pins: [],
+    feed: (name, value) => {
+      if (!ranging.takes(name)) throw new Error(`renode has no way in for the sensor ${name}`);
+      sensor?.write(ranging.frame(name, value));
+    },
+    reset: async () => void control?.write(renodeReset),
+    stop: () => process.stop(),
+    ended: process.ended,
+  };
 }
 
-async function connect(path: string): Promise<Socket> {
-  const socket = createConnection(path);
+/** A TCP port that nobody has. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** A program, where it lies. */
+function onPath(program: string): string | undefined {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  return folders.map((folder) => join(folder, program)).find((path) => existsSync(path));
+}
+
+/** QEMU for ARM, where it lies. */
+function qemu(): string | undefined {
+  return onPath("qemu-system-arm");
+}
+
+/** Connects to a socket's path, or to a TCP port of this computer. */
+async function connect(to: string | number): Promise<Socket> {
+  const socket = createConnection(
+    typeof to === "number" ? { host: "127.0.0.1", port: to } : { path: to },
+  );
   await once(socket, "connect");
   socket.on("error", () => {});
   return socket;

@@ -7,7 +7,6 @@
 // WASMOTE_TARGET chooses (a comma between several): native, qemu-stm32, qemu-mps2, renode, or the address of a real node
 // such as serial:/dev/ttyACM0. By default it is all that this computer can emulate; what cannot be had is skipped, with
 // the reason in the title. Whatever a test started is stopped when it ends, and its console is shown when it fails.
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,7 +24,7 @@ export type StartOptions = Omit<EmulateOptions, "machine">;
 /** Starts a node that lives until the end of the test, or for the whole suite when called from `beforeAll`. */
 export type Start = (options?: StartOptions) => Promise<Emulated>;
 
-const chosen = (process.env.WASMOTE_TARGET ?? [...machines, "renode"].join(",")).split(",");
+const chosen = (process.env.WASMOTE_TARGET ?? machines.join(",")).split(",");
 
 /** Declares a suite once for every chosen target, or for those of them that `only` names. */
 export function eachTarget(
@@ -68,9 +67,6 @@ export function eachTarget(
 /** Why a target cannot be had here. */
 export function unavailable(target: string): string | undefined {
   if (isMachine(target)) return missing(target);
-  if (target === "renode") {
-    return spawnSync("renode", ["--version"]).error ? "renode is not on the PATH" : undefined;
-  }
   if (target.startsWith("serial:") || target.startsWith("coap:")) return undefined;
   return `there is no target ${target}`;
 }

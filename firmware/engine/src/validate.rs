@@ -405,6 +405,7 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
             };
         }
         if r.take(4).ok() != Some(&[1, 0, 0, 0]) {
+            r.at = 4;
             return if self.bytes.len() < 8 {
                 r.malformed("unexpected end")
             } else {

@@ -89,6 +89,18 @@ describe("the official test suite", () => {
   test.skipIf(emulated)(`passes on a Cortex-M4F${emulated}`, { timeout: limit }, () => {
     expectListed(output(["--target", "cortex-m4", "--list"]), "conformance-cortex-m4.txt");
   });
+
+  test.skipIf(emulated)(
+    `passes there when a run is suspended wherever it can be${emulated}`,
+    { timeout: limit },
+    () => {
+      const words =
+        "--target cortex-m4 --slice 1 2.0/imports 2.0/linking 2.0/start 2.0/call 2.0/fac 2.0/br_table";
+      const found = conformance(words.split(" ")) as typeof whole;
+      expect(found.failed).toBe(0);
+      expect(found.passed).toBeGreaterThan(700);
+    },
+  );
 });
 
 interface Growth {

@@ -1,5 +1,6 @@
 //! The serial link: slipmux (draft-bormann-t2trg-slipmux): SLIP frames (RFC 1055) of CoAP datagrams with a checksum, and
-//! diagnostic text beside them on the same line.
+//! diagnostic text beside them on the same line. The crate of that name wants a buffer of the whole frame on the way out and a
+//! table of 512 bytes; here a frame goes byte by byte into the queue that feeds the line. `tests/link.rs` compares the two.
 
 const END: u8 = 0xc0;
 const ESC: u8 = 0xdb;

@@ -40,16 +40,18 @@ function key(byte: number): KeyPair {
 }
 
 /** A module that publishes its sample, after `before`. */
-function module(before: string): Uint8Array {
+function module(before: string, tick = 0): Uint8Array {
   const text = `(module
     (import "wasmote" "p" (func $publish (param i32 f32)))
-    (func (export "sample") (param i32 f32) ${before} (call $publish (i32.const 0) (local.get 1))))`;
+    (func (export "sample") (param i32 f32) ${before} (call $publish (i32.const 0) (local.get 1)))
+    ${tick > 0 ? '(func (export "tick") (call $publish (i32.const 0) (f32.const -1)))' : ""})`;
   const compiled = binaryen.parseText(text).emitBinary();
   const facts = {
     ...noFacts,
     sensors: ["level"],
     outputs: [{ name: "flow", unit: "" }],
     parameters: [{ name: "limit", initial: 1, minimum: 0, maximum: 10 }],
+    tick,
   };
   return joinSections([
     ...sections(compiled),
@@ -186,6 +188,7 @@ export function packageVectors(): { keys: string[]; packages: PackageVector[] } 
   ];
   for (const [name, before] of modules)
     add(name, "ok", pack({ sequence: 8 }, trusted, module(before)));
+  add("good, and ticks every 10 ms", "ok", pack({ sequence: 8 }, trusted, module("", 10)));
   add("signed later", "ok", pack({ sequence: 10 }));
   add("first", "ok", pack({ sequence: 5 }));
   add("signed with an unknown key", "unknown-key", pack({}, other));

@@ -37,13 +37,14 @@ const period = 100;
  * outputs tell when they were made and by which module. Functions of arithmetic and loops fill it up.
  */
 export function moduleOf(size: number, sign: 1 | -1): Uint8Array {
+  const mixing = (number: number) =>
+    `(local.set 1 (i32.xor (i32.mul (local.get 1) (i32.const ${16_777_619 + number})) (local.get 0)))
+     (local.set 1 (i32.rotl (i32.add (local.get 1) (i32.const ${number * 977})) (i32.const 13)))
+     (local.set 1 (select (local.get 0) (local.get 1) (i32.gt_s (local.get 1) (i32.const 7))))`;
   const filler = (number: number) =>
     `(func (export "f${number}") (param i32) (result i32) (local i32)
       (loop $again
-        (local.set 1 (i32.xor (i32.mul (local.get 1) (i32.const ${16_777_619 + number})) (local.get 0)))
-        (local.set 1 (i32.rotl (i32.add (local.get 1) (i32.const ${number * 977})) (i32.const 13)))
-        (local.set 1 (i32.sub (i32.shr_u (local.get 1) (i32.const 3)) (i32.and (local.get 0) (i32.const 4095))))
-        (local.set 1 (select (local.get 0) (local.get 1) (i32.gt_s (local.get 1) (i32.const 7))))
+        ${Array.from({ length: 8 }, (_, part) => mixing(number * 8 + part)).join("\n")}
         (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
       (local.get 1))`;
   const compiled = (fillers: number) => {

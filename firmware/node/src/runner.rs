@@ -146,6 +146,8 @@ pub struct Runner<F: Flash> {
     waiting: bool,
     /// See [`App::trusted`].
     trusted: Ids,
+    /// The last thing that was begun came by mail.
+    mailed: bool,
 }
 
 impl<F: Flash> fmt::Debug for Runner<F> {
@@ -211,6 +213,7 @@ impl<F: Flash> Runner<F> {
             started: false,
             waiting: false,
             trusted: Ids::new(),
+            mailed: false,
         }
     }
 
@@ -240,7 +243,13 @@ impl<F: Flash> Runner<F> {
             self.flush();
             return Step::Busy;
         }
+        // Mail and ticks take turns when both wait: neither can keep the other from its own.
+        let ticks = core::mem::take(&mut self.mailed) && self.tick(io, now);
+        if ticks {
+            return Step::Busy;
+        }
         if let Some(down) = self.mail.down.dequeue() {
+            self.mailed = true;
             self.message(io, down);
             self.flush();
             return Step::Busy;
@@ -252,15 +261,7 @@ impl<F: Flash> Runner<F> {
             self.start(io, slot, None);
             return Step::Busy;
         }
-        if let Some(active) = &mut self.active
-            && let (Some(due), Some(tick)) = (active.next_tick, active.linked.tick)
-            && now >= due
-        {
-            let period = u64::from(active.facts.tick);
-            let missed = (now - due) / period;
-            self.stats.ticks_missed = self.stats.ticks_missed.saturating_add(missed as u32);
-            active.next_tick = Some(due + (missed + 1) * period);
-            active.begin(io.micros(), tick, &[], Job::Handler);
+        if self.tick(io, now) {
             return Step::Busy;
         }
         let unsent = self.tell_app || self.tell_stats || !self.lines.is_empty();
@@ -270,6 +271,24 @@ impl<F: Flash> Runner<F> {
         let tick = self.active.as_ref().and_then(|a| a.next_tick);
         let restart = self.restart.map(|(at, _)| at);
         Step::Idle([tick, restart].into_iter().flatten().min())
+    }
+
+    /// Begins a tick that is due.
+    fn tick(&mut self, io: &mut impl Io, now: u64) -> bool {
+        let Some(active) = &mut self.active else {
+            return false;
+        };
+        let (Some(due), Some(tick)) = (active.next_tick, active.linked.tick) else {
+            return false;
+        };
+        if now < due {
+            return false;
+        }
+        let period = u64::from(active.facts.tick);
+        let missed = (now - due) / period;
+        self.stats.ticks_missed = self.stats.ticks_missed.saturating_add(missed as u32);
+        active.next_tick = Some(due + (missed + 1) * period);
+        active.begin(io.micros(), tick, &[], Job::Handler)
     }
 
     /// Whether the Server has something to fetch.

@@ -311,3 +311,21 @@ fn samples_that_find_the_queue_full_are_counted() {
     node.feed(3);
     assert_eq!(node.json("stats")["runs"].as_u64().unwrap(), before + 3);
 }
+
+#[test]
+fn a_flood_of_samples_keeps_no_tick_waiting() {
+    let v = vectors();
+    let mut node = Rig::boot(&Memory::new(), &v.keys[..1]);
+    let ticks = v.named("good, and ticks every 10 ms");
+    assert_eq!(node.push(ticks).0, Code::CHANGED);
+    node.flood(2000);
+    // 20 ticks came due in 200 ms, and more samples than it could take.
+    node.wait(1);
+    let stats = node.json("stats");
+    assert!(stats["samples_dropped"].as_u64().unwrap() > 500, "{stats}");
+    assert!(stats["runs"].as_u64().unwrap() > 500, "{stats}");
+    assert_eq!(stats["ticks_missed"], 0, "{stats}");
+    // What waits for it still comes at its time when nothing else does.
+    node.wait(35);
+    assert_eq!(node.get("outputs/flow", format::TEXT, "").1, b"-1");
+}

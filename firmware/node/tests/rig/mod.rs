@@ -420,6 +420,18 @@ impl Rig {
         self.settle();
     }
 
+    /// A sample with every step of the Runner, for so many steps of 100 microseconds: more than it can take.
+    pub fn flood(&mut self, steps: u32) {
+        for i in 0..steps {
+            self.clock.0 += 100;
+            let now = self.now();
+            self.server
+                .sample(now, 0, i as f32, &mut |_: u8, _: &[u8]| {});
+            self.runner.step(&mut self.clock);
+            self.server.poll(now, &mut |_: u8, _: &[u8]| {});
+        }
+    }
+
     /// Samples that come in while the Runner has no time for them.
     pub fn burst(&mut self, count: u32) {
         let now = self.now();

@@ -79,6 +79,8 @@ pub struct Reply {
     pub code: Code,
     /// Its payload.
     pub payload: heapless::Vec<u8, REPLY>,
+    /// Of an upload: how many bytes are there now.
+    pub received: Option<u32>,
 }
 
 /// Totals of the module's runs.

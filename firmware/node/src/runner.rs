@@ -342,6 +342,7 @@ impl<F: Flash> Runner<F> {
             ticket,
             code,
             payload: payload.into_bytes(),
+            received: None,
         });
     }
 
@@ -734,7 +735,13 @@ impl<F: Flash> Runner<F> {
                 let taken = self.part(io, offset, more, &chunk.bytes);
                 io.phase(Phase::Rest);
                 match taken {
-                    Ok(code) => self.answer(chunk.ticket, code, format_args!("")),
+                    Ok(code) => {
+                        self.answer(chunk.ticket, code, format_args!(""));
+                        let install = self.install.as_ref().filter(|i| i.slot.is_some());
+                        if let Some(reply) = &mut self.reply {
+                            reply.received = install.map(|install| install.position);
+                        }
+                    }
                     Err(Problem((refusal, text))) => {
                         let (name, code) = refusal.wire();
                         self.install = None;
@@ -837,6 +844,10 @@ impl<F: Flash> Runner<F> {
                 install.hash.update(module.unwrap_or(&[]));
                 io.phase(Phase::Receive);
                 install.position = end;
+                // The answer says how far it has come; of /app itself nothing has changed.
+                if more {
+                    return Ok(Code::CHANGED);
+                }
                 slot
             }
             None => {
@@ -1264,6 +1275,7 @@ impl Active {
                     ticket,
                     code,
                     payload,
+                    received: None,
                 });
                 None
             }

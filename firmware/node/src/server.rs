@@ -312,6 +312,9 @@ impl<E: Copy + Eq> Server<E> {
             }
         }
         while let Some(reply) = r.mail.replies.dequeue() {
+            if let (Some(now), Some((.., received))) = (reply.received, &mut r.app.staged) {
+                *received = now;
+            }
             // An upload that was refused is over: others need not wait for it.
             let over = |(.., ticket): (_, _, u16)| ticket == reply.ticket;
             if reply.code.class() >= 4 && r.upload.is_some_and(over) {

@@ -257,3 +257,20 @@ fn one_upload_at_a_time_and_whoever_is_idle_gives_way() {
     assert_eq!(node.push(good).0, Code::CHANGED);
     assert_eq!(node.get("outputs/flow", format::TEXT, "").0, Code::CONTENT);
 }
+
+#[test]
+fn who_observes_the_package_is_told_when_it_changes_and_not_of_every_block() {
+    let v = vectors();
+    let good = v.named("good");
+    let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
+    node.observe("app");
+    let mut told = vec![];
+    for number in 0..good.len().div_ceil(16) {
+        let (code, _) = node.block(good, number * 16, 16);
+        assert!([Code::CONTINUE, Code::CHANGED].contains(&code));
+        told.push(node.notified());
+    }
+    // When there is a slot for it, and when it runs.
+    assert_eq!(told.iter().sum::<usize>(), 2, "{told:?}");
+    assert_eq!(told.last(), Some(&1));
+}

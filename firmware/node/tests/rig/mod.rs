@@ -256,6 +256,7 @@ pub struct Rig {
     id: u16,
     /// Who talks to it.
     pub peer: u8,
+    notified: usize,
     pub memory: Memory,
 }
 
@@ -300,6 +301,7 @@ impl Rig {
             clock: Clock(1_000_000),
             id: 1,
             peer: 1,
+            notified: 0,
             memory: memory.clone(),
         };
         // Its one client is as on a serial line.
@@ -337,6 +339,20 @@ impl Rig {
                 sent.push(d.to_vec())
             });
         sent.extend(self.settle());
+        for told in sent.clone() {
+            let message = Message::parse(&told).unwrap();
+            if message.options.get(option::OBSERVE).is_none() {
+                continue;
+            }
+            self.notified += 1;
+            // The next one waits for this one's acknowledgement (RFC 7641 §4.5.1).
+            if message.kind == Kind::Con {
+                let mut buffer = [0; 8];
+                let ack = Writer::new(&mut buffer, Kind::Ack, Code(0), message.id, &[]);
+                let ack = ack.finish(&[]).unwrap().to_vec();
+                sent.extend(self.datagram(&ack));
+            }
+        }
         sent
     }
 
@@ -440,6 +456,18 @@ impl Rig {
                 .sample(now, 0, i as f32, &mut |_: u8, _: &[u8]| {});
         }
         self.settle();
+    }
+
+    /// Observes a resource (RFC 7641 §3.1).
+    pub fn observe(&mut self, path: &str) {
+        let (code, _) = self.request(Code::GET, path, &[(option::OBSERVE, vec![])], &[]);
+        assert_eq!(code, Code::CONTENT);
+        self.notified = 0;
+    }
+
+    /// Notifications since this was asked last.
+    pub fn notified(&mut self) -> usize {
+        std::mem::take(&mut self.notified)
     }
 
     /// One block of an upload (RFC 7959 §2.5); the Block1 option counts in blocks of `size` bytes.

@@ -3,6 +3,8 @@ import { describe, expect, test } from "vitest";
 import { load, quantile } from "./bench/load.ts";
 import { figure, markdown, svg, tableMarkdown, type Report } from "./bench/report.ts";
 import { partOf } from "./bench/size.ts";
+import { moduleOf } from "./bench/update.ts";
+import { readFacts } from "../host/lib/section.ts";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { generate, parse } from "coap-packet";
@@ -99,4 +101,15 @@ describe("the size of an image", () => {
     expect(partOf("_ZN14wasmote_engine7execute3run17h0123456789abcdefE")).toBe("engine");
     expect(partOf("__aeabi_memcpy")).toBe("language");
   });
+});
+
+describe("the update benchmark's modules", () => {
+  test.each([256, 1024, 4096, 12_288])(
+    "have the size they say (%i) and tell what they are",
+    (size) => {
+      const module = moduleOf(size, -1);
+      expect(module.length).toBe(size);
+      expect(readFacts(module)).toMatchObject({ sensors: ["level"], tick: 100 });
+    },
+  );
 });

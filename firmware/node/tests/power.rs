@@ -7,7 +7,7 @@
 )]
 mod rig;
 
-use rig::{EVEN, Layout, Memory, Rig, TEARS, Tear, UNEVEN, Vectors, vectors};
+use rig::{EVEN, Layout, Memory, Rig, TEARS, Tear, UNEVEN, Vectors, tell, vectors};
 use wasmote_coap::{Code, format};
 use wasmote_node::slot::{SLOTS, WEAR};
 
@@ -217,7 +217,7 @@ fn power_may_be_cut_at_any_flash_operation_and_tear_it() {
             }
         }
     }
-    println!("power was cut at {cuts} places");
+    tell(format_args!("power was cut at {cuts} places"));
     assert!(cuts > 900, "only {cuts} places");
 }
 
@@ -254,7 +254,7 @@ fn a_second_cut_while_the_first_is_mended_does_no_harm() {
             cuts += 1;
         }
     }
-    println!("power was cut twice, {cuts} times");
+    tell(format_args!("power was cut twice, {cuts} times"));
 }
 
 #[test]
@@ -286,7 +286,9 @@ fn a_bit_that_flips_anywhere_is_found_and_the_good_package_runs() {
             }
         }
     }
-    println!("{flips} bits flipped, {left} times the package before was good");
+    tell(format_args!(
+        "{flips} bits flipped, {left} times the package before was good"
+    ));
     assert!(
         left > 1000,
         "the newer package lies in one slot and is larger than {left} bits"
@@ -367,10 +369,10 @@ fn slots_wear_evenly_whatever_goes_on() {
             node.get("app/params/limit", format::TEXT, "").1,
             last.as_bytes()
         );
-        println!(
+        tell(format_args!(
             "150 failed uploads: {uploads} erasures; 2,000 parameters: {}",
             total - uploads
-        );
+        ));
         assert!(uploads < 150 * 3 / 2 + 10 && total - uploads < 40);
         assert_eq!(memory.violations.get(), 0);
         worst = worst.max(total);

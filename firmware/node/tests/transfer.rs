@@ -8,7 +8,7 @@
 )]
 mod rig;
 
-use rig::{Memory, Rig, vectors};
+use rig::{Memory, Rig, tell, vectors};
 use wasmote_coap::{Code, format};
 
 /// A node with package 5 confirmed.
@@ -190,7 +190,9 @@ fn blocks_out_of_order_twice_and_of_changing_size_install_the_package_or_nothing
         }
         node.wait(11_000);
     }
-    println!("{blocks} blocks, {incomplete} refused as out of order, {installed} times installed");
+    tell(format_args!(
+        "{blocks} blocks, {incomplete} refused as out of order, {installed} times installed"
+    ));
     assert!(installed > 100 && incomplete > 100);
     let ((code, _), _) = Rig::boot(&before.copy(), &v.keys[..1]).upload(good, 0, 16);
     assert_eq!(code, Code::CHANGED);

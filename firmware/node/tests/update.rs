@@ -7,7 +7,7 @@
 )]
 mod rig;
 
-use rig::{Memory, Rig, vectors};
+use rig::{Memory, Rig, tell, vectors};
 use wasmote_coap::Code;
 
 /// Bytes of the module in the vectors' good packages.
@@ -300,7 +300,7 @@ fn ten_thousand_mutations_of_a_package_install_nothing() {
         let kind = text.split(':').next().unwrap_or("").to_owned();
         *kinds.entry(kind).or_insert(0) += 1;
     }
-    println!("{kinds:?}");
+    tell(format_args!("{kinds:?}"));
     assert_eq!(
         (node.sequence(), node.app("state").as_str()),
         (5, "confirmed")

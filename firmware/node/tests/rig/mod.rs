@@ -15,6 +15,12 @@ use wasmote_coap::{Code, Kind, Message, Writer, option};
 use wasmote_node::slot::{Flash, SLOTS, Slots};
 use wasmote_node::{Board, Io, Limits, Provision, Runner, Sensor, Server, Step};
 
+/// Prints a line that is seen even when the test passes: what was tried, and how often.
+pub fn tell(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Sectors of the flash, in bytes, and the slots in them: even ones, and of one to three sectors of two sizes.
 pub struct Layout {
     sectors: &'static [u32],

@@ -34,7 +34,8 @@ export class MovingAverage {
     store<f64>(state, sum, 8);
     store<f32>(slot, value, 20);
     store<i32>(state, taken < size << 1 ? taken : size, 16);
-    return <f32>(sum / <f64>min(taken, size));
+    // Divided in single precision, which the chip has in hardware.
+    return <f32>sum / <f32>min(taken, size);
   }
 }
 

@@ -303,6 +303,30 @@ describe("help", () => {
     expect(ask(["observe", "--re"])).toBe("--record");
   });
 
+  test("what takes long shows on a terminal that it is under way, and elsewhere does not", async () => {
+    using folder = scratch();
+    writeFileSync(
+      join(folder.path, "main.ts"),
+      'import { every } from "wasmote";\nevery(9, () => {});\n',
+    );
+    const words = ["build", "main.ts"];
+    if (command("script")) {
+      const line = [process.execPath, join(root, "dist/wasmote.js"), ...words].join(" ");
+      const { stdout } = spawnSync("script", ["-qec", line, "/dev/null"], {
+        cwd: folder.path,
+        encoding: "utf8",
+      });
+      // A machine may be so fast that there is nothing to show; that the line is taken away again always shows.
+      expect(stdout).toContain("\r\u001b[K");
+      expect(stdout).toContain("main.wasm: ");
+    }
+    writeFileSync(
+      join(folder.path, "main.ts"),
+      'import { every } from "wasmote";\nevery(8, () => {});\n',
+    );
+    expect(await wasmote(folder.path, ...words)).toMatchObject({ code: 0, err: "" });
+  });
+
   test("output is coloured on a terminal alone, and not where NO_COLOR is set", async () => {
     using folder = scratch();
     const plain = await wasmote(folder.path, "info");
@@ -360,6 +384,21 @@ test("doctor says what is missing and how to get it", async () => {
   );
   expect(ran.code).toBe(6);
   expect(ran.out).toMatch(/missing {2}coap:.* answers \(.*\)\n +mend it with: wasmote scan/);
+});
+
+test("a wasmote.toml that cannot be read is named, with what is wrong", async () => {
+  using folder = scratch();
+  const file = join(folder.path, "wasmote.toml");
+  for (const [text, message] of [
+    ["main = [", /wasmote\.toml: /],
+    ["main = 5\n", /wasmote\.toml: main is no text\n {2}what to do: write: main = /],
+    ["[nodes]\nwye = 3\n", /wasmote\.toml: wye is no text/],
+  ] as const) {
+    writeFileSync(file, text);
+    const ran = await wasmote(folder.path, "build");
+    expect(ran.code).toBe(2);
+    expect(ran.err).toMatch(message);
+  }
 });
 
 test("scan names what is in wasmote.toml, and when it was last seen", async () => {

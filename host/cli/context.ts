@@ -60,6 +60,16 @@ export function project(): Project {
         exitCode.usage,
       );
     }
+    const words = Object.entries(file).filter(([key]) => key !== "nodes");
+    const wrong = [...words, ...Object.entries(file.nodes ?? {})].find(
+      ([, value]) => typeof value !== "string",
+    );
+    if (wrong !== undefined)
+      throw new VerbError(
+        `${path}: ${wrong[0]} is no text`,
+        `write: ${wrong[0]} = "…"`,
+        exitCode.usage,
+      );
   } else folder = process.cwd();
   return {
     folder,

@@ -8,7 +8,7 @@ import { digestOf } from "../lib/package.ts";
 import { readFacts } from "../lib/section.ts";
 import { placeOf, type Place } from "../lib/sourcemap.ts";
 import packageFile from "../../package.json" with { type: "json" };
-import { exitCode, project, readState, stateFile, VerbError } from "./context.ts";
+import { exitCode, project, readState, stateFile, VerbError, waiting } from "./context.ts";
 
 const { version } = packageFile;
 
@@ -76,7 +76,7 @@ const buildFile = (file: string) => `${hex(digestOf(Buffer.from(file))).slice(0,
 
 async function make(file: string): Promise<Omit<Built, "compiled">> {
   const { build } = await import("../lib/build.ts");
-  const built = await build(file);
+  const built = await waiting(`building ${basename(file)}`, build(file));
   const { module, places, sources, inputs } = built;
   const digest = hex(digestOf(module));
   const keep: Kept = { digest, folder: dirname(file), places, sources };

@@ -533,7 +533,7 @@ function listen(signal: AbortSignal | undefined, abort: () => void): void {
 function failure(path: string, packet: ParsedPacket): NodeError {
   const text = printable(packet.payload.toString("utf8"));
   const message = `/${path.replace(/^\//, "")}: ${packet.code}${text ? ` ${text}` : ` ${meanings[packet.code] ?? ""}`}`;
-  return new NodeError("answer", message.trimEnd(), { status: packet.code });
+  return new NodeError("answer", message.trimEnd(), { status: packet.code, diagnostic: text });
 }
 
 /** What a peer sent, without what would move the cursor of whoever reads it. */

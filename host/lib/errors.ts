@@ -24,17 +24,20 @@ export class NodeError extends Error {
   readonly code: NodeErrorCode;
   /** The CoAP code of the answer, as in `4.04`. */
   readonly status: string | undefined;
+  /** What the node says of its error (RFC 7252 §5.5.2). */
+  readonly diagnostic: string | undefined;
   /** Why a package was refused: a name of the contract, such as `sequence`. */
   readonly refusal: string | undefined;
 
   constructor(
     code: NodeErrorCode,
     message: string,
-    options: ErrorOptions & { status?: string; refusal?: string } = {},
+    options: ErrorOptions & { status?: string; diagnostic?: string; refusal?: string } = {},
   ) {
     super(message, options);
     this.code = code;
     this.status = options.status;
+    this.diagnostic = options.diagnostic;
     this.refusal = options.refusal;
   }
 }

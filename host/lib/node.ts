@@ -232,15 +232,16 @@ export class Node {
           from = await place();
           continue;
         }
-        const name = /\/app: \d\.\d\d ([a-z-]+): /.exec(error.message)?.[1];
-        if (name !== undefined && name in refusals) {
-          const text = error.message.replace(/^.*?: \d\.\d\d /, "");
-          throw new NodeError("refused", `the node refuses the package: ${text}`, {
+        // "name: text", as the contract says.
+        const { status, diagnostic = "" } = error;
+        const refusal = diagnostic.split(":")[0] ?? "";
+        if (status !== undefined && Object.hasOwn(refusals, refusal))
+          throw new NodeError("refused", `the node refuses the package: ${diagnostic}`, {
             cause: error,
-            refusal: name,
-            ...(error.status === undefined ? {} : { status: error.status }),
+            status,
+            diagnostic,
+            refusal,
           });
-        }
         throw error;
       }
     }

@@ -38,3 +38,24 @@ export function uintOf(packet: ParsedPacket, name: string): number | undefined {
   const found = packet.options.find((one) => one.name === name)?.value as Buffer | undefined;
   return found?.reduce((sum, byte) => sum * 256 + byte, 0);
 }
+
+/** Whether datagrams to a group come back by this computer's own loop: not every machine lets them. */
+export async function multicastLoops(): Promise<boolean> {
+  const group = "224.0.1.187";
+  const socket = createSocket({ type: "udp4", reuseAddr: true });
+  socket.on("error", () => {});
+  try {
+    socket.bind(0);
+    await once(socket, "listening");
+    socket.addMembership(group, "127.0.0.1");
+    socket.setMulticastInterface("127.0.0.1");
+    const heard = once(socket, "message", { signal: AbortSignal.timeout(2000) });
+    socket.send("?", socket.address().port, group, () => {});
+    await heard;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.close();
+  }
+}

@@ -61,10 +61,14 @@ export class Simulation {
     this.#instance = instantiate(module, engine, this.#host);
     this.#buffer = this.facts.buffer > 0 ? exportedNumber(module, "buffer") : undefined;
     this.#nextTick = this.facts.tick > 0 && this.#instance.has("tick") ? this.facts.tick : Infinity;
-    // As on the node: `start` is a run, and setting up is one where there is no `start`.
+    // Setting up and `start` are one run with one budget, as on the node.
     const set = this.#instance.call(undefined, [], fuel);
-    const started = set.trap === undefined && this.#instance.has("start");
-    this.#end(started ? this.#instance.call("start", [], fuel) : set);
+    const used = set.fuel ?? 0;
+    if (set.trap !== undefined || !this.#instance.has("start")) this.#end(set);
+    else {
+      const start = this.#instance.call("start", [], fuel - used);
+      this.#end(start.fuel === undefined ? start : { ...start, fuel: start.fuel + used });
+    }
   }
 
   /** Whether the module trapped: a node would have stopped it, and so nothing more happens here. */

@@ -32,8 +32,17 @@ const chipLints =
   environment().toolchain?.what === "rustup"
     ? images.map(({ crate, features = [] }) => ({
         run: [
-          ...["cargo", "clippy", "--locked", ...manifest, "--target", chip, "-p", crate],
-          ...["--features", features.join(","), ...denied],
+          "cargo",
+          "clippy",
+          "--locked",
+          ...manifest,
+          "--target",
+          chip,
+          "-p",
+          crate,
+          "--features",
+          features.join(","),
+          ...denied,
         ],
       }))
     : [];

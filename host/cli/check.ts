@@ -111,7 +111,7 @@ export async function checkVerb(
         "stack",
         footprint.depth === undefined
           ? `${footprint.stack} bytes; it calls itself, and traps beyond them`
-          : `${footprint.stack} bytes at worst, ${footprint.depth} calls deep`,
+          : `${footprint.stack} bytes at worst, ${footprint.depth} ${footprint.depth === 1 ? "call" : "calls"} deep`,
       ],
       ["fuel", `${worst} at most (${measured})`],
       ["time", `about ${result.microseconds} us a run on a Cortex-M4F at 168 MHz`],

@@ -631,7 +631,7 @@ impl Resources {
         d.uint("keys", self.app.trusted.len() as u64);
         d.list(
             "trusted",
-            self.app.trusted.iter().map(|id| Value::Bytes(id)),
+            &mut self.app.trusted.iter().map(|id| Value::Bytes(id)),
         );
         d.map("limits");
         d.uint("memory", b.memory);
@@ -786,19 +786,19 @@ impl Resources {
             .and_then(|i| Some((self.board.sensors.get(i)?, self.history.0.get(i)?)));
         if let Some((sensor, history)) = found {
             let skip = history.len().saturating_sub(wanted);
-            let newest = history.oldest_ordered().skip(skip);
-            self.samples(response, form, sensor.name, sensor.unit, newest);
+            let mut newest = history.oldest_ordered().skip(skip);
+            self.samples(response, form, sensor.name, sensor.unit, &mut newest);
         }
         Answer::Now
     }
 
-    fn samples<'s>(
+    fn samples(
         &self,
         response: &mut Response<'_>,
         form: u16,
         name: &str,
         unit: &str,
-        all: impl Iterator<Item = &'s Sample>,
+        all: &mut dyn Iterator<Item = &Sample>,
     ) {
         let node = self.node_name();
         let what = Quantity { node, name, unit };
@@ -808,7 +808,7 @@ impl Resources {
     fn output(&self, response: &mut Response<'_>, name: &str, form: u16) {
         if let Some((index, unit)) = self.find_output(name) {
             let newest = self.outputs.get(index).and_then(Option::as_ref);
-            self.samples(response, form, name, unit, newest.into_iter());
+            self.samples(response, form, name, unit, &mut newest.into_iter());
         }
     }
 
@@ -881,7 +881,7 @@ impl Resources {
         let found = self.find_parameter(name);
         if let Some(value) = found.and_then(|(index, _)| self.app.parameters.get(index)) {
             let (value, at) = (*value, self.now);
-            self.samples(response, form, name, "", [Sample { value, at }].iter());
+            self.samples(response, form, name, "", &mut [Sample { value, at }].iter());
         }
     }
 
@@ -940,7 +940,7 @@ impl Resources {
             return;
         }
         self.document(response, resource, form, |_, d| {
-            d.list("lines", lines.map(|line| Value::Shown(line)));
+            d.list("lines", &mut lines.map(|line| Value::Shown(line)));
         });
     }
 

@@ -50,6 +50,8 @@ export interface Emulated {
   feed(sensor: string, value: number): void;
   /** Presses the reset button. */
   reset(): Promise<void>;
+  /** Gives the board's firmware a line of its own, on the machines whose firmware takes any. */
+  command?(line: string): void;
   /** Plugs the network cable in or pulls it, on the machines that have one. */
   plug?(up: boolean): Promise<void>;
   /** Cuts the power. */
@@ -210,6 +212,8 @@ async function board(options: EmulateOptions, machine: Emulator): Promise<Emulat
       await again;
     },
     ...(cable !== undefined && {
+      // The last way in takes lines.
+      command: (line: string) => void sockets.at(-1)?.write(`${line}\n`),
       plug: async (up: boolean) => void (await control("set_link", { name: cable, up })),
     }),
     stop: () => process.stop(),

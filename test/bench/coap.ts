@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { generate, parse, type Packet } from "coap-packet";
 import { command, environment } from "../../host/setup.mjs";
 import { startTarget } from "../harness/target.ts";
+import { measureBoard } from "./coap-board.ts";
 import { costTables, measureCost } from "./coap-cost.ts";
 import { load, mean, quantile, type LoadResult } from "./load.ts";
 import { figure, type Report } from "./report.ts";
@@ -129,15 +130,21 @@ export async function run(): Promise<Report> {
   );
   const cost = measureCost();
   if (typeof cost === "string") notes.push(`What requests cost the chip is left out: ${cost}.`);
+  const board = await measureBoard();
+  if (typeof board === "string") notes.push(`The emulated board is left out: ${board}.`);
+  else notes.unshift(...board.notes);
   return {
     name: "coap",
     title: "CoAP: requests at once",
     method:
       "1 to 64 clients, each with its own socket, send a confirmable GET and wait for the answer before the next; 4,000 requests for each " +
-      "row (at least 15 each client). All servers run on the same laptop, over loopback, and answer four bytes of text.",
+      "row (at least 15 each client). All servers run on the same laptop, over loopback, and answer four bytes of text. The emulated board " +
+      "answers 15 requests of each client through its Ethernet controller and smoltcp, with no module, with one that publishes ten values a " +
+      "second to an observer, and with one that is never done; nothing is sent twice, so that what is lost stays lost.",
     notes,
     tables: [
       { title: "Response times", columns, rows },
+      ...(typeof board === "string" ? [] : board.tables),
       ...(typeof cost === "string" ? [] : costTables(cost)),
     ],
     plots: [
@@ -150,6 +157,7 @@ export async function run(): Promise<Report> {
           values: (results[name] ?? []).map(({ rate }) => Math.round(rate)),
         })),
       },
+      ...(typeof board === "string" ? [] : board.plots),
     ],
   };
 }

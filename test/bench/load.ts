@@ -11,6 +11,8 @@ export interface Load {
   clients: number;
   /** Requests of each client. */
   repeats: number;
+  /** Milliseconds between an answer and the client's next request; none when left out. */
+  pause?: number;
   /** Milliseconds after which an answer counts as lost. */
   limit?: number;
   /** What every whole answer must satisfy. */
@@ -32,6 +34,7 @@ export async function load({
   path,
   clients,
   repeats,
+  pause = 0,
   limit = 3000,
   expect,
 }: Load): Promise<LoadResult> {
@@ -76,6 +79,7 @@ export async function load({
         });
         if (inTime) times.push(performance.now() - sent);
         else lost += 1;
+        if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
       }
       socket.close();
     }),

@@ -19,6 +19,7 @@ const TX_CFG: usize = 0x70;
 const HW_CFG: usize = 0x74;
 const RX_FIFO_INF: usize = 0x7c;
 const TX_FIFO_INF: usize = 0x80;
+const FREE_RUN: usize = 0x9c;
 const RX_DROP: usize = 0xa0;
 const MAC_CSR_CMD: usize = 0xa4;
 const MAC_CSR_DATA: usize = 0xa8;
@@ -182,6 +183,11 @@ impl Lan9118 {
     /// Ends the interrupt, until the next `listen`.
     pub fn quiet(registers: Registers) {
         registers.write(INT_EN, 0);
+    }
+
+    /// Its clock of 25 MHz, which runs from the reset on.
+    pub fn ticks(registers: Registers) -> u32 {
+        registers.read(FREE_RUN)
     }
 
     /// Whether a frame is there.

@@ -134,6 +134,12 @@ mod app {
     /// The controller, and the stack on it.
     type Network = (Lan9118, Interface);
 
+    /// How long answers took, for the benchmarks: from the interrupt of the request's frame until the answer's was handed over,
+    /// in ticks of the Ethernet controller's 25 MHz. The newest that many; the line `times` prints them.
+    static TIMES: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
+    static TIMED: AtomicU32 = AtomicU32::new(0);
+    static ARRIVED: AtomicU32 = AtomicU32::new(0);
+
     #[shared]
     struct Shared {}
 
@@ -330,6 +336,7 @@ mod app {
     #[task(binds = ETHERNET, priority = 4)]
     fn frames(_: frames::Context) {
         Lan9118::quiet(CONTROLLER);
+        ARRIVED.store(Lan9118::ticks(CONTROLLER), Relaxed);
         rtic::pend(SERVE);
     }
 
@@ -344,7 +351,14 @@ mod app {
         let Some(byte) = cx.local.lines_in.read() else {
             return;
         };
-        cx.local.parser.push(byte, |name, value| {
+        let print = || {
+            let count = (TIMED.swap(0, Relaxed) as usize).min(TIMES.len());
+            for time in TIMES.iter().take(count) {
+                cortex_m_semihosting::hprintln!("answered after {}", time.load(Relaxed));
+            }
+            cortex_m_semihosting::hprintln!("answered: {}", count);
+        };
+        cx.local.parser.push(byte, print, |name, value| {
             if let Some(sensor) = SENSORS.iter().position(|s| s.name == name) {
                 let _ = named.enqueue((sensor as u8, value));
                 rtic::pend(SERVE);
@@ -366,13 +380,14 @@ mod app {
         }
     }
 
-    #[task(binds = DUALTIMER, priority = 2, local = [server, network, to_name, to_sample])]
+    #[task(binds = DUALTIMER, priority = 2, local = [server, network, to_name, to_sample, answered: u32 = 0])]
     fn serve(cx: serve::Context) {
         let serve::LocalResources {
             server,
             network,
             to_name,
             to_sample,
+            answered,
             ..
         } = cx.local;
         let now = millis();
@@ -390,6 +405,17 @@ mod app {
             let mut out = |to, datagram: &[u8]| output.send(to, datagram);
             server.receive(now, from, many, datagram, &mut out);
         });
+        // Of several at once it cannot be said how long each took.
+        let datagrams = interface.counters().datagrams;
+        if datagrams == core::mem::replace(answered, datagrams).wrapping_add(1) {
+            let arrived = ARRIVED.load(Relaxed);
+            let taken = Lan9118::ticks(CONTROLLER).wrapping_sub(arrived);
+            let number = TIMED.load(Relaxed);
+            if let Some(place) = TIMES.get(number as usize % TIMES.len()) {
+                place.store(taken, Relaxed);
+            }
+            TIMED.store(number.wrapping_add(1), Relaxed);
+        }
         let gauges = server.gauges();
         gauges.idle = IDLE.load(Relaxed) as u16;
         gauges.link_lost = chip.dropped();

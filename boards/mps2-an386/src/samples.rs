@@ -1,4 +1,5 @@
-//! Samples from outside: lines `sample NAME VALUE` on a serial port, as the native node takes them on its standard input.
+//! Samples from outside: lines `sample NAME VALUE` on a serial port, as the native node takes them on its standard input; and
+//! `times`, for the benchmarks.
 
 /// The longest line.
 const LINE: usize = 48;
@@ -20,20 +21,25 @@ impl Samples {
         }
     }
 
-    /// Takes a byte; a sensor's name and value when a good line ends with it.
-    pub fn push<T>(&mut self, byte: u8, use_sample: impl FnOnce(&str, f32) -> T) -> Option<T> {
+    /// Takes a byte, and does what is asked for when a good line ends with it.
+    pub fn push(
+        &mut self,
+        byte: u8,
+        print_times: impl FnOnce(),
+        use_sample: impl FnOnce(&str, f32),
+    ) {
         if byte != b'\n' {
             self.broken |= self.line.push(byte).is_err();
-            return None;
+            return;
         }
         let broken = core::mem::take(&mut self.broken);
         let text = core::str::from_utf8(&self.line).ok().filter(|_| !broken);
         let mut words = text.unwrap_or("").split_ascii_whitespace();
-        let result = match (words.next(), words.next(), words.next().map(str::parse)) {
-            (Some("sample"), Some(name), Some(Ok(value))) => Some(use_sample(name, value)),
-            _ => None,
-        };
+        match (words.next(), words.next(), words.next().map(str::parse)) {
+            (Some("sample"), Some(name), Some(Ok(value))) => use_sample(name, value),
+            (Some("times"), None, None) => print_times(),
+            _ => {}
+        }
         self.line.clear();
-        result
     }
 }

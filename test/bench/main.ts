@@ -26,6 +26,10 @@ const benchmarks: Record<
     what: "three filters in Wasmote, Lua and JavaScript on the emulated chip",
     load: () => import("./compare.ts"),
   },
+  startup: {
+    what: "from the reset to the first sample and answer, in instructions",
+    load: () => import("./startup.ts"),
+  },
   coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
 };
 

@@ -30,9 +30,12 @@ pub const SLOTS: u32 = 0x4000;
 /// See [`PROVISION`].
 pub const SLOT: u32 = 0x4000;
 
-/// The PSRAM (AN386 §3.1), which memory.x gives to nobody: the slots' flash, and behind it a word that outlives resets.
+/// The PSRAM (AN386 §3.1), which memory.x gives to nobody: the slots' flash, behind it a word that outlives resets, and the
+/// modules' memory.
 const PSRAM: usize = 0x2100_0000;
 const KEPT: usize = PSRAM + 0x1_0000;
+/// Where modules run: beside the RAM of DMA and stack, as the STM32F407 has its CCM.
+pub const MODULES: *mut u8 = (PSRAM + 0x2_0000) as *mut u8;
 
 /// Where flash is mirrored.
 pub fn mirror() -> *mut u8 {
@@ -80,7 +83,7 @@ mod app {
     use wasmote_sensors::level::Level;
 
     /// Bytes for modules, and fuel for a run: as on the STM32F407.
-    const MEMORY: usize = 48 * 1024;
+    const MEMORY: usize = 64 * 1024;
     const FUEL: u32 = 2_000_000;
     /// The class of boards that packages name.
     const CLASS: &str = "mps2-an386";
@@ -211,7 +214,6 @@ mod app {
         network_place: MaybeUninit<Network> = MaybeUninit::uninit(),
         server_place: MaybeUninit<Server<Endpoint>> = MaybeUninit::uninit(),
         runner_place: MaybeUninit<Runner<Flash>> = MaybeUninit::uninit(),
-        region: [u64; MEMORY / 8] = [0; MEMORY / 8],
     ])]
     fn init(cx: init::Context) -> (Shared, Local) {
         let fpu = cx.core.FPU;
@@ -258,10 +260,11 @@ mod app {
             sensors: SENSORS,
         };
         let (server_memory, runner_memory) = cx.local.memory.split();
-        let region = cx.local.region;
-        // SAFETY: the same memory as bytes, for as long; `init` has the only reference and gives it away here.
-        let region =
-            unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), MEMORY) };
+        // SAFETY: RAM that nothing else uses, zeroed as static memory is; `init` runs once.
+        let region = unsafe {
+            core::ptr::write_bytes(crate::MODULES, 0, MEMORY);
+            core::slice::from_raw_parts_mut(crate::MODULES, MEMORY)
+        };
         let server =
             cx.local
                 .server_place

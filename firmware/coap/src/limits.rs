@@ -72,3 +72,10 @@ pub(crate) const ROUND_TRIP: u64 = 3_000;
 pub(crate) const AMPLIFICATION: usize = 3;
 /// ... counted with the IP and UDP headers that both carry.
 pub(crate) const HEADERS: usize = 28;
+/// The answer to a request that changes something may have so many bytes in any case, for the rest of one cannot always be
+/// asked for. Their rate is limited by the table of exchanges.
+pub(crate) const UNSAFE_ANSWER: usize = KEPT;
+/// Bytes beyond that which all peers that have not shown themselves get in a second, and at once: a few people reading
+/// documents with clients that know nothing of Echo do not notice, and it is not worth an attacker's while.
+pub(crate) const GIVEN_A_SECOND: u32 = 1_024;
+pub(crate) const GIVEN_AT_ONCE: u32 = 8_192;

@@ -1,9 +1,10 @@
 //! Echo against amplification (RFC 9175 §2.4, item 3): which peers have shown that they are where they say.
 //!
-//! A peer that has not gets no more than a few times what it sent; a larger body comes in small blocks, the first with an
-//! Echo option. So clients that know nothing of Echo get everything, in more round trips, and one that echoes the value in
-//! its next request gets large blocks from then on. Nobody is turned away with 4.01.
-use crate::limits::PEERS;
+//! A peer that has not gets no more than a few times what it sent, but for an allowance that all such peers share; once that
+//! is used up, a larger body comes in small blocks. Either has an Echo option, and who echoes the value in its next request
+//! gets large blocks from then on. So clients that know nothing of Echo get everything, during an attack in more round trips,
+//! and nobody is turned away with 4.01.
+use crate::limits::{GIVEN_A_SECOND, GIVEN_AT_ONCE, PEERS};
 
 #[derive(Clone, Copy, Debug)]
 struct Peer<E> {
@@ -18,6 +19,9 @@ struct Peer<E> {
 pub(crate) struct Peers<E> {
     all: [Option<Peer<E>>; PEERS],
     turn: u32,
+    /// What is left of the allowance, and when it was last added to.
+    allowance: u32,
+    at: u64,
 }
 
 impl<E: Copy + Eq> Peers<E> {
@@ -25,7 +29,27 @@ impl<E: Copy + Eq> Peers<E> {
         Self {
             all: [const { None }; PEERS],
             turn: 0,
+            allowance: GIVEN_AT_ONCE,
+            at: 0,
         }
+    }
+
+    /// Time goes by.
+    pub(crate) fn refill(&mut self, now: u64) {
+        let seconds = now.saturating_sub(self.at) / 1_000;
+        if seconds > 0 {
+            self.at = now;
+            let more = seconds.saturating_mul(u64::from(GIVEN_A_SECOND));
+            let sum = u64::from(self.allowance).saturating_add(more);
+            self.allowance = sum.min(u64::from(GIVEN_AT_ONCE)) as u32;
+        }
+    }
+
+    /// Takes so many bytes from the allowance, if it has them.
+    pub(crate) fn give(&mut self, bytes: usize) -> bool {
+        let left = self.allowance.checked_sub(bytes as u32);
+        self.allowance = left.unwrap_or(self.allowance);
+        left.is_some()
     }
 
     fn find(&mut self, from: E) -> Option<&mut Peer<E>> {

@@ -3,7 +3,7 @@ use crate::exchange::{Answer, Application, Part, Request, Response, Transmit};
 use crate::exchanges::{Exchanges, acknowledgement, empty};
 use crate::limits::{
     ACK_TIMEOUT, AMPLIFICATION, BLOCK, DEFAULT_LEISURE, DELAYED, DELAYED_BYTES, HEAD, HEADERS,
-    KEPT, KEPT_BLOCK, MTU, OBSERVERS, PROCESSING_DELAY, RETRY, SEPARATE,
+    KEPT, KEPT_BLOCK, MTU, OBSERVERS, PROCESSING_DELAY, RETRY, SEPARATE, UNSAFE_ANSWER,
 };
 use crate::link;
 use crate::message::{Code, Kind, Malformed, Message, Options, Token, Writer, option, uint};
@@ -351,7 +351,13 @@ impl<E: Copy + Eq> Server<E> {
         if !known {
             // Without its payload: then the requests for further blocks are answered with blocks of the same size.
             let bare = size.saturating_sub(message.payload.len());
-            reply.most = Some(AMPLIFICATION * (bare + HEADERS) - HEADERS);
+            let least = if message.code.is_safe() {
+                0
+            } else {
+                UNSAFE_ANSWER
+            };
+            reply.most = Some((AMPLIFICATION * (bare + HEADERS) - HEADERS).max(least));
+            self.peers.refill(now);
         }
         if let Some(code) = reply.refused {
             let sent = self.plain(out, from, &reply, code);
@@ -676,6 +682,7 @@ impl<E: Copy + Eq> Server<E> {
         reply.notification = true;
         if !known && !(self.trusts)(&from) && !self.peers.verified(from, None) {
             reply.most = Some(AMPLIFICATION * (length + HEADERS) - HEADERS);
+            self.peers.refill(now);
         }
         let sent = self.answer(out, from, &reply, |r| {
             if app.handle(&request, r) != Answer::Now {
@@ -762,14 +769,19 @@ impl<E: Copy + Eq> Server<E> {
             .any(|(number, tag)| number == option::ETAG && tag == etag);
         // The block, the remains of the body when it fits, or less where that is all a peer may get.
         let mut size = reply.block2.map_or(reply.block, |b| usize::from(b.size));
-        size = size.min(reply.block);
+        size = if good {
+            size.min(reply.block)
+        } else {
+            reply.block
+        };
         let remains = if good {
             total.saturating_sub(from) as usize
         } else {
             response.kept()
         };
         let room = reply.room();
-        let small = remains.min(size) > room;
+        let large = !valid && remains.min(size) > room;
+        let small = large && !self.peers.give(remains.min(size) - room);
         if small {
             size = 1 << room.max(16).ilog2();
         }
@@ -778,14 +790,14 @@ impl<E: Copy + Eq> Server<E> {
         let kept = if valid {
             0
         } else {
-            remains.min(if good { size } else { room })
+            remains.min(if small && !good { room } else { size })
         };
         let unwanted = reply.silent >> (code.class().saturating_sub(1)) & 1 == 1;
         // RFC 7252 §8.2: nothing but good answers to a group, and none that says that nothing matches.
         let suppressed = unwanted || reply.multicast && (!good || reply.filtered && total == 0);
         let (format, max_age, size1) = (response.format, response.max_age, response.size1);
         let (path, query) = (response.location, response.location_query);
-        let echo = (small && !valid).then(|| {
+        let echo = large.then(|| {
             let fresh = u64::from(self.random(u32::MAX)) << 32 | u64::from(self.random(u32::MAX));
             self.peers.challenge(to, fresh.to_be_bytes())
         });

@@ -835,9 +835,18 @@ fn a_fetch_is_observed_with_its_payload() {
 
 // ---- RFC 9175 ---------------------------------------------------------------------------------------------------------
 
-#[test]
-fn a_peer_that_has_not_shown_itself_gets_no_more_than_three_times_what_it_sent() {
+/// A server whose allowance for peers that have not shown themselves is used up.
+fn exhausted() -> Rig {
     let mut rig = Rig::new();
+    for peer in 240..=255 {
+        rig.ask(peer, &Msg::new(GET, 1, "large"));
+    }
+    rig
+}
+
+#[test]
+fn a_peer_that_has_not_shown_itself_gets_three_times_what_it_sent_once_the_allowance_is_used_up() {
+    let mut rig = exhausted();
     let get = Msg::new(GET, 1, "large");
     let first = rig.ask(200, &get);
     let on_the_wire = |m: &Msg| m.bytes().len() + 28;
@@ -872,12 +881,44 @@ fn a_peer_that_has_not_shown_itself_gets_no_more_than_three_times_what_it_sent()
     }
     assert_eq!(rig.ask(200, &Msg::new(GET, 2, "large")).payload.len(), 1024);
     // Small answers are as they are, and a link on which nobody can lie needs no proof.
-    assert_eq!(
-        rig.ask(202, &Msg::new(GET, 3, "value"))
-            .option(option::ECHO),
-        None
-    );
+    let small = rig.ask(202, &Msg::new(GET, 3, "value"));
+    assert_eq!(small.option(option::ECHO), None);
     assert_eq!(rig.ask(1, &Msg::new(GET, 1, "large")).payload.len(), 1024);
+}
+
+#[test]
+fn a_few_large_answers_go_to_whoever_asks_and_an_attacker_gets_a_kilobyte_a_second() {
+    let mut rig = Rig::new();
+    let first = rig.ask(200, &Msg::new(GET, 1, "large"));
+    assert_eq!(first.payload.len(), 1024);
+    assert!(first.option(option::ECHO).is_some());
+    let mut bytes = 0;
+    let mut asked = 0;
+    for second in 0..60 {
+        for peer in 100..=250 {
+            let get = Msg::new(GET, second, "large");
+            asked += get.bytes().len() + 28;
+            bytes += rig.ask(peer, &get).bytes().len() + 28;
+        }
+        rig.now += 1_000;
+    }
+    assert!(
+        bytes <= 3 * asked + 8_192 + 60 * 1_024,
+        "{bytes} for {asked}"
+    );
+}
+
+#[test]
+fn the_answer_to_a_change_comes_in_blocks_whose_rest_can_be_asked_for_without_echo() {
+    let mut rig = exhausted();
+    let first = rig.ask(200, &Msg::new(POST, 1, "both").body("abc"));
+    let (_, _, size) = first.block(option::BLOCK2).unwrap();
+    assert_eq!(size, 256);
+    let rest = rig.ask(
+        200,
+        &Msg::new(POST, 2, "both").with(option::BLOCK2, block(1, false, size)),
+    );
+    assert_eq!(rest.block(option::BLOCK2), Some((1, true, 256)));
 }
 
 // ---- RFC 6690 ---------------------------------------------------------------------------------------------------------

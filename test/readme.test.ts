@@ -31,7 +31,7 @@ function program(folder: string, name: string, text: string): void {
   chmodSync(join(folder, name), 0o755);
 }
 
-test("every command of README.md does what it is there for", { timeout: 300_000 }, async () => {
+test("every command of README.md does what it is there for", { timeout: 600_000 }, async () => {
   expect(lines.length).toBeGreaterThan(10);
   using folder = scratch();
   const bin = join(folder.path, "bin");
@@ -77,9 +77,11 @@ test("every command of README.md does what it is there for", { timeout: 300_000 
         });
         continue;
       }
-      await promisify(execFile)("sh", ["-c", words], { cwd, env: environment }).catch(
-        (error: Error & { stdout?: string; stderr?: string }) => {
-          throw new Error(`${line}\n${error.stdout ?? ""}${error.stderr ?? ""}`);
+      const limits = { cwd, env: environment, timeout: 90_000 };
+      await promisify(execFile)("sh", ["-c", `exec ${words}`], limits).catch(
+        (error: Error & { killed?: boolean; stdout?: string; stderr?: string }) => {
+          const how = error.killed === true ? "does not end" : "fails";
+          throw new Error(`${line}: ${how}\n${error.stdout ?? ""}${error.stderr ?? ""}`);
         },
       );
     }

@@ -67,14 +67,17 @@ export async function install(
   const pushed = { name, bytes: bytes.length, sequence, digest: hex(digest), installed };
   if (wait === 0 || facts.outputs.length === 0) return pushed;
   // A module that waits for its first sample may have no output for long.
+  // A timer of our own: on Node 20 the signal of AbortSignal.any() loses that of AbortSignal.timeout() to the garbage collector.
   const racing = new AbortController();
-  const signal = AbortSignal.any([AbortSignal.timeout(wait), racing.signal]);
+  const { signal } = racing;
+  const timer = setTimeout(() => racing.abort(), wait);
   const firsts = facts.outputs.map(async ({ name: output }) => {
     for await (const { value, at } of node.observe(`outputs/${output}`, signal))
       return { path: `outputs/${output}`, value, after: at - began };
     throw new Error("no output");
   });
   const first = await Promise.any(firsts).catch(() => undefined);
+  clearTimeout(timer);
   racing.abort();
   await Promise.allSettled(firsts);
   return first === undefined ? pushed : { ...pushed, first };

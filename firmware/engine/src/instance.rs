@@ -302,11 +302,7 @@ impl<'m, 'r> Instance<'m, 'r> {
             self.used = self
                 .used
                 .wrapping_add_signed((before - self.state.fuel) as i64);
-            // Where the fuel ended before an instruction that takes more, what is left stays for it: else it were never reached.
-            let left = match run {
-                Some(Run::OutOfFuel) => 0,
-                _ => self.state.fuel.max(0),
-            };
+            let left = self.state.fuel.max(0);
             *fuel = (*fuel - grant) + left as u64;
             self.state.fuel -= left;
             match run {

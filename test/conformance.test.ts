@@ -141,7 +141,7 @@ describe("kernels", () => {
       expect(there.map(facts)).toEqual(here.map(facts));
       // Instructions against the same in C; a tenth above what was measured is a regression.
       const most: Record<string, number> = { fib: 17.3, sieve: 25.5, gemm: 27.2 };
-      for (const { kernel, instructions, native } of there) {
+      for (const { kernel, instructions, native } of there.filter(({ native }) => native > 0)) {
         expect(instructions / native, kernel).toBeLessThan(most[kernel] ?? 0);
       }
     },

@@ -1,5 +1,11 @@
 // The benchmarks' own parts: what they lay out and how they count.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
+import { build } from "../host/lib/build.ts";
+import { instantiate, missingEngine } from "../host/lib/engine.ts";
+import { root } from "../host/setup.mjs";
 import { load, quantile } from "./bench/load.ts";
 import { figure, markdown, svg, tableMarkdown, type Report } from "./bench/report.ts";
 import { partOf } from "./bench/size.ts";
@@ -110,6 +116,25 @@ describe("the update benchmark's modules", () => {
       const module = moduleOf(size, -1);
       expect(module.length).toBe(size);
       expect(readFacts(module)).toMatchObject({ sensors: ["level"], tick: 100 });
+    },
+  );
+});
+
+describe("the filters of `compare`", () => {
+  const missing = missingEngine("wasmote");
+  test.skipIf(missing)(
+    `come to the same in AssemblyScript and in JavaScript${missing ? ` (skipped: ${missing})` : ""}`,
+    async () => {
+      const { module } = await build(join(root, "assembly/bench/filters.ts"), { plain: true });
+      const instance = instantiate(module, "wasmote", () => undefined);
+      expect(instance.call(undefined, [], 1e6).trap).toBeUndefined();
+      const script: { run?: (which: number, n: number) => number } = {};
+      runInNewContext(readFileSync(join(root, "test/bench/compare/filters.js"), "utf8"), script);
+      const results = [0, 1, 2].map((which) => script.run?.(which, 3000));
+      expect(new Set(results).size).toBe(3);
+      expect([0, 1, 2].flatMap((which) => instance.call("run", [which, 3000], 1e9).values)).toEqual(
+        results,
+      );
     },
   );
 });

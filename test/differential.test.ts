@@ -39,7 +39,8 @@ const traps: [RegExp, string[]][] = [
     ["integer overflow", "invalid conversion to integer"],
   ],
   [/memory access out of bounds|out of bounds memory access/, ["out of bounds memory access"]],
-  [/data segment/, ["out of bounds memory access"]],
+  // The latter is what wasm3 says of some accesses to memory, too.
+  [/data segment|^out of bounds table access/, ["out of bounds memory access"]],
   [
     /table (index|access|or )|table .*out of bounds|out of bounds table|undefined element/,
     ["undefined element", "out of bounds table access", "uninitialized element"],

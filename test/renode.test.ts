@@ -125,13 +125,18 @@ describe("renode/stm32f407.repl", () => {
   });
 
   test("has the memories of the linker and the firmware", () => {
-    const [, flash] = /FLASH : ORIGIN = (0x\w+)/.exec(linker) ?? [];
-    const [, ram, kilobytes] = /RAM : ORIGIN = (0x\w+), LENGTH = (\d+)K/.exec(linker) ?? [];
-    expect(parts.get("flash")).toMatchObject({ address: Number(flash), size: 1 << 20 });
-    expect(parts.get("sram")).toMatchObject({
-      address: Number(ram),
-      size: Number(kilobytes) << 10,
-    });
+    const memory = (name: string) => {
+      const [, origin, kilobytes] =
+        new RegExp(`${name} : ORIGIN = (0x\\w+), LENGTH = (\\d+)K`).exec(linker) ?? [];
+      return { start: Number(origin), end: Number(origin) + (Number(kilobytes) << 10) };
+    };
+    expect(parts.get("flash")).toMatchObject({ address: memory("FLASH").start, size: 1 << 20 });
+    // The stack, and what is static behind it.
+    const [stack, ram] = [memory("STACK"), memory("RAM")];
+    expect(stack.end).toBe(ram.start);
+    const sram = { address: stack.start, size: ram.end - stack.start };
+    expect(parts.get("sram")).toMatchObject(sram);
+    expect(sram.size).toBe(128 << 10);
     // Where the firmware looks for the module's memory first.
     expect(chip).toMatch(/\[0x1000_0000, 0x2002_0000\]\.into_iter\(\)\.find\(there\)/);
     expect(parts.get("ccm")).toMatchObject({ address: 0x1000_0000, size: 64 << 10 });

@@ -30,6 +30,10 @@ const benchmarks: Record<
     what: "from the reset to the first sample and answer, in instructions",
     load: () => import("./startup.ts"),
   },
+  tasks: {
+    what: "the longest times of the STM32F407's tasks, and its serial link at 921,600 baud",
+    load: () => import("./tasks.ts"),
+  },
   coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
 };
 

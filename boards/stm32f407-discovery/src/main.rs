@@ -2,15 +2,15 @@
 //!
 //! | task    | trigger                                       | priority | longest time                                    |
 //! | ------- | --------------------------------------------- | -------- | ----------------------------------------------- |
-//! | `line`  | USART2: a byte can be sent, or came damaged   | 5        | a few register accesses                         |
-//! | `half`  | DMA1 stream 5: half of the circle was filled  | 5        | a few register accesses                         |
-//! | `sonar` | USART3: a byte of the level sensor            | 4        | a few register accesses                         |
-//! | `frames`| Ethernet: a frame came, or was sent           | 4        | one register access                             |
-//! | `tick`  | SysTick, every millisecond                    | 3        | two pins; wakes the server at its deadline      |
-//! | `serve` | pended by the tasks above and by the Runner   | 2        | what came in and its answers                    |
-//! | `idle`  | always                                        | 0        | the Runner, a slice of fuel at a time; erasing  |
+//! | `line`  | USART2: a byte can be sent, or came damaged   | 5        | 0.5 µs: a byte, some 50 instructions            |
+//! | `half`  | DMA1 stream 5: half of the circle was filled  | 5        | 0.5 µs: a few register accesses                 |
+//! | `sonar` | USART3: a byte of the level sensor            | 4        | 10 µs: a byte, with what `line` interrupts      |
+//! | `frames`| Ethernet: a frame came, or was sent           | 4        | 10 µs: one register access, and as above        |
+//! | `tick`  | SysTick, every millisecond                    | 3        | 10 µs: two pins, and as above                   |
+//! | `serve` | pended by the tasks above and by the Runner   | 2        | 3 ms: what came in and its answers              |
+//! | `idle`  | always                                        | 0        | a slice of fuel; 0.5 s: a sector that is erased |
 //!
-//! The times in instructions, as measured in QEMU, are in docs/benchmarks (`npm run -s bench -- tasks`).
+//! Each task measures itself; the figures of a node are in its /stats, those of a busy one in QEMU in docs/benchmarks/tasks.md.
 //!
 //! The server is an interrupt of its own (one the board has no other use for), so that waking it while it runs makes it run
 //! again. Nothing is locked: what two tasks share goes through queues with one end each, or is one word. The
@@ -128,6 +128,59 @@ mod app {
     const SERVE: Interrupt = Interrupt::SPI3;
     /// Beside a byte of the level sensor: the line lost or damaged one.
     const DAMAGED: u16 = 0x100;
+
+    /// The most cycles that each task has taken, as SysTick counts them, with what interrupted it; in /stats. The numbers are places.
+    static LONGEST: [(&str, AtomicU32); 6] = [
+        ("line", AtomicU32::new(0)),
+        ("half", AtomicU32::new(0)),
+        ("sonar", AtomicU32::new(0)),
+        ("frames", AtomicU32::new(0)),
+        ("tick", AtomicU32::new(0)),
+        ("serve", AtomicU32::new(0)),
+    ];
+    const LINE_TASK: usize = 0;
+    const HALF_TASK: usize = 1;
+    const SONAR_TASK: usize = 2;
+    const FRAMES_TASK: usize = 3;
+    const TICK_TASK: usize = 4;
+    const SERVE_TASK: usize = 5;
+
+    /// Measures a task from here to the end of its block.
+    struct Watch {
+        task: usize,
+        start: u32,
+    }
+
+    /// Cycles since the start, as far as 32 bits go.
+    fn cycles() -> u32 {
+        let whole = cortex_m::peripheral::SYST::get_reload() + 1;
+        let counted = whole - 1 - cortex_m::peripheral::SYST::get_current();
+        MILLIS
+            .load(Relaxed)
+            .wrapping_mul(whole)
+            .wrapping_add(counted)
+    }
+
+    impl Watch {
+        fn start(task: usize) -> Self {
+            let start = cycles();
+            Self { task, start }
+        }
+    }
+
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            let mut taken = cycles().wrapping_sub(self.start);
+            if taken > u32::MAX / 2 {
+                // The counter has begun anew, and `tick` has not run since: this task goes before it.
+                taken = taken.wrapping_add(cortex_m::peripheral::SYST::get_reload() + 1);
+            }
+            if let Some((_, longest)) = LONGEST.get(self.task) {
+                // Each task writes its own alone.
+                longest.store(longest.load(Relaxed).max(taken), Relaxed);
+            }
+        }
+    }
 
     const fn sensor(name: &'static str, unit: &'static str) -> Sensor {
         Sensor { name, unit }
@@ -648,6 +701,7 @@ mod app {
     fn tick(cx: tick::Context) {
         let now = MILLIS.load(Relaxed).wrapping_add(1);
         MILLIS.store(now, Relaxed);
+        let _watch = Watch::start(TICK_TASK);
         *cx.local.ms += 1;
         if *cx.local.ms == 1000 {
             // `sleep` adds to it at a lower priority, and never while this runs.
@@ -692,6 +746,8 @@ mod app {
     fn line(cx: line::Context) {
         let usart = usart2();
         loop {
+            // For each byte: on hardware there is one at a time.
+            let _watch = Watch::start(LINE_TASK);
             let status = usart.sr().read();
             let lost = status.ore().bit_is_set();
             LOST.store(LOST.load(Relaxed).wrapping_add(lost.into()), Relaxed);
@@ -734,6 +790,7 @@ mod app {
 
     #[task(binds = DMA1_STREAM5, priority = 5)]
     fn half(_: half::Context) {
+        let _watch = Watch::start(HALF_TASK);
         // SAFETY: flags of this stream alone, of which this task is the only reader.
         let dma = unsafe { &*pac::DMA1::ptr() };
         let flags = dma.hisr().read();
@@ -752,6 +809,8 @@ mod app {
         // SAFETY: set up in `init`, used here alone.
         let usart = unsafe { &*pac::USART3::ptr() };
         loop {
+            // As for `line`.
+            let _watch = Watch::start(SONAR_TASK);
             let status = usart.sr().read();
             let noisy = status.fe().bit_is_set() || status.nf().bit_is_set();
             let damaged = noisy || status.ore().bit_is_set();
@@ -768,6 +827,7 @@ mod app {
 
     #[task(binds = ETH, priority = 4)]
     fn frames(_: frames::Context) {
+        let _watch = Watch::start(FRAMES_TASK);
         ethernet::quiet();
         rtic::pend(SERVE);
     }
@@ -821,6 +881,7 @@ mod app {
 
     #[task(binds = SPI3, priority = 2, local = [server, network, line, senses, to_parse, to_sample])]
     fn serve(cx: serve::Context) {
+        let _watch = Watch::start(SERVE_TASK);
         let serve::LocalResources {
             server,
             network,
@@ -897,6 +958,7 @@ mod app {
         gauges.link_lost = LOST.load(Relaxed).wrapping_add(line.overrun);
         gauges.link_damaged = line.decoder.damaged;
         gauges.link_unsent = line.unsent;
+        gauges.tasks = &LONGEST;
         gauges.stack_size = crate::stack::size();
         gauges.stack_free = STACK_FREE.load(Relaxed);
         if let Some((ethernet, interface)) = network {

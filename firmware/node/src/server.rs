@@ -8,6 +8,7 @@ use crate::number;
 use crate::package::Provision;
 use crate::slot::{SLOTS, State};
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU32, Ordering};
 use minicbor::data::Type;
 use wasmote_coap::{
     Answer, Application, Code, Counters, Link, Request, Response, Transmit, format,
@@ -86,6 +87,8 @@ pub struct Gauges {
     pub address: Option<core::net::Ipv4Addr>,
     /// See `address`.
     pub origin: &'static str,
+    /// The board's tasks, and the most cycles that each has taken from its start to its end.
+    pub tasks: &'static [(&'static str, AtomicU32)],
 }
 
 /// The newest samples of each sensor.
@@ -701,6 +704,13 @@ impl Resources {
         d.uint("ticks_missed", s.ticks_missed);
         d.uint("samples_dropped", m.dropped);
         d.uint("idle", m.gauges.idle);
+        if !m.gauges.tasks.is_empty() {
+            d.map("longest");
+            for (name, cycles) in m.gauges.tasks {
+                d.uint(name, cycles.load(Ordering::Relaxed));
+            }
+            d.end();
+        }
     }
 
     fn app(&self, d: &mut Document<'_, '_>) {

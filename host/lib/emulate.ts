@@ -39,7 +39,7 @@ export interface PinChange {
 
 /** A running node. */
 export interface Emulated {
-  readonly machine: Machine;
+  readonly machine: Machine | "board";
   /** As every verb takes it: `coap://127.0.0.1:40001` or `serial:/dev/pts/3`. */
   readonly address: string;
   /** All it has said so far: its console and what its program wrote to standard error. */

@@ -4,9 +4,8 @@
 //     test("…", async () => {
 //       const node = await start({ … });
 //
-// WASMOTE_TARGET chooses (a comma between several): native, qemu-stm32, qemu-mps2, renode, or the address of a real node
-// such as serial:/dev/ttyACM0. By default it is all that this computer can emulate; what cannot be had is skipped, with
-// the reason in the title. Whatever a test started is stopped when it ends, and its console is shown when it fails.
+// WASMOTE_TARGET chooses (a comma between several): native, qemu-stm32, qemu-mps2, renode, or a real board as
+// probe-rs:/dev/ttyUSB0 (board.ts). By default it is all of them; what cannot be had is skipped, with the reason in the title. Whatever a test started is stopped when it ends, and its console is shown when it fails.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,12 +18,14 @@ import {
   type EmulateOptions,
   type Machine,
 } from "../../host/lib/emulate.ts";
+import { missingBoard, startBoard } from "./board.ts";
 
 export type StartOptions = Omit<EmulateOptions, "machine">;
 /** Starts a node that lives until the end of the test, or for the whole suite when called from `beforeAll`. */
 export type Start = (options?: StartOptions) => Promise<Emulated>;
 
-const chosen = (process.env.WASMOTE_TARGET ?? machines.join(",")).split(",");
+// A comma also stands between the two ports of a board.
+const chosen = (process.env.WASMOTE_TARGET ?? [...machines, "probe-rs"].join(",")).split(/,(?!\/)/);
 
 /** Declares a suite once for every chosen target, or for those of them that `only` names. */
 export function eachTarget(
@@ -67,18 +68,23 @@ export function eachTarget(
 /** Why a target cannot be had here. */
 export function unavailable(target: string): string | undefined {
   if (isMachine(target)) return missing(target);
-  if (target.startsWith("serial:") || target.startsWith("coap:")) return undefined;
+  if (isBoard(target)) return missingBoard(target);
   return `there is no target ${target}`;
 }
 
 /** Starts a node outside a suite: the benchmarks' way in. The caller stops it. */
 export async function startTarget(target: string, options: StartOptions = {}): Promise<Emulated> {
   if (isMachine(target)) return emulate({ machine: target, ...options });
+  if (isBoard(target)) return startBoard(target, options);
   throw new Error(`${target}: ${unavailable(target) ?? "cannot be started from here"}`);
 }
 
 function isMachine(target: string): target is Machine {
   return (machines as readonly string[]).includes(target);
+}
+
+function isBoard(target: string): boolean {
+  return target === "probe-rs" || target.startsWith("probe-rs:");
 }
 
 /** A folder for the length of a test. */

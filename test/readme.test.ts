@@ -2,7 +2,7 @@
 // stand there, in an empty folder, with `wasmote` on the PATH. What another test runs is named here with that test; a board
 // that README.md speaks of is a node on a pseudo-terminal, and probe-rs a program that writes down what it was told.
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
@@ -18,6 +18,11 @@ const elsewhere: Record<string, string> = {
   // Changes this computer for everybody; `wasmote` is put on the PATH instead.
   "npm link": "test/package.test.ts",
 };
+
+test("what another test runs is there", () => {
+  const files = Object.values(elsewhere);
+  expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+});
 
 const blocks = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```sh\n([\s\S]*?)```/g)];
 const lines = blocks

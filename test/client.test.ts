@@ -129,6 +129,7 @@ eachTarget(
           reason: { name: "NodeError", code: "aborted", cause: { message: "no more" } },
         });
       }
+      await expect(start({ signal: fired })).rejects.toThrow("no more");
       expect(await node.observe("sensors/level", fired).next()).toMatchObject({ done: true });
       expect(await node.info()).toHaveProperty("class");
     });

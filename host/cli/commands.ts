@@ -189,7 +189,7 @@ verb(
 verb("remove", "remove the package that runs", () => import("./remove.ts"), node(), ["remove"]);
 verb(
   "emulate [machine]",
-  "start a node here: native, qemu-stm32, qemu-mps2",
+  "start a node here: native, qemu-stm32, qemu-mps2, renode",
   () => import("./emulate.ts"),
   [
     new Option("--flash <file>", "its flash, made when it does not exist"),

@@ -48,7 +48,7 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
     find(
       `emulated: ${machine}`,
       missing(machine) === undefined,
-      "npm run build",
+      machine === "renode" ? "install Renode: https://renode.io" : "npm run build",
       machine === "native",
     );
   program("probe-rs", "cargo install probe-rs-tools --locked");

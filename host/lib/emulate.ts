@@ -29,6 +29,8 @@ export interface EmulateOptions {
   link?: "udp" | "serial";
   /** Further words for the node's program or for QEMU. */
   arguments?: string[];
+  /** Stops the node when it fires. */
+  signal?: AbortSignal;
 }
 
 /** A level the node gave one of its pins. */
@@ -105,8 +107,20 @@ export function missing(machine: Machine): string | undefined {
 export async function emulate(options: EmulateOptions): Promise<Emulated> {
   const reason = missing(options.machine);
   if (reason !== undefined) throw new Error(reason);
-  if (options.machine === "native") return native(options);
-  return options.machine === "renode" ? renode(options) : board(options, options.machine);
+  const { machine, signal } = options;
+  signal?.throwIfAborted();
+  const node = await (machine === "native"
+    ? native(options)
+    : machine === "renode"
+      ? renode(options)
+      : board(options, machine));
+  const stop = () => void node.stop();
+  signal?.addEventListener("abort", stop, { once: true });
+  void node.ended.then(() => signal?.removeEventListener("abort", stop));
+  // It may have fired while the node came up.
+  if (signal?.aborted) await node.stop();
+  signal?.throwIfAborted();
+  return node;
 }
 
 // ---- the machines -----------------------------------------------------------------------------------------------------

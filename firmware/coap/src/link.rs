@@ -75,11 +75,12 @@ impl Digits {
         digits
     }
 
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.from..).unwrap_or(&[])
+    }
+
     fn text(&self) -> &str {
-        self.bytes
-            .get(self.from..)
-            .and_then(|b| core::str::from_utf8(b).ok())
-            .unwrap_or("")
+        core::str::from_utf8(self.bytes()).unwrap_or("")
     }
 }
 
@@ -129,13 +130,13 @@ pub(crate) fn list<A: Application>(
             [] => {}
             [one] => {
                 response.write(b";ct=");
-                response.write(Digits::new(u32::from(*one)).text().as_bytes());
+                response.write(Digits::new(u32::from(*one)).bytes());
             }
             several => {
                 let mut before: &[u8] = b";ct=\"";
                 for ct in several {
                     response.write(before);
-                    response.write(Digits::new(u32::from(*ct)).text().as_bytes());
+                    response.write(Digits::new(u32::from(*ct)).bytes());
                     before = b" ";
                 }
                 response.write(b"\"");
@@ -143,7 +144,7 @@ pub(crate) fn list<A: Application>(
         }
         if link.sz != 0 {
             response.write(b";sz=");
-            response.write(Digits::new(link.sz).text().as_bytes());
+            response.write(Digits::new(link.sz).bytes());
         }
         if link.obs {
             response.write(b";obs");

@@ -273,8 +273,8 @@ export async function run(): Promise<Report> {
     notes: [
       ...lost,
       ...(lost.length === 0 ? ["Wasmote is ahead in every column."] : []),
-      "Left out on the chip: MicroPython, whose sources no package registry has; npm has it as WebAssembly, and what can be said of that is below. " +
-        "Left out altogether, likewise: Duktape, JerryScript, Espruino.",
+      "Left out on the chip: MicroPython, of which no package with its C sources was found; npm has it as WebAssembly, and what can be said of that is below. " +
+        "Left out altogether, for the same reason: Duktape, JerryScript, Espruino.",
     ],
     tables: [
       {

@@ -73,7 +73,7 @@ export function svg({ title, unit, labels, series, emphasised = [] }: Plot): str
   const bar = series.length > 2 ? 10 : 13;
   const group = bar * series.length + 10;
   const longest = Math.max(...labels.map((label) => label.length));
-  const left = Math.max(110, longest * 7 + 24);
+  const left = Math.max(110, longest * 8 + 30);
   const width = 760;
   const top = 64;
   const bottom = top + group * labels.length;
@@ -130,7 +130,7 @@ export function svg({ title, unit, labels, series, emphasised = [] }: Plot): str
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif" font-size="12" fill="#111827">`,
     `<rect width="100%" height="100%" fill="#ffffff"/>`,
     text(12, 22, title, 'font-weight="bold" font-size="15"'),
-    text(width - 12, 22, unit, 'text-anchor="end" fill="#6b7280"'),
+    text(width - 12, 46, unit, 'text-anchor="end" fill="#6b7280"'),
     ...legend,
     // The band behind what stands out lies under the grid.
     ...bars.filter((part) => part.startsWith('<rect x="8"')),

@@ -29,6 +29,7 @@ export function partOf(symbol: string): string {
 export async function run(): Promise<Report> {
   const notes: string[] = [];
   const { table, shares } = await programs(notes);
+  const drawn = shares.filter(({ name }) => !name.endsWith("f64"));
   return {
     name: "size",
     title: "Size: programs, flash and RAM",
@@ -47,11 +48,11 @@ export async function run(): Promise<Report> {
       {
         title: "Modules beside native code",
         unit: "bytes; less is better",
-        labels: shares.map(({ name }) => name),
+        labels: drawn.map(({ name }) => name),
         series: [
-          { name: "module", values: shares.map(({ module }) => module) },
-          { name: "native, loaded", values: shares.map(({ loaded }) => loaded) },
-          { name: "native shared library", values: shares.map(({ library }) => library) },
+          { name: "module", values: drawn.map(({ module }) => module) },
+          { name: "native, loaded", values: drawn.map(({ loaded }) => loaded) },
+          { name: "native shared library", values: drawn.map(({ library }) => library) },
         ],
       },
     ],

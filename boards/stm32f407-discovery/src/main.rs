@@ -24,7 +24,7 @@
 //! | PD10                                             | the rain gauge's contact, to ground                               |
 //! | PA0                                              | the button                                                        |
 //! | PD12 to PD15                                     | lamps: GPIO 0 to 3 of a module                                    |
-//! | PA1, PA2, PA7, PB11 to PB13, PC1, PC4, PC5       | Ethernet: RMII of the transceiver                                 |
+//! | PA1, PA2, PA7, PB11 to PB13, PC1, PC4, PC5, PE2  | Ethernet: RMII of the transceiver, and its reset                  |
 //! | PA5 to PA7, PE3                                  | SPI1: the accelerometer                                           |
 //!
 //! PA7 is both the transceiver's and the accelerometer's: a board with a transceiver is without an accelerometer, and says so.
@@ -461,6 +461,9 @@ mod app {
             a.pa2.into_alternate::<11>().speed(Speed::VeryHigh),
             c.pc1.into_alternate::<11>().speed(Speed::VeryHigh),
         );
+        // Its reset is this pin's on ST's base board, and has nobody else to let it go. It answers a millisecond later.
+        e.pe2.into_push_pull_output().set_high();
+        cortex_m::asm::delay(hertz / 500);
         let parts = (dp.ETHERNET_MAC, dp.ETHERNET_DMA);
         let mut registers = ethernet::power(&rcc, &dp.SYSCFG, parts, rcc.clocks.hclk().raw());
         let transceiver = ethernet::transceiver(&mut registers);

@@ -106,7 +106,7 @@
         ldr     pc, [t, #1024]
         .endm
 
-@ Has the top operand in x, and one below in y.
+@ From n2 to n1: the lower operand goes to memory.
         .macro  spill
         str     x, [stack], #4
         mov     x, y
@@ -364,6 +364,7 @@ on \width\()1, IF
         conditions n
         conditions w
 
+@ What has handlers for the states n1 and w1 alone.
         .macro  from1 name
 on n2, \name
         spill
@@ -380,8 +381,8 @@ on w0, \name
         from1   IF
         from1   BR_TABLE
 
-@ A branch that drops operands below those it keeps: moves them, all in memory. `values` are the registers of a slot.
-        .macro  moves width, shift
+@ A table's entries follow one another, that of the default last. A table of more than 127 is left.
+        .macro  table_of_branches width
 on \width\()1, BR_TABLE
         ldrb    t, [code, #1]
         tst     t, #0x80
@@ -394,9 +395,10 @@ on \width\()1, BR_TABLE
         take    \width\()0, none
         .endm
 
-        moves   n
-        moves   w
+        table_of_branches n
+        table_of_branches w
 
+@ A branch that drops operands below those it keeps: with all in memory, it moves them down, u words from y on.
 .Lmoves_n2:
         spill
 .Lmoves_n1:
@@ -1086,6 +1088,28 @@ on w1, \name
         .endm
         binary_rare F32_COPYSIGN, f32_copysign
 
+@ The lesser or the greater; of equal ones, which may be zeros of different sign, what `equal` makes of both. NaNs are left.
+        .macro  f32_choose to, a, b, leave, equal, second
+        vmov    s0, s1, \a, \b
+        vcmp.f32 s0, s1
+        vmrs    apsr_nzcv, fpscr
+        bvs     \leave
+        mov     t, \a
+        it      eq
+        \equal\()eq t, \a, \b
+        it      \second
+        mov\second t, \b
+        mov     \to, t
+        .endm
+        .macro  f32_min to, a, b, leave
+        f32_choose \to, \a, \b, \leave, orr, gt
+        .endm
+        .macro  f32_max to, a, b, leave
+        f32_choose \to, \a, \b, \leave, and, mi
+        .endm
+        binary_rare F32_MIN, f32_min
+        binary_rare F32_MAX, f32_max
+
 @ ---- 64-bit integers --------------------------------------------------------------------------------------------------
 
 @ Replaces two operands, the first in t (low) and y (high), the second in x and xh, by what `body` leaves in x and xh.
@@ -1720,7 +1744,7 @@ wasmote_engine_run:
         .irp    name, UNREACHABLE, CALL_INDIRECT, SELECT_T, TABLE_GET, TABLE_SET, MEMORY_SIZE, MEMORY_GROW, I32_POPCNT
         .set    .Lportable_\name, 1
         .endr
-        .irp    name, F32_CEIL, F32_FLOOR, F32_TRUNC, F32_NEAREST, F32_MIN, F32_MAX, REF_NULL, REF_IS_NULL, REF_FUNC, PREFIX
+        .irp    name, F32_CEIL, F32_FLOOR, F32_TRUNC, F32_NEAREST, REF_NULL, REF_IS_NULL, REF_FUNC, PREFIX
         .set    .Lportable_\name, 1
         .endr
         .irp    name, I64_DIV_S, I64_DIV_U, I64_REM_S, I64_REM_U, I64_POPCNT

@@ -147,7 +147,7 @@ export async function measureBoard(): Promise<OnBoard | string> {
 }
 
 /** How long the newest answers took, in the controller's ticks, sorted; asking forgets them. */
-async function times(board: Emulated): Promise<number[]> {
+export async function times(board: Emulated): Promise<number[]> {
   const before = board.console.length;
   board.command?.("times");
   const said = () => board.console.slice(before);

@@ -39,26 +39,49 @@ pub enum Immediates {
     RefType,
 }
 
-/// An opcode. `effect` is "operands:results" in the letters i I f F (i32 i64 f32 f64), or "" where the validator has
-/// a rule of its own.
+/// What the validator goes by. `effect` is "operands:results" in the letters i I f F (i32 i64 f32 f64), or "" where it has a
+/// rule of its own. Names are in a table apart, which a board that shows none has not in its flash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule {
+    pub(crate) immediates: Immediates,
+    pub(crate) effect: &'static str,
+}
+
+/// The rule of the opcode with this first byte and, where that is 0xfc, this number after it.
+pub(crate) fn rule(byte: u8, number: u32) -> Option<Rule> {
+    if byte == op::PREFIX {
+        u8::try_from(number).ok().and_then(prefixed)
+    } else {
+        plain(byte)
+    }
+}
+
+/// An opcode as it is shown, with its rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Opcode {
     /// Its name in the text format.
     pub name: &'static str,
     /// What follows it.
     pub immediates: Immediates,
-    /// What it takes and gives.
+    /// What it takes and gives: "operands:results" in the letters i I f F (i32 i64 f32 f64), or "" where the validator
+    /// has a rule of its own.
     pub effect: &'static str,
 }
 
 impl Opcode {
     /// The opcode with this first byte and, where that is 0xfc, this number after it.
     pub fn find(byte: u8, number: u32) -> Option<Self> {
-        if byte == op::PREFIX {
-            u8::try_from(number).ok().and_then(prefixed)
+        let Rule { immediates, effect } = rule(byte, number)?;
+        let name = if byte == op::PREFIX {
+            more::name(number as u8)
         } else {
-            plain(byte)
-        }
+            op::name(byte)
+        };
+        Some(Self {
+            name,
+            immediates,
+            effect,
+        })
     }
 }
 
@@ -67,14 +90,21 @@ macro_rules! opcodes {
         /// The opcodes as constants.
         pub(crate) mod $table {
             $(pub(crate) const $name: u8 = $byte;)*
+            /// The name of the opcode with this number.
+            pub(crate) fn name(byte: u8) -> &'static str {
+                match byte {
+                    $($byte => $text,)*
+                    _ => "",
+                }
+            }
         }
-        /// The opcode with this number.
-        pub(crate) fn $lookup(byte: u8) -> Option<Opcode> {
+        /// The rule of the opcode with this number.
+        pub(crate) fn $lookup(byte: u8) -> Option<Rule> {
             #[allow(unused_imports)]
             use Immediates::*;
-            static TABLE: [Option<Opcode>; $count] = {
+            static TABLE: [Option<Rule>; $count] = {
                 let mut table = [Option::None; $count];
-                $(table[$byte] = Option::Some(Opcode { name: $text, immediates: $immediates, effect: $effect });)*
+                $(table[$byte] = Option::Some(Rule { immediates: $immediates, effect: $effect });)*
                 table
             };
             TABLE.get(byte as usize).copied().flatten()

@@ -1,6 +1,6 @@
 //! Decoding and validation: one pass over the bytes, and one walk over the calls for the depth of the stack.
 use crate::load::{Fault, LoadError};
-use crate::opcode::{Immediates, Opcode, more, op, plain, prefixed};
+use crate::opcode::{Immediates, more, op, plain, prefixed, rule};
 use crate::reader::{Load, Reader};
 use crate::{Emit, ValType};
 
@@ -1851,7 +1851,7 @@ pub(crate) fn limits(s: &mut Reader<'_>) -> Load<RawLimits> {
 /// Skips the immediates of an instruction that was validated.
 pub(crate) fn skip(r: &mut Reader<'_>, byte: u8) -> Load<()> {
     let number = if byte == op::PREFIX { r.u32()? } else { 0 };
-    let opcode = Opcode::find(byte, number);
+    let opcode = rule(byte, number);
     match opcode.map_or(Immediates::None, |o| o.immediates) {
         Immediates::None => {}
         Immediates::Block => drop(r.s33()?),

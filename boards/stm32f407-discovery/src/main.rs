@@ -950,7 +950,7 @@ mod app {
         sense(senses, now, server, &mut out);
         let deadline = server.poll(now, &mut out);
         line.decoder = decoder;
-        if line.to_frame.len() == 0
+        if line.to_frame.is_empty()
             && let Some(text) = server.take_line()
         {
             line.show(text);

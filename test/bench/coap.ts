@@ -132,7 +132,7 @@ export async function run(): Promise<Report> {
   if (typeof cost === "string") notes.push(`What requests cost the chip is left out: ${cost}.`);
   const board = await measureBoard();
   if (typeof board === "string") notes.push(`The emulated board is left out: ${board}.`);
-  else notes.unshift(...board.notes);
+  else notes.push(...board.notes);
   return {
     name: "coap",
     title: "CoAP: requests at once",

@@ -9,7 +9,7 @@ export interface Image {
   ram: number;
   /** Bytes in flash by the name of the group that `groupOf` gave each symbol. */
   parts: Map<string, number>;
-  /** The same of static RAM. */
+  /** Bytes of static RAM by symbol. */
   ramParts: Map<string, number>;
   /** What takes place in memory, flash and RAM: from where to where. */
   places: { start: number; end: number; writable: boolean }[];
@@ -70,9 +70,10 @@ export function readImage(path: string, groupOf: (symbol: string) => string): Im
     if (size === 0 || !section || !loaded.includes(section) || seen.has(address)) continue;
     seen.add(address);
     const start = names.offset + bytes.readUInt32LE(at);
-    const group = groupOf(bytes.toString("latin1", start, bytes.indexOf(0, start)));
-    if (section.kind === programBits && inFlash.includes(section)) add(parts, group, size);
-    if (section.flags & writable) add(ramParts, group, size);
+    const symbol = bytes.toString("latin1", start, bytes.indexOf(0, start));
+    if (section.kind === programBits && inFlash.includes(section))
+      add(parts, groupOf(symbol), size);
+    if (section.flags & writable) add(ramParts, symbol, size);
   }
   const sum = (of: Map<string, number>) => [...of.values()].reduce((all, size) => all + size, 0);
   parts.set("constants without a name", flash - sum(parts));

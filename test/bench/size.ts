@@ -26,6 +26,18 @@ export function partOf(symbol: string): string {
   return groups.find(([, mentioned]) => mentioned.test(symbol))?.[0] ?? "language";
 }
 
+/** The name a static has in its source: the last of a mangled path (`_ZN`, then length and word of each, then a hash). */
+function staticName(symbol: string): string {
+  const words: string[] = [];
+  let rest = symbol.replace(/^_ZN/, "");
+  for (let found = /^\d+/.exec(rest); found; found = /^\d+/.exec(rest)) {
+    const start = found[0].length;
+    words.push(rest.slice(start, start + Number(found[0])));
+    rest = rest.slice(start + Number(found[0]));
+  }
+  return words.at(-2)?.replace(/^__rtic_internal_(local_)?/, "") ?? symbol;
+}
+
 export async function run(): Promise<Report> {
   const notes: string[] = [];
   const { table, shares } = await programs(notes);
@@ -164,8 +176,12 @@ function images(notes: string[]): Table[] {
     const names = [...groups.map(([group]) => group), "language"];
     for (const name of [...names, "constants without a name"])
       parts.push([image, name, found.parts.get(name) ?? 0]);
-    for (const name of [...names, "without a name"])
-      ramParts.push([image, name, found.ramParts.get(name) ?? 0]);
+    // What takes little is counted together.
+    const large = [...found.ramParts].filter(([, bytes]) => bytes >= 512);
+    for (const [symbol, bytes] of large.toSorted(([, a], [, b]) => b - a))
+      ramParts.push([image, staticName(symbol), bytes]);
+    const small = large.reduce((rest, [, bytes]) => rest - bytes, found.ram);
+    ramParts.push([image, "all others", small]);
   }
   return [
     { title: "Images", columns: ["image", "flash", "may take", "static RAM", "may take"], rows },

@@ -30,6 +30,9 @@
         .thumb
         .section .text.wasmote_engine_run, "ax", %progbits
         .balign 4
+@ Named as a whole, so that what the engine takes of the flash can be counted.
+        .type   wasmote_engine_handlers, %function
+wasmote_engine_handlers:
 
         t       .req r0
         y       .req r1
@@ -1710,6 +1713,8 @@ on w1, F64_ADD
         vmsr    fpscr, r2
         add     sp, sp, #RESERVED
         pop     {r4-r11, pc}
+
+        .size   wasmote_engine_handlers, . - wasmote_engine_handlers
 
 @ wasmote_engine_run(&mut Context, wide: bool) -> bool: executes until something is left to the portable loop (false) or the
 @ fuel is used up (true).

@@ -126,6 +126,9 @@ function compile(source: string): Native {
         "--target",
         chip,
         ...words,
+        // Where this checkout lies is no part of a program's size.
+        "--remap-path-prefix",
+        `${sources}=src`,
         "-C",
         `relocation-model=${model}`,
         "twin.rs",

@@ -23,7 +23,9 @@ const groups: [string, RegExp][] = [
 ];
 
 export function partOf(symbol: string): string {
-  return groups.find(([, mentioned]) => mentioned.test(symbol))?.[0] ?? "language";
+  // What implements a trait is of the type's crate, not of the trait's: `$LT$Type$u20$as$u20$Trait$GT$`.
+  const own = symbol.replace(/\$u20\$as\$u20\$.*?\$GT\$/, "");
+  return groups.find(([, mentioned]) => mentioned.test(own))?.[0] ?? "language";
 }
 
 /** The name a static has in its source: the last of a mangled path (`_ZN`, then length and word of each, then a hash). */

@@ -127,6 +127,7 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
   const ending = new AbortController();
   let newest = Number.NaN;
   let version = "0";
+  let alarm = false;
   let missed = 0;
   let arrived = () => {};
   const follow = async () => {
@@ -150,7 +151,9 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
       });
     }
     if (!expected()) missed++;
-    const alarm = Number(await node.get("outputs/alarm").catch(() => "0")) > 0;
+    // A filter that has just come has said nothing yet of the alarm: it stays as it is.
+    const said = await node.get("outputs/alarm").catch(() => "");
+    if (said !== "") alarm = Number(said) > 0;
     const point = { date, level, flow: newest, alarm, version };
     points.push(point);
     screen.point(point);

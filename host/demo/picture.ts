@@ -44,7 +44,9 @@ export function picture(points: readonly Point[], marks: readonly Mark[]): strin
     const height0 = top - 8 - (row % 2) * 15;
     return [
       `<line x1="${x(at).toFixed(1)}" x2="${x(at).toFixed(1)}" y1="${height0}" y2="${height - bottom}" stroke="${colours.text}" stroke-dasharray="3 3"/>`,
-      label(x(at) + 4, height0 + 4, text),
+      x(at) < width * 0.75
+        ? label(x(at) + 4, height0 + 4, text)
+        : label(x(at) - 4, height0 + 4, text, 'text-anchor="end"'),
     ];
   });
   const dates = points.flatMap(({ date }, index) =>

@@ -1,6 +1,7 @@
 // How datagrams reach a node: UDP, or a serial line with slipmux (draft-bormann-t2trg-slipmux).
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
 import { NodeError } from "./errors.ts";
 
 /** A way to one node. */
@@ -104,13 +105,15 @@ async function openSerial(address: string): Promise<Link> {
   }
   const { SerialPort } = await import("serialport");
   const port = new SerialPort({ path, baudRate, autoOpen: false });
-  await new Promise<void>((resolve, reject) => {
-    port.open((cause) => {
-      if (cause)
-        reject(new NodeError("link", `${path} cannot be opened: ${reasonOf(cause)}`, { cause }));
-      else resolve();
-    });
-  });
+  const open = () => new Promise<Error | null>((resolve) => port.open(resolve));
+  let cause = await open();
+  // Who is just ending, or just starting a program of its own, gives its lock back in a moment.
+  for (let tries = 0; cause !== null && locked.test(cause.message) && tries < 10; tries++) {
+    await setTimeout(50);
+    cause = await open();
+  }
+  if (cause !== null)
+    throw new NodeError("link", `${path} cannot be opened: ${reasonOf(cause)}`, { cause });
   const link: Link = {
     address,
     send: (datagram) => {
@@ -140,10 +143,12 @@ async function openSerial(address: string): Promise<Link> {
   return link;
 }
 
+/** What the operating systems say of a port that somebody else has. */
+const locked = /lock|busy|temporarily unavailable/i;
+
 /** Why a port cannot be opened, in words that help. */
 function reasonOf({ message }: Error): string {
-  if (/lock|busy|temporarily unavailable/i.test(message))
-    return "another program has it open (a terminal, or another wasmote)";
+  if (locked.test(message)) return "another program has it open (a terminal, or another wasmote)";
   if (/permission|access denied/i.test(message))
     return `${message}: on Linux, \`sudo usermod -aG dialout $USER\` and a new login give access`;
   return message.replace(/^Error:? /, "");

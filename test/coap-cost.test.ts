@@ -32,7 +32,7 @@ if (typeof cost === "string" && !(built.qemu?.ok && built.toolchain?.ok)) {
     expect(dear).toEqual([]);
     expect(cost.ram).toBeLessThan(12 * 1024);
     // What the compiler made of the crate and of the resources behind it, which it does not keep apart.
-    expect(cost.flash).toBeLessThan(28 * 1024);
+    expect(cost.flash).toBeLessThan(24 * 1024);
     expect(cost.flash).toBeGreaterThan(4 * 1024);
   });
 }

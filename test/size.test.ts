@@ -23,21 +23,24 @@ describe("the engine alone", () => {
   const reason = existsSync(path) ? "" : " (skipped: it has not been built here)";
   const mentioned = /wasmote_engine|libm|compiler_builtins|__aeabi_/;
 
-  test.skipIf(reason)(`takes at most 64 KiB, soft floats included${reason}`, () => {
-    const { parts } = readImage(path, (symbol) =>
-      symbol.startsWith("wasmote_engine_") ? "fast" : mentioned.test(symbol) ? "engine" : "rest",
-    );
-    const [engine = 0, fast = 0] = [parts.get("engine"), parts.get("fast")];
-    expect(engine).toBeGreaterThan(30_000);
-    expect(engine).toBeLessThanOrEqual(64 * 1024);
-    // The loop in assembly comes on top: two to three times the speed for these bytes. With it the engine is beyond the
-    // 64 KiB that it was to take.
-    expect(fast).toBeGreaterThan(15_000);
-    expect(fast).toBeLessThanOrEqual(22 * 1024);
-    expect(engine + fast).toBeLessThanOrEqual(76 * 1024);
-    // What has no size of its own could hide more of it.
-    expect(parts.get("constants without a name") ?? 0).toBeLessThan(2048);
-  });
+  test.skipIf(reason)(
+    `takes at most 64 KiB without its loop in assembly, soft floats included, and 76 with it${reason}`,
+    () => {
+      const { parts } = readImage(path, (symbol) =>
+        symbol.startsWith("wasmote_engine_") ? "fast" : mentioned.test(symbol) ? "engine" : "rest",
+      );
+      const [engine = 0, fast = 0] = [parts.get("engine"), parts.get("fast")];
+      expect(engine).toBeGreaterThan(30_000);
+      expect(engine).toBeLessThanOrEqual(64 * 1024);
+      // The loop in assembly comes on top: two to three times the speed for these bytes. With it the engine is beyond the
+      // 64 KiB that it was to take.
+      expect(fast).toBeGreaterThan(15_000);
+      expect(fast).toBeLessThanOrEqual(22 * 1024);
+      expect(engine + fast).toBeLessThanOrEqual(76 * 1024);
+      // What has no size of its own could hide more of it.
+      expect(parts.get("constants without a name") ?? 0).toBeLessThan(2048);
+    },
+  );
 
   test.skipIf(reason)(`has no static RAM${reason}`, () => {
     const names = execFileSync("nm", ["--demangle", path], { encoding: "utf8" }).split("\n");

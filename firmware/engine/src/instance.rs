@@ -49,10 +49,9 @@ pub struct Instance<'m, 'r> {
     module: Module<'m>,
     state: State,
     phase: Phase,
-    /// Type whose results (after a call) or parameters (during a host call) lie on the stack.
+    /// Type of the function that the embedder called, whose results lie on the stack after the call.
     ty: u32,
-    /// The pending host call: foreign or not, and what was called.
-    host: (bool, u32),
+    host: Pending,
     used: u64,
     /// Where a call begins: value stack and frame records, above those of the calls set aside.
     bottom: (u32, u32),
@@ -66,10 +65,20 @@ pub struct Instance<'m, 'r> {
 pub struct Aside {
     phase: Phase,
     ty: u32,
-    host: (bool, u32),
+    host: Pending,
     bottom: (u32, u32),
     at: [u32; 6],
     wide: bool,
+}
+
+/// The pending host call, or the last one.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    foreign: bool,
+    /// What was called: the imported function or the reference.
+    what: u32,
+    /// Its type, whose parameters lie on the stack.
+    ty: u32,
 }
 
 /// What the execution loop works on: the region and where it is in it.
@@ -172,7 +181,11 @@ impl<'m, 'r> Instance<'m, 'r> {
             state,
             phase: Phase::Setup(Setup::Globals),
             ty: 0,
-            host: (false, 0),
+            host: Pending {
+                foreign: false,
+                what: 0,
+                ty: 0,
+            },
             used: 0,
             bottom: (layout.stack, layout.stack_end),
             length,
@@ -335,28 +348,38 @@ impl<'m, 'r> Instance<'m, 'r> {
             Exit::OutOfFuel => Some(Run::OutOfFuel),
             Exit::Import(function) => {
                 self.phase = Phase::Waiting { start };
-                self.host = (false, function);
-                self.ty = self
-                    .module
-                    .word(self.module.summary.functions.at + function * 4);
+                self.host = self.import(function);
                 Some(self.pending())
             }
             Exit::Foreign(reference, ty) => {
                 self.phase = Phase::Waiting { start };
-                self.host = (true, reference);
-                self.ty = ty;
+                self.host = Pending {
+                    foreign: true,
+                    what: reference,
+                    ty,
+                };
                 Some(self.pending())
             }
             Exit::Trap(kind) => Some(self.trapped(kind)),
         }
     }
 
+    fn import(&self, function: u32) -> Pending {
+        Pending {
+            foreign: false,
+            what: function,
+            ty: self
+                .module
+                .word(self.module.summary.functions.at + function * 4),
+        }
+    }
+
     fn pending(&self) -> Run<'m> {
-        let ty = self.module.ty(self.ty);
-        Run::Host(if self.host.0 {
-            Host::Foreign(self.host.1, ty)
+        let ty = self.module.ty(self.host.ty);
+        Run::Host(if self.host.foreign {
+            Host::Foreign(self.host.what, ty)
         } else {
-            Host::Import(self.host.1, ty)
+            Host::Import(self.host.what, ty)
         })
     }
 
@@ -458,8 +481,7 @@ impl<'m, 'r> Instance<'m, 'r> {
                     None => {
                         // An imported start function takes nothing and returns nothing: nothing of it is on the stack.
                         self.phase = Phase::Waiting { start: true };
-                        self.host = (false, start);
-                        self.ty = module.word(summary.functions.at + start * 4);
+                        self.host = self.import(start);
                         return Some(self.pending());
                     }
                 }
@@ -507,7 +529,7 @@ impl<'m, 'r> Instance<'m, 'r> {
     pub fn arguments(&self) -> impl ExactSizeIterator<Item = Value> + '_ {
         let waiting = matches!(self.phase, Phase::Waiting { .. });
         self.below(if waiting {
-            self.module.ty(self.ty).params
+            self.module.ty(self.host.ty).params
         } else {
             &[]
         })
@@ -518,7 +540,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         let Phase::Waiting { start } = self.phase else {
             return Err(InstanceError::State);
         };
-        let ty = self.module.ty(self.ty);
+        let ty = self.module.ty(self.host.ty);
         if ty.results.len() != results.len()
             || ty.results().zip(results).any(|(ty, v)| ty != v.ty())
         {
@@ -576,7 +598,7 @@ impl<'m, 'r> Instance<'m, 'r> {
     /// The calls that were active when the last run was suspended or trapped, innermost first.
     pub fn backtrace(&self) -> impl Iterator<Item = Place> + '_ {
         let suspended = matches!(self.phase, Phase::Waiting { .. });
-        let innermost = if suspended { self.host.1 } else { NOBODY };
+        let innermost = if suspended { self.host.what } else { NOBODY };
         let mut function = self.state.function;
         let mut offset = match self.phase {
             Phase::Waiting { .. } => self.call_site(self.state.code, function, innermost),

@@ -195,3 +195,24 @@ fn a_host_call_is_answered_and_goes_on_where_it_was() {
         assert_eq!(instance.results().collect::<Vec<_>>(), [Value::I64(42)]);
     });
 }
+
+#[test]
+fn a_call_has_results_of_its_own_type_whatever_host_calls_it_made() {
+    let text = r#"(module
+      (import "h" "none" (func (param i64)))
+      (import "h" "wide" (func (result i64)))
+      (func (export "f") (param f32) (result f32 i32)
+        (call 0 (i64.const 1)) (drop (call 1)) (local.get 0) (i32.const 8)))"#;
+    with(text, &Options::default(), |instance| {
+        finish(instance).unwrap();
+        instance.call(2, &[Value::F32(1.5)]).unwrap();
+        let mut fuel = 1000;
+        for answer in [&[][..], &[Value::I64(-1)]] {
+            assert!(matches!(instance.run(&mut fuel), Run::Host(_)));
+            instance.resume(answer).unwrap();
+        }
+        assert_eq!(instance.run(&mut fuel), Run::Done);
+        let results: Vec<_> = instance.results().collect();
+        assert_eq!(results, [Value::F32(1.5), Value::I32(8)]);
+    });
+}

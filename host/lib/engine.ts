@@ -4,21 +4,23 @@ import { createRequire } from "node:module";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { importModule, imports as contractImports } from "./contract.ts";
 import { withWidePages } from "./section.ts";
 
 /** A value of WebAssembly: an i64 is a bigint. */
 export type Value = number | bigint;
 
+/** What a module imports: a function with its types, or something else. */
+export interface Import {
+  module: string;
+  name: string;
+  kind: string;
+  parameters: string[];
+  results: string[];
+}
+
 /** What a module is, as the node's engine sees it. */
 export interface Inspection {
-  imports: {
-    module: string;
-    name: string;
-    kind: string;
-    parameters: string[];
-    results: string[];
-  }[];
+  imports: Import[];
   exports: { name: string; kind: string; parameters: string[]; results: string[] }[];
   /** Bytes of RAM, of which `total` is the region; `depth` in calls, unless there is recursion. */
   footprint: {
@@ -61,14 +63,16 @@ export interface Ended {
   backtrace: CodePlace[];
 }
 
-/** What a module's imports do: by the contract's clear names. `undefined` refuses the call, which traps. */
+/**
+ * What the functions that a module imports do. They are asked while the module runs, and answer with results;
+ * `undefined` refuses the call, which traps. What they throw comes out of the call of the instance, which can be called
+ * again, but not by them. They read the memory as it is then; in V8 not yet in a start function.
+ */
 export type Host = (
-  name: ImportName,
+  one: Import,
   values: Value[],
   read: (at: number, length: number) => Uint8Array | undefined,
-) => Value | null | undefined;
-
-export type ImportName = keyof typeof contractImports;
+) => Value[] | undefined;
 
 /** An instance in one of the engines. */
 export interface Instance {
@@ -129,22 +133,18 @@ interface EngineAddon {
 interface Wasm3Addon {
   Wasm3Instance: new (
     bytes: Uint8Array,
-    imports: {
-      module: string;
-      name: string;
-      parameters: string[];
-      results: string[];
-      answers: Value[];
-    }[],
+    imports: Import[],
   ) => {
-    answer(index: number, answers: Value[]): void;
-    call(name: string, values: Value[]): Value[];
-    calls(): { import: string; arguments: Value[] }[];
+    start(ask: Ask): void;
+    call(name: string, values: Value[], ask: Ask): Value[];
     read(at: number, length: number): Uint8Array;
     write(at: number, bytes: Uint8Array): void;
     memorySize(): number;
   };
 }
+
+/** Asks the host for an import by its index; checks what it answers. */
+type Ask = (index: number, values: Value[]) => Value[] | undefined;
 
 const root = fileURLToPath(
   new URL(import.meta.url.includes("/host/lib/") ? "../../" : "../", import.meta.url),
@@ -197,25 +197,52 @@ export function instantiate(
   grants: Grants = {},
 ): Instance {
   const facts = inspect(module);
-  const make = { wasmote: own, wasm3, v8 }[engine];
-  return make(module, facts, host, grants);
+  const other = facts.imports.find((one) => one.kind !== "function");
+  if (other)
+    throw new ModuleError(
+      `it imports ${other.module}.${other.name}, a ${other.kind}; the host here has functions only`,
+    );
+  let asking = false;
+  const ask: Ask = (index, values) => {
+    const one = facts.imports[index]!;
+    asking = true;
+    try {
+      const answer = host(one, values, (at, length) => made.read(at, length));
+      if (answer === undefined || fits(answer, one.results)) return answer;
+      const list = (all: unknown[]) => all.map(String).join(", ") || "nothing";
+      const given: unknown = answer;
+      throw new TypeError(
+        `${one.module}.${one.name} gives ${list(one.results)}, and the host answered with ${Array.isArray(given) ? list(given) : String(given)}`,
+      );
+    } finally {
+      asking = false;
+    }
+  };
+  const made = { wasmote: own, wasm3, v8 }[engine](module, facts, ask, grants);
+  return {
+    ...made,
+    call(name, values, fuel) {
+      if (!asking) return made.call(name, values, fuel);
+      throw new Error("the instance is in the middle of a call: its host cannot call it");
+    },
+  };
 }
 
-/** The clear name of an import by its name on the wire. */
-function clearName(module: string, link: string): ImportName {
-  const found = Object.entries(contractImports).find(([, { link: name }]) => name === link);
-  if (module !== importModule || !found)
-    throw new ModuleError(`it imports ${module}.${link}, which no node has`);
-  return found[0] as ImportName;
+/** Whether values are of these types; a reference is a number, -1 null. */
+function fits(values: unknown, types: string[]): boolean {
+  return (
+    Array.isArray(values) &&
+    values.length === types.length &&
+    types.every((type, index) => typeof values[index] === (type === "i64" ? "bigint" : "number"))
+  );
 }
 
-/** Whether it worked. */
-function attempt(work: () => void): boolean {
+/** What comes of it, or nothing where it throws. */
+function attempt<T>(work: () => T): T | undefined {
   try {
-    work();
-    return true;
+    return work();
   } catch {
-    return false;
+    return undefined;
   }
 }
 
@@ -223,20 +250,33 @@ function exported(facts: Inspection): (name: string) => boolean {
   return (name) => facts.exports.some((one) => one.kind === "function" && one.name === name);
 }
 
-function own(module: Uint8Array, facts: Inspection, host: Host, grants: Grants): Instance {
-  const names = facts.imports.map((one) => clearName(one.module, one.name));
+/** The memory of an instance in an addon. */
+function memoryOf(instance: {
+  read(at: number, length: number): Uint8Array;
+  write(at: number, bytes: Uint8Array): void;
+}): Pick<Instance, "read" | "write"> {
+  return {
+    read: (at, length) => attempt(() => instance.read(at >>> 0, length >>> 0)),
+    write: (at, bytes) => attempt(() => (instance.write(at >>> 0, bytes), true)) ?? false,
+  };
+}
+
+function own(module: Uint8Array, facts: Inspection, ask: Ask, grants: Grants): Instance {
   const instance = new (addon<EngineAddon>("engine.node").EngineInstance)(module, grants);
-  const read = (at: number, length: number) => {
+  /** Answers a host call; `false` where it is refused. What is thrown ends the run. */
+  const answer = (index: number, values: Value[]) => {
     try {
-      return instance.read(at >>> 0, length >>> 0);
-    } catch {
-      return undefined;
+      const given = ask(index, values);
+      if (given) instance.resume(given);
+      return given !== undefined;
+    } catch (error) {
+      instance.cancel();
+      throw error;
     }
   };
   return {
     has: exported(facts),
-    write: (at, bytes) => attempt(() => instance.write(at >>> 0, bytes)),
-    read,
+    ...memoryOf(instance),
     memorySize: () => instance.memorySize(),
     call(name, values, fuel) {
       const before = instance.fuelUsed();
@@ -251,68 +291,61 @@ function own(module: Uint8Array, facts: Inspection, host: Host, grants: Grants):
           instance.cancel();
           return { values: [], fuel: used(), trap: "fuel", backtrace: run.backtrace };
         }
-        const answer = host(names[run.import ?? 0]!, run.values, read);
-        if (answer === undefined) {
+        if (!answer(run.import ?? 0, run.values)) {
           const trap = instance.abort();
           return { values: [], fuel: used(), trap: trap.trap ?? "", backtrace: trap.backtrace };
         }
-        instance.resume(answer === null ? [] : [answer]);
       }
     },
   };
 }
 
-/** wasm3 cannot ask in the middle of a call: what the host would answer is set before, what it was told is passed on after. */
-function wasm3(module: Uint8Array, facts: Inspection, host: Host): Instance {
-  const names = facts.imports.map((one) => clearName(one.module, one.name));
-  const nothing = () => undefined;
-  const answers = (name: ImportName): Value[] => {
-    const { parameters, result } = contractImports[name];
-    if (result === null) return [];
-    if (parameters.length === 0) return [host(name, [], nothing) ?? 0];
-    const all: Value[] = [];
-    for (let index = 0; index < 16; index++) {
-      const answer = host(name, [index], nothing);
-      if (answer === undefined || answer === null) break;
-      all.push(answer);
-    }
-    return all.length > 0 ? all : [0];
-  };
+/** How a call ended in an engine that neither counts fuel nor says where it trapped. */
+function ended(outcome: { values?: Value[]; trap?: string }): Ended {
+  return { values: [], fuel: undefined, backtrace: [], ...outcome };
+}
+
+const refused = "host function failed";
+
+/** Whether a module used up the stack of this process: in V8, or so that there is none left to ask the host. */
+function stackEnded(error: unknown): boolean {
+  return error instanceof RangeError && /call stack/.test(error.message);
+}
+
+function wasm3(module: Uint8Array, facts: Inspection, ask: Ask): Instance {
   const { Wasm3Instance } = addon<Wasm3Addon>("wasm3.node");
-  const given = facts.imports.map((one, index) => ({ ...one, answers: answers(names[index]!) }));
-  const instance = new Wasm3Instance(withWidePages(module), given);
-  const read = (at: number, length: number) => {
-    try {
-      return instance.read(at >>> 0, length >>> 0);
-    } catch {
-      return undefined;
-    }
-  };
-  const tell = () => {
-    for (const call of instance.calls()) {
-      const name = clearName(importModule, call.import);
-      if (contractImports[name].result === null) host(name, call.arguments, read);
-    }
-  };
+  const instance = new Wasm3Instance(withWidePages(module), facts.imports);
   return {
     has: exported(facts),
-    write: (at, bytes) => attempt(() => instance.write(at >>> 0, bytes)),
-    read,
+    ...memoryOf(instance),
     memorySize: () => instance.memorySize(),
     call(name, values) {
-      if (name === undefined) {
-        tell();
-        return { values: [], fuel: undefined, backtrace: [] };
-      }
-      names.forEach((import_, index) => instance.answer(index, answers(import_)));
+      // The very thing that the host threw is to come out, not what becomes of it on its way through wasm3.
+      let cause: { thrown: unknown } | { trap: string } | undefined;
+      const guarded: Ask = (index, given) => {
+        try {
+          const answer = ask(index, given);
+          if (answer === undefined) cause = { trap: refused };
+          return answer;
+        } catch (thrown) {
+          cause = { thrown };
+          return undefined;
+        }
+      };
       try {
-        const results = instance.call(name, values);
-        tell();
-        return { values: results, fuel: undefined, backtrace: [] };
+        if (name !== undefined) return ended({ values: instance.call(name, values, guarded) });
+        instance.start(guarded);
+        return ended({});
       } catch (error) {
-        tell();
-        const trap = (error as Error).message.replace(/^.*\[trap\] /, "");
-        return { values: [], fuel: undefined, trap, backtrace: [] };
+        const reason = cause && "thrown" in cause ? cause.thrown : error;
+        if (stackEnded(reason)) return ended({ trap: "call stack exhausted" });
+        if (cause && "thrown" in cause) throw reason;
+        if (cause) return ended(cause);
+        const { message } = error as Error;
+        // The latter two are segments that do not fit.
+        const [, trap] = /(?:\[trap\] |error: (?=data segment|table ))(.*)/.exec(message) ?? [];
+        if (trap === undefined) throw new ModuleError(message, { cause: error });
+        return ended({ trap });
       }
     },
   };
@@ -327,45 +360,45 @@ interface WebAssemblyPart {
 }
 const { WebAssembly: wasm } = globalThis as unknown as { WebAssembly: WebAssemblyPart };
 
-function v8(module: Uint8Array, facts: Inspection, host: Host): Instance {
+function v8(module: Uint8Array, facts: Inspection, ask: Ask): Instance {
   let memory: { buffer: ArrayBuffer } | undefined;
-  const read = (at: number, length: number) => {
-    const bytes = new Uint8Array(memory?.buffer ?? new ArrayBuffer(0));
-    const [start, end] = [at >>> 0, (at >>> 0) + (length >>> 0)];
-    return end <= bytes.length ? bytes.slice(start, end) : undefined;
-  };
+  const bytes = () => new Uint8Array(memory?.buffer ?? new ArrayBuffer(0));
   class Refused extends Error {}
-  const functions: Record<string, (...values: Value[]) => Value | undefined> = {};
-  for (const one of facts.imports) {
-    const name = clearName(one.module, one.name);
-    functions[one.name] = (...values) => {
-      const answer = host(name, values, read);
-      if (answer === undefined) throw new Refused("host function failed");
-      return answer ?? undefined;
-    };
-  }
+  const functions = facts.imports.map(({ results }, index) => (...values: Value[]) => {
+    const answer = ask(index, values);
+    if (answer === undefined) throw new Refused(refused);
+    const given = answer.map((one, at) =>
+      one === -1 && results[at]?.endsWith("ref") ? null : one,
+    );
+    return given.length > 1 ? given : given[0];
+  });
+  // Imports are asked for in their order (WebAssembly JavaScript Interface, "read the imports"); two may have one name.
+  let next = 0;
+  const byOrder = new Proxy({}, { get: () => functions[next++] });
+  const imports = new Proxy({}, { get: () => byOrder });
   let instance: InstanceType<WebAssemblyPart["Instance"]> | undefined;
   const guarded = (body: () => Value[]): Ended => {
     try {
-      return { values: body(), fuel: undefined, backtrace: [] };
+      return ended({ values: body() });
     } catch (error) {
-      if (error instanceof RangeError && /call stack/.test(error.message))
-        return { values: [], fuel: undefined, trap: "call stack exhausted", backtrace: [] };
+      if (stackEnded(error)) return ended({ trap: "call stack exhausted" });
       if (!(error instanceof wasm.RuntimeError || error instanceof Refused)) throw error;
-      return { values: [], fuel: undefined, trap: error.message, backtrace: [] };
+      return ended({ trap: error.message });
     }
   };
   return {
     has: exported(facts),
-    write: (at, bytes) =>
-      attempt(() => new Uint8Array(memory?.buffer ?? new ArrayBuffer(0)).set(bytes, at >>> 0)),
-    read,
-    memorySize: () => memory?.buffer.byteLength ?? 0,
+    write: (at, piece) => attempt(() => (bytes().set(piece, at >>> 0), true)) ?? false,
+    read(at, length) {
+      const [start, end] = [at >>> 0, (at >>> 0) + (length >>> 0)];
+      return end <= bytes().length ? bytes().slice(start, end) : undefined;
+    },
+    memorySize: () => bytes().length,
     call(name, values) {
       return guarded(() => {
         if (instance === undefined) {
           const compiled = new wasm.Module(Buffer.from(withWidePages(module)));
-          instance = new wasm.Instance(compiled, { [importModule]: functions });
+          instance = new wasm.Instance(compiled, imports);
           memory = Object.values(instance.exports).find(
             (one): one is NonNullable<typeof memory> => one instanceof wasm.Memory,
           );

@@ -1,5 +1,15 @@
 // A module run here as a node runs it: the same order of calls, the same budget, the same imports, on samples with a time.
-import { instantiate, type EngineName, type Ended, type Host, type Instance } from "./engine.ts";
+import { importModule, imports } from "./contract.ts";
+import {
+  inspect,
+  instantiate,
+  ModuleError,
+  type EngineName,
+  type Ended,
+  type Host,
+  type Import,
+  type Instance,
+} from "./engine.ts";
 import { exportedNumber, readFacts, type Facts } from "./section.ts";
 
 /** What a module did. */
@@ -58,6 +68,7 @@ export class Simulation {
     this.#parameters = this.facts.parameters.map(({ name, initial }) =>
       Math.fround(parameters[name] ?? initial),
     );
+    inspect(module).imports.forEach(clearName);
     this.#instance = instantiate(module, engine, this.#host);
     this.#buffer = this.facts.buffer > 0 ? exportedNumber(module, "buffer") : undefined;
     this.#nextTick = this.facts.tick > 0 && this.#instance.has("tick") ? this.facts.tick : Infinity;
@@ -120,34 +131,34 @@ export class Simulation {
     this.happenings.push({ at: this.#now, kind: "trap", ended });
   }
 
-  readonly #host: Host = (name, values, read) => {
+  readonly #host: Host = (one, values, read) => {
     const [a = 0, b = 0] = values.map(Number);
     const at = this.#now;
-    switch (name) {
+    switch (clearName(one)) {
       case "read":
-        return this.#latest[a];
+        return numbers(this.#latest[a]);
       case "parameter":
-        return this.#parameters[a];
+        return numbers(this.#parameters[a]);
       case "now":
-        return Math.trunc(at) | 0;
+        return [Math.trunc(at) | 0];
       case "unix":
-        return 0n;
+        return [0n];
       case "publish": {
         const output = this.facts.outputs[a];
         if (output === undefined) return undefined;
         this.happenings.push({ at, kind: "output", name: output.name, value: b });
-        return null;
+        return [];
       }
       case "log": {
         const bytes = read(a, b);
         if (bytes === undefined) return undefined;
         this.happenings.push({ at, kind: "log", text: new TextDecoder().decode(bytes) });
-        return null;
+        return [];
       }
       case "gpio":
         if (a < 0 || a > 255) return undefined;
         this.happenings.push({ at, kind: "gpio", pin: a, level: b === 0 ? 0 : 1 });
-        return null;
+        return [];
       case "reply": {
         const bytes = read(b, Number(values[2] ?? 0));
         // Only a request may be answered, and once.
@@ -155,10 +166,23 @@ export class Simulation {
         this.#asked = false;
         const status = `${a >> 5}.${String(a & 31).padStart(2, "0")}`;
         this.happenings.push({ at, kind: "reply", status, text: new TextDecoder().decode(bytes) });
-        return null;
+        return [];
       }
     }
   };
+}
+
+/** A result, or a refusal where there is no such thing. */
+function numbers(value: number | undefined): number[] | undefined {
+  return value === undefined ? undefined : [value];
+}
+
+/** The clear name of an import by its name on the wire. */
+function clearName({ module, name }: Import): keyof typeof imports {
+  const found = Object.entries(imports).find(([, { link }]) => link === name);
+  if (module !== importModule || !found)
+    throw new ModuleError(`it imports ${module}.${name}, which no node has`);
+  return found[0] as keyof typeof imports;
 }
 
 /** Runs a module over samples in the order of their times. */

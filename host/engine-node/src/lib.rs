@@ -333,7 +333,11 @@ impl EngineInstance {
         else {
             return Err(trouble(format!("no function is exported as {export:?}")));
         };
-        let values = values(ty.params(), arguments)?;
+        let module = instance.module();
+        if index < module.imported_functions() {
+            return Err(trouble(format!("{export} is a function of the host's")));
+        }
+        let values = values(&module, ty.params(), arguments)?;
         instance
             .call(index, &values)
             .map_err(|error| trouble(format!("{export} cannot be called: {error:?}")))
@@ -356,6 +360,7 @@ impl EngineInstance {
                 import: Some(import),
                 ..ended("host", instance.arguments().map(number).collect())
             },
+            // Every function reference is one of the module's own: see `values`.
             Run::Host(Host::Foreign(..)) => return Err(trouble("a foreign function was called")),
             Run::Trap(trap) => trapped(
                 &trap,
@@ -373,7 +378,7 @@ impl EngineInstance {
         let instance = self.instance()?;
         let ty = pending.and_then(|import| instance.module().func_type(import));
         let ty = ty.ok_or_else(|| trouble("no host call is pending"))?;
-        let values = values(ty.results(), results)?;
+        let values = values(&instance.module(), ty.results(), results)?;
         instance
             .resume(&values)
             .map_err(|error| trouble(format!("{error:?}")))
@@ -478,7 +483,11 @@ fn reference(number: f64) -> Option<u32> {
     (number >= 0.0 && number < f64::from(u32::MAX)).then_some(number as u32)
 }
 
-fn values(types: impl ExactSizeIterator<Item = ValType>, given: Vec<Number>) -> Result<Vec<Value>> {
+fn values(
+    module: &Module<'_>,
+    types: impl ExactSizeIterator<Item = ValType>,
+    given: Vec<Number>,
+) -> Result<Vec<Value>> {
     if types.len() != given.len() {
         return Err(trouble(format!(
             "{} values are wanted, {} given",
@@ -490,14 +499,22 @@ fn values(types: impl ExactSizeIterator<Item = ValType>, given: Vec<Number>) -> 
         .zip(given)
         .map(|(ty, v)| {
             Ok(match (ty, v) {
-                // As ToInt32 of ECMAScript does for what is in the range of either sign.
-                (ValType::I32, Either::A(v)) => Value::I32(v as i64 as i32),
+                // ToInt32 of ECMAScript: modulo 2^32, what is no number is 0.
+                (ValType::I32, Either::A(v)) => {
+                    Value::I32((v.trunc().rem_euclid(4_294_967_296.0) as u32).cast_signed())
+                }
                 (ValType::I64, Either::B(v)) => Value::I64(v.get_i64().0),
                 (ValType::F32, Either::A(v)) => Value::F32(v as f32),
                 (ValType::F64, Either::A(v)) => Value::F64(v),
-                // As results have them: a number, or -1 for null. A function is only ever one of the module's own.
-                (ValType::FuncRef, Either::A(v)) => Value::FuncRef(reference(v)),
+                // As results have them: a number, or -1 for null.
                 (ValType::ExternRef, Either::A(v)) => Value::ExternRef(reference(v)),
+                (ValType::FuncRef, Either::A(v)) => {
+                    let function = reference(v);
+                    if function.is_some_and(|index| index >= module.functions()) {
+                        return Err(trouble("there is no such function in the module"));
+                    }
+                    Value::FuncRef(function)
+                }
                 _ => return Err(trouble("a value is not of the type that is wanted")),
             })
         })

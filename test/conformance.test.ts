@@ -91,6 +91,20 @@ describe("the official test suite", () => {
   });
 
   test.skipIf(emulated)(
+    `random modules come to the same there as here, to the bit and to the unit of fuel${emulated}`,
+    { timeout: limit },
+    () => {
+      const words = `test --quiet --locked --manifest-path ${manifest} -p wasmote-conformance`;
+      const output = execFileSync(
+        "cargo",
+        [...words.split(" "), "--test", "random", "chip", "--", "--ignored"],
+        { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 26 },
+      );
+      expect(output).toMatch(/^test result: ok\. 1 passed; 0 failed/m);
+    },
+  );
+
+  test.skipIf(emulated)(
     `passes there when a run is suspended wherever it can be${emulated}`,
     { timeout: limit },
     () => {

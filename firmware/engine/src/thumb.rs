@@ -10,9 +10,9 @@ macro_rules! assemble {
         core::arch::global_asm!(
             ".cpu cortex-m4",
             ".fpu fpv4-sp-d16",
-            // Calls a macro of the assembler's with two arguments, a byte and a name, for every opcode.
-            ".macro each_opcode do, first, second",
-            $(concat!("\\do \\first, \\second, ", stringify!($byte), ", ", stringify!($name)),)*
+            // Calls a macro of the assembler's with what is given, a byte and a name, for every opcode.
+            ".macro each_opcode do:vararg",
+            $(concat!("\\do, ", stringify!($byte), ", ", stringify!($name)),)*
             ".endm",
             include_str!("thumb.s"),
             options(raw)
@@ -89,7 +89,7 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> bool {
         stack: base.wrapping_add(m.top),
         frame: base.wrapping_add(m.fp),
         memory: base.wrapping_add(m.layout.memory as u32),
-        limit: (m.memory as u32).saturating_sub(7),
+        limit: (m.memory as u32).saturating_sub(7 + 127),
         bound: code.wrapping_add(m.fuel as u32),
     };
     // SAFETY: the context says what the caller promises; thumb.s keeps to the frame, table and memory of it.

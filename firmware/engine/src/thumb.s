@@ -9,7 +9,9 @@
 @   n1 w1  the top operand is in x (w: x and xh)      f  the same, and it is false
 @   n2     the top operand is in y, the one below in x
 @
-@ What is rare leaves, with all operands in memory and at the opcode itself, so that the portable loop executes it.
+@ States that leave alone what the widths differ in have their handlers in common. What is rare has a handler for n1 or w1
+@ alone, and comes there from n2, n0 and w0 by a second jump. What is rarer leaves, with all operands in memory and at the
+@ opcode itself, so that the portable loop executes it.
 @
 @   r0  t       scratch
 @   r1  y       operand, or scratch in other states than n2
@@ -22,9 +24,9 @@
 @   r8  two     dispatch table n2
 @   r8  xh      in 64-bit functions the upper half of x
 @   r9  one     dispatch table n1 or w1
-@   r10 none    dispatch table n0 or w0, with those of f and t behind it
+@   r10 none    dispatch table n0 or w0: below `one` in 32-bit functions, above it in others
 @   r11 memory  the linear memory
-@   r12 limit   its length less 7, so that eight bytes may be read below it
+@   r12 limit   its length less 134: eight bytes may be read up to 127 bytes behind what is below it
 @   lr  bound   where on a straight line the fuel would be used up
         .syntax unified
         .thumb
@@ -75,6 +77,13 @@ wasmote_engine_handlers:
 @ Bytes of an entry of the branch table.
         .equ    BRANCH, 12
 
+@ Words from a dispatch table to the next, which begins with the one opcode of these is far from: see the end.
+        .equ    STRIDE, 213
+
+@ Offsets in the tables of n0 and w0 that belong to no opcode, behind that of `else`.
+        .equ    SELECT_T, 6 * 4
+        .equ    SELECT_F, 7 * 4
+
 @ ---- building blocks -------------------------------------------------------------------------------------------------
 
 @ The place of a handler: the state's name and the opcode's.
@@ -82,15 +91,19 @@ wasmote_engine_handlers:
 .L\state\()_\name\():
         .endm
 
+@ The same in functions of both widths.
+        .macro  both number, name
+on n\number, \name
+on w\number, \name
+        .endm
+
 @ An opcode that does the same as another.
         .macro  same name, as
-        .set    .Ln0_\name, .Ln0_\as
         .set    .Ln1_\name, .Ln1_\as
         .set    .Ln2_\name, .Ln2_\as
         same_wide \name, \as
         .endm
         .macro  same_wide name, as
-        .set    .Lw0_\name, .Lw0_\as
         .set    .Lw1_\name, .Lw1_\as
         .endm
 
@@ -100,20 +113,55 @@ wasmote_engine_handlers:
         ldr     pc, [\state, t, lsl #2]
         .endm
 
-@ Goes on with a condition, which the flags hold.
-        .macro  truth condition, skip=1
-        ldrb    t, [code, #\skip]!
+@ Goes on with the same opcode, whose operand has come into x.
+        .macro  again
+        ldrb    t, [code]
+        ldr     pc, [one, t, lsl #2]
+        .endm
+
+@ Goes on with a condition, which the flags hold. From `none` the table f is one table on, or two.
+        .macro  truth width, condition
+        ldrb    t, [code, #1]!
         it      \condition
-        orr\condition t, t, #256
+        add\condition t, t, #STRIDE
         add     t, none, t, lsl #2
-        ldr     pc, [t, #1024]
+        .ifc    \width, n
+        ldr     pc, [t, #STRIDE * 4]
+        .else
+        ldr     pc, [t, #STRIDE * 8]
+        .endif
+        .endm
+
+@ Puts x into memory; x and xh; what the width of the function says.
+        .macro  push_n
+        stmia   stack!, {x}
+        .endm
+        .macro  push_w
+        strd    x, xh, [stack], #8
+        .endm
+        .macro  push_x
+        stmia   stack!, {x}
+        cmp     none, one
+        it      hi
+        strhi   xh, [stack], #4
         .endm
 
 @ From n2 to n1: the lower operand goes to memory.
         .macro  spill
-        str     x, [stack], #4
+        push_n
         mov     x, y
         .endm
+
+@ An opcode without a handler for n0, w0 or n2 comes here if it has one for n1 or w1.
+.Ln0_load:
+        ldr     x, [stack, #-4]!
+        again
+.Lw0_load:
+        ldrd    x, xh, [stack, #-8]!
+        again
+.Ln2_spill:
+        spill
+        again
 
 @ Pushes what `body` puts into its first operand.
         .macro  pushes name, body
@@ -127,43 +175,41 @@ on n0, \name
 
         .macro  pushes_wide name, body
 on w1, \name
-        strd    x, xh, [stack], #8
+        push_w
 on w0, \name
+        \body   x, one
+        .endm
+
+@ The same where the value has the lower half of a slot alone.
+        .macro  pushes_both name, body
+on n2, \name
+        spill
+on n1, \name
+        \body   y, two
+on w1, \name
+        push_w
+both 0, \name
         \body   x, one
         .endm
 
 @ Replaces the top operand: `body` gets its register, and where to go on.
         .macro  unary name, body
-on n0, \name
-        ldr     x, [stack, #-4]!
 on n1, \name
         \body   x, one
 on n2, \name
         \body   y, two
         .endm
         .macro  unary_wide name, body
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
 on w1, \name
         \body   x, one
         .endm
-
-@ The same, from the state n1 alone.
-        .macro  unary_rare name, body
-on n2, \name
-        spill
-        b       .Ln1_\name
-on n0, \name
-        ldr     x, [stack, #-4]!
-on n1, \name
+        .macro  unary_both name, body
+both 1, \name
         \body   x, one
-        unary_wide \name, \body
         .endm
 
 @ Replaces two operands by the result of an instruction (or macro) of three registers.
         .macro  binary name, body
-on n0, \name
-        ldr     x, [stack, #-4]!
 on n1, \name
         ldr     y, [stack, #-4]!
         \body   x, y, x
@@ -171,56 +217,69 @@ on n1, \name
 on n2, \name
         \body   x, x, y
         next    one
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
+        binary_wide \name, \body
+        .endm
+        .macro  binary_wide name, body
 on w1, \name
         ldr     y, [stack, #-8]!
         \body   x, y, x
         next    one
         .endm
 
+@ The same where they may be exchanged.
+        .macro  commutative name, body
+on n1, \name
+        ldr     y, [stack, #-4]!
+on n2, \name
+        \body   x, x, y
+        next    one
+        binary_wide \name, \body
+        .endm
+
 @ The same where the instruction may leave: with both operands in registers.
         .macro  binary_rare name, body
-on n0, \name
-        ldr     x, [stack, #-4]!
 on n1, \name
         mov     y, x
         ldr     x, [stack, #-4]!
 on n2, \name
         \body   x, x, y, .Lleave_n2
         next    one
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
 on w1, \name
         ldr     y, [stack, #-8]
-        \body   x, y, x, .Lleave_w1
-        sub     stack, stack, #8
+        \body   x, y, x, .Lleave_1
+        subs    stack, #8
         next    one
         .endm
 
 @ ---- conditions -------------------------------------------------------------------------------------------------------
 
         .macro  compare name, condition
-on n0, \name
-        ldr     x, [stack, #-4]!
 on n1, \name
         ldr     y, [stack, #-4]!
         cmp     y, x
-        truth   \condition
+        truth   n, \condition
 on n2, \name
         cmp     x, y
-        truth   \condition
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
+        truth   n, \condition
+        compare_wide \name, \condition
+        .endm
+        .macro  compare_wide name, condition
 on w1, \name
         ldr     y, [stack, #-8]!
         cmp     y, x
-        truth   \condition
+        truth   w, \condition
+        .endm
+
+        .macro  compare_same name, condition
+on n1, \name
+        ldr     y, [stack, #-4]!
+on n2, \name
+        cmp     x, y
+        truth   n, \condition
+        compare_wide \name, \condition
         .endm
 
         .macro  compare_float name, condition
-on n0, \name
-        ldr     x, [stack, #-4]!
 on n1, \name
         mov     y, x
         ldr     x, [stack, #-4]!
@@ -228,19 +287,17 @@ on n2, \name
         vmov    s0, s1, x, y
         vcmp.f32 s0, s1
         vmrs    apsr_nzcv, fpscr
-        truth   \condition
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
+        truth   n, \condition
 on w1, \name
         ldr     y, [stack, #-8]!
         vmov    s0, s1, y, x
         vcmp.f32 s0, s1
         vmrs    apsr_nzcv, fpscr
-        truth   \condition
+        truth   w, \condition
         .endm
 
-        compare I32_EQ, eq
-        compare I32_NE, ne
+        compare_same I32_EQ, eq
+        compare_same I32_NE, ne
         compare I32_LT_S, lt
         compare I32_LT_U, lo
         compare I32_GT_S, gt
@@ -259,26 +316,21 @@ on w1, \name
 
 on n2, I32_EQZ
         spill
-        b       .Ln1_I32_EQZ
-on w0, I32_EQZ
-        ldrd    x, xh, [stack, #-8]!
-        b       .Lw1_I32_EQZ
-on n0, I32_EQZ
-        ldr     x, [stack, #-4]!
-on n1, I32_EQZ
-on w1, I32_EQZ
+        .macro  eqz width
+on \width\()1, I32_EQZ
         cmp     x, #0
-        truth   eq
+        truth   \width, eq
+        .endm
+        eqz     n
+        eqz     w
 
 @ A condition that is not taken at once becomes an operand.
 .Lf_other:
-        ldrb    t, [code]
-        mov     x, #0
-        ldr     pc, [one, t, lsl #2]
+        movs    x, #0
+        again
 .Lt_other:
-        ldrb    t, [code]
-        mov     x, #1
-        ldr     pc, [one, t, lsl #2]
+        movs    x, #1
+        again
 
 @ ---- control ----------------------------------------------------------------------------------------------------------
 
@@ -306,25 +358,24 @@ on w1, I32_EQZ
 
 @ Does not take the branch at `entry`, whose opcode has one byte of immediates.
         .macro  pass then
-        add     entry, entry, #BRANCH
+        adds    entry, #BRANCH
         next    \then, 2
         .endm
 
-@ What states of the same number have in common; `size` is that of a slot, `shift` its logarithm.
-        .macro  control state, then
-on \state, NOP
-        next    \then
-on \state, BLOCK
-on \state, LOOP
+@ What leaves the operands alone: in the state `state`, of which `labels` makes the place.
+        .macro  control labels, number, state, then
+\labels \number, BLOCK
+\labels \number, LOOP
         next    \then, 2
-on \state, ELSE
+\labels \number, ELSE
         forward \then
-on \state, BR
+\labels \number, BR
         take    \state, \then
-on \state, END
+\labels \number, END
         ldr     t, [sp, #END]
         cmp     code, t
-        beq     .L\state\()_RETURN
+        beq     .Lreturn_\state
+\labels \number, NOP
         next    \then
 @ Out of fuel, which is found out at the head of a loop only: t is the distance of the branch.
 .Lspent_\state:
@@ -333,114 +384,74 @@ on \state, END
         next    \then
         .endm
 
-        control n0, none
-        control n1, one
-        control n2, two
-        control w0, none
-        control w1, one
+        control both, 0, 0, none
+        control both, 1, 1, one
+        control on, n2, n2, two
 
-        .macro  conditions width
-on \width\()f, I32_EQZ
-        cmp     x, x
-        truth   eq
-on \width\()t, I32_EQZ
-        ldrb    t, [code, #1]!
-        add     t, none, t, lsl #2
-        ldr     pc, [t, #1024]
-on \width\()f, BR_IF
-on \width\()t, IF
+on f, I32_EQZ
+        ldr     u, =wasmote_engine_table_t
+        b       1f
+on t, I32_EQZ
+        ldr     u, =wasmote_engine_table_f
+1:      next    u
+on f, BR_IF
+on t, IF
         pass    none
-on \width\()f, IF
+on f, IF
         forward none
-on \width\()t, BR_IF
-        take    \width\()0, none
-on \width\()1, BR_IF
+on t, BR_IF
+        take    0, none
+both 1, BR_IF
         cmp     x, #0
-        beq     .L\width\()f_BR_IF
-        take    \width\()0, none
-on \width\()1, IF
+        beq     .Lf_BR_IF
+        take    0, none
+both 1, IF
         cmp     x, #0
-        beq     .L\width\()f_IF
+        beq     .Lf_IF
         pass    none
-        .endm
-
-        conditions n
-        conditions w
-
-@ What has handlers for the states n1 and w1 alone.
-        .macro  from1 name
-on n2, \name
-        spill
-        b       .Ln1_\name
-on n0, \name
-        ldr     x, [stack, #-4]!
-        b       .Ln1_\name
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
-        b       .Lw1_\name
-        .endm
-
-        from1   BR_IF
-        from1   IF
-        from1   BR_TABLE
 
 @ A table's entries follow one another, that of the default last. A table of more than 127 is left.
-        .macro  table_of_branches width
-on \width\()1, BR_TABLE
+both 1, BR_TABLE
         ldrb    t, [code, #1]
         tst     t, #0x80
-        bne     .Lleave_\width\()1
+        bne     .Lleave_1
         cmp     x, t
         it      lo
         movlo   t, x
         add     t, t, t, lsl #1
         add     entry, entry, t, lsl #2
-        take    \width\()0, none
-        .endm
-
-        table_of_branches n
-        table_of_branches w
+        take    0, none
 
 @ A branch that drops operands below those it keeps: with all in memory, it moves them down, u words from y on.
 .Lmoves_n2:
         spill
-.Lmoves_n1:
-        str     x, [stack], #4
-.Lmoves_n0:
+.Lmoves_1:
+        push_x
+.Lmoves_0:
         ldr     t, [entry, #8]
         uxth    u, t
-        lsr     t, t, #16
+        lsrs    t, t, #16
+        cmp     none, one
+        itt     hi
+        lslhi   u, u, #1
+        lslhi   t, t, #1
         sub     y, stack, u, lsl #2
         sub     stack, y, t, lsl #2
 1:      subs    u, u, #1
-        itt     pl
-        ldrpl   x, [y], #4
-        strpl   x, [stack], #4
-        bpl     1b
-        b       .Lmoved_n0
-.Lmoves_w1:
-        strd    x, xh, [stack], #8
-.Lmoves_w0:
-        ldr     t, [entry, #8]
-        uxth    u, t
-        lsr     t, t, #16
-        sub     y, stack, u, lsl #3
-        sub     stack, y, t, lsl #3
-1:      subs    u, u, #1
-        ittt    pl
-        ldrdpl  x, xh, [y]
-        strdpl  x, xh, [stack], #8
-        addpl   y, y, #8
-        bpl     1b
-.Lmoved_n0:
-        ldrd    t, u, [entry]
+        bmi     2f
+        ldmia   y!, {x}
+        push_n
+        b       1b
+2:      ldrd    t, u, [entry]
         add     entry, entry, u
-        sub     entry, entry, #1
+        subs    entry, #1
         add     code, code, t
         add     bound, bound, t
         cmp     bound, code
-        ble     .Lspent_n0
+        ble     .Lspent_0
         next    none
+
+        .ltorg
 
 @ ---- calls ------------------------------------------------------------------------------------------------------------
 
@@ -451,7 +462,7 @@ on \width\()0, CALL
         ldrsb   t, [code, #1]
         ldr     u, [sp, #IMPORTED]
         cmp     t, u
-        blt     .Lleave_\width\()0
+        blt     .Lleave_0
         ldr     u, [sp, #RECORDS]
         add     t, t, t, lsl #1
         add     u, u, t, lsl #3
@@ -464,9 +475,9 @@ on \width\()0, CALL
         ldr     x, [sp, #FRAMES]
         add     t, t, y
         cmp     t, x
-        bhi     .Lleave_\width\()0
+        bhi     .Lleave_0
         ldrd    t, stack, [sp, #FUNCTION]
-        add     code, code, #1
+        adds    code, #1
         stmdb   x!, {r0, r3, r4, r5, r6}
         str     x, [sp, #FRAMES]
         mov     frame, y
@@ -486,93 +497,82 @@ on \width\()0, CALL
         subs    u, u, t
         beq     2f
         sub     bound, bound, u
-        mov     t, #0
-        mov     y, #0
+        movs    t, #0
+        movs    y, #0
 1:      .if     \size == 8
-        strd    t, y, [stack], #8
+        stmia   stack!, {t, y}
         .else
-        str     t, [stack], #4
+        stmia   stack!, {t}
         .endif
         subs    u, u, #1
         bne     1b
-2:      add     stack, stack, #\size
+2:      adds    stack, #\size
         cmp     bound, code
-        ble     .Lout_\width\()0
+        ble     .Lout_0
         next    none
 
-@ Returns from a function with at most one result, to a caller of the same width; others leave.
-on \width\()0, RETURN
-        ldr     u, [sp, #FUNCTION]
-        ldrh    t, [u, #RECORD_RESULTS]
-        cmp     t, #1
-        bhi     .Lleave_\width\()0
-        .if     \size == 8
-        itt     eq
-        ldrdeq  x, xh, [stack, #-8]!
-        .else
-        itt     eq
-        ldreq   x, [stack, #-4]!
-        .endif
-        beq     .Lresult_\width
-        ldr     u, [sp, #FRAMES]
-        ldr     t, [u], #4
-        tst     t, #3
-        bne     .Lleave_\width\()0
-        sub     bound, bound, code
-        mov     y, frame
-        ldmia   u!, {r3, r4, r5, r6}
-        strd    t, stack, [sp, #FUNCTION]
-        str     u, [sp, #FRAMES]
-        mov     stack, y
-        add     bound, bound, code
-        next    none
-on \width\()1, RETURN
-        ldr     u, [sp, #FUNCTION]
-        ldrh    t, [u, #RECORD_RESULTS]
-        cmp     t, #1
-        bne     .Lleave_\width\()1
-.Lresult_\width\():
-        ldr     u, [sp, #FRAMES]
-        ldr     t, [u], #4
-        tst     t, #3
-        bne     .Lleave_\width\()1
-        sub     bound, bound, code
-        mov     y, frame
-        ldmia   u!, {r3, r4, r5, r6}
-        strd    t, stack, [sp, #FUNCTION]
-        str     u, [sp, #FRAMES]
-        mov     stack, y
-        add     bound, bound, code
-        next    one
         .endm
 
-on n2, RETURN
-        spill
-        b       .Ln1_RETURN
 on n2, CALL
         spill
 on n1, CALL
-        str     x, [stack], #4
+        push_n
         calls   n, 2, 4
 on w1, CALL
-        strd    x, xh, [stack], #8
+        push_w
         calls   w, 3, 8
+
+@ Returns from a function with at most one result, to a caller of the same width; others leave.
+        .macro  to_caller then
+        sub     bound, bound, code
+        mov     y, frame
+        ldmia   u!, {r3, r4, r5, r6}
+        strd    t, stack, [sp, #FUNCTION]
+        str     u, [sp, #FRAMES]
+        mov     stack, y
+        add     bound, bound, code
+        next    \then
+        .endm
+both 0, RETURN
+.Lreturn_0:
+        ldr     u, [sp, #FUNCTION]
+        ldrh    t, [u, #RECORD_RESULTS]
+        cmp     t, #1
+        bhi     .Lleave_0
+        beq     1f
+        ldr     u, [sp, #FRAMES]
+        ldr     t, [u], #4
+        tst     t, #3
+        bne     .Lleave_0
+        to_caller none
+1:      cmp     none, one
+        bhi     .Lw0_load
+        b       .Ln0_load
+both 1, RETURN
+.Lreturn_1:
+        ldr     u, [sp, #FUNCTION]
+        ldrh    t, [u, #RECORD_RESULTS]
+        cmp     t, #1
+        bne     .Lleave_1
+        ldr     u, [sp, #FRAMES]
+        ldr     t, [u], #4
+        tst     t, #3
+        bne     .Lleave_1
+        to_caller one
+        .set    .Lreturn_n2, .Ln2_spill
 
 @ ---- operands, locals, globals, constants ----------------------------------------------------------------------------
 
 on n0, DROP
-        sub     stack, stack, #4
-on n1, DROP
-on w1, DROP
+        subs    stack, #4
+both 1, DROP
         next    none
 on n2, DROP
         next    one
 on w0, DROP
-        sub     stack, stack, #8
+        subs    stack, #8
         next    none
 
-on n0, SELECT
-        ldr     x, [stack, #-4]!
 on n1, SELECT
         mov     y, x
         ldr     x, [stack, #-4]!
@@ -582,25 +582,28 @@ on n2, SELECT
         it      ne
         movne   x, t
         next    one
-on w0, SELECT
-        ldrd    x, xh, [stack, #-8]!
 on w1, SELECT
         cmp     x, #0
-        beq     .Lwf_SELECT
-on wt, SELECT
+        beq     .Lw0_select_f
+.Lw0_select_t:
         ldrd    x, xh, [stack, #-16]!
         next    one
-on wf, SELECT
+.Lw0_select_f:
         ldrd    x, xh, [stack, #-8]
-        sub     stack, stack, #16
+        subs    stack, #16
         next    one
-on nt, SELECT
+.Ln0_select_t:
         ldr     x, [stack, #-8]!
         next    one
-on nf, SELECT
+.Ln0_select_f:
         ldr     x, [stack, #-4]
-        sub     stack, stack, #8
+        subs    stack, #8
         next    one
+@ These four lie where the tables of n0 and w0 have no opcode.
+on t, SELECT
+        ldr     pc, [none, #SELECT_T]
+on f, SELECT
+        ldr     pc, [none, #SELECT_F]
 
         .macro  local_get to, then
         ldrb    t, [code, #1]
@@ -617,8 +620,6 @@ on nf, SELECT
         pushes_wide LOCAL_GET, local_get_wide
 
         .macro  local_set_wide name, then
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
 on w1, \name
         ldrb    t, [code, #1]
         add     t, frame, t, lsl #3
@@ -628,8 +629,6 @@ on w1, \name
         local_set_wide LOCAL_SET, none
         local_set_wide LOCAL_TEE, one
 
-on n0, LOCAL_SET
-        ldr     x, [stack, #-4]!
 on n1, LOCAL_SET
         ldrb    t, [code, #1]
         str     x, [frame, t, lsl #2]
@@ -662,8 +661,6 @@ on n2, LOCAL_SET
         .endm
         pushes_wide GLOBAL_GET, global_get_wide
 
-on n0, GLOBAL_SET
-        ldr     x, [stack, #-4]!
 on n1, GLOBAL_SET
         ldrb    t, [code, #1]
         ldr     u, [sp, #GLOBALS]
@@ -674,8 +671,6 @@ on n2, GLOBAL_SET
         ldr     u, [sp, #GLOBALS]
         str     y, [u, t, lsl #3]
         next    one, 2
-on w0, GLOBAL_SET
-        ldrd    x, xh, [stack, #-8]!
 on w1, GLOBAL_SET
         ldrb    t, [code, #1]
         ldr     u, [sp, #GLOBALS]
@@ -683,83 +678,92 @@ on w1, GLOBAL_SET
         strd    x, xh, [u]
         next    none, 2
 
-@ Bit 7 says that more follows, bit 6 is the sign.
-        .macro  i32_const to, then
+@ Bit 7 says that more follows, bit 6 is the sign. Three bytes and more are read at `more`.
+        .macro  i32_const to, then, more
         ldrb    t, [code, #1]
         lsls    t, t, #25
         bcs     1f
-        asr     \to, t, #25
+        asrs    \to, t, #25
         next    \then, 2
-1:      lsr     t, t, #25
+1:      lsrs    t, t, #25
         ldrb    u, [code, #2]
         orr     t, t, u, lsl #7
-        tst     u, #0x80
-        bne     2f
+        lsrs    u, u, #8
+        bcs     \more
         sbfx    \to, t, #0, #14
         next    \then, 3
-2:      ldrb    u, [code, #3]
+        .endm
+        .macro  i32_const_more to, then
+        ldrb    u, [code, #3]
         bic     t, t, #0x4000
         orr     t, t, u, lsl #14
-        tst     u, #0x80
-        bne     3f
+        lsrs    u, u, #8
+        bcs     1f
         sbfx    \to, t, #0, #21
         next    \then, 4
-3:      ldrb    u, [code, #4]
+1:      ldrb    u, [code, #4]
         bic     t, t, #0x200000
         orr     t, t, u, lsl #21
-        tst     u, #0x80
-        bne     4f
+        lsrs    u, u, #8
+        bcs     1f
         sbfx    \to, t, #0, #28
         next    \then, 5
-4:      ldrb    u, [code, #5]
+1:      ldrb    u, [code, #5]
         bic     t, t, #0x10000000
         orr     \to, t, u, lsl #28
         next    \then, 6
         .endm
-        pushes  I32_CONST, i32_const
-        pushes_wide I32_CONST, i32_const
+on n2, I32_CONST
+        spill
+on n1, I32_CONST
+        i32_const y, two, 3f
+on w1, I32_CONST
+        push_w
+both 0, I32_CONST
+        i32_const x, one, 4f
+3:      i32_const_more y, two
+4:      i32_const_more x, one
 
 @ Five bytes and more are left to the portable loop.
-        .macro  i64_const to, then
+on w1, I64_CONST
+        push_w
+on w0, I64_CONST
         ldrb    t, [code, #1]
         lsls    t, t, #25
         bcs     1f
-        asr     x, t, #25
+        asrs    x, t, #25
         asr     xh, x, #31
-        next    \then, 2
-1:      lsr     t, t, #25
+        next    one, 2
+1:      lsrs    t, t, #25
         ldrb    u, [code, #2]
         orr     t, t, u, lsl #7
-        tst     u, #0x80
-        bne     2f
+        lsrs    u, u, #8
+        bcs     2f
         sbfx    x, t, #0, #14
         asr     xh, x, #31
-        next    \then, 3
+        next    one, 3
 2:      ldrb    u, [code, #3]
         bic     t, t, #0x4000
         orr     t, t, u, lsl #14
-        tst     u, #0x80
-        bne     3f
+        lsrs    u, u, #8
+        bcs     3f
         sbfx    x, t, #0, #21
         asr     xh, x, #31
-        next    \then, 4
+        next    one, 4
 3:      ldrb    u, [code, #4]
         bic     t, t, #0x200000
         orr     t, t, u, lsl #21
-        tst     u, #0x80
-        bne     .Lleave_w0
+        lsrs    u, u, #8
+        bcs     .Lleave_0
         sbfx    x, t, #0, #28
         asr     xh, x, #31
-        next    \then, 5
-        .endm
-        pushes_wide I64_CONST, i64_const
+        next    one, 5
 
         .macro  f32_const to, then
         ldr     \to, [code, #1]
         next    \then, 5
         .endm
-        pushes  F32_CONST, f32_const
-        pushes_wide F32_CONST, f32_const
+        pushes_both F32_CONST, f32_const
         .macro  f64_const to, then
         ldr     x, [code, #1]
         ldr     xh, [code, #5]
@@ -769,99 +773,109 @@ on w1, GLOBAL_SET
 
 @ ---- memory -----------------------------------------------------------------------------------------------------------
 
-@ How an access moves its `value`, whose address `at` is inside the memory: one register, a pair, or one with the other
-@ half made from it; and popping the address that lies below the value in a 64-bit function.
-        .macro  single instruction, value, at
-        \instruction \value, [memory, \at]
+@ How an access moves its `value`, whose address in the memory is in t: one register, a pair, or one with the other half
+@ made from it; and popping the address that lies below the value in a 64-bit function.
+        .macro  single instruction, value
+        \instruction \value, [memory, t]
         .endm
-        .macro  double instruction, value, at
-        add     t, memory, \at
+        .macro  double instruction, value
+        add     t, memory, t
         \instruction x, [t]
         \instruction xh, [t, #4]
         .endm
-        .macro  signed instruction, value, at
-        single  \instruction, x, \at
+        .macro  signed instruction, value
+        single  \instruction, x
         asr     xh, x, #31
         .endm
-        .macro  unsigned instruction, value, at
-        single  \instruction, x, \at
+        .macro  unsigned instruction, value
+        single  \instruction, x
         mov     xh, #0
         .endm
-        .macro  single_pop instruction, value, at
-        single  \instruction, x, \at
-        sub     stack, stack, #8
+        .macro  single_pop instruction, value
+        single  \instruction, x
+        subs    stack, #8
         .endm
-        .macro  double_pop instruction, value, at
-        double  \instruction, x, \at
-        sub     stack, stack, #8
+        .macro  double_pop instruction, value
+        double  \instruction, x
+        subs    stack, #8
         .endm
 
-@ An access at the address in `at`. Nearly always the alignment has one byte, the offset is zero (both together are then at
-@ most 3) and the address is not one of the last seven, which the portable loop looks at closely; so may be one that is
-@ out of bounds.
-        .macro  access how, instruction, value, at, then, leave
-        ldrh    t, [code, #1]
-        cmp     t, #3
-        bhi     1f
-        cmp     \at, limit
-        bhs     \leave
-        \how    \instruction, \value, \at
+@ An access at the address in `at` plus the offset. The alignment has one byte, and nearly always the offset too, and the
+@ address is far enough from the end of the memory for any such offset; with the sign of that byte spread over the address
+@ one comparison tells. What is not so comes back from `far`, by the length of the instructions up to there, with t.
+        .equ    FAR, 16
+        .macro  access how, instruction, value, at, then, far
+.Laccess\@:
+        ldrsb   t, [code, #2]
+        orr     u, \at, t, asr #31
+        cmp     u, limit
+        bhs.w   \far
+        adds    t, \at, t
+        .org    .Laccess\@ + FAR
+        \how    \instruction, \value
         next    \then, 3
-1:      tst     t, #0x8000
-        bne     2f
-        sub     u, limit, t, lsr #8
-        cmp     \at, u
-        bhs     \leave
-        add     u, \at, t, lsr #8
-        \how    \instruction, \value, u
-        next    \then, 3
-2:      ldrb    u, [code, #3]
-        tst     u, #0x80
-        bne     \leave
-        ubfx    t, t, #8, #7
-        orr     t, t, u, lsl #7
-        subs    u, limit, t
-        blo     \leave
-        cmp     \at, u
-        bhs     \leave
-        add     u, \at, t
-        \how    \instruction, \value, u
-        next    \then, 4
         .endm
+
+@ Looks closely, at an offset of one byte or two. Longer ones are left, as is what may be out of bounds.
+        .macro  far at, table, skip, leave
+        ldrh    t, [code, #2]
+        lsls    u, t, #25
+        lsr     u, u, #25
+        bcs     1f
+        adds    t, \at, u
+        bcs     \leave
+        add     u, limit, #127
+        cmp     t, u
+        bhs     \leave
+        ldrb    u, [code]
+        b       2f
+1:      lsrs    t, t, #8
+        cmp     t, #128
+        bhs     \leave
+        orr     t, u, t, lsl #7
+        adds    t, \at, t
+        bcs     \leave
+        add     u, limit, #127
+        cmp     t, u
+        bhs     \leave
+        ldrb    u, [code], #1
+2:      ldr     u, [\table, u, lsl #2]
+        adds    u, #\skip
+        bx      u
+        .endm
+.Lfar_load_1:
+        far     x, one, FAR, .Lleave_1
+.Lfar_load_n2:
+        far     y, two, FAR, .Lleave_n2
+.Lfar_store_n2:
+        far     x, two, FAR, .Lleave_n2
+.Lfar_store_w1:
+        far     y, one, FAR + 4, .Lleave_1
 
         .macro  loads_wide name, how, instruction
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
 on w1, \name
-        access  \how, \instruction, x, x, one, .Lleave_w1
+        access  \how, \instruction, x, x, one, .Lfar_load_1
         .endm
 
         .macro  stores_wide name, how, instruction
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
 on w1, \name
         ldr     y, [stack, #-8]
-        access  \how, \instruction, x, y, none, .Lleave_w1
+        access  \how, \instruction, x, y, none, .Lfar_store_w1
         .endm
 
         .macro  loads name, instruction
-on n0, \name
-        ldr     x, [stack, #-4]!
-on n1, \name
-        access  single, \instruction, x, x, one, .Lleave_n1
+both 1, \name
+        access  single, \instruction, x, x, one, .Lfar_load_1
 on n2, \name
-        access  single, \instruction, y, y, two, .Lleave_n2
-        loads_wide \name, single, \instruction
+        access  single, \instruction, y, y, two, .Lfar_load_n2
         .endm
 
         .macro  stores name, instruction
-on n0, \name
-        ldr     x, [stack, #-4]!
 on n1, \name
         mov     y, x
         ldr     x, [stack, #-4]!
 on n2, \name
-        access  single, \instruction, y, x, none, .Lleave_n2
+        access  single, \instruction, y, x, none, .Lfar_store_n2
         stores_wide \name, single_pop, \instruction
         .endm
 
@@ -894,28 +908,23 @@ on n2, \name
 
         .macro  i32_shl to, a, b
         and     t, \b, #31
-        lsl     \to, \a, t
+        lsls    \to, \a, t
         .endm
         .macro  i32_shr_s to, a, b
         and     t, \b, #31
-        asr     \to, \a, t
+        asrs    \to, \a, t
         .endm
         .macro  i32_shr_u to, a, b
         and     t, \b, #31
-        lsr     \to, \a, t
+        lsrs    \to, \a, t
         .endm
         .macro  i32_rotl to, a, b
-        rsb     t, \b, #0
-        and     t, t, #31
-        ror     \to, \a, t
-        .endm
-        .macro  i32_rotr to, a, b
-        and     t, \b, #31
-        ror     \to, \a, t
+        rsbs    t, \b, #0
+        rors    \to, \a, t
         .endm
 @ A divisor of 0 traps, one of -1 may: both are left.
         .macro  divisor b, leave
-        add     t, \b, #1
+        adds    t, \b, #1
         cmp     t, #1
         bls     \leave
         .endm
@@ -940,17 +949,17 @@ on n2, \name
         mls     \to, t, \b, \a
         .endm
 
-        binary  I32_ADD, add
-        binary  I32_SUB, sub
-        binary  I32_MUL, mul
-        binary  I32_AND, and
-        binary  I32_OR, orr
-        binary  I32_XOR, eor
+        commutative I32_ADD, adds
+        binary  I32_SUB, subs
+        commutative I32_MUL, muls
+        commutative I32_AND, ands
+        commutative I32_OR, orrs
+        commutative I32_XOR, eors
         binary  I32_SHL, i32_shl
         binary  I32_SHR_S, i32_shr_s
         binary  I32_SHR_U, i32_shr_u
         binary  I32_ROTL, i32_rotl
-        binary  I32_ROTR, i32_rotr
+        binary  I32_ROTR, rors
         binary_rare I32_DIV_S, i32_div_s
         binary_rare I32_DIV_U, i32_div_u
         binary_rare I32_REM_S, i32_rem_s
@@ -985,14 +994,14 @@ on n2, \name
         .macro  reinterpret to, then
         next    \then
         .endm
-        unary_rare I32_CLZ, i32_clz
-        unary_rare I32_CTZ, i32_ctz
-        unary_rare I32_EXTEND8_S, i32_extend8_s
-        unary_rare I32_EXTEND16_S, i32_extend16_s
-        unary_rare F32_ABS, f32_abs
-        unary_rare F32_NEG, f32_neg
-        unary_rare I32_REINTERPRET_F32, reinterpret
-        unary_rare F32_REINTERPRET_I32, reinterpret
+        unary_both I32_CLZ, i32_clz
+        unary_both I32_CTZ, i32_ctz
+        unary_both I32_EXTEND8_S, i32_extend8_s
+        unary_both I32_EXTEND16_S, i32_extend16_s
+        unary_both F32_ABS, f32_abs
+        unary_both F32_NEG, f32_neg
+        unary_both I32_REINTERPRET_F32, reinterpret
+        unary_both F32_REINTERPRET_I32, reinterpret
 
 @ Floats: with FPSCR.DN set every NaN that comes out is the canonical one.
         .macro  float_unary instruction, to, then
@@ -1010,9 +1019,9 @@ on n2, \name
         .macro  f32_convert_i32_u to, then
         float_unary vcvt.f32.u32, \to, \then
         .endm
-        unary_rare F32_SQRT, f32_sqrt
-        unary_rare F32_CONVERT_I32_S, f32_convert_i32_s
-        unary_rare F32_CONVERT_I32_U, f32_convert_i32_u
+        unary_both F32_SQRT, f32_sqrt
+        unary_both F32_CONVERT_I32_S, f32_convert_i32_s
+        unary_both F32_CONVERT_I32_U, f32_convert_i32_u
 
 @ A conversion that saturated, or that of a NaN (to 0), may be one that traps.
         .macro  float_truncate instruction, to, then, saturated, leave
@@ -1041,55 +1050,55 @@ on n2, \name
         cmn     t, #1
         .endm
         .macro  truncates name, instruction, saturated
-on n2, \name
-        spill
-        b       .Ln1_\name
-on n0, \name
-        ldr     x, [stack, #-4]!
-on n1, \name
-        float_truncate \instruction, x, one, \saturated, .Lleave_n1
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
-on w1, \name
-        float_truncate \instruction, x, one, \saturated, .Lleave_w1
+both 1, \name
+        float_truncate \instruction, x, one, \saturated, .Lleave_1
         .endm
         truncates I32_TRUNC_F32_S, vcvt.s32.f32, end_signed
         truncates I32_TRUNC_F32_U, vcvt.u32.f32, end_unsigned
 
-        .macro  float_binary name, instruction
-on n0, \name
-        ldr     x, [stack, #-4]!
-on n1, \name
-        vldmdb  stack!, {s0}
-        vmov    s1, x
+        .macro  float_operation instruction, a, b
+        vmov    s0, s1, \a, \b
         \instruction s0, s0, s1
         vmov    x, s0
         next    one
-on n2, \name
-        vmov    s0, s1, x, y
-        \instruction s0, s0, s1
-        vmov    x, s0
-        next    one
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
+        .endm
+        .macro  float_wide name, instruction
 on w1, \name
         ldr     y, [stack, #-8]!
-        vmov    s0, s1, y, x
-        \instruction s0, s0, s1
-        vmov    x, s0
-        next    one
+        float_operation \instruction, y, x
         .endm
-        float_binary F32_ADD, vadd.f32
+        .macro  float_binary name, instruction
+on n1, \name
+        ldr     y, [stack, #-4]!
+        float_operation \instruction, y, x
+on n2, \name
+        float_operation \instruction, x, y
+        float_wide \name, \instruction
+        .endm
+        .macro  float_commutative name, instruction
+on n1, \name
+        ldr     y, [stack, #-4]!
+on n2, \name
+        float_operation \instruction, x, y
+        float_wide \name, \instruction
+        .endm
+        float_commutative F32_ADD, vadd.f32
         float_binary F32_SUB, vsub.f32
-        float_binary F32_MUL, vmul.f32
+        float_commutative F32_MUL, vmul.f32
         float_binary F32_DIV, vdiv.f32
 
-        .macro  f32_copysign to, a, b, leave
-        and     t, \b, #0x80000000
-        bic     \to, \a, #0x80000000
-        orr     \to, \to, t
-        .endm
-        binary_rare F32_COPYSIGN, f32_copysign
+on n1, F32_COPYSIGN
+        ldr     y, [stack, #-4]!
+        bfi     x, y, #0, #31
+        next    one
+on n2, F32_COPYSIGN
+        lsrs    y, y, #31
+        bfi     x, y, #31, #1
+        next    one
+on w1, F32_COPYSIGN
+        ldr     y, [stack, #-8]!
+        bfi     x, y, #0, #31
+        next    one
 
 @ The lesser or the greater; of equal ones, which may be zeros of different sign, what `equal` makes of both. NaNs are left.
         .macro  f32_choose to, a, b, leave, equal, second
@@ -1117,8 +1126,6 @@ on w1, \name
 
 @ Replaces two operands, the first in t (low) and y (high), the second in x and xh, by what `body` leaves in x and xh.
         .macro  binary64 name, body
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
 on w1, \name
         ldrd    t, y, [stack, #-8]!
         \body
@@ -1139,15 +1146,15 @@ on w1, \name
         add     xh, xh, u
         .endm
         .macro  i64_and
-        and     x, t, x
+        ands    x, x, t
         and     xh, y, xh
         .endm
         .macro  i64_or
-        orr     x, t, x
+        orrs    x, x, t
         orr     xh, y, xh
         .endm
         .macro  i64_xor
-        eor     x, t, x
+        eors    x, x, t
         eor     xh, y, xh
         .endm
 @ A register shifts by the lowest byte of another: by 32 and more, and so by a negative number, everything goes out.
@@ -1164,10 +1171,10 @@ on w1, \name
         .endm
         .macro  i64_shr_u
         and     x, x, #63
-        lsr     t, t, x
+        lsrs    t, t, x
         rsb     u, x, #32
         lsl     u, y, u
-        orr     t, t, u
+        orrs    t, t, u
         sub     u, x, #32
         lsr     u, y, u
         lsr     xh, y, x
@@ -1175,10 +1182,10 @@ on w1, \name
         .endm
         .macro  i64_shr_s
         and     x, x, #63
-        lsr     t, t, x
+        lsrs    t, t, x
         rsb     u, x, #32
         lsl     u, y, u
-        orr     t, t, u
+        orrs    t, t, u
         subs    u, x, #32
         itt     pl
         asrpl   u, y, u
@@ -1195,20 +1202,18 @@ on w1, \name
         and     x, x, #31
         rsb     u, x, #32
         lsl     xh, y, x
-        lsr     y, y, u
+        lsrs    y, y, u
         lsr     u, t, u
         orr     xh, xh, u
-        lsl     t, t, x
+        lsls    t, t, x
         orr     x, t, y
         .endm
         .macro  i64_rotr
-        rsb     x, x, #0
+        rsbs    x, x, #0
         i64_rotl
         .endm
         .macro  f64_copysign
-        and     u, xh, #0x80000000
-        bic     xh, y, #0x80000000
-        orr     xh, xh, u
+        bfi     xh, y, #0, #31
         mov     x, t
         .endm
         binary64 I64_ADD, i64_add
@@ -1282,22 +1287,18 @@ on w1, \name
         unary_wide I64_REINTERPRET_F64, reinterpret
         unary_wide F64_REINTERPRET_I64, reinterpret
 
-on w0, I64_EQZ
-        ldrd    x, xh, [stack, #-8]!
 on w1, I64_EQZ
         orrs    t, x, xh
-        truth   eq
+        truth   w, eq
 
         .macro  compare64 name, body, condition
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
 on w1, \name
         ldrd    t, y, [stack, #-8]!
         \body
-        truth   \condition
+        truth   w, \condition
         .endm
         .macro  same64
-        eor     t, t, x
+        eors    t, t, x
         eor     y, y, xh
         orrs    t, t, y
         .endm
@@ -1326,16 +1327,14 @@ on w1, \name
 
 @ Two numbers of sign and magnitude become two's complement, and so compare as integers; both zeros become 0.
         .macro  compare_double name, body, condition
-on w0, \name
-        ldrd    x, xh, [stack, #-8]!
 on w1, \name
         ldrd    t, y, [stack, #-8]
         lsl     u, y, #1
         cmn     u, #0x00200000
-        bhs     .Lleave_w1
+        bhs     .Lleave_1
         lsl     u, xh, #1
         cmn     u, #0x00200000
-        bhs     .Lleave_w1
+        bhs     .Lleave_1
         sub     stack, stack, #8
         mov     u, #0
         cmp     y, #0
@@ -1349,7 +1348,7 @@ on w1, \name
         rsbs    x, x, #0
         sbc     xh, u, xh
 1:      \body
-        truth   \condition
+        truth   w, \condition
         .endm
         compare_double F64_EQ, same64, eq
         compare_double F64_NE, same64, ne
@@ -1372,7 +1371,7 @@ on w1, \name
 .Ldouble_leave:
         pop     {r3, r12, lr}
         pop     {r7, r8}
-        b       .Lleave_w1
+        b       .Lleave_1
 
 @ Rounds a mantissa in `low` and `high` by the half word behind it in `rest`; `top` is sign and exponent less one, to which
 @ the mantissa's leading 1 adds, and the carry if rounding gives another.
@@ -1384,8 +1383,6 @@ on w1, \name
         adc     xh, \high, \top
         .endm
 
-on w0, F64_MUL
-        ldrd    x, xh, [stack, #-8]!
 on w1, F64_MUL
         more
         ldrd    r0, r1, [stack, #-8]
@@ -1481,14 +1478,10 @@ on w1, F64_MUL
 3:
         .endm
 
-on w0, F64_SUB
-        ldrd    x, xh, [stack, #-8]!
 on w1, F64_SUB
         more
         eor     xh, xh, #0x80000000
         b       1f
-on w0, F64_ADD
-        ldrd    x, xh, [stack, #-8]!
 on w1, F64_ADD
         more
 1:      ldrd    r0, r1, [stack, #-8]
@@ -1624,7 +1617,7 @@ on w1, F64_ADD
         beq     1f
         sub     u, t, #0x01000000
         cmp     u, #0xfe000000
-        bhs     .Lleave_w1
+        bhs     .Lleave_1
         and     y, x, #0x80000000
         lsr     t, t, #4
         add     t, t, #0x38000000
@@ -1642,7 +1635,7 @@ on w1, F64_ADD
         cmp     t, #0
         blt     1f
         cmp     t, #\most
-        bgt     .Lleave_w1
+        bgt     .Lleave_1
         mov     u, #0x80000000
         orr     u, u, xh, lsl #11
         orr     u, u, x, lsr #21
@@ -1662,7 +1655,7 @@ on w1, F64_ADD
         .macro  i32_trunc_f64_u to, then
         f64_truncate 31
         cmp     xh, #0
-        bmi     .Lleave_w1
+        bmi     .Lleave_1
         mov     x, t
         next    one
 1:      mov     x, #0
@@ -1674,76 +1667,31 @@ on w1, F64_ADD
         unary_wide I32_TRUNC_F64_S, i32_trunc_f64_s
         unary_wide I32_TRUNC_F64_U, i32_trunc_f64_u
 
-@ ---- in and out -------------------------------------------------------------------------------------------------------
+@ ---- out --------------------------------------------------------------------------------------------------------------
 
 .Lleave_n2:
         spill
-.Lleave_n1:
-        str     x, [stack], #4
-.Lleave_n0:
-.Lleave_w0:
-        sub     code, code, #1
-        mov     t, #0
+.Lleave_1:
+        push_x
+.Lleave_0:
+        subs    code, #1
+        movs    t, #0
         b       .Lexit
-.Lleave_w1:
-        strd    x, xh, [stack], #8
-        b       .Lleave_w0
 
 .Lout_n2:
         spill
-.Lout_n1:
-        str     x, [stack], #4
-.Lout_n0:
-.Lout_w0:
-        mov     t, #1
+.Lout_1:
+        push_x
+.Lout_0:
+        movs    t, #1
         b       .Lexit
-.Lout_w1:
-        strd    x, xh, [stack], #8
-        b       .Lout_w0
-
-.Lexit:
-        ldr     r1, [sp, #CONTEXT]
-        ldr     r2, [sp, #FUNCTION]
-        str     r2, [r1, #FUNCTION]
-        ldr     r2, [sp, #FRAMES]
-        str     r2, [r1, #FRAMES]
-        add     r1, r1, #KEPT
-        stmia   r1, {r3, r4, r5, r6, r11, r12, lr}
-        ldr     r2, [sp, #CONTEXT + 4]
-        vmsr    fpscr, r2
-        add     sp, sp, #RESERVED
-        pop     {r4-r11, pc}
 
         .size   wasmote_engine_handlers, . - wasmote_engine_handlers
 
-@ wasmote_engine_run(&mut Context, wide: bool) -> bool: executes until something is left to the portable loop (false) or the
-@ fuel is used up (true).
-        .global wasmote_engine_run
-        .type   wasmote_engine_run, %function
-        .thumb_func
-wasmote_engine_run:
-        push    {r4-r11, lr}
-        sub     sp, sp, #RESERVED
-        vmrs    r2, fpscr
-        strd    r0, r2, [sp, #CONTEXT]
-@ Default NaNs, rounding to nearest, subnormals kept (ARM DDI 0403E.e §A2.5.3).
-        mov     r2, #0x02000000
-        vmsr    fpscr, r2
-        ldmia   r0!, {r2-r9}
-        stmia   sp, {r2-r9}
-        cmp     r1, #0
-        ldmia   r0, {r3, r4, r5, r6, r11, r12, lr}
-        ldr     none, =wasmote_engine_table_n0
-        ldr     one, =wasmote_engine_table_n1
-        ldr     two, =wasmote_engine_table_n2
-        itt     ne
-        ldrne   none, =wasmote_engine_table_w0
-        ldrne   one, =wasmote_engine_table_w1
-        next    none
-        .ltorg
-        .size   wasmote_engine_run, . - wasmote_engine_run
-
-@ ---- dispatch tables --------------------------------------------------------------------------------------------------
+@ ---- dispatch tables, in and out --------------------------------------------------------------------------------------
+@ The opcodes end at 0xd2, but for 0xfc. So a table begins where that before it has one entry more than it needs, and the
+@ entry 0xfc falls on 0x27 of the next, which is no opcode. Validation refuses what is none: no entry of another opcode is
+@ ever read, and what lies there does not matter.
 
 @ What the portable loop does.
         .irp    name, UNREACHABLE, CALL_INDIRECT, SELECT_T, TABLE_GET, TABLE_SET, MEMORY_SIZE, MEMORY_GROW, I32_POPCNT
@@ -1765,45 +1713,102 @@ wasmote_engine_run:
         .set    .Lportable_\name, 1
         .endr
 
-        .macro  row table, other, byte, name
-        .org    wasmote_engine_table_\table + 4 * \byte
-        .ifdef  .L\table\()_\name
-        .word   .L\table\()_\name + 1
+@ Where an opcode is handled in a state: in that itself, in `one` once its operand has come there, or not here. `before` is
+@ what becomes of 0xfc in the state of the table before.
+        .macro  row state, one, come, leave, before, byte, name
+        .if     \byte != 0xfc
+        .org    wasmote_engine_table_\state + 4 * \byte
+        .ifdef  .L\state\()_\name
+        .word   .L\state\()_\name + 1
         .else
-        .word   \other + 1
+        .ifdef  .L\one\()_\name
+        .word   \come + 1
+        .else
+        .word   \leave + 1
+        .endif
+        .endif
+        .endif
+        .ifdef  .L\state\()_select_t
+        .if     \byte == 0x05
+        .word   .L\state\()_select_t + 1, .L\state\()_select_f + 1
+        .endif
+        .endif
+        .if     \byte == 0x26
+        .word   \before + 1
         .endif
         .endm
 
 @ `each_opcode` is made of the table in opcode.rs.
-        .macro  table name, other
-        .type   wasmote_engine_table_\name, %object
-wasmote_engine_table_\name:
-        each_opcode row, \name, \other
-        .org    wasmote_engine_table_\name + 1024
-        .size   wasmote_engine_table_\name, 1024
+        .macro  table state, one, come, leave, before
+        .type   wasmote_engine_table_\state, %object
+wasmote_engine_table_\state:
+        each_opcode row \state, \one, \come, \leave, \before
+        .org    wasmote_engine_table_\state + STRIDE * 4
+        .size   wasmote_engine_table_\state, STRIDE * 4
         .endm
 
-        .section .rodata.wasmote_engine_run, "a", %progbits
         .balign 4
-        table   n0, .Lleave_n0
-        table   nf, .Lf_other
-        table   nt, .Lt_other
-        table   n1, .Lleave_n1
-        table   n2, .Lleave_n2
-        table   w0, .Lleave_w0
-        table   wf, .Lf_other
-        table   wt, .Lt_other
-        table   w1, .Lleave_w1
+        table   w1, none, .Lleave_1, .Lleave_1, 0
+        table   w0, w1, .Lw0_load, .Lleave_0, .Lleave_1
+        table   n0, n1, .Ln0_load, .Lleave_0, .Lleave_0
+        table   f, none, .Lf_other, .Lf_other, .Lleave_0
+        table   t, none, .Lt_other, .Lt_other, .Lf_other
+        table   n1, none, .Lleave_1, .Lleave_1, .Lt_other
+        table   n2, n1, .Ln2_spill, .Lleave_n2, .Lleave_1
+
+@ Behind the last table there is room up to its entry 0xfc.
+@
+@ wasmote_engine_run(&mut Context, wide: bool) -> bool: executes until something is left to the portable loop (false) or the
+@ fuel is used up (true).
+        .global wasmote_engine_run
+        .type   wasmote_engine_run, %function
+        .thumb_func
+wasmote_engine_run:
+        push    {r4-r11, lr}
+        sub     sp, sp, #RESERVED
+        vmrs    r2, fpscr
+        strd    r0, r2, [sp, #CONTEXT]
+@ Default NaNs, rounding to nearest, subnormals kept (ARM DDI 0403E.e §A2.5.3).
+        mov     r2, #0x02000000
+        vmsr    fpscr, r2
+        ldmia   r0!, {r2-r9}
+        stmia   sp, {r2-r9}
+        cmp     r1, #0
+        ldmia   r0, {r3, r4, r5, r6, r11, r12, lr}
+        adr.w   one, wasmote_engine_table_n1
+        addw    two, one, #STRIDE * 4
+        subw    none, one, #STRIDE * 4 * 3
+        itt     ne
+        subwne  none, none, #STRIDE * 4
+        subwne  one, none, #STRIDE * 4
+        next    none
+.Lexit:
+        ldr     r1, [sp, #CONTEXT]
+        ldr     r2, [sp, #FUNCTION]
+        str     r2, [r1, #FUNCTION]
+        ldr     r2, [sp, #FRAMES]
+        str     r2, [r1, #FRAMES]
+        adds    r1, r1, #KEPT
+        stmia   r1, {r3, r4, r5, r6, r11, r12, lr}
+        ldr     r2, [sp, #CONTEXT + 4]
+        vmsr    fpscr, r2
+        add     sp, sp, #RESERVED
+        pop     {r4-r11, pc}
+        .org    wasmote_engine_table_n2 + 4 * 0xfc
+        .word   .Lleave_n2 + 1
+        .size   wasmote_engine_run, . - wasmote_engine_run
 
 @ An opcode has handlers here, or is one of those that are left.
-        .macro  known table, other, byte, name
+        .macro  known nothing, byte, name
         .ifndef .Ln0_\name
         .ifndef .Lw0_\name
+        .ifndef .Lw1_\name
         .ifndef .Lportable_\name
         .error  "thumb.s: no handlers for \name, and it is not left to the portable loop"
         .endif
         .endif
         .endif
+        .endif
         .endm
-        each_opcode known, 0, 0
+        each_opcode known 0
         .text

@@ -39,12 +39,66 @@ pub enum Immediates {
     RefType,
 }
 
-/// What the validator goes by. `effect` is "operands:results" in the letters i I f F (i32 i64 f32 f64), or "" where it has a
-/// rule of its own. Names are in a table apart, which a board that shows none has not in its flash.
+/// What the validator goes by. Names and effects as text are in a table apart, which a board that shows none has not in
+/// its flash.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     pub(crate) immediates: Immediates,
-    pub(crate) effect: &'static str,
+    pub(crate) effect: Effect,
+}
+
+/// An opcode's stack effect in three bits a type (0x80 less its byte, 0 for none): the last operand in the lowest, the result
+/// in the fourth. Nothing at all where the validator has a rule of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effect(u16);
+
+impl Effect {
+    /// From "operands:results" in the letters i I f F.
+    #[expect(
+        clippy::panic,
+        reason = "the table is made when the engine is compiled"
+    )]
+    const fn new(mut text: &[u8]) -> Self {
+        let mut packed = 0;
+        let mut result = false;
+        while let [letter, rest @ ..] = text {
+            text = rest;
+            let ty = match letter {
+                b':' => {
+                    result = true;
+                    continue;
+                }
+                b'i' => 1,
+                b'I' => 2,
+                b'f' => 3,
+                b'F' => 4,
+                _ => panic!("a letter that stands for no type"),
+            };
+            if result {
+                packed |= ty << 9;
+            } else {
+                packed = packed << 3 | ty;
+            }
+        }
+        Self(packed)
+    }
+
+    /// The bytes of the operands' types, the last operand first.
+    pub(crate) fn operands(self) -> impl Iterator<Item = u8> {
+        [0, 3, 6].into_iter().filter_map(move |at| self.at(at))
+    }
+
+    /// The byte of the result's type.
+    pub(crate) fn result(self) -> Option<u8> {
+        self.at(9)
+    }
+
+    fn at(self, shift: u8) -> Option<u8> {
+        match self.0 >> shift & 7 {
+            0 => None,
+            ty => Some(0x80 - ty as u8),
+        }
+    }
 }
 
 /// The rule of the opcode with this first byte and, where that is 0xfc, this number after it.
@@ -71,11 +125,11 @@ pub struct Opcode {
 impl Opcode {
     /// The opcode with this first byte and, where that is 0xfc, this number after it.
     pub fn find(byte: u8, number: u32) -> Option<Self> {
-        let Rule { immediates, effect } = rule(byte, number)?;
-        let name = if byte == op::PREFIX {
-            more::name(number as u8)
+        let Rule { immediates, .. } = rule(byte, number)?;
+        let (name, effect) = if byte == op::PREFIX {
+            more::text(number as u8)
         } else {
-            op::name(byte)
+            op::text(byte)
         };
         Some(Self {
             name,
@@ -90,11 +144,11 @@ macro_rules! opcodes {
         /// The opcodes as constants.
         pub(crate) mod $table {
             $(pub(crate) const $name: u8 = $byte;)*
-            /// The name of the opcode with this number.
-            pub(crate) fn name(byte: u8) -> &'static str {
+            /// Name and effect of the opcode with this number.
+            pub(crate) fn text(byte: u8) -> (&'static str, &'static str) {
                 match byte {
-                    $($byte => $text,)*
-                    _ => "",
+                    $($byte => ($text, $effect),)*
+                    _ => ("", ""),
                 }
             }
         }
@@ -104,7 +158,10 @@ macro_rules! opcodes {
             use Immediates::*;
             static TABLE: [Option<Rule>; $count] = {
                 let mut table = [Option::None; $count];
-                $(table[$byte] = Option::Some(Rule { immediates: $immediates, effect: $effect });)*
+                $(table[$byte] = Option::Some(Rule {
+                    immediates: $immediates,
+                    effect: Effect::new($effect.as_bytes()),
+                });)*
                 table
             };
             TABLE.get(byte as usize).copied().flatten()

@@ -1,8 +1,8 @@
 //! Decoding and validation: one pass over the bytes, and one walk over the calls for the depth of the stack.
 use crate::load::{Fault, LoadError};
-use crate::opcode::{Immediates, more, op, plain, prefixed, rule};
+use crate::opcode::{Effect, Immediates, more, op, plain, prefixed, rule};
 use crate::reader::{Load, Reader};
-use crate::{Emit, ValType};
+use crate::{Emit, TableFull, ValType};
 
 /// Which page sizes a memory may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,8 +189,8 @@ const MOST_LOCALS: u64 = 50_000;
 /// Types that blocks, branches, calls and functions carry are looked at one by one, and two bytes of code may carry a
 /// thousand. So that validation takes time linear in the module's size, whatever the module: so many of them in all for
 /// each byte, and so many for nothing. Eight parameters and eight results, call after call, are within that.
-const CARRIED_PER_BYTE: usize = 16;
-const CARRIED_FREE: usize = 65_536;
+const CARRIED_PER_BYTE: u64 = 16;
+const CARRIED_FREE: u64 = 65_536;
 
 /// The checksum of the module's bytes.
 pub(crate) fn sum_bytes(bytes: &[u8]) -> u32 {
@@ -206,46 +206,31 @@ pub fn validate<E: Emit + ?Sized, const S: usize, const B: usize, const F: usize
     scratch: &mut Scratch<S, B, F>,
     pages: PageSizes,
 ) -> Result<Summary, LoadError> {
-    if u32::try_from(module.len()).is_err() || module.len() > 1 << 30 {
-        return Err(LoadError {
-            fault: Fault::Unsupported("module too large"),
-            offset: 0,
-        });
-    }
-    let mut v = Validator {
-        bytes: module,
-        table,
-        strict: pages == PageSizes::Strict,
-        stack: &mut scratch.stack,
-        blocks: &mut scratch.blocks,
-        forward: &mut scratch.forward,
-        out: Summary {
-            bytes_sum: sum_bytes(module),
-            ..Summary::default()
-        },
-        imported: [0; 4],
-        declared: 0,
-        locals: 0,
-        operands: 0,
-        depth: 0,
-        free: NONE,
-        fresh: 0,
-        deepest: 0,
-        wide: false,
-        long: false,
-        indirect: false,
-        data_count: None,
-        here: 0,
-        results: (0, 0),
-        carried: (CARRIED_FREE + module.len() * CARRIED_PER_BYTE) as u64,
-    };
+    let mut table = Through(table);
+    let mut v = Validator::new(module, &mut table, pages)?;
+    v.stack = &mut scratch.stack;
+    v.blocks = &mut scratch.blocks;
+    v.forward = &mut scratch.forward;
     v.module()?;
     Ok(v.out)
 }
 
-struct Validator<'a, E: Emit + ?Sized> {
+/// Any table as one that has a size, so that there is one validator for all of them: it takes 12 KiB of flash.
+struct Through<'a, E: ?Sized>(&'a mut E);
+
+impl<E: Emit + ?Sized> Emit for Through<'_, E> {
+    fn write(&mut self, offset: u32, word: u32) -> Result<(), TableFull> {
+        self.0.write(offset, word)
+    }
+
+    fn read(&mut self, offset: u32) -> u32 {
+        self.0.read(offset)
+    }
+}
+
+struct Validator<'a> {
     bytes: &'a [u8],
-    table: &'a mut E,
+    table: &'a mut dyn Emit,
     strict: bool,
     stack: &'a mut [u8],
     blocks: &'a mut [Block],
@@ -274,7 +259,43 @@ struct Validator<'a, E: Emit + ?Sized> {
     carried: u64,
 }
 
-impl<E: Emit + ?Sized> Validator<'_, E> {
+impl<'a> Validator<'a> {
+    fn new(bytes: &'a [u8], table: &'a mut dyn Emit, pages: PageSizes) -> Load<Self> {
+        if bytes.len() > 1 << 30 {
+            return Err(LoadError {
+                fault: Fault::Unsupported("module too large"),
+                offset: 0,
+            });
+        }
+        Ok(Self {
+            bytes,
+            table,
+            strict: pages == PageSizes::Strict,
+            stack: &mut [],
+            blocks: &mut [],
+            forward: &mut [],
+            out: Summary {
+                bytes_sum: sum_bytes(bytes),
+                ..Summary::default()
+            },
+            imported: [0; 4],
+            declared: 0,
+            locals: 0,
+            operands: 0,
+            depth: 0,
+            free: NONE,
+            fresh: 0,
+            deepest: 0,
+            wide: false,
+            long: false,
+            indirect: false,
+            data_count: None,
+            here: 0,
+            results: (0, 0),
+            carried: CARRIED_FREE + bytes.len() as u64 * CARRIED_PER_BYTE,
+        })
+    }
+
     fn err<T>(&self, fault: Fault) -> Load<T> {
         Err(LoadError {
             fault,
@@ -1293,17 +1314,11 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         Ok(())
     }
 
-    fn effect(&mut self, effect: &'static str) -> Load<()> {
-        let Some((operands, results)) = effect.split_once(':') else {
-            return Ok(());
-        };
-        for letter in operands.bytes().rev() {
-            self.expect(letter_type(letter))?;
+    fn effect(&mut self, effect: Effect) -> Load<()> {
+        for ty in effect.operands() {
+            self.expect(ty)?;
         }
-        for letter in results.bytes() {
-            self.push(letter_type(letter))?;
-        }
-        Ok(())
+        effect.result().map_or(Ok(()), |ty| self.push(ty))
     }
 
     fn instruction(&mut self, s: &mut Reader<'_>) -> Load<()> {
@@ -1761,15 +1776,6 @@ impl<E: Emit + ?Sized> Validator<'_, E> {
         }
         self.out.stack = stack;
         self.out.depth = depth;
-    }
-}
-
-fn letter_type(letter: u8) -> u8 {
-    match letter {
-        b'i' => I32,
-        b'I' => I64,
-        b'f' => F32,
-        _ => F64,
     }
 }
 

@@ -1,8 +1,33 @@
 //! Reads the binary format: bytes, LEB128 numbers, names, with the faults of the specification.
 use crate::load::{Fault, LoadError};
 
-/// Shorthand for what every step of loading returns.
-pub(crate) type Load<T> = Result<T, LoadError>;
+/// What every step of loading returns.
+pub(crate) type Load<T> = Result<T, Refusal>;
+
+/// A [`LoadError`] in two words, so that what may fail returns in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    fault: &'static Fault,
+    offset: u32,
+}
+
+impl Refusal {
+    pub(crate) fn new(fault: &'static Fault, offset: usize) -> Self {
+        Self {
+            fault,
+            offset: offset as u32,
+        }
+    }
+}
+
+impl From<Refusal> for LoadError {
+    fn from(Refusal { fault, offset }: Refusal) -> Self {
+        Self {
+            fault: *fault,
+            offset,
+        }
+    }
+}
 
 /// A position in the module and the end of what may be read.
 #[derive(Clone, Copy)]
@@ -28,21 +53,11 @@ impl<'a> Reader<'a> {
     }
 
     /// An error found here.
-    pub(crate) fn fail<T>(&self, fault: Fault) -> Load<T> {
-        Err(LoadError {
-            fault,
-            offset: self.at as u32,
-        })
+    pub(crate) fn fail<T>(&self, fault: &'static Fault) -> Load<T> {
+        Err(Refusal::new(fault, self.at))
     }
 
-    pub(crate) fn malformed<T>(&self, what: &'static str) -> Load<T> {
-        self.fail(Fault::Malformed(what))
-    }
-
-    pub(crate) fn unsupported<T>(&self, what: &'static str) -> Load<T> {
-        self.fail(Fault::Unsupported(what))
-    }
-
+    #[inline(never)]
     pub(crate) fn byte(&mut self) -> Load<u8> {
         if self.at < self.end
             && let Some(byte) = self.bytes.get(self.at)
@@ -50,9 +65,10 @@ impl<'a> Reader<'a> {
             self.at += 1;
             return Ok(*byte);
         }
-        self.malformed("unexpected end")
+        self.fail(&Fault::Malformed("unexpected end"))
     }
 
+    #[inline(never)]
     pub(crate) fn take(&mut self, count: u32) -> Load<&'a [u8]> {
         let end = self.at.saturating_add(count as usize);
         if end <= self.end
@@ -61,10 +77,11 @@ impl<'a> Reader<'a> {
             self.at = end;
             return Ok(bytes);
         }
-        self.malformed("unexpected end")
+        self.fail(&Fault::Malformed("unexpected end"))
     }
 
     /// Signed or unsigned LEB128 of at most `bits` bits; the value is sign-extended when `signed`.
+    #[inline(never)]
     fn leb(&mut self, bits: u32, signed: bool) -> Load<u64> {
         let mut value = 0u64;
         let mut shift = 0;
@@ -75,7 +92,7 @@ impl<'a> Reader<'a> {
             if left < 8 {
                 if byte & 0x80 != 0 {
                     self.at -= 1;
-                    return self.malformed("integer representation too long");
+                    return self.fail(&Fault::Malformed("integer representation too long"));
                 }
                 if left < 7 {
                     // The bits beyond the width must be copies of the sign (zero when unsigned).
@@ -83,7 +100,7 @@ impl<'a> Reader<'a> {
                     let sign = signed && byte >> (left - 1) & 1 == 1;
                     if byte & unused != if sign { unused } else { 0 } {
                         self.at -= 1;
-                        return self.malformed("integer too large");
+                        return self.fail(&Fault::Malformed("integer too large"));
                     }
                 }
             }
@@ -97,6 +114,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn u32(&mut self) -> Load<u32> {
         self.leb(32, false).map(|v| v as u32)
     }
@@ -121,9 +139,7 @@ impl<'a> Reader<'a> {
         let length = self.u32()?;
         let start = self.at;
         let bytes = self.take(length)?;
-        core::str::from_utf8(bytes).map_err(|_| LoadError {
-            fault: Fault::Malformed("malformed UTF-8 encoding"),
-            offset: start as u32,
-        })
+        core::str::from_utf8(bytes)
+            .map_err(|_| Refusal::new(&Fault::Malformed("malformed UTF-8 encoding"), start))
     }
 }

@@ -1,7 +1,7 @@
 //! Decoding and validation: one pass over the bytes, and one walk over the calls for the depth of the stack.
 use crate::load::{Fault, LoadError};
 use crate::opcode::{Effect, Immediates, more, op, plain, prefixed, rule};
-use crate::reader::{Load, Reader};
+use crate::reader::{Load, Reader, Refusal};
 use crate::{Emit, TableFull, ValType};
 
 /// Which page sizes a memory may have.
@@ -206,13 +206,13 @@ pub fn validate<E: Emit + ?Sized, const S: usize, const B: usize, const F: usize
     scratch: &mut Scratch<S, B, F>,
     pages: PageSizes,
 ) -> Result<Summary, LoadError> {
-    let mut table = Through(table);
-    let mut v = Validator::new(module, &mut table, pages)?;
-    v.stack = &mut scratch.stack;
-    v.blocks = &mut scratch.blocks;
-    v.forward = &mut scratch.forward;
-    v.module()?;
-    Ok(v.out)
+    let (stack, blocks, forward) = (
+        &mut scratch.stack,
+        &mut scratch.blocks,
+        &mut scratch.forward,
+    );
+    Validator::run(module, &mut Through(table), (stack, blocks, forward), pages)
+        .map_err(LoadError::from)
 }
 
 /// Any table as one that has a size, so that there is one validator for all of them: it takes 12 KiB of flash.
@@ -260,20 +260,22 @@ struct Validator<'a> {
 }
 
 impl<'a> Validator<'a> {
-    fn new(bytes: &'a [u8], table: &'a mut dyn Emit, pages: PageSizes) -> Load<Self> {
+    fn run(
+        bytes: &'a [u8],
+        table: &'a mut dyn Emit,
+        (stack, blocks, forward): (&'a mut [u8], &'a mut [Block], &'a mut [Forward]),
+        pages: PageSizes,
+    ) -> Load<Summary> {
         if bytes.len() > 1 << 30 {
-            return Err(LoadError {
-                fault: Fault::Unsupported("module too large"),
-                offset: 0,
-            });
+            return Err(Refusal::new(&Fault::Unsupported("module too large"), 0));
         }
-        Ok(Self {
+        let mut v = Self {
             bytes,
             table,
             strict: pages == PageSizes::Strict,
-            stack: &mut [],
-            blocks: &mut [],
-            forward: &mut [],
+            stack,
+            blocks,
+            forward,
             out: Summary {
                 bytes_sum: sum_bytes(bytes),
                 ..Summary::default()
@@ -293,36 +295,34 @@ impl<'a> Validator<'a> {
             here: 0,
             results: (0, 0),
             carried: CARRIED_FREE + bytes.len() as u64 * CARRIED_PER_BYTE,
-        })
+        };
+        v.module()?;
+        Ok(v.out)
     }
 
-    fn err<T>(&self, fault: Fault) -> Load<T> {
-        Err(LoadError {
-            fault,
-            offset: self.here,
-        })
+    #[inline(never)]
+    fn err<T>(&self, fault: &'static Fault) -> Load<T> {
+        Err(Refusal::new(fault, self.here as usize))
     }
 
-    fn invalid<T>(&self, what: &'static str) -> Load<T> {
-        self.err(Fault::Invalid(what))
-    }
-
+    #[inline(never)]
     fn put(&mut self, offset: u32, word: u32) -> Load<()> {
         if self.table.write(offset, word).is_err() {
-            return self.err(Fault::Unsupported("the branch table is full"));
+            return self.err(&Fault::Unsupported("the branch table is full"));
         }
         self.out.table_sum = self.out.table_sum.wrapping_add(mix(offset, word));
         Ok(())
     }
 
     /// Takes note that so many types are carried.
+    #[inline(never)]
     fn carry(&mut self, types: u32) -> Load<()> {
         match self.carried.checked_sub(u64::from(types)) {
             Some(left) => {
                 self.carried = left;
                 Ok(())
             }
-            None => self.err(Fault::Unsupported("too many types carried for its size")),
+            None => self.err(&Fault::Unsupported("too many types carried for its size")),
         }
     }
 
@@ -383,7 +383,7 @@ impl<'a> Validator<'a> {
         self.out.elements = space(elements, 1);
         self.out.datas = space(datas, 1);
         if at > 1 << 28 {
-            return self.err(Fault::Unsupported("too many entries"));
+            return self.err(&Fault::Unsupported("too many entries"));
         }
         self.out.table_bytes = at as u32;
         Ok(())
@@ -420,17 +420,17 @@ impl<'a> Validator<'a> {
         if r.take(4).ok() != Some(b"\0asm") {
             r.at = 0;
             return if self.bytes.len() < 4 {
-                r.malformed("unexpected end")
+                r.fail(&Fault::Malformed("unexpected end"))
             } else {
-                r.malformed("magic header not detected")
+                r.fail(&Fault::Malformed("magic header not detected"))
             };
         }
         if r.take(4).ok() != Some(&[1, 0, 0, 0]) {
             r.at = 4;
             return if self.bytes.len() < 8 {
-                r.malformed("unexpected end")
+                r.fail(&Fault::Malformed("unexpected end"))
             } else {
-                r.malformed("unknown binary version")
+                r.fail(&Fault::Malformed("unknown binary version"))
             };
         }
         self.count()?;
@@ -438,7 +438,7 @@ impl<'a> Validator<'a> {
         self.declared = bits;
         match self.stack.get_mut(..bits as usize) {
             Some(bits) => bits.fill(0),
-            None => return self.err(Fault::Unsupported("too many functions")),
+            None => return self.err(&Fault::Unsupported("too many functions")),
         }
         let functions_declared = self.out.records.count;
         // Spaces are counted for real as sections come.
@@ -465,7 +465,7 @@ impl<'a> Validator<'a> {
             let size = r.u32()?;
             let end = r.at.saturating_add(size as usize);
             if end > self.bytes.len() {
-                return r.malformed("length out of bounds");
+                return r.fail(&Fault::Malformed("length out of bounds"));
             }
             let mut s = Reader::new(self.bytes, r.at, end);
             let rank = match id {
@@ -480,12 +480,12 @@ impl<'a> Validator<'a> {
                 11 => 12,
                 _ => {
                     r.at = at;
-                    return r.malformed("malformed section id");
+                    return r.fail(&Fault::Malformed("malformed section id"));
                 }
             };
             if rank <= last {
                 r.at = at;
-                return r.malformed("unexpected content after last section");
+                return r.fail(&Fault::Malformed("unexpected content after last section"));
             }
             last = rank;
             match id {
@@ -529,7 +529,7 @@ impl<'a> Validator<'a> {
                     let f = s.u32()?;
                     let (params, results) = self.signature(f)?;
                     if params.1 != 0 || results.1 != 0 {
-                        return self.invalid("start function");
+                        return self.err(&Fault::Invalid("start function"));
                     }
                     self.out.start = Some(f);
                 }
@@ -538,7 +538,9 @@ impl<'a> Validator<'a> {
                 10 => {
                     bodies = s.u32()?;
                     if bodies != functions {
-                        return s.malformed("function and code section have inconsistent lengths");
+                        return s.fail(&Fault::Malformed(
+                            "function and code section have inconsistent lengths",
+                        ));
                     }
                     for index in 0..bodies {
                         self.body(&mut s, index)?;
@@ -547,8 +549,9 @@ impl<'a> Validator<'a> {
                 _ => {
                     let n = s.u32()?;
                     if self.data_count.is_some_and(|c| c != n) {
-                        return s
-                            .malformed("data count and data section have inconsistent lengths");
+                        return s.fail(&Fault::Malformed(
+                            "data count and data section have inconsistent lengths",
+                        ));
                     }
                     for _ in 0..n {
                         self.data(&mut s)?;
@@ -556,18 +559,18 @@ impl<'a> Validator<'a> {
                 }
             }
             if !s.done() {
-                return s.malformed("section size mismatch");
+                return s.fail(&Fault::Malformed("section size mismatch"));
             }
             r.at = end;
         }
         self.here = self.bytes.len() as u32;
         if functions != bodies {
-            return self.err(Fault::Malformed(
+            return self.err(&Fault::Malformed(
                 "function and code section have inconsistent lengths",
             ));
         }
         if self.data_count.is_some_and(|c| c != self.out.datas.count) {
-            return self.err(Fault::Malformed(
+            return self.err(&Fault::Malformed(
                 "data count and data section have inconsistent lengths",
             ));
         }
@@ -581,7 +584,7 @@ impl<'a> Validator<'a> {
             self.here = s.at as u32;
             if s.byte()? != 0x60 {
                 s.at -= 1;
-                return s.malformed("integer representation too long");
+                return s.fail(&Fault::Malformed("integer representation too long"));
             }
             let mut parts = [(0u32, 0u32); 2];
             for part in &mut parts {
@@ -591,7 +594,7 @@ impl<'a> Validator<'a> {
                     value_type(s)?;
                 }
                 if n > 1000 {
-                    return s.unsupported("more than 1000 parameters or results");
+                    return s.fail(&Fault::Unsupported("more than 1000 parameters or results"));
                 }
             }
             let at = space.at + index * words::TYPE * 4;
@@ -619,7 +622,7 @@ impl<'a> Validator<'a> {
                 }
                 _ => {
                     s.at -= 1;
-                    return s.malformed("malformed import kind");
+                    return s.fail(&Fault::Malformed("malformed import kind"));
                 }
             }
             if let Some(n) = self.imported.get_mut(kind as usize) {
@@ -633,7 +636,7 @@ impl<'a> Validator<'a> {
         self.here = s.at as u32;
         let ty = s.u32()?;
         if ty >= self.out.types.count {
-            return self.invalid("unknown type");
+            return self.err(&Fault::Invalid("unknown type"));
         }
         self.put(self.out.functions.at + self.out.functions.count * 4, ty)?;
         self.out.functions.count += 1;
@@ -645,14 +648,16 @@ impl<'a> Validator<'a> {
         let ty = s.byte()?;
         if ty != 0x70 && ty != 0x6f {
             s.at -= 1;
-            return s.malformed("malformed reference type");
+            return s.fail(&Fault::Malformed("malformed reference type"));
         }
         let limits = limits(s)?;
         if limits.flags & 8 != 0 {
-            return self.err(Fault::Malformed("malformed limits flags"));
+            return self.err(&Fault::Malformed("malformed limits flags"));
         }
         if limits.flags & 1 != 0 && limits.max < limits.min {
-            return self.invalid("size minimum must not be greater than maximum");
+            return self.err(&Fault::Invalid(
+                "size minimum must not be greater than maximum",
+            ));
         }
         let at = self.out.tables.at + self.out.tables.count * words::TABLE * 4;
         self.put(
@@ -669,22 +674,24 @@ impl<'a> Validator<'a> {
         self.here = s.at as u32;
         let limits = limits(s)?;
         if self.out.memory.is_some() {
-            return self.invalid("multiple memories");
+            return self.err(&Fault::Invalid("multiple memories"));
         }
         if limits.page_log2 > 16 || self.strict && limits.page_log2 != 0 && limits.page_log2 != 16 {
-            return self.invalid("invalid custom page size");
+            return self.err(&Fault::Invalid("invalid custom page size"));
         }
         let most = 1u64 << (32 - limits.page_log2);
         let max = (limits.flags & 1 != 0).then_some(limits.max);
         if u64::from(limits.min) > most || max.is_some_and(|max| u64::from(max) > most) {
-            return self.invalid(if limits.page_log2 == 16 {
-                "memory size must be at most 65536 pages (4GiB)"
+            return self.err(if limits.page_log2 == 16 {
+                &Fault::Invalid("memory size must be at most 65536 pages (4GiB)")
             } else {
-                "memory size must be at most"
+                &Fault::Invalid("memory size must be at most")
             });
         }
         if max.is_some_and(|max| max < limits.min) {
-            return self.invalid("size minimum must not be greater than maximum");
+            return self.err(&Fault::Invalid(
+                "size minimum must not be greater than maximum",
+            ));
         }
         self.out.memory = Some(crate::MemoryType {
             limits: crate::Limits {
@@ -707,16 +714,17 @@ impl<'a> Validator<'a> {
 
     fn global(&mut self, index: u32) -> Load<u32> {
         if index >= self.out.globals.count {
-            return self.invalid("unknown global");
+            return self.err(&Fault::Invalid("unknown global"));
         }
         Ok(self
             .table
             .read(self.out.globals.at + index * words::GLOBAL * 4))
     }
 
+    #[inline(never)]
     fn table_element(&mut self, index: u32) -> Load<u8> {
         if index >= self.out.tables.count {
-            return self.invalid("unknown table");
+            return self.err(&Fault::Invalid("unknown table"));
         }
         Ok(self
             .table
@@ -726,7 +734,7 @@ impl<'a> Validator<'a> {
     /// Offset and count of the parameter and result types of a function type.
     fn type_parts(&mut self, ty: u32) -> Load<((u32, u32), (u32, u32))> {
         if ty >= self.out.types.count {
-            return self.invalid("unknown type");
+            return self.err(&Fault::Invalid("unknown type"));
         }
         let at = self.out.types.at + ty * words::TYPE * 4;
         let counts = self.table.read(at + 8);
@@ -738,7 +746,7 @@ impl<'a> Validator<'a> {
 
     fn signature(&mut self, function: u32) -> Load<((u32, u32), (u32, u32))> {
         if function >= self.out.functions.count {
-            return self.invalid("unknown function");
+            return self.err(&Fault::Invalid("unknown function"));
         }
         let ty = self.table.read(self.out.functions.at + function * 4);
         self.type_parts(ty)
@@ -781,7 +789,7 @@ impl<'a> Validator<'a> {
                 op::REF_FUNC => {
                     let f = s.u32()?;
                     if f >= self.out.functions.count {
-                        return self.invalid("unknown function");
+                        return self.err(&Fault::Invalid("unknown function"));
                     }
                     self.declare(f);
                     0x70
@@ -789,26 +797,26 @@ impl<'a> Validator<'a> {
                 op::GLOBAL_GET => {
                     let index = s.u32()?;
                     if index >= self.imported[3] {
-                        return self.invalid("unknown global");
+                        return self.err(&Fault::Invalid("unknown global"));
                     }
                     let global = self.global(index)?;
                     if global & 1 << 8 != 0 {
-                        return self.invalid("constant expression required");
+                        return self.err(&Fault::Invalid("constant expression required"));
                     }
                     global as u8
                 }
                 byte if plain(byte).is_some() => {
-                    return self.invalid("constant expression required");
+                    return self.err(&Fault::Invalid("constant expression required"));
                 }
-                _ => return self.err(Fault::Malformed("illegal opcode")),
+                _ => return self.err(&Fault::Malformed("illegal opcode")),
             };
             if found.is_some() {
-                return self.invalid("type mismatch");
+                return self.err(&Fault::Invalid("type mismatch"));
             }
             found = Some(got);
         }
         if found != Some(ty) {
-            self.invalid("type mismatch")
+            self.err(&Fault::Invalid("type mismatch"))
         } else {
             Ok(())
         }
@@ -823,7 +831,7 @@ impl<'a> Validator<'a> {
             self.here = start;
             match self.forward.get_mut(index as usize) {
                 Some(slot) => slot.entry = start,
-                None => return self.err(Fault::Unsupported("too many exports")),
+                None => return self.err(&Fault::Unsupported("too many exports")),
             }
             self.here = s.at as u32;
             let kind = s.byte()?;
@@ -835,15 +843,15 @@ impl<'a> Validator<'a> {
                 }
                 1 => drop(self.table_element(item)?),
                 2 if item == 0 && self.out.memory.is_some() => {}
-                2 => return self.invalid("unknown memory"),
+                2 => return self.err(&Fault::Invalid("unknown memory")),
                 3 => drop(self.global(item)?),
-                _ => return self.err(Fault::Malformed("malformed export kind")),
+                _ => return self.err(&Fault::Malformed("malformed export kind")),
             }
         }
         match self.repeated(n) {
             Some(at) => {
                 self.here = at;
-                self.invalid("duplicate export name")
+                self.err(&Fault::Invalid("duplicate export name"))
             }
             None => Ok(()),
         }
@@ -899,7 +907,7 @@ impl<'a> Validator<'a> {
             self.put(self.out.elements.at + index * 4, s.at as u32)?;
             let flags = s.u32()?;
             if flags > 7 {
-                return self.err(Fault::Malformed("malformed elements segment kind"));
+                return self.err(&Fault::Malformed("malformed elements segment kind"));
             }
             let table = if flags & 1 == 0 {
                 Some(if flags & 2 != 0 { s.u32()? } else { 0 })
@@ -915,7 +923,7 @@ impl<'a> Validator<'a> {
                 0x70
             } else if flags & 4 == 0 {
                 if s.byte()? != 0 {
-                    return self.err(Fault::Malformed("malformed element kind"));
+                    return self.err(&Fault::Malformed("malformed element kind"));
                 }
                 0x70
             } else {
@@ -924,7 +932,7 @@ impl<'a> Validator<'a> {
             if let Some(table) = table
                 && self.table_element(table)? != ty
             {
-                return self.invalid("type mismatch");
+                return self.err(&Fault::Invalid("type mismatch"));
             }
             for _ in 0..s.u32()? {
                 self.here = s.at as u32;
@@ -947,12 +955,12 @@ impl<'a> Validator<'a> {
         self.put(self.out.datas.at + index * 4, s.at as u32)?;
         let flags = s.u32()?;
         if flags > 2 {
-            return self.err(Fault::Malformed("malformed data segment kind"));
+            return self.err(&Fault::Malformed("malformed data segment kind"));
         }
         if flags != 1 {
             let memory = if flags == 2 { s.u32()? } else { 0 };
             if memory != 0 || self.out.memory.is_none() {
-                return self.invalid("unknown memory");
+                return self.err(&Fault::Invalid("unknown memory"));
             }
             self.constant(s, I32)?;
         }
@@ -969,7 +977,7 @@ impl<'a> Validator<'a> {
         let at = (self.declared + self.locals + self.operands) as usize;
         match self.stack.get_mut(at) {
             Some(slot) => *slot = ty,
-            None => return self.err(Fault::Unsupported("too many operands")),
+            None => return self.err(&Fault::Unsupported("too many operands")),
         }
         self.operands += 1;
         self.deepest = self.deepest.max(self.operands);
@@ -983,7 +991,7 @@ impl<'a> Validator<'a> {
         let at = (self.declared + self.operands) as usize;
         match self.stack.get_mut(at..at + count as usize) {
             Some(slots) => slots.fill(ty),
-            None => return self.err(Fault::Unsupported("too many operands")),
+            None => return self.err(&Fault::Unsupported("too many operands")),
         }
         self.operands += count;
         Ok(())
@@ -995,7 +1003,7 @@ impl<'a> Validator<'a> {
             return if block.unreachable {
                 Ok(ANY)
             } else {
-                self.invalid("type mismatch")
+                self.err(&Fault::Invalid("type mismatch"))
             };
         }
         self.operands -= 1;
@@ -1008,7 +1016,7 @@ impl<'a> Validator<'a> {
         if got == ty || got == ANY {
             Ok(())
         } else {
-            self.invalid("type mismatch")
+            self.err(&Fault::Invalid("type mismatch"))
         }
     }
 
@@ -1039,7 +1047,7 @@ impl<'a> Validator<'a> {
                 .get(index as usize)
                 .copied()
                 .unwrap_or(Block::NONE)),
-            None => self.invalid("unknown label"),
+            None => self.err(&Fault::Invalid("unknown label")),
         }
     }
 
@@ -1066,10 +1074,10 @@ impl<'a> Validator<'a> {
         let ty = match s.s33()? {
             -64 => -64,
             ty @ 0.. if u32::try_from(ty).is_ok_and(|t| t < self.out.types.count) => ty as i32,
-            0.. => return self.invalid("unknown type"),
+            0.. => return self.err(&Fault::Invalid("unknown type")),
             _ => {
                 if s.at as u32 != at + 1 || ValType::from_byte(self.byte_at(at)).is_none() {
-                    return self.err(Fault::Malformed("malformed block type"));
+                    return self.err(&Fault::Malformed("malformed block type"));
                 }
                 -((at + 1000) as i32)
             }
@@ -1090,7 +1098,7 @@ impl<'a> Validator<'a> {
     fn open(&mut self, block: Block) -> Load<()> {
         match self.blocks.get_mut(self.depth as usize) {
             Some(slot) => *slot = block,
-            None => return self.err(Fault::Unsupported("blocks nested too deeply")),
+            None => return self.err(&Fault::Unsupported("blocks nested too deeply")),
         }
         self.depth += 1;
         Ok(())
@@ -1132,7 +1140,7 @@ impl<'a> Validator<'a> {
         };
         let code = self.here + 1;
         let Some(slot) = self.forward.get_mut(index as usize) else {
-            return self.err(Fault::Unsupported("too many pending branches"));
+            return self.err(&Fault::Unsupported("too many pending branches"));
         };
         if self.free != NONE {
             self.free = slot.next;
@@ -1162,7 +1170,7 @@ impl<'a> Validator<'a> {
                 .saturating_sub(carried)
         };
         if dropped > 0xffff {
-            return self.err(Fault::Unsupported("too many operands"));
+            return self.err(&Fault::Unsupported("too many operands"));
         }
         let moves = carried | dropped << 16;
         if block.opcode == op::LOOP {
@@ -1198,7 +1206,7 @@ impl<'a> Validator<'a> {
         let size = s.u32()?;
         let end = s.at.saturating_add(size as usize);
         if end > s.end {
-            return s.malformed("unexpected end");
+            return s.fail(&Fault::Malformed("unexpected end"));
         }
         let section = core::mem::replace(&mut s.end, end);
         let (params, results) = self.signature(self.imported[0] + index)?;
@@ -1218,7 +1226,7 @@ impl<'a> Validator<'a> {
             let n = s.u32()?;
             total += u64::from(n);
             if total > u64::from(u32::MAX) {
-                return self.err(Fault::Malformed("too many locals"));
+                return self.err(&Fault::Malformed("too many locals"));
             }
             let ty = value_type(s)?;
             // Beyond what is taken here the counts are still added up: too many are malformed, not only unsupported.
@@ -1227,7 +1235,7 @@ impl<'a> Validator<'a> {
             }
         }
         if total > MOST_LOCALS {
-            return self.err(Fault::Unsupported("more than 50000 locals"));
+            return self.err(&Fault::Unsupported("more than 50000 locals"));
         }
         self.locals = self.operands;
         self.operands = 0;
@@ -1245,18 +1253,18 @@ impl<'a> Validator<'a> {
         while self.depth > 0 {
             self.here = s.at as u32;
             if s.done() {
-                return self.err(Fault::Malformed("unexpected end"));
+                return self.err(&Fault::Malformed("unexpected end"));
             }
             self.instruction(s)?;
             self.long |= self.lengthy(s.at as u32);
         }
         if !s.done() {
-            return s.malformed("section size mismatch");
+            return s.fail(&Fault::Malformed("section size mismatch"));
         }
         s.end = section;
         let slots = self.locals + 1 + self.deepest.max(results.1);
         if slots > 0xffff {
-            return self.err(Fault::Unsupported("frame too large"));
+            return self.err(&Fault::Unsupported("frame too large"));
         }
         let at = self.out.records.at + index * words::RECORD * 4;
         let size = if self.wide { 8 } else { 4 };
@@ -1289,7 +1297,7 @@ impl<'a> Validator<'a> {
 
     fn local(&self, index: u32) -> Load<u8> {
         if index >= self.locals {
-            return self.invalid("unknown local");
+            return self.err(&Fault::Invalid("unknown local"));
         }
         Ok(self
             .stack
@@ -1300,7 +1308,7 @@ impl<'a> Validator<'a> {
 
     fn need_memory(&self) -> Load<()> {
         if self.out.memory.is_none() {
-            self.invalid("unknown memory")
+            self.err(&Fault::Invalid("unknown memory"))
         } else {
             Ok(())
         }
@@ -1309,7 +1317,7 @@ impl<'a> Validator<'a> {
     fn zero(&self, s: &mut Reader<'_>) -> Load<()> {
         if s.byte()? != 0 {
             s.at -= 1;
-            return s.malformed("zero byte expected");
+            return s.fail(&Fault::Malformed("zero byte expected"));
         }
         Ok(())
     }
@@ -1324,7 +1332,7 @@ impl<'a> Validator<'a> {
     fn instruction(&mut self, s: &mut Reader<'_>) -> Load<()> {
         let byte = s.byte()?;
         let Some(opcode) = plain(byte) else {
-            return self.err(Fault::Malformed("illegal opcode"));
+            return self.err(&Fault::Malformed("illegal opcode"));
         };
         match byte {
             op::UNREACHABLE => self.unreachable(),
@@ -1342,12 +1350,12 @@ impl<'a> Validator<'a> {
             op::ELSE => {
                 let block = self.block(0)?;
                 if block.opcode != op::IF {
-                    return self.err(Fault::Malformed("else without if"));
+                    return self.err(&Fault::Malformed("else without if"));
                 }
                 let (params, results) = self.block_parts(block.ty, block.opcode)?;
                 self.expect_all(results)?;
                 if self.operands != block.height {
-                    return self.invalid("type mismatch");
+                    return self.err(&Fault::Invalid("type mismatch"));
                 }
                 let entry = self.out.table_bytes;
                 self.out.table_bytes += words::BRANCH * 4;
@@ -1369,7 +1377,7 @@ impl<'a> Validator<'a> {
                 let (params, results) = self.block_parts(block.ty, block.opcode)?;
                 self.expect_all(results)?;
                 if self.operands != block.height {
-                    return self.invalid("type mismatch");
+                    return self.err(&Fault::Invalid("type mismatch"));
                 }
                 if block.opcode == op::IF {
                     self.carry(params.1)?;
@@ -1377,7 +1385,7 @@ impl<'a> Validator<'a> {
                         && (0..params.1)
                             .all(|i| self.byte_at(params.0 + i) == self.byte_at(results.0 + i));
                     if !same {
-                        return self.invalid("type mismatch");
+                        return self.err(&Fault::Invalid("type mismatch"));
                     }
                 }
                 let at = if self.depth == 1 {
@@ -1424,7 +1432,7 @@ impl<'a> Validator<'a> {
                     let label = r.u32()?;
                     let types = self.label(label)?;
                     if types.1 != arity {
-                        return self.invalid("type mismatch");
+                        return self.err(&Fault::Invalid("type mismatch"));
                     }
                     // Check against the operands without changing them: those of unreachable code fit anything.
                     self.carry(arity)?;
@@ -1437,10 +1445,10 @@ impl<'a> Validator<'a> {
                         } else if block.unreachable {
                             ANY
                         } else {
-                            return self.invalid("type mismatch");
+                            return self.err(&Fault::Invalid("type mismatch"));
                         };
                         if got != ANY && got != want {
-                            return self.invalid("type mismatch");
+                            return self.err(&Fault::Invalid("type mismatch"));
                         }
                     }
                     self.branch(label, arity)?;
@@ -1463,7 +1471,7 @@ impl<'a> Validator<'a> {
                 let ty = s.u32()?;
                 let table = s.u32()?;
                 if self.table_element(table)? != 0x70 {
-                    return self.invalid("type mismatch");
+                    return self.err(&Fault::Invalid("type mismatch"));
                 }
                 self.indirect = true;
                 let (params, results) = self.type_parts(ty)?;
@@ -1477,13 +1485,13 @@ impl<'a> Validator<'a> {
                 let (a, b) = (self.pop()?, self.pop()?);
                 let numeric = |t: u8| t == ANY || t > 0x70;
                 if !numeric(a) || !numeric(b) || a != b && a != ANY && b != ANY {
-                    return self.invalid("type mismatch");
+                    return self.err(&Fault::Invalid("type mismatch"));
                 }
                 self.push(if a == ANY { b } else { a })?;
             }
             op::SELECT_T => {
                 if s.u32()? != 1 {
-                    return self.invalid("invalid result arity");
+                    return self.err(&Fault::Invalid("invalid result arity"));
                 }
                 let ty = value_type(s)?;
                 self.expect(I32)?;
@@ -1514,7 +1522,7 @@ impl<'a> Validator<'a> {
                 let index = s.u32()?;
                 let global = self.global(index)?;
                 if global & 1 << 8 == 0 {
-                    return self.invalid("global is immutable");
+                    return self.err(&Fault::Invalid("global is immutable"));
                 }
                 self.expect(global as u8)?;
             }
@@ -1537,7 +1545,7 @@ impl<'a> Validator<'a> {
             op::REF_IS_NULL => {
                 let ty = self.pop()?;
                 if ty > 0x70 {
-                    return self.invalid("type mismatch");
+                    return self.err(&Fault::Invalid("type mismatch"));
                 }
                 self.push(I32)?;
             }
@@ -1549,7 +1557,7 @@ impl<'a> Validator<'a> {
                     .get((f / 8) as usize)
                     .is_some_and(|b| b >> (f % 8) & 1 == 1);
                 if !declared {
-                    return self.invalid("undeclared function reference");
+                    return self.err(&Fault::Invalid("undeclared function reference"));
                 }
                 self.push(0x70)?;
             }
@@ -1560,11 +1568,12 @@ impl<'a> Validator<'a> {
                         let align = s.u32()?;
                         s.u32()?;
                         if align >= 32 {
-                            return self.err(Fault::Malformed("malformed memop flags"));
+                            return self.err(&Fault::Malformed("malformed memop flags"));
                         }
                         self.need_memory()?;
                         if align > u32::from(natural) {
-                            return self.invalid("alignment must not be larger than natural");
+                            return self
+                                .err(&Fault::Invalid("alignment must not be larger than natural"));
                         }
                     }
                     Immediates::Zero => {
@@ -1586,7 +1595,7 @@ impl<'a> Validator<'a> {
     fn prefixed(&mut self, s: &mut Reader<'_>) -> Load<()> {
         let number = s.u32()?;
         let Some(opcode) = u8::try_from(number).ok().and_then(prefixed) else {
-            return self.err(Fault::Malformed("illegal opcode"));
+            return self.err(&Fault::Malformed("illegal opcode"));
         };
         match number as u8 {
             more::MEMORY_INIT | more::DATA_DROP => {
@@ -1596,8 +1605,10 @@ impl<'a> Validator<'a> {
                     self.need_memory()?;
                 }
                 match self.data_count {
-                    None => return self.err(Fault::Malformed("data count section required")),
-                    Some(count) if index >= count => return self.invalid("unknown data segment"),
+                    None => return self.err(&Fault::Malformed("data count section required")),
+                    Some(count) if index >= count => {
+                        return self.err(&Fault::Invalid("unknown data segment"));
+                    }
                     Some(_) => {}
                 }
             }
@@ -1623,13 +1634,13 @@ impl<'a> Validator<'a> {
                 };
                 let ty = self.element_type(segment)?;
                 if element.is_some_and(|e| e != ty) {
-                    return self.invalid("type mismatch");
+                    return self.err(&Fault::Invalid("type mismatch"));
                 }
             }
             more::TABLE_COPY => {
                 let (to, from) = (s.u32()?, s.u32()?);
                 if self.table_element(to)? != self.table_element(from)? {
-                    return self.invalid("type mismatch");
+                    return self.err(&Fault::Invalid("type mismatch"));
                 }
             }
             more::TABLE_GROW => {
@@ -1657,7 +1668,7 @@ impl<'a> Validator<'a> {
 
     fn element_type(&mut self, segment: u32) -> Load<u8> {
         if segment >= self.out.elements.count {
-            return self.invalid("unknown elem segment");
+            return self.err(&Fault::Invalid("unknown elem segment"));
         }
         let at = self.table.read(self.out.elements.at + segment * 4);
         let mut r = Reader::new(self.bytes, at as usize, self.bytes.len());
@@ -1783,7 +1794,7 @@ fn value_type(s: &mut Reader<'_>) -> Load<u8> {
     let byte = s.byte()?;
     if ValType::from_byte(byte).is_none() {
         s.at -= 1;
-        return s.malformed("malformed value type");
+        return s.fail(&Fault::Malformed("malformed value type"));
     }
     Ok(byte)
 }
@@ -1792,7 +1803,7 @@ fn reference_type(s: &mut Reader<'_>) -> Load<u8> {
     let byte = s.byte()?;
     if byte != 0x70 && byte != 0x6f {
         s.at -= 1;
-        return s.malformed("malformed reference type");
+        return s.fail(&Fault::Malformed("malformed reference type"));
     }
     Ok(byte)
 }
@@ -1802,7 +1813,7 @@ fn global_type(s: &mut Reader<'_>) -> Load<u32> {
     let mutable = s.byte()?;
     if mutable > 1 {
         s.at -= 1;
-        return s.malformed("malformed mutability");
+        return s.fail(&Fault::Malformed("malformed mutability"));
     }
     Ok(u32::from(ty) | u32::from(mutable) << 8)
 }
@@ -1819,10 +1830,10 @@ pub(crate) fn limits(s: &mut Reader<'_>) -> Load<RawLimits> {
     let flags = s.byte()?;
     if flags & !9 != 0 {
         s.at -= 1;
-        return s.malformed(match flags {
-            0..=15 => "malformed limits flags",
-            16..=127 => "integer too large",
-            _ => "integer representation too long",
+        return s.fail(match flags {
+            0..=15 => &Fault::Malformed("malformed limits flags"),
+            16..=127 => &Fault::Malformed("integer too large"),
+            _ => &Fault::Malformed("integer representation too long"),
         });
     }
     if flags & 8 != 0 {
@@ -1830,12 +1841,12 @@ pub(crate) fn limits(s: &mut Reader<'_>) -> Load<RawLimits> {
         let (min, max) = (s.u64()?, if flags & 1 != 0 { s.u64()? } else { 0 });
         let Ok(min) = u32::try_from(min.max(max)).and(u32::try_from(min)) else {
             s.at -= 1;
-            return s.fail(Fault::Invalid("memory size must be at most"));
+            return s.fail(&Fault::Invalid("memory size must be at most"));
         };
         let page_log2 = s.u32()?;
         if page_log2 >= 64 {
             s.at -= 1;
-            return s.malformed("invalid custom page size");
+            return s.fail(&Fault::Malformed("invalid custom page size"));
         }
         return Ok(RawLimits {
             flags,
@@ -1857,34 +1868,25 @@ pub(crate) fn limits(s: &mut Reader<'_>) -> Load<RawLimits> {
 /// Skips the immediates of an instruction that was validated.
 pub(crate) fn skip(r: &mut Reader<'_>, byte: u8) -> Load<()> {
     let number = if byte == op::PREFIX { r.u32()? } else { 0 };
-    let opcode = rule(byte, number);
-    match opcode.map_or(Immediates::None, |o| o.immediates) {
-        Immediates::None => {}
-        Immediates::Block => drop(r.s33()?),
-        Immediates::Label | Immediates::Index => drop(r.u32()?),
-        Immediates::Indices | Immediates::Memory(_) => {
-            r.u32()?;
-            r.u32()?;
-        }
-        Immediates::Labels => {
-            for _ in 0..=r.u32()? {
-                r.u32()?;
-            }
-        }
-        Immediates::Types => {
-            let n = r.u32()?;
-            r.take(n)?;
-        }
-        Immediates::Zero | Immediates::RefType => drop(r.byte()?),
-        Immediates::SegmentZero => {
-            r.u32()?;
-            r.byte()?;
-        }
-        Immediates::ZeroZero => drop(r.take(2)?),
-        Immediates::I32 => drop(r.s32()?),
-        Immediates::I64 => drop(r.s64()?),
-        Immediates::F32 => drop(r.take(4)?),
-        Immediates::F64 => drop(r.take(8)?),
+    let immediates = rule(byte, number).map_or(Immediates::None, |rule| rule.immediates);
+    let (numbers, bytes) = match immediates {
+        Immediates::None => (0, 0),
+        Immediates::Block
+        | Immediates::Label
+        | Immediates::Index
+        | Immediates::I32
+        | Immediates::I64 => (1, 0),
+        Immediates::Indices | Immediates::Memory(_) => (2, 0),
+        Immediates::Labels => (r.u32()?.saturating_add(1), 0),
+        Immediates::Types => (0, r.u32()?),
+        Immediates::Zero | Immediates::RefType => (0, 1),
+        Immediates::SegmentZero => (1, 1),
+        Immediates::ZeroZero => (0, 2),
+        Immediates::F32 => (0, 4),
+        Immediates::F64 => (0, 8),
+    };
+    for _ in 0..numbers {
+        while r.byte()? & 0x80 != 0 {}
     }
-    Ok(())
+    r.take(bytes).map(drop)
 }

@@ -2,18 +2,19 @@
 //! feature `checked` verifies that again before every instruction.
 //!
 //! Slots are 32 bits wide in functions without 64-bit values and 64 bits in all others: the loop is compiled once for
-//! each. The top operand is kept in a register, so the operand stack in memory holds all others, above one slot that
+//! each, or once for both where flash is short (see [`SMALL`]). The top operand is kept in a register, so the operand stack in memory holds all others, above one slot that
 //! nothing reads. A frame lies where its arguments were pushed: locals, the unused slot, operands. Frame records grow
 //! down from the end of the stack area to meet them.
 //!
 //! Fuel is one unit for each byte of code passed through, counted without touching a counter: `bound` is the address at which
 //! the fuel would be used up on a straight line, and moves along with every branch.
 use crate::instance::State;
-use crate::numeric::{self, canon32, canon64, double, single};
+use crate::numeric::{self, DOUBLE, Rounding, SINGLE, canon32, canon64, sqrt32};
 use crate::opcode::{more, op};
 use crate::reader::Reader;
 use crate::validate::{FRAME_RECORD, LONG, MOVES, WIDE, record, words};
 use crate::{Module, TrapKind};
+use core::cmp::Ordering;
 
 #[cfg(target_endian = "big")]
 compile_error!("memory is accessed in the byte order of the target, which must be little endian");
@@ -40,6 +41,10 @@ const CROSSING: u32 = 2;
 /// Whether the fast loop of thumb.rs stands beside this one, which then has what that leaves to it.
 const FAST: bool = cfg!(fast_loop);
 
+/// Whether there is one loop for slots of any width, slower and half as large: what the fast loop leaves is not worth the flash
+/// of two. With every trust checked it runs too, so that it is tried on the computer at hand.
+const SMALL: bool = FAST || cfg!(feature = "checked");
+
 /// Whether common pairs of instructions are executed at once. Results and fuel are the same either way.
 const FUSE: bool = !FAST && !cfg!(feature = "checked");
 
@@ -53,17 +58,20 @@ struct Kept {
     end: *const u8,
 }
 
-/// A slot of the operand stack.
+/// What a slot holds: 32 or 64 bits.
 pub(crate) trait Slot: Copy + 'static {
-    const WIDE: bool;
     fn from32(v: u32) -> Self;
     fn low(self) -> u32;
     fn from64(v: u64) -> Self;
     fn whole(self) -> u64;
+    /// A new value of 32 bits; what a wide slot has above them is nothing that is read.
+    #[inline(always)]
+    fn with(self, v: u32) -> Self {
+        Self::from32(v)
+    }
 }
 
 impl Slot for u32 {
-    const WIDE: bool = false;
     #[inline(always)]
     fn from32(v: u32) -> Self {
         v
@@ -83,7 +91,6 @@ impl Slot for u32 {
 }
 
 impl Slot for u64 {
-    const WIDE: bool = true;
     #[inline(always)]
     fn from32(v: u32) -> Self {
         u64::from(v)
@@ -102,15 +109,118 @@ impl Slot for u64 {
     }
 }
 
-/// The rest of a LEB128 number whose first byte had its high bit set.
+/// A slot that may be narrow, and then has something in `high` that is nothing.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Pair {
+    low: u32,
+    high: u32,
+}
+
+impl Slot for Pair {
+    #[inline(always)]
+    fn from32(low: u32) -> Self {
+        Self { low, high: 0 }
+    }
+    #[inline(always)]
+    fn low(self) -> u32 {
+        self.low
+    }
+    #[inline(always)]
+    fn from64(v: u64) -> Self {
+        Self {
+            low: v as u32,
+            high: (v >> 32) as u32,
+        }
+    }
+    #[inline(always)]
+    fn whole(self) -> u64 {
+        u64::from(self.low) | u64::from(self.high) << 32
+    }
+    #[inline(always)]
+    fn with(self, low: u32) -> Self {
+        Self { low, ..self }
+    }
+}
+
+/// How wide the slots of a function are, and with it where they lie.
+pub(crate) trait Width: Copy + 'static {
+    /// What is read of a slot, which must have room for it: the frame records lie behind the last slot.
+    type Slot: Slot;
+    /// Whether there may be 64-bit values.
+    const WIDE: bool;
+    /// The bytes of a slot.
+    fn size(self) -> usize;
+    /// Writes a slot, and nothing behind it.
+    ///
+    /// # Safety
+    /// `at` is a slot of this width.
+    #[inline(always)]
+    unsafe fn put(self, at: *mut u8, v: Self::Slot) {
+        // SAFETY: by the caller's promise; slots are aligned to 4 bytes or to their size.
+        unsafe { at.cast::<Self::Slot>().write(v) }
+    }
+}
+
+/// Slots of 32 bits.
+#[derive(Clone, Copy)]
+struct Narrow;
+
+impl Width for Narrow {
+    type Slot = u32;
+    const WIDE: bool = false;
+    #[inline(always)]
+    fn size(self) -> usize {
+        4
+    }
+}
+
+/// Slots of 64 bits.
+#[derive(Clone, Copy)]
+struct Wide;
+
+impl Width for Wide {
+    type Slot = u64;
+    const WIDE: bool = true;
+    #[inline(always)]
+    fn size(self) -> usize {
+        8
+    }
+}
+
+/// Slots of so many bytes as is known only when the loop runs.
+#[derive(Clone, Copy)]
+struct Either(usize);
+
+impl Width for Either {
+    type Slot = Pair;
+    const WIDE: bool = true;
+    #[inline(always)]
+    fn size(self) -> usize {
+        self.0
+    }
+    #[inline(never)]
+    unsafe fn put(self, at: *mut u8, v: Pair) {
+        let at = at.cast::<u32>();
+        // SAFETY: by the caller's promise: one word, and another if the slot has it.
+        unsafe {
+            at.write(v.low);
+            if self.0 == 8 {
+                at.add(1).write(v.high);
+            }
+        }
+    }
+}
+
+/// A LEB128 number: its bits, how many, and where it ends.
 ///
 /// # Safety
-/// `p` points behind the first byte of a complete LEB128 number.
+/// `p` is the first byte of a complete LEB128 number.
 #[cold]
 #[inline(never)]
-unsafe fn leb_rest(mut p: *const u8, first: u8) -> (u64, u32, *const u8) {
-    let mut value = u64::from(first & 0x7f);
-    let mut shift = 7;
+unsafe fn number(mut p: *const u8) -> (u64, u32, *const u8) {
+    let mut value = 0;
+    let mut shift = 0;
     loop {
         // SAFETY: the number is complete, by the caller's promise.
         let byte = unsafe { *p };
@@ -121,6 +231,23 @@ unsafe fn leb_rest(mut p: *const u8, first: u8) -> (u64, u32, *const u8) {
         if byte & 0x80 == 0 || shift > 63 {
             return (value, shift, p);
         }
+    }
+}
+
+/// The offset in a memory of `length` bytes of an access to `size` bytes at `at`, and where the code goes on behind its
+/// immediates: nowhere if the memory has not all of these bytes.
+///
+/// # Safety
+/// `pc` is the first byte of the immediates.
+#[inline(never)]
+unsafe fn place(pc: *const u8, at: u32, size: u32, length: usize) -> (u32, *const u8) {
+    // SAFETY: by the caller's promise: the alignment, and the offset behind it.
+    let (offset, _, next) = unsafe { number(number(pc).2) };
+    let first = u64::from(at) + offset;
+    if first + u64::from(size) > length as u64 {
+        (0, core::ptr::null())
+    } else {
+        (first as u32, next)
     }
 }
 
@@ -568,12 +695,13 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Exit {
         if unsafe { crate::thumb::run(m, module) } {
             return Exit::OutOfFuel;
         }
-        let exit = if m.wide {
-            // SAFETY: as above, and this is the width of the function.
-            unsafe { run_slots::<u64>(m, module) }
-        } else {
-            // SAFETY: as above.
-            unsafe { run_slots::<u32>(m, module) }
+        // SAFETY: as above, and this is the width of the function.
+        let exit = unsafe {
+            match (SMALL, m.wide) {
+                (true, wide) => run_slots(Either(if wide { 8 } else { 4 }), m, module),
+                (false, true) => run_slots(Wide, m, module),
+                (false, false) => run_slots(Narrow, m, module),
+            }
         };
         if let Some(exit) = exit {
             return exit;
@@ -591,7 +719,11 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Exit {
     reason = "the whole loop rests on the one promise of the validator, stated above"
 )]
 #[allow(clippy::undocumented_unsafe_blocks, reason = "see the promise above")]
-unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit> {
+unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
+    width: W,
+    m: &mut State,
+    module: &Module<'_>,
+) -> Option<Exit> {
     let code = module.bytes.as_ptr();
     let table = module.table.as_ptr().cast::<u8>();
     let base = m.base;
@@ -620,13 +752,34 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
         }};
     }
 
+    // A slot at an address, and the address so many slots above or below another.
+    macro_rules! get {
+        ($at:expr) => {
+            $at.cast::<S>().read()
+        };
+    }
+    macro_rules! put {
+        ($at:expr, $v:expr) => {
+            width.put($at, $v)
+        };
+    }
+    macro_rules! above {
+        ($at:expr, $n:expr) => {
+            $at.add($n * width.size())
+        };
+    }
+    macro_rules! below {
+        ($at:expr, $n:expr) => {
+            $at.sub($n * width.size())
+        };
+    }
     macro_rules! load {
         () => {{
             pc = code.add(m.code as usize);
             keep!(stp, table.add(m.branch as usize));
-            fp = base.add(m.fp as usize).cast::<S>();
-            sp = base.add(m.top as usize).cast::<S>().sub(1);
-            tos = *sp;
+            fp = base.add(m.fp as usize);
+            sp = below!(base.add(m.top as usize), 1);
+            tos = get!(sp);
             keep!(bound, m.fuel.wrapping_add(pc as isize));
             keep!(
                 end,
@@ -636,11 +789,11 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
     }
     macro_rules! save {
         () => {{
-            *sp = tos;
+            put!(sp, tos);
             m.code = pc.offset_from(code) as u32;
             m.branch = kept!(stp).offset_from(table) as u32;
-            m.fp = fp.cast::<u8>().offset_from(base) as u32;
-            m.top = sp.add(1).cast::<u8>().offset_from(base) as u32;
+            m.fp = fp.offset_from(base) as u32;
+            m.top = above!(sp, 1).offset_from(base) as u32;
             m.fuel = kept!(bound).wrapping_sub(pc as isize);
         }};
     }
@@ -659,21 +812,21 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
     macro_rules! push {
         ($v:expr) => {{
             let v = $v;
-            *sp = tos;
-            sp = sp.add(1);
+            put!(sp, tos);
+            sp = above!(sp, 1);
             tos = v;
         }};
     }
     macro_rules! push32 {
         ($v:expr) => {
-            push!(S::from32($v))
+            push!(tos.with($v))
         };
     }
     macro_rules! pop {
         () => {{
             let v = tos;
-            sp = sp.sub(1);
-            tos = *sp;
+            sp = below!(sp, 1);
+            tos = get!(sp);
             v
         }};
     }
@@ -681,28 +834,32 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
     macro_rules! leb {
         ($p:ident) => {{
             let byte = *$p;
-            $p = $p.add(1);
-            if byte & 0x80 == 0 {
-                u32::from(byte)
-            } else {
-                let (v, _, next) = leb_rest($p, byte);
+            if SMALL || byte & 0x80 != 0 {
+                let (v, _, next) = number($p);
                 $p = next;
                 v as u32
+            } else {
+                $p = $p.add(1);
+                u32::from(byte)
             }
         }};
     }
     macro_rules! skip {
         ($p:ident) => {{
-            while *$p & 0x80 != 0 {
+            if SMALL {
+                $p = number($p).2;
+            } else {
+                while *$p & 0x80 != 0 {
+                    $p = $p.add(1);
+                }
                 $p = $p.add(1);
             }
-            $p = $p.add(1);
         }};
     }
     // What only a function with wide slots can contain.
     macro_rules! wide {
         ($body:expr) => {
-            if S::WIDE {
+            if W::WIDE {
                 $body
             } else {
                 trap!(TrapKind::Unreachable)
@@ -712,15 +869,15 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
     macro_rules! un32 {
         (|$a:ident| $v:expr) => {{
             let $a = tos.low();
-            tos = S::from32($v);
+            tos = tos.with($v);
         }};
     }
     macro_rules! bin32 {
         (|$a:ident, $b:ident| $v:expr) => {{
             let $b = tos.low();
-            sp = sp.sub(1);
-            let $a = (*sp).low();
-            tos = S::from32($v);
+            sp = below!(sp, 1);
+            let $a = get!(sp).low();
+            tos = tos.with($v);
         }};
     }
     macro_rules! un64 {
@@ -735,8 +892,8 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
         (|$a:ident, $b:ident| $v:expr) => {
             wide!({
                 let $b = tos.whole();
-                sp = sp.sub(1);
-                let $a = (*sp).whole();
+                sp = below!(sp, 1);
+                let $a = get!(sp).whole();
                 tos = S::from64($v);
             })
         };
@@ -749,17 +906,17 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 // `br_if` has this bit, and is taken when true; `if` has not, and jumps when false.
                 let when = *pc & 8 != 0;
                 pc = pc.add(1);
-                sp = sp.sub($below + 1);
-                tos = *sp;
+                sp = below!(sp, $below + 1);
+                tos = get!(sp);
                 break $label truth == when;
             }
-            sp = sp.sub($below);
-            tos = S::from32(u32::from(truth));
+            sp = below!(sp, $below);
+            tos = tos.with(u32::from(truth));
         }};
     }
     macro_rules! cmp32 {
         ($label:lifetime, $t:ty, $o:tt) => {{
-            let (a, b) = ((*sp.sub(1)).low() as $t, tos.low() as $t);
+            let (a, b) = (get!(below!(sp, 1)).low() as $t, tos.low() as $t);
             truth!($label, 1, a $o b)
         }};
     }
@@ -767,9 +924,9 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
         ($t:ty, $o:tt) => {
             wide!({
                 let b = tos.whole() as $t;
-                sp = sp.sub(1);
-                let a = (*sp).whole() as $t;
-                tos = S::from32(u32::from(a $o b));
+                sp = below!(sp, 1);
+                let a = get!(sp).whole() as $t;
+                tos = tos.with(u32::from(a $o b));
             })
         };
     }
@@ -780,9 +937,9 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
         ($o:tt) => {
             wide!({
                 let b = f64::from_bits(tos.whole());
-                sp = sp.sub(1);
-                let a = f64::from_bits((*sp).whole());
-                tos = S::from32(u32::from(a $o b));
+                sp = below!(sp, 1);
+                let a = f64::from_bits(get!(sp).whole());
+                tos = tos.with(u32::from(a $o b));
             })
         };
     }
@@ -792,48 +949,76 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
     macro_rules! float64 {
         ($o:tt) => { bin64!(|a, b| canon64(f64::from_bits(a) $o f64::from_bits(b))) };
     }
-    macro_rules! try32 {
-        ($v:expr) => {
-            match $v {
-                Ok(v) => tos = S::from32(v as u32),
-                Err(kind) => trap!(kind),
-            }
+    // Floats as bits, by the functions of their format.
+    macro_rules! integral32 {
+        ($rounding:ident) => {
+            un32!(|a| SINGLE.integral(u64::from(a), Rounding::$rounding) as u32)
         };
     }
-    macro_rules! try64 {
-        ($v:expr) => {
-            match $v {
-                Ok(v) => tos = S::from64(v as u64),
-                Err(kind) => trap!(kind),
-            }
+    macro_rules! integral64 {
+        ($rounding:ident) => {
+            un64!(|a| DOUBLE.integral(a, Rounding::$rounding))
         };
+    }
+    macro_rules! choose32 {
+        ($which:ident) => {
+            bin32!(|a, b| SINGLE.choose(u64::from(a), u64::from(b), Ordering::$which) as u32)
+        };
+    }
+    macro_rules! choose64 {
+        ($which:ident) => {
+            bin64!(|a, b| DOUBLE.choose(a, b, Ordering::$which))
+        };
+    }
+    // A float as an integer, which saturates or traps.
+    macro_rules! truncate {
+        ($from:ident, $a:expr, $to:ident, saturated) => {{
+            let (v, _) = $from.truncate($a, numeric::$to);
+            tos = S::from64(v);
+        }};
+        ($from:ident, $a:expr, $to:ident) => {{
+            let (v, fault) = $from.truncate($a, numeric::$to);
+            if let Some(kind) = fault {
+                trap!(kind);
+            }
+            tos = S::from64(v);
+        }};
     }
     // The address of `$n` bytes at `$at` plus the offset in the code; `pc` moves only when they are in bounds.
     macro_rules! address {
         ($at:expr, $n:literal) => {{
-            // Alignment and offset, nearly always one byte each.
-            let both = pc.cast::<u16>().read_unaligned();
-            let mut p = pc.add(2);
-            let offset = if both & 0x8080 == 0 {
-                u32::from(both >> 8)
+            if SMALL {
+                let (first, next) = place(pc, $at, $n, memory_len);
+                if next.is_null() {
+                    trap!(TrapKind::MemoryOutOfBounds)
+                }
+                pc = next;
+                memory.add(first as usize)
             } else {
-                p = pc;
-                skip!(p);
-                leb!(p)
-            };
-            let (last, carry) = ($at).overflowing_add(offset.saturating_add($n - 1));
-            if carry || last as usize >= memory_len {
-                trap!(TrapKind::MemoryOutOfBounds)
+                // Alignment and offset, nearly always one byte each.
+                let both = pc.cast::<u16>().read_unaligned();
+                let mut p = pc.add(2);
+                let offset = if both & 0x8080 == 0 {
+                    u32::from(both >> 8)
+                } else {
+                    p = pc;
+                    skip!(p);
+                    leb!(p)
+                };
+                let (last, carry) = ($at).overflowing_add(offset.saturating_add($n - 1));
+                if carry || last as usize >= memory_len {
+                    trap!(TrapKind::MemoryOutOfBounds)
+                }
+                pc = p;
+                memory.add(last as usize).sub($n - 1)
             }
-            pc = p;
-            memory.add(last as usize).sub($n - 1)
         }};
     }
     macro_rules! load32 {
         ($t:ty, $n:literal, |$v:ident| $e:expr) => {{
             let at = address!(tos.low(), $n);
             let $v = at.cast::<$t>().read_unaligned();
-            tos = S::from32($e);
+            tos = tos.with($e);
         }};
     }
     macro_rules! load64 {
@@ -847,10 +1032,10 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
     }
     macro_rules! store {
         ($t:ty, $n:literal, $v:expr) => {{
-            let at = address!((*sp.sub(1)).low(), $n);
+            let at = address!(get!(below!(sp, 1)).low(), $n);
             at.cast::<$t>().write_unaligned($v as $t);
-            sp = sp.sub(2);
-            tos = *sp;
+            sp = below!(sp, 2);
+            tos = get!(sp);
         }};
     }
     // Takes the branch whose entry is at `stp`; `pc` points behind the opcode.
@@ -863,15 +1048,15 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 let moves = *entry.add(2) as u32;
                 let (kept, dropped) = ((moves & 0xffff) as usize, (moves >> 16) as usize);
                 if kept == 0 {
-                    sp = sp.sub(dropped);
-                    tos = *sp;
+                    sp = below!(sp, dropped);
+                    tos = get!(sp);
                 } else if kept == 1 {
-                    sp = sp.sub(dropped);
+                    sp = below!(sp, dropped);
                 } else {
-                    *sp = tos;
-                    let from = sp.add(1).sub(kept);
-                    core::ptr::copy(from, from.sub(dropped), kept);
-                    sp = sp.sub(dropped);
+                    put!(sp, tos);
+                    let from = below!(above!(sp, 1), kept);
+                    core::ptr::copy(from, below!(from, dropped), kept * width.size());
+                    sp = below!(sp, dropped);
                 }
             }
             pc = pc.offset(distance);
@@ -889,7 +1074,7 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
     // Runs on where `m` says, perhaps in the other width; a function entry tests the fuel.
     macro_rules! proceed {
         () => {{
-            if FAST || m.wide != S::WIDE {
+            if FAST || m.wide != (width.size() == 8) {
                 return None;
             }
             load!();
@@ -911,32 +1096,32 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
             let r = table.add(callee as usize).cast::<u32>();
             let (locals, room) = (*r.add(record::LOCALS) as usize, *r.add(record::ROOM));
             let (params, locals) = (locals & 0xffff, locals >> 16);
-            let new = sp.add(1).sub(params);
+            let new = below!(above!(sp, 1), params);
             let records = base.add(m.frames as usize);
             // The same width and room enough: what `State::enter` does, in registers.
             if !FAST
-                && (room & WIDE != 0) == S::WIDE
-                && new.cast::<u8>() as usize + (room & !(WIDE | LONG)) as usize <= records as usize
+                && (room & WIDE != 0) == (width.size() == 8)
+                && new as usize + (room & !(WIDE | LONG)) as usize <= records as usize
             {
-                *sp = tos;
+                put!(sp, tos);
                 let w = records.sub(FRAME_RECORD as usize).cast::<u32>();
                 *w = m.function;
                 *w.add(1) = kept!(stp).offset_from(table) as u32;
                 *w.add(2) = pc.offset_from(code) as u32;
-                *w.add(4) = fp.cast::<u8>().offset_from(base) as u32;
+                *w.add(4) = fp.offset_from(base) as u32;
                 m.frames -= FRAME_RECORD;
                 m.function = callee;
                 let fuel = kept!(bound)
                     .wrapping_sub(pc as isize)
                     .wrapping_sub((locals - params) as isize);
-                let mut local = new.add(params);
+                let mut local = above!(new, params);
                 fp = new;
-                sp = new.add(locals);
+                sp = above!(new, locals);
                 while local < sp {
-                    *local = S::from32(0);
-                    local = local.add(1);
+                    put!(local, S::from32(0));
+                    local = above!(local, 1);
                 }
-                tos = *sp;
+                tos = get!(sp);
                 pc = code.add(*r.add(record::CODE) as usize);
                 keep!(stp, table.add(*r.add(record::BRANCH) as usize));
                 keep!(end, code.add(*r.add(record::END) as usize));
@@ -946,7 +1131,7 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 }
             } else {
                 save!();
-                if let Err(kind) = m.enter(module, callee, S::WIDE) {
+                if let Err(kind) = m.enter(module, callee, width.size() == 8) {
                     m.code = ($opcode).offset_from(code) as u32 + 1;
                     return Some(Exit::Trap(kind));
                 }
@@ -967,14 +1152,14 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 let fuel = kept!(bound).wrapping_sub(pc as isize);
                 sp = fp;
                 if results == 0 {
-                    sp = sp.sub(1);
-                    tos = *sp;
+                    sp = below!(sp, 1);
+                    tos = get!(sp);
                 }
                 m.frames += FRAME_RECORD;
                 m.function = caller;
                 keep!(stp, table.add(*records.add(1) as usize));
                 pc = code.add(*records.add(2) as usize);
-                fp = base.add(*records.add(4) as usize).cast::<S>();
+                fp = base.add(*records.add(4) as usize);
                 keep!(end, code.add(*table.add(caller as usize).cast::<u32>().add(record::END) as usize));
                 keep!(bound, fuel.wrapping_add(pc as isize));
             } else {
@@ -998,7 +1183,7 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 table: kept!(stp) as usize - table as usize,
                 sp: sp as usize - base as usize,
                 fp: fp as usize - base as usize,
-                wide: S::WIDE,
+                wide: width.size() == 8,
             },
         );
         let byte = *pc;
@@ -1075,16 +1260,20 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                         pc = pc.add(2);
                     }
                     let condition = tos.low();
-                    sp = sp.sub(2);
-                    tos = if condition != 0 { *sp } else { *sp.add(1) };
+                    sp = below!(sp, 2);
+                    tos = if condition != 0 {
+                        get!(sp)
+                    } else {
+                        get!(above!(sp, 1))
+                    };
                 }
                 op::LOCAL_GET => {
                     let index = leb!(pc);
-                    let value = *fp.add(index as usize);
+                    let value = get!(above!(fp, index as usize));
                     // What follows nearly always takes it: another local or a constant, perhaps to be added.
                     let next = *pc;
                     if FUSE && next == op::LOCAL_GET && *pc.add(1) & 0x80 == 0 {
-                        let second = *fp.add(usize::from(*pc.add(1)));
+                        let second = get!(above!(fp, usize::from(*pc.add(1))));
                         pc = pc.add(2);
                         if *pc == op::I32_ADD {
                             pc = pc.add(1);
@@ -1104,7 +1293,7 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                             push!(S::from32(second));
                         }
                     } else if FUSE && next == op::I32_ADD {
-                        tos = S::from32(tos.low().wrapping_add(value.low()));
+                        tos = tos.with(tos.low().wrapping_add(value.low()));
                         pc = pc.add(1);
                     } else {
                         push!(value);
@@ -1112,25 +1301,25 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 }
                 op::LOCAL_SET => {
                     let index = leb!(pc);
-                    *fp.add(index as usize) = pop!();
+                    put!(above!(fp, index as usize), pop!());
                 }
                 op::LOCAL_TEE => {
                     let index = leb!(pc);
-                    *fp.add(index as usize) = tos;
+                    put!(above!(fp, index as usize), tos);
                 }
                 op::GLOBAL_GET => {
                     let index = leb!(pc);
-                    push!(*base.add(index as usize * 8).cast::<S>());
+                    push!(get!(base.add(index as usize * 8)));
                 }
                 op::GLOBAL_SET => {
                     let index = leb!(pc);
-                    *base.add(index as usize * 8).cast::<S>() = pop!();
+                    put!(base.add(index as usize * 8), pop!());
                 }
                 op::TABLE_GET => {
                     let mut p = pc;
                     let table = leb!(p);
                     match m.table_entry(table, tos.low()) {
-                        Some(v) => tos = S::from32(v),
+                        Some(v) => tos = tos.with(v),
                         None => trap!(TrapKind::TableOutOfBounds),
                     }
                     pc = p;
@@ -1138,11 +1327,11 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 op::TABLE_SET => {
                     let mut p = pc;
                     let table = leb!(p);
-                    if !m.set_table_entry(table, (*sp.sub(1)).low(), tos.low()) {
+                    if !m.set_table_entry(table, get!(below!(sp, 1)).low(), tos.low()) {
                         trap!(TrapKind::TableOutOfBounds);
                     }
-                    sp = sp.sub(2);
-                    tos = *sp;
+                    sp = below!(sp, 2);
+                    tos = get!(sp);
                     pc = p;
                 }
                 op::I32_LOAD | op::F32_LOAD => load32!(u32, 4, |v| v),
@@ -1178,7 +1367,7 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                         bound,
                         kept!(bound).wrapping_sub((m.memory - before) as isize)
                     );
-                    tos = S::from32(old.unwrap_or(u32::MAX));
+                    tos = tos.with(old.unwrap_or(u32::MAX));
                     memory = m.base.add(m.layout.memory as usize);
                     memory_len = m.memory;
                     if kept!(bound).wrapping_sub(pc as isize) <= 0 && memory_len != before {
@@ -1187,28 +1376,27 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 }
                 op::I32_CONST => {
                     let byte = *pc;
-                    pc = pc.add(1);
                     if byte & 0x80 == 0 {
+                        pc = pc.add(1);
                         let value = small(byte);
                         if FUSE && *pc == op::I32_ADD {
-                            tos = S::from32(tos.low().wrapping_add(value));
+                            tos = tos.with(tos.low().wrapping_add(value));
                             pc = pc.add(1);
                         } else {
                             push32!(value);
                         }
                     } else {
-                        let (v, shift, next) = leb_rest(pc, byte);
+                        let (v, shift, next) = number(pc);
                         pc = next;
                         push32!(sign_extend(v, shift) as u32);
                     }
                 }
                 op::I64_CONST => wide!({
                     let byte = *pc;
-                    pc = pc.add(1);
                     let (v, shift, next) = if byte & 0x80 == 0 {
-                        (u64::from(byte), 7, pc)
+                        (u64::from(byte), 7, pc.add(1))
                     } else {
-                        leb_rest(pc, byte)
+                        number(pc)
                     };
                     pc = next;
                     push!(S::from64(sign_extend(v, shift)));
@@ -1232,7 +1420,7 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 op::I32_LE_U => cmp32!('condition, u32, <=),
                 op::I32_GE_S => cmp32!('condition, i32, >=),
                 op::I32_GE_U => cmp32!('condition, u32, >=),
-                op::I64_EQZ => wide!(tos = S::from32(u32::from(tos.whole() == 0))),
+                op::I64_EQZ => wide!(tos = tos.with(u32::from(tos.whole() == 0))),
                 op::I64_EQ => cmp64!(u64, ==),
                 op::I64_NE => cmp64!(u64, !=),
                 op::I64_LT_S => cmp64!(i64, <),
@@ -1262,27 +1450,27 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 op::I32_SUB => bin32!(|a, b| a.wrapping_sub(b)),
                 op::I32_MUL => bin32!(|a, b| a.wrapping_mul(b)),
                 op::I32_DIV_S | op::I32_REM_S => {
-                    let (a, b) = ((*sp.sub(1)).low() as i32, tos.low() as i32);
+                    let (a, b) = (get!(below!(sp, 1)).low() as i32, tos.low() as i32);
                     if b == 0 {
                         trap!(TrapKind::DivideByZero);
                     }
                     if byte == op::I32_DIV_S && a == i32::MIN && b == -1 {
                         trap!(TrapKind::IntegerOverflow);
                     }
-                    sp = sp.sub(1);
-                    tos = S::from32(if byte == op::I32_DIV_S {
+                    sp = below!(sp, 1);
+                    tos = tos.with(if byte == op::I32_DIV_S {
                         a.wrapping_div(b)
                     } else {
                         a.wrapping_rem(b)
                     } as u32);
                 }
                 op::I32_DIV_U | op::I32_REM_U => {
-                    let (a, b) = ((*sp.sub(1)).low(), tos.low());
+                    let (a, b) = (get!(below!(sp, 1)).low(), tos.low());
                     if b == 0 {
                         trap!(TrapKind::DivideByZero);
                     }
-                    sp = sp.sub(1);
-                    tos = S::from32(if byte == op::I32_DIV_U { a / b } else { a % b });
+                    sp = below!(sp, 1);
+                    tos = tos.with(if byte == op::I32_DIV_U { a / b } else { a % b });
                 }
                 op::I32_AND => bin32!(|a, b| a & b),
                 op::I32_OR => bin32!(|a, b| a | b),
@@ -1299,14 +1487,14 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 op::I64_SUB => bin64!(|a, b| a.wrapping_sub(b)),
                 op::I64_MUL => bin64!(|a, b| a.wrapping_mul(b)),
                 op::I64_DIV_S | op::I64_REM_S => wide!({
-                    let (a, b) = ((*sp.sub(1)).whole() as i64, tos.whole() as i64);
+                    let (a, b) = (get!(below!(sp, 1)).whole() as i64, tos.whole() as i64);
                     if b == 0 {
                         trap!(TrapKind::DivideByZero);
                     }
                     if byte == op::I64_DIV_S && a == i64::MIN && b == -1 {
                         trap!(TrapKind::IntegerOverflow);
                     }
-                    sp = sp.sub(1);
+                    sp = below!(sp, 1);
                     tos = S::from64(if byte == op::I64_DIV_S {
                         a.wrapping_div(b)
                     } else {
@@ -1314,11 +1502,11 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                     } as u64);
                 }),
                 op::I64_DIV_U | op::I64_REM_U => wide!({
-                    let (a, b) = ((*sp.sub(1)).whole(), tos.whole());
+                    let (a, b) = (get!(below!(sp, 1)).whole(), tos.whole());
                     if b == 0 {
                         trap!(TrapKind::DivideByZero);
                     }
-                    sp = sp.sub(1);
+                    sp = below!(sp, 1);
                     tos = S::from64(if byte == op::I64_DIV_U { a / b } else { a % b });
                 }),
                 op::I64_AND => bin64!(|a, b| a & b),
@@ -1331,51 +1519,51 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                 op::I64_ROTR => bin64!(|a, b| a.rotate_right(b as u32 & 63)),
                 op::F32_ABS => un32!(|a| a & 0x7fff_ffff),
                 op::F32_NEG => un32!(|a| a ^ 0x8000_0000),
-                op::F32_CEIL => un32!(|a| single::ceil(f32::from_bits(a))),
-                op::F32_FLOOR => un32!(|a| single::floor(f32::from_bits(a))),
-                op::F32_TRUNC => un32!(|a| single::trunc(f32::from_bits(a))),
-                op::F32_NEAREST => un32!(|a| single::nearest(f32::from_bits(a))),
-                op::F32_SQRT => un32!(|a| single::sqrt(f32::from_bits(a))),
+                op::F32_CEIL => integral32!(Up),
+                op::F32_FLOOR => integral32!(Down),
+                op::F32_TRUNC => integral32!(TowardsZero),
+                op::F32_NEAREST => integral32!(Nearest),
+                op::F32_SQRT => un32!(|a| canon32(sqrt32(f32::from_bits(a)))),
                 op::F32_ADD => float32!(+),
                 op::F32_SUB => float32!(-),
                 op::F32_MUL => float32!(*),
                 op::F32_DIV => float32!(/),
-                op::F32_MIN => bin32!(|a, b| single::min(f32::from_bits(a), f32::from_bits(b))),
-                op::F32_MAX => bin32!(|a, b| single::max(f32::from_bits(a), f32::from_bits(b))),
+                op::F32_MIN => choose32!(Less),
+                op::F32_MAX => choose32!(Greater),
                 op::F32_COPYSIGN => bin32!(|a, b| a & 0x7fff_ffff | b & 0x8000_0000),
                 op::F64_ABS => un64!(|a| a & !(1 << 63)),
                 op::F64_NEG => un64!(|a| a ^ 1 << 63),
-                op::F64_CEIL => un64!(|a| double::ceil(f64::from_bits(a))),
-                op::F64_FLOOR => un64!(|a| double::floor(f64::from_bits(a))),
-                op::F64_TRUNC => un64!(|a| double::trunc(f64::from_bits(a))),
-                op::F64_NEAREST => un64!(|a| double::nearest(f64::from_bits(a))),
-                op::F64_SQRT => un64!(|a| double::sqrt(f64::from_bits(a))),
+                op::F64_CEIL => integral64!(Up),
+                op::F64_FLOOR => integral64!(Down),
+                op::F64_TRUNC => integral64!(TowardsZero),
+                op::F64_NEAREST => integral64!(Nearest),
+                op::F64_SQRT => un64!(|a| canon64(libm::sqrt(f64::from_bits(a)))),
                 op::F64_ADD => float64!(+),
                 op::F64_SUB => float64!(-),
                 op::F64_MUL => float64!(*),
                 op::F64_DIV => float64!(/),
-                op::F64_MIN => bin64!(|a, b| double::min(f64::from_bits(a), f64::from_bits(b))),
-                op::F64_MAX => bin64!(|a, b| double::max(f64::from_bits(a), f64::from_bits(b))),
+                op::F64_MIN => choose64!(Less),
+                op::F64_MAX => choose64!(Greater),
                 op::F64_COPYSIGN => bin64!(|a, b| a & !(1 << 63) | b & 1 << 63),
-                op::I32_WRAP_I64 => wide!(tos = S::from32(tos.low())),
-                op::I32_TRUNC_F32_S => try32!(numeric::i32_f32(f32::from_bits(tos.low()))),
-                op::I32_TRUNC_F32_U => try32!(numeric::u32_f32(f32::from_bits(tos.low()))),
-                op::I32_TRUNC_F64_S => wide!(try32!(numeric::i32_f64(f64::from_bits(tos.whole())))),
-                op::I32_TRUNC_F64_U => wide!(try32!(numeric::u32_f64(f64::from_bits(tos.whole())))),
+                op::I32_WRAP_I64 => wide!(tos = tos.with(tos.low())),
+                op::I32_TRUNC_F32_S => truncate!(SINGLE, u64::from(tos.low()), I32),
+                op::I32_TRUNC_F32_U => truncate!(SINGLE, u64::from(tos.low()), U32),
+                op::I32_TRUNC_F64_S => wide!(truncate!(DOUBLE, tos.whole(), I32)),
+                op::I32_TRUNC_F64_U => wide!(truncate!(DOUBLE, tos.whole(), U32)),
                 op::I64_EXTEND_I32_S => wide!(tos = S::from64(tos.low() as i32 as u64)),
                 op::I64_EXTEND_I32_U => wide!(tos = S::from64(u64::from(tos.low()))),
-                op::I64_TRUNC_F32_S => wide!(try64!(numeric::i64_f32(f32::from_bits(tos.low())))),
-                op::I64_TRUNC_F32_U => wide!(try64!(numeric::u64_f32(f32::from_bits(tos.low())))),
-                op::I64_TRUNC_F64_S => wide!(try64!(numeric::i64_f64(f64::from_bits(tos.whole())))),
-                op::I64_TRUNC_F64_U => wide!(try64!(numeric::u64_f64(f64::from_bits(tos.whole())))),
+                op::I64_TRUNC_F32_S => wide!(truncate!(SINGLE, u64::from(tos.low()), I64)),
+                op::I64_TRUNC_F32_U => wide!(truncate!(SINGLE, u64::from(tos.low()), U64)),
+                op::I64_TRUNC_F64_S => wide!(truncate!(DOUBLE, tos.whole(), I64)),
+                op::I64_TRUNC_F64_U => wide!(truncate!(DOUBLE, tos.whole(), U64)),
                 op::F32_CONVERT_I32_S => un32!(|a| (a as i32 as f32).to_bits()),
                 op::F32_CONVERT_I32_U => un32!(|a| (a as f32).to_bits()),
                 op::F32_CONVERT_I64_S => {
-                    wide!(tos = S::from32((tos.whole() as i64 as f32).to_bits()))
+                    wide!(tos = tos.with((tos.whole() as i64 as f32).to_bits()))
                 }
-                op::F32_CONVERT_I64_U => wide!(tos = S::from32((tos.whole() as f32).to_bits())),
+                op::F32_CONVERT_I64_U => wide!(tos = tos.with((tos.whole() as f32).to_bits())),
                 op::F32_DEMOTE_F64 => {
-                    wide!(tos = S::from32(canon32(f64::from_bits(tos.whole()) as f32)))
+                    wide!(tos = tos.with(canon32(f64::from_bits(tos.whole()) as f32)))
                 }
                 op::F64_CONVERT_I32_S => {
                     wide!(tos = S::from64(f64::from(tos.low() as i32).to_bits()))
@@ -1406,22 +1594,30 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                     let mut p = pc;
                     let number = leb!(p) as u8;
                     match number {
-                        more::I32_TRUNC_SAT_F32_S => un32!(|a| f32::from_bits(a) as i32 as u32),
-                        more::I32_TRUNC_SAT_F32_U => un32!(|a| f32::from_bits(a) as u32),
+                        more::I32_TRUNC_SAT_F32_S => {
+                            truncate!(SINGLE, u64::from(tos.low()), I32, saturated)
+                        }
+                        more::I32_TRUNC_SAT_F32_U => {
+                            truncate!(SINGLE, u64::from(tos.low()), U32, saturated)
+                        }
                         more::I32_TRUNC_SAT_F64_S => {
-                            wide!(tos = S::from32(f64::from_bits(tos.whole()) as i32 as u32))
+                            wide!(truncate!(DOUBLE, tos.whole(), I32, saturated))
                         }
                         more::I32_TRUNC_SAT_F64_U => {
-                            wide!(tos = S::from32(f64::from_bits(tos.whole()) as u32))
+                            wide!(truncate!(DOUBLE, tos.whole(), U32, saturated))
                         }
                         more::I64_TRUNC_SAT_F32_S => {
-                            wide!(tos = S::from64(f32::from_bits(tos.low()) as i64 as u64))
+                            wide!(truncate!(SINGLE, u64::from(tos.low()), I64, saturated))
                         }
                         more::I64_TRUNC_SAT_F32_U => {
-                            wide!(tos = S::from64(f32::from_bits(tos.low()) as u64))
+                            wide!(truncate!(SINGLE, u64::from(tos.low()), U64, saturated))
                         }
-                        more::I64_TRUNC_SAT_F64_S => un64!(|a| f64::from_bits(a) as i64 as u64),
-                        more::I64_TRUNC_SAT_F64_U => un64!(|a| f64::from_bits(a) as u64),
+                        more::I64_TRUNC_SAT_F64_S => {
+                            wide!(truncate!(DOUBLE, tos.whole(), I64, saturated))
+                        }
+                        more::I64_TRUNC_SAT_F64_U => {
+                            wide!(truncate!(DOUBLE, tos.whole(), U64, saturated))
+                        }
                         _ => {
                             let operands = match number {
                                 more::DATA_DROP | more::ELEM_DROP | more::TABLE_SIZE => 0,
@@ -1437,18 +1633,18 @@ unsafe fn run_slots<S: Slot>(m: &mut State, module: &Module<'_>) -> Option<Exit>
                                 _ => 0,
                             };
                             // The operands, flushed, end at `sp`.
-                            *sp = tos;
+                            put!(sp, tos);
                             let mut values = [0u32; 3];
-                            let first = sp.add(1).sub(operands);
+                            let first = below!(above!(sp, 1), operands);
                             for (i, v) in values.iter_mut().take(operands).enumerate() {
-                                *v = (*first.add(i)).low();
+                                *v = get!(above!(first, i)).low();
                             }
                             m.fuel = 0;
                             match m.bulk(module, number, x, y, values) {
                                 Err(kind) => trap!(kind),
                                 Ok(result) => {
-                                    sp = sp.sub(operands);
-                                    tos = *sp;
+                                    sp = below!(sp, operands);
+                                    tos = get!(sp);
                                     if let Some(v) = result {
                                         push32!(v);
                                     }

@@ -1,5 +1,7 @@
-//! Arithmetic where Rust's own differs from WebAssembly's: floats with canonical NaNs, and conversions that trap.
+//! Arithmetic where Rust's own differs from WebAssembly's: floats with canonical NaNs, and conversions that trap. Floats of both
+//! formats are taken as bits and go through the same few functions, which take less flash than one for each.
 use crate::TrapKind;
+use core::cmp::Ordering;
 
 /// The canonical NaN instead of any other.
 #[inline(always)]
@@ -17,113 +19,162 @@ pub(crate) fn canon64(v: f64) -> u64 {
     }
 }
 
-macro_rules! float {
-    ($name:ident, $f:ty, $bits:ty, $canon:ident, $ceil:path, $floor:path, $trunc:path, $nearest:path, $sqrt:path) => {
-        pub(crate) mod $name {
-            use super::$canon;
-
-            pub(crate) fn ceil(a: $f) -> $bits {
-                $canon($ceil(a))
-            }
-            pub(crate) fn floor(a: $f) -> $bits {
-                $canon($floor(a))
-            }
-            pub(crate) fn trunc(a: $f) -> $bits {
-                $canon($trunc(a))
-            }
-            pub(crate) fn nearest(a: $f) -> $bits {
-                $canon($nearest(a))
-            }
-            pub(crate) fn sqrt(a: $f) -> $bits {
-                $canon($sqrt(a))
-            }
-            /// The lesser, -0 before +0, NaN if either is.
-            pub(crate) fn min(a: $f, b: $f) -> $bits {
-                if a.is_nan() || b.is_nan() {
-                    $canon(<$f>::NAN)
-                } else if a == b {
-                    a.to_bits() | b.to_bits()
-                } else if a < b {
-                    a.to_bits()
-                } else {
-                    b.to_bits()
-                }
-            }
-            /// The greater, +0 before -0, NaN if either is.
-            pub(crate) fn max(a: $f, b: $f) -> $bits {
-                if a.is_nan() || b.is_nan() {
-                    $canon(<$f>::NAN)
-                } else if a == b {
-                    a.to_bits() & b.to_bits()
-                } else if a > b {
-                    a.to_bits()
-                } else {
-                    b.to_bits()
-                }
-            }
-        }
-    };
+/// A binary format of IEEE 754: bits of fraction, above them the exponent, above that the sign.
+pub(crate) struct Format {
+    /// How many bits of fraction.
+    fraction: u32,
+    /// The exponent of 1.
+    bias: i32,
+    /// The bit of the sign.
+    sign: u64,
+    infinity: u64,
+    /// The canonical one.
+    nan: u64,
+    one: u64,
 }
 
-float!(
-    single,
-    f32,
-    u32,
-    canon32,
-    libm::ceilf,
-    libm::floorf,
-    libm::truncf,
-    libm::rintf,
-    super::sqrt32
-);
-float!(
-    double,
-    f64,
-    u64,
-    canon64,
-    libm::ceil,
-    libm::floor,
-    libm::trunc,
-    libm::rint,
-    libm::sqrt
-);
-
-fn sqrt32(a: f32) -> f32 {
-    #[cfg(all(target_arch = "arm", target_feature = "vfp2"))]
-    {
-        let root;
-        // SAFETY: one instruction on registers, without side effects.
-        unsafe {
-            core::arch::asm!("vsqrt.f32 {0}, {1}", lateout(sreg) root, in(sreg) a, options(pure, nomem, nostack))
-        };
-        root
+impl Format {
+    const fn new(fraction: u32, exponent: u32) -> Self {
+        let infinity = ((1 << exponent) - 1) << fraction;
+        Self {
+            fraction,
+            bias: (1 << (exponent - 1)) - 1,
+            sign: 1 << (fraction + exponent),
+            infinity,
+            nan: infinity | 1 << (fraction - 1),
+            one: infinity >> 1 & infinity,
+        }
     }
-    #[cfg(not(all(target_arch = "arm", target_feature = "vfp2")))]
-    libm::sqrtf(a)
 }
 
-macro_rules! truncate {
-    ($($name:ident $from:ty => $to:ty, $low:expr, $high:expr;)*) => {$(
-        /// Towards zero; traps on NaN and beyond the range (the bounds are exclusive, but for a `low` that is exact).
-        pub(crate) fn $name(v: $from) -> Result<$to, TrapKind> {
-            if v.is_nan() {
-                Err(TrapKind::InvalidConversion)
-            } else if $low(v) && v < $high {
-                Ok(v as $to)
-            } else {
-                Err(TrapKind::IntegerOverflow)
-            }
+pub(crate) static SINGLE: Format = Format::new(23, 8);
+pub(crate) static DOUBLE: Format = Format::new(52, 11);
+
+/// Which integral number a float becomes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rounding {
+    Up,
+    Down,
+    TowardsZero,
+    /// To the nearest, of two the even one.
+    Nearest,
+}
+
+/// What a float is converted to.
+#[derive(Clone, Copy)]
+pub(crate) struct Integer {
+    signed: bool,
+    bits: u32,
+}
+
+pub(crate) const I32: Integer = Integer {
+    signed: true,
+    bits: 32,
+};
+pub(crate) const U32: Integer = Integer {
+    signed: false,
+    bits: 32,
+};
+pub(crate) const I64: Integer = Integer {
+    signed: true,
+    bits: 64,
+};
+pub(crate) const U64: Integer = Integer {
+    signed: false,
+    bits: 64,
+};
+
+impl Format {
+    fn is_nan(&self, a: u64) -> bool {
+        a & !self.sign > self.infinity
+    }
+
+    /// The power of two that its leading bit stands for; less than 0 also where there is no such bit.
+    fn power(&self, a: u64) -> i32 {
+        ((a & self.infinity) >> self.fraction) as i32 - self.bias
+    }
+
+    /// An integral number as a float (ceil, floor, trunc, nearest).
+    #[inline(never)]
+    pub(crate) fn integral(&self, a: u64, rounding: Rounding) -> u64 {
+        let power = self.power(a);
+        if power >= self.fraction as i32 {
+            return if self.is_nan(a) { self.nan } else { a };
         }
-    )*};
+        let sign = a & self.sign;
+        // Below 1 the whole part is a zero, and what is added to it is not a bit of the format but all of 1.
+        let (whole, one, half) = if power < 0 {
+            (sign, self.one, self.one - (1 << self.fraction))
+        } else {
+            let one = 1 << (self.fraction - power as u32);
+            (a & !(one - 1), one, one >> 1)
+        };
+        let rest = a - whole;
+        let away = match rounding {
+            Rounding::Up => rest != 0 && sign == 0,
+            Rounding::Down => rest != 0 && sign != 0,
+            Rounding::TowardsZero => false,
+            // At a power of 0 this is the lowest bit of the exponent, and set.
+            Rounding::Nearest => rest > half || rest == half && whole & one != 0,
+        };
+        if away { whole + one } else { whole }
+    }
+
+    /// An integer, towards zero: the nearest there is, in the lowest bits, and why a conversion that does not saturate traps.
+    #[inline(never)]
+    pub(crate) fn truncate(&self, a: u64, to: Integer) -> (u64, Option<TrapKind>) {
+        if self.is_nan(a) {
+            return (0, Some(TrapKind::InvalidConversion));
+        }
+        let power = self.power(a);
+        if power < 0 {
+            return (0, None);
+        }
+        let negative = a & self.sign != 0;
+        let most = match (to.signed, negative) {
+            (true, _) => (1_u64 << (to.bits - 1)) - u64::from(!negative),
+            (false, false) => u64::MAX >> (64 - to.bits),
+            (false, true) => 0,
+        };
+        // The leading bit, which is not kept, and the fraction behind it.
+        let digits = (a << 1 | 1 << (self.fraction + 1)) << (62 - self.fraction);
+        let size = if power > 63 {
+            None
+        } else {
+            Some(digits >> (63 - power)).filter(|size| *size <= most)
+        };
+        let signed = |size: u64| if negative { size.wrapping_neg() } else { size };
+        match size {
+            Some(size) => (signed(size), None),
+            None => (signed(most), Some(TrapKind::IntegerOverflow)),
+        }
+    }
+
+    /// The lesser number, or the greater: -0 is less than +0; a NaN if either is.
+    #[inline(never)]
+    pub(crate) fn choose(&self, a: u64, b: u64, which: Ordering) -> u64 {
+        if self.is_nan(a) || self.is_nan(b) {
+            return self.nan;
+        }
+        // Sign and magnitude as a number that grows with it.
+        let key = |v: u64| {
+            if v & self.sign == 0 {
+                v | self.sign
+            } else {
+                self.sign - 1 - (v & !self.sign)
+            }
+        };
+        if key(a).cmp(&key(b)) == which { a } else { b }
+    }
 }
 
-truncate! {
-    i32_f32 f32 => i32, |v| v >= -2_147_483_648.0f32, 2_147_483_648.0f32;
-    u32_f32 f32 => u32, |v| v > -1.0f32, 4_294_967_296.0f32;
-    i32_f64 f64 => i32, |v| v > -2_147_483_649.0f64, 2_147_483_648.0f64;
-    u32_f64 f64 => u32, |v| v > -1.0f64, 4_294_967_296.0f64;
-    i64_f32 f32 => i64, |v| v >= -9_223_372_036_854_775_808.0f32, 9_223_372_036_854_775_808.0f32;
-    u64_f32 f32 => u64, |v| v > -1.0f32, 18_446_744_073_709_551_616.0f32;
-    i64_f64 f64 => i64, |v| v >= -9_223_372_036_854_775_808.0f64, 9_223_372_036_854_775_808.0f64;
-    u64_f64 f64 => u64, |v| v > -1.0f64, 18_446_744_073_709_551_616.0f64;
+/// The square root of a single.
+#[inline(always)]
+pub(crate) fn sqrt32(a: f32) -> f32 {
+    #[cfg(fast_loop)]
+    {
+        crate::thumb::sqrt(a)
+    }
+    #[cfg(not(fast_loop))]
+    libm::sqrtf(a)
 }

@@ -47,7 +47,11 @@ struct Context {
 unsafe extern "C" {
     /// Executes until something is left to the portable loop (`false`) or the fuel is used up (`true`).
     fn wasmote_engine_run(context: *mut Context, wide: bool) -> bool;
+    /// The square root, by the instruction that Rust has no name for.
+    pub(crate) safe fn wasmote_engine_sqrt(a: f32) -> f32;
 }
+
+pub(crate) use wasmote_engine_sqrt as sqrt;
 
 /// Whether the fast loop can go on here: one-byte immediates, a memory that is not tiny, code where addresses and the fuel
 /// behind them are positive.

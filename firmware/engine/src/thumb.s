@@ -1688,6 +1688,15 @@ on w1, F64_ADD
 
         .size   wasmote_engine_handlers, . - wasmote_engine_handlers
 
+@ wasmote_engine_sqrt(f32) -> f32
+        .global wasmote_engine_sqrt
+        .type   wasmote_engine_sqrt, %function
+        .thumb_func
+wasmote_engine_sqrt:
+        vsqrt.f32 s0, s0
+        bx      lr
+        .size   wasmote_engine_sqrt, . - wasmote_engine_sqrt
+
 @ ---- dispatch tables, in and out --------------------------------------------------------------------------------------
 @ The opcodes end at 0xd2, but for 0xfc. So a table begins where that before it has one entry more than it needs, and the
 @ entry 0xfc falls on 0x27 of the next, which is no opcode. Validation refuses what is none: no entry of another opcode is

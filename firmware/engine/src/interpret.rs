@@ -2,9 +2,9 @@
 //! feature `checked` verifies that again before every instruction.
 //!
 //! Slots are 32 bits wide in functions without 64-bit values and 64 bits in all others: the loop is compiled once for
-//! each, or once for both where flash is short (see [`SMALL`]). The top operand is kept in a register, so the operand stack in memory holds all others, above one slot that
-//! nothing reads. A frame lies where its arguments were pushed: locals, the unused slot, operands. Frame records grow
-//! down from the end of the stack area to meet them.
+//! each, or once for both where flash is short (see [`SMALL`]). The top operand is kept in a register, so the operand stack in
+//! memory holds all others, above one slot that nothing reads. A frame lies where its arguments were pushed: locals, the unused
+//! slot, operands. Frame records grow down from the end of the stack area to meet them.
 //!
 //! Fuel is one unit for each byte of code passed through, counted without touching a counter: `bound` is the address at which
 //! the fuel would be used up on a straight line, and moves along with every branch.

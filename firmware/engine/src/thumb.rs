@@ -21,6 +21,8 @@ macro_rules! assemble {
 }
 each_opcode! { assemble! {} }
 
+core::arch::global_asm!(include_str!("memory.s"), options(raw));
+
 /// The state as the fast loop has it, in addresses. A code position is that of the byte read last.
 #[repr(C)]
 struct Context {

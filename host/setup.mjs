@@ -59,6 +59,7 @@ export const images = [
   { crate: "stm32f407-discovery", features: ["qemu"], kept: "stm32f407-qemu.elf" },
   { crate: "mps2-an386", kept: "mps2-an386.elf" },
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "machine", kept: "machine.elf" },
+  { crate: "wasmote-machine", features: ["cortex-m4"], made: "engine", kept: "engine.elf" },
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "coap-cost", kept: "coap-cost.elf" },
 ];
 

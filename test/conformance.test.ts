@@ -30,8 +30,8 @@ function expectListed(list: string, name: string): void {
   expect(list).toBe(readFileSync(golden, "utf8"));
 }
 
-/** 576 of the text format, 14 with several memories, 6 of 64-bit memories. */
-const whole = { passed: 27_623, failed: 0, skipped: 596 };
+/** 576 of the text format, 16 with several memories, 6 of 64-bit memories. */
+const whole = { passed: 27_621, failed: 0, skipped: 598 };
 
 interface Measured {
   kernel: string;
@@ -62,8 +62,8 @@ describe("the official test suite", () => {
     );
   });
 
-  test("passes when every run is cut into slices of 64", { timeout: limit }, () => {
-    expect(conformance(["--slice", "64"])).toEqual(whole);
+  test("passes when a run is suspended wherever it can be", { timeout: limit }, () => {
+    expect(conformance(["--slice", "1"])).toEqual(whole);
   });
 
   test("passes with every trust turned into a check", { timeout: limit }, () => {
@@ -106,13 +106,11 @@ describe("the official test suite", () => {
 
   test.skipIf(emulated)(
     `passes there when a run is suspended wherever it can be${emulated}`,
-    { timeout: limit },
+    { timeout: 2 * limit },
     () => {
-      const words =
-        "--target cortex-m4 --slice 1 2.0/imports 2.0/linking 2.0/start 2.0/call 2.0/fac 2.0/br_table";
-      const found = conformance(words.split(" ")) as typeof whole;
-      expect(found.failed).toBe(0);
-      expect(found.passed).toBeGreaterThan(700);
+      // Four need more memory than the emulated board has.
+      const there = { passed: whole.passed - 4, failed: 0, skipped: whole.skipped + 4 };
+      expect(conformance(["--target", "cortex-m4", "--slice", "1"])).toEqual(there);
     },
   );
 });

@@ -33,10 +33,8 @@ pub(crate) enum Expected {
 
 pub(crate) enum Pattern {
     Exactly(Value),
-    CanonicalF32,
-    ArithmeticF32,
-    CanonicalF64,
-    ArithmeticF64,
+    NanF32,
+    NanF64,
     AnyFunc,
     AnyExtern,
     Null,
@@ -181,12 +179,15 @@ impl File {
     }
 
     fn refused(&mut self, line: usize, mut module: QuoteWat<'_>, status: Status, message: &str) {
+        // A module in quotation marks is text that some assembler has to refuse, unless it can be written in binary form.
+        let quoted = matches!(module, QuoteWat::QuoteModule(..));
         match module.encode() {
             Ok(bytes) => {
                 let expected = Expected::Refused(status, message.into());
                 self.expect(line, Command::Validate(bytes), expected);
             }
-            Err(_) => self.skipped.push((line, TEXT)),
+            Err(_) if quoted && status == Status::Malformed => self.skipped.push((line, TEXT)),
+            Err(error) => panic!("{}:{line}: {error}", self.name),
         }
     }
 }
@@ -243,13 +244,11 @@ fn pattern(result: &WastRet<'_>) -> Pattern {
         WastRetCore::F32(NanPattern::Value(v)) => {
             Pattern::Exactly(Value::F32(f32::from_bits(v.bits)))
         }
-        WastRetCore::F32(NanPattern::CanonicalNan) => Pattern::CanonicalF32,
-        WastRetCore::F32(NanPattern::ArithmeticNan) => Pattern::ArithmeticF32,
+        WastRetCore::F32(NanPattern::CanonicalNan | NanPattern::ArithmeticNan) => Pattern::NanF32,
         WastRetCore::F64(NanPattern::Value(v)) => {
             Pattern::Exactly(Value::F64(f64::from_bits(v.bits)))
         }
-        WastRetCore::F64(NanPattern::CanonicalNan) => Pattern::CanonicalF64,
-        WastRetCore::F64(NanPattern::ArithmeticNan) => Pattern::ArithmeticF64,
+        WastRetCore::F64(NanPattern::CanonicalNan | NanPattern::ArithmeticNan) => Pattern::NanF64,
         WastRetCore::RefNull(_) => Pattern::Null,
         WastRetCore::RefExtern(Some(v)) => Pattern::Exactly(Value::ExternRef(Some(*v))),
         WastRetCore::RefExtern(None) => Pattern::AnyExtern,
@@ -264,17 +263,46 @@ impl Pattern {
             (Self::Exactly(Value::F32(a)), Value::F32(b)) => a.to_bits() == b.to_bits(),
             (Self::Exactly(Value::F64(a)), Value::F64(b)) => a.to_bits() == b.to_bits(),
             (Self::Exactly(a), b) => a == b,
-            // The engine promises more than the specification asks: the positive canonical NaN.
-            (Self::CanonicalF32, Value::F32(v)) => v.to_bits() == 0x7fc0_0000,
-            (Self::CanonicalF64, Value::F64(v)) => v.to_bits() == 0x7ff8 << 48,
-            (Self::ArithmeticF32, Value::F32(v)) => v.to_bits() & 0x7fc0_0000 == 0x7fc0_0000,
-            (Self::ArithmeticF64, Value::F64(v)) => v.to_bits() & 0x7ff8 << 48 == 0x7ff8 << 48,
+            // The engine promises more than the specification asks: the positive canonical NaN, also where any NaN that
+            // arithmetic may give would do (WebAssembly 2.0 §4.3.3).
+            (Self::NanF32, Value::F32(v)) => v.to_bits() == 0x7fc0_0000,
+            (Self::NanF64, Value::F64(v)) => v.to_bits() == 0x7ff8 << 48,
             (Self::AnyFunc, Value::FuncRef(v)) => v.is_some(),
             (Self::AnyExtern, Value::ExternRef(v)) => v.is_some(),
             (Self::Null, Value::FuncRef(v) | Value::ExternRef(v)) => v.is_none(),
             _ => false,
         }
     }
+}
+
+/// What the suite says of a malformed module, and what this engine says of the same one: where a module is wrong in two ways
+/// at once, or a section is cut short, it depends on which is looked at first.
+const OTHER_WORDS: [(&str, &str); 14] = [
+    ("END opcode expected", "unexpected end"),
+    ("i32 constant", "integer too large"),
+    ("i32 constant out of range", "integer too large"),
+    ("illegal opcode", "unexpected end"),
+    ("integer representation too long", "unexpected end"),
+    ("integer too large", "malformed limits flags"),
+    ("integer too large", "unexpected end"),
+    ("length out of bounds", "unexpected end"),
+    ("malformed limits flags", "integer representation too long"),
+    ("malformed limits flags", "integer too large"),
+    ("malformed limits flags", "unexpected end"),
+    (
+        "multiple start sections",
+        "unexpected content after last section",
+    ),
+    ("section size mismatch", "unexpected end"),
+    (
+        "unexpected content after last section",
+        "function and code section have inconsistent lengths",
+    ),
+];
+
+/// Whether the words mean the same: one begins with the other, as the suite leaves out what is particular.
+fn same_words(suite: &str, ours: &str) -> bool {
+    suite.starts_with(ours) || ours.starts_with(suite) || OTHER_WORDS.contains(&(suite, ours))
 }
 
 impl Directive {
@@ -293,10 +321,11 @@ impl Directive {
                     && patterns.len() == outcome.values.len()
                     && patterns.iter().zip(&outcome.values).all(|(p, v)| p.fits(v))
             }
-            Some(Expected::Refused(status, _)) => outcome.status == *status,
+            Some(Expected::Refused(status, message)) => {
+                outcome.status == *status && same_words(message, &outcome.text)
+            }
             Some(Expected::Trap(message)) => {
-                outcome.status == Status::Trap
-                    && (message.starts_with(&outcome.text) || outcome.text.starts_with(message))
+                outcome.status == Status::Trap && same_words(message, &outcome.text)
             }
         };
         let wanted = || match &self.expected {
@@ -312,15 +341,25 @@ impl Directive {
         }
     }
 
-    /// Whether this needs a memory beyond the 16 MiB that the emulated board has for all: it grows one by 306 pages or
-    /// more of 64 KiB.
-    pub(crate) fn needs_large_memory(&self, file: &File) -> bool {
-        [
-            ("2.0/call.wast", 359),
-            ("2.0/call_indirect.wast", 603),
-            ("2.0/memory_grow.wast", 45),
-            ("2.0/memory_grow.wast", 48),
-        ]
-        .contains(&(file.name.as_str(), self.line))
+    /// Whether this asks for an import that is there, whatever becomes of it.
+    pub(crate) fn imports_what_is_there(&self) -> bool {
+        match &self.expected {
+            Some(Expected::Ok) => true,
+            Some(Expected::Refused(Status::Unlinkable, message)) => message != "unknown import",
+            _ => false,
+        }
+    }
+
+    /// Whether this needs a memory beyond the 16 MiB that the emulated board has for all, and says what it has instead: it
+    /// grows one by 306 pages or more of 64 KiB, and cannot; the last asks afterwards for the size, which stayed 3.
+    pub(crate) fn needs_large_memory(&self, file: &File, outcome: &Outcome) -> bool {
+        let instead = match (file.name.as_str(), self.line) {
+            ("2.0/call.wast", 359)
+            | ("2.0/call_indirect.wast", 603)
+            | ("2.0/memory_grow.wast", 45) => -1,
+            ("2.0/memory_grow.wast", 48) => 3,
+            _ => return false,
+        };
+        outcome.status == Status::Ok && outcome.values == [Value::I32(instead)]
     }
 }

@@ -7,7 +7,7 @@ mod growth;
 mod kernels;
 mod target;
 
-use directives::{Directive, Expected, File};
+use directives::{Directive, File};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use target::Target;
@@ -203,7 +203,7 @@ fn check(file: &File, target: Target, slice: u64) -> Checked {
         }
         lost |= several && matches!(directive.command, Command::Register(..));
         let orphan = lost
-            && matches!(directive.expected, Some(Expected::Ok))
+            && directive.imports_what_is_there()
             && outcomes
                 .get(index)
                 .is_some_and(|outcome| outcome.text == "unknown import");
@@ -221,7 +221,12 @@ fn check(file: &File, target: Target, slice: u64) -> Checked {
         let counted = directive.expected.is_some();
         match verdict {
             Ok(()) => counts.passed += u32::from(counted),
-            Err(_) if target == Target::CortexM4 && directive.needs_large_memory(file) => {
+            Err(_)
+                if target == Target::CortexM4
+                    && outcomes
+                        .get(index)
+                        .is_some_and(|outcome| directive.needs_large_memory(file, outcome)) =>
+            {
                 counts.skipped += 1;
                 *skips
                     .entry("more memory than the emulated board has")

@@ -692,8 +692,8 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Exit {
     loop {
         #[cfg(fast_loop)]
         // SAFETY: by the caller's promise, which every loop keeps.
-        if unsafe { crate::thumb::run(m, module) } {
-            return Exit::OutOfFuel;
+        if let Some(exit) = unsafe { crate::thumb::run(m, module) } {
+            return exit;
         }
         // SAFETY: as above, and this is the width of the function.
         let exit = unsafe {

@@ -1,9 +1,9 @@
 //! The fast execution loop: entry to thumb.s, which is written for the registers of Armv7E-M.
 use crate::Module;
 use crate::instance::State;
-use crate::interpret::NOBODY;
+use crate::interpret::{Exit, NOBODY};
 use crate::opcode::each_opcode;
-use crate::validate::{LONG, record, words};
+use crate::validate::{LONG, record};
 
 macro_rules! assemble {
     ($($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal;)*) => {
@@ -33,7 +33,7 @@ struct Context {
     /// What offsets in the module and in the table are relative to.
     code_origin: u32,
     table: u32,
-    /// Where the record of function 0 would be, if that were not imported.
+    /// The records of the module's own functions.
     records: u32,
     imported: u32,
     globals: u32,
@@ -44,11 +44,16 @@ struct Context {
     memory: u32,
     limit: u32,
     bound: u32,
+    /// Headers of the tables; the reference to the first of the module's own functions, how many they are and their types.
+    tables: u32,
+    reference: u32,
+    own: u32,
+    types: u32,
 }
 
 unsafe extern "C" {
-    /// Executes until something is left to the portable loop (`false`) or the fuel is used up (`true`).
-    fn wasmote_engine_run(context: *mut Context, wide: bool) -> bool;
+    /// Executes until something is to be said: see thumb.s.
+    fn wasmote_engine_run(context: *mut Context, wide: bool) -> u32;
     /// The square root, by the instruction that Rust has no name for.
     pub(crate) safe fn wasmote_engine_sqrt(a: f32) -> f32;
 }
@@ -64,15 +69,15 @@ fn suits(m: &State, module: &Module<'_>) -> bool {
         && (module.bytes.as_ptr() as u32) < 0x4000_0000
 }
 
-/// Executes what it can; `true` when the fuel is used up. Otherwise the portable loop has the next instruction, or, as
-/// `m.once` then says not, all that follow.
+/// Executes what it can. When there is nothing to say the portable loop has the next instruction, or, as `m.once` then says
+/// not, all that follow.
 ///
 /// # Safety
 /// As for the portable loop: `m` describes a place in this validated module where execution stopped or begins.
-pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> bool {
+pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Option<Exit> {
     m.once = suits(m, module);
     if !m.once {
-        return false;
+        return None;
     }
     let base = m.base as u32;
     let table = module.table.as_ptr() as u32;
@@ -85,9 +90,7 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> bool {
         frames: base.wrapping_add(m.frames),
         code_origin,
         table,
-        records: table
-            .wrapping_add(module.summary.records.at)
-            .wrapping_sub(imported * words::RECORD * 4),
+        records: table.wrapping_add(module.summary.records.at),
         imported,
         globals: base,
         entry: table.wrapping_add(m.branch),
@@ -97,9 +100,13 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> bool {
         memory: base.wrapping_add(m.layout.memory as u32),
         limit: (m.memory as u32).saturating_sub(7 + 127),
         bound: code.wrapping_add(m.fuel as u32),
+        tables: base.wrapping_add(m.layout.tables),
+        reference: m.reference(imported),
+        own: module.functions() - imported,
+        types: table.wrapping_add(module.summary.functions.at + imported * 4),
     };
     // SAFETY: the context says what the caller promises; thumb.s keeps to the frame, table and memory of it.
-    let spent = unsafe { wasmote_engine_run(&raw mut context, m.wide) };
+    let why = unsafe { wasmote_engine_run(&raw mut context, m.wide) };
     m.function = context.function.wrapping_sub(table);
     m.frames = context.frames.wrapping_sub(base);
     m.branch = context.entry.wrapping_sub(table);
@@ -107,5 +114,13 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> bool {
     m.top = context.stack.wrapping_sub(base);
     m.fp = context.frame.wrapping_sub(base);
     m.fuel = context.bound.wrapping_sub(context.code) as i32 as isize;
-    spent
+    match why & 3 {
+        0 => None,
+        1 => Some(Exit::OutOfFuel),
+        2 => {
+            m.leave(module);
+            Some(Exit::Done)
+        }
+        _ => Some(Exit::Import(why >> 2)),
+    }
 }

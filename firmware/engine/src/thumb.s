@@ -64,6 +64,11 @@ wasmote_engine_handlers:
         .equ    KEPT, 32
         .equ    CONTEXT, 32
         .equ    RESERVED, 44
+@ What is behind that in `Context`.
+        .equ    TABLES, 60
+        .equ    REFERENCE, 64
+        .equ    OWN, 68
+        .equ    TYPES, 72
 
 @ Offsets in a function's record (validate.rs, `record`), in bytes.
         .equ    RECORD_CODE, 0
@@ -455,17 +460,9 @@ both 1, BR_TABLE
 
 @ ---- calls ------------------------------------------------------------------------------------------------------------
 
-@ Calls a function of the same width, whose record says which; others leave. A callee's frame begins at its arguments; its
-@ locals are zeroed, and the slot behind them is left free, as the portable loop has it.
-        .macro  calls width, shift, size
-on \width\()0, CALL
-        ldrsb   t, [code, #1]
-        ldr     u, [sp, #IMPORTED]
-        cmp     t, u
-        blt     .Lleave_0
-        ldr     u, [sp, #RECORDS]
-        add     t, t, t, lsl #1
-        add     u, u, t, lsl #3
+@ Calls a function of the same width, whose record is at u; others leave, and what has no room. A callee's frame begins at
+@ its arguments; its locals are zeroed, and the slot behind them is left free, as the portable loop has it.
+        .macro  room shift, size, leave
         ldrh    t, [u, #RECORD_PARAMS]
         sub     y, stack, t, lsl #\shift
         ldr     t, [u, #RECORD_ROOM]
@@ -475,7 +472,19 @@ on \width\()0, CALL
         ldr     x, [sp, #FRAMES]
         add     t, t, y
         cmp     t, x
-        bhi     .Lleave_0
+        bhi     \leave
+        .endm
+        .macro  calls width, shift, size
+on \width\()0, CALL
+        ldrsb   t, [code, #1]
+        ldr     u, [sp, #IMPORTED]
+        subs    t, t, u
+        blt     .Limport
+        ldr     u, [sp, #RECORDS]
+        add     t, t, t, lsl #1
+        add     u, u, t, lsl #3
+        room    \shift, \size, .Lleave_0
+.Lenter_\width\():
         ldrd    t, stack, [sp, #FUNCTION]
         adds    code, #1
         stmdb   x!, {r0, r3, r4, r5, r6}
@@ -510,7 +519,6 @@ on \width\()0, CALL
         cmp     bound, code
         ble     .Lout_0
         next    none
-
         .endm
 
 on n2, CALL
@@ -521,6 +529,59 @@ on n1, CALL
 on w1, CALL
         push_w
         calls   w, 3, 8
+
+@ An imported function is called by the embedder; what tests the fuel before it goes on leaves when there is none.
+.Limport:
+        adds    t, t, u
+        bmi     .Lleave_0
+        cmp     bound, code
+        blt     .Lleave_0
+        adds    code, #1
+        lsls    t, t, #2
+        adds    t, #3
+        b       .Lexit
+
+@ Calls one of the module's own functions whose type has the very index that is asked for.
+both 1, CALL_INDIRECT
+        ldrh    t, [code, #1]
+        tst     t, #0x80808080
+        bne     .Lleave_1
+        lsrs    u, t, #8
+        ldr     y, [sp, #CONTEXT]
+        ldr     t, [y, #TABLES]
+        add     u, u, u, lsl #1
+        add     u, t, u, lsl #2
+        ldrd    t, u, [u]
+        cmp     x, u
+        bhs     .Lleave_1
+        ldr     u, [sp, #GLOBALS]
+        add     t, t, u
+        ldr     t, [t, x, lsl #2]
+        ldr     u, [y, #REFERENCE]
+        subs    t, t, u
+        ldr     u, [y, #OWN]
+        cmp     t, u
+        bhs     .Lleave_1
+        ldr     u, [y, #TYPES]
+        ldr     u, [u, t, lsl #2]
+        ldrb    y, [code, #1]
+        cmp     u, y
+        bne     .Lleave_1
+        ldr     u, [sp, #RECORDS]
+        add     t, t, t, lsl #1
+        add     u, u, t, lsl #3
+        str     x, [stack]
+        cmp     none, one
+        bhi     1f
+        room    2, 4, 2f
+        adds    code, #1
+        b       .Lenter_n
+1:      room    3, 8, 3f
+        adds    code, #1
+        b       .Lenter_w
+3:      adds    stack, #4
+2:      adds    stack, #4
+        b       .Lleave_0
 
 @ Returns from a function with at most one result, to a caller of the same width; others leave.
         .macro  to_caller then
@@ -543,7 +604,7 @@ both 0, RETURN
         ldr     u, [sp, #FRAMES]
         ldr     t, [u], #4
         tst     t, #3
-        bne     .Lleave_0
+        bne     .Ldone_0
         to_caller none
 1:      cmp     none, one
         bhi     .Lw0_load
@@ -557,9 +618,19 @@ both 1, RETURN
         ldr     u, [sp, #FRAMES]
         ldr     t, [u], #4
         tst     t, #3
-        bne     .Lleave_1
+        bne     .Ldone_1
         to_caller one
         .set    .Lreturn_n2, .Ln2_spill
+@ To a caller of the other width, or back to the embedder, which is ~0.
+.Ldone_1:
+        cmn     t, #1
+        bne     .Lleave_1
+        push_x
+.Ldone_0:
+        cmn     t, #1
+        bne     .Lleave_0
+        movs    t, #2
+        b       .Lexit
 
 @ ---- operands, locals, globals, constants ----------------------------------------------------------------------------
 
@@ -1022,6 +1093,48 @@ on n2, \name
         unary_both F32_SQRT, f32_sqrt
         unary_both F32_CONVERT_I32_S, f32_convert_i32_s
         unary_both F32_CONVERT_I32_U, f32_convert_i32_u
+
+@ Rounds to an integer of the same sign, which what has 24 bits or more before the point is already. NaNs are left.
+        .macro  f32_round name
+both 1, \name
+        ubfx    t, x, #23, #8
+        cmp     t, #150
+        bhs     .Lrounded
+        vmov    s0, x
+        .endm
+        f32_round F32_NEAREST
+        vcvtr.s32.f32 s1, s0
+        b       1f
+        f32_round F32_TRUNC
+        vcvt.s32.f32 s1, s0
+1:      vcvt.f32.s32 s1, s1
+        b       .Lround_sign
+        f32_round F32_CEIL
+        vmov.f32 s2, #1.0
+        vcvt.s32.f32 s1, s0
+        vcvt.f32.s32 s1, s1
+        vcmp.f32 s1, s0
+        vmrs    apsr_nzcv, fpscr
+        it      mi
+        vaddmi.f32 s1, s1, s2
+        b       .Lround_sign
+        f32_round F32_FLOOR
+        vmov.f32 s2, #1.0
+        vcvt.s32.f32 s1, s0
+        vcvt.f32.s32 s1, s1
+        vcmp.f32 s1, s0
+        vmrs    apsr_nzcv, fpscr
+        it      gt
+        vsubgt.f32 s1, s1, s2
+.Lround_sign:
+        vmov    t, s1
+        and     x, x, #0x80000000
+        orrs    x, x, t
+        next    one
+.Lrounded:
+        cmp     t, #255
+        beq     .Lleave_1
+        next    one
 
 @ A conversion that saturated, or that of a NaN (to 0), may be one that traps.
         .macro  float_truncate instruction, to, then, saturated, leave
@@ -1583,6 +1696,100 @@ on w1, F64_ADD
         and     xh, xh, r1
         done
 
+@ Four digits of 14 bits: each is the remainder's upper half by the divisor's first 16 bits and one more, so that it is never
+@ too great; the remainder stays below 2.0001 times the divisor, which has 62 bits.
+        .macro  digit
+        udiv    u, r1, r12
+        lsls    r1, r1, #14
+        orr     r1, r1, r0, lsr #18
+        lsls    r0, r0, #14
+        umlal   r0, r1, u, x
+        mla     r1, u, xh, r1
+        .endm
+on w1, F64_DIV
+        push    {r7, r8}
+        push    {r3, r4, r6, r12, lr}
+        ldrd    r0, r1, [stack, #-8]
+        ubfx    r2, r1, #20, #11
+        ubfx    r3, xh, #20, #11
+        sub     lr, r2, #1
+        cmp     lr, #0x7f8
+        bhs     .Ldiv_leave
+        sub     lr, r3, #1
+        cmp     lr, #0x7f8
+        bhs     .Ldiv_leave
+        eor     r12, r1, xh
+@ The exponent, less one for the leading 1 that is added.
+        sub     lr, r2, r3
+        addw    lr, lr, #1022
+        lsls    r1, r1, #11
+        orr     r1, r1, #0x80000000
+        lsrs    r1, r1, #2
+        orr     r1, r1, r0, lsr #23
+        lsls    r0, r0, #9
+        lsl     xh, xh, #11
+        orr     xh, xh, #0x80000000
+        lsr     xh, xh, #2
+        orr     xh, xh, x, lsr #23
+        lsls    x, x, #9
+@ The quotient is below 1 and not below a half.
+        cmp     r0, x
+        sbcs    u, r1, xh
+        ittte   hs
+        lsrhs   r0, r0, #1
+        orrhs   r0, r0, r1, lsl #31
+        lsrhs   r1, r1, #1
+        sublo   lr, lr, #1
+        movw    u, #0x7fd
+        cmp     lr, u
+        bhs     .Ldiv_leave
+        and     r12, r12, #0x80000000
+        add     lr, r12, lr, lsl #20
+@ The divisor becomes negative, to be added.
+        lsr     r12, xh, #14
+        add     r12, r12, #1
+        rsbs    x, x, #0
+        mvn     xh, xh
+        adc     xh, xh, #0
+        digit
+        mov     r4, u
+        digit
+        add     r4, u, r4, lsl #14
+        digit
+        mov     r3, u
+        digit
+        add     r3, u, r3, lsl #14
+        lsls    r2, r4, #28
+        lsrs    r4, r4, #4
+        adds    r2, r2, r3
+        adc     r4, r4, #0
+@ What the digits fell short.
+1:      adds    r3, r0, x
+        adcs    r6, r1, xh
+        bcc     2f
+        mov     r0, r3
+        mov     r1, r6
+        adds    r2, r2, #1
+        adc     r4, r4, #0
+        b       1b
+@ Three bits too many, and whether there is more.
+2:      lsls    r3, r2, #29
+        orrs    r0, r0, r1
+        it      ne
+        orrne   r3, r3, #1
+        lsrs    r0, r2, #3
+        orr     r0, r0, r4, lsl #29
+        lsrs    r1, r4, #3
+        round   r0, r1, r3, lr
+        pop     {r3, r4, r6, r12, lr}
+        add     sp, sp, #8
+        subs    stack, #8
+        next    one
+.Ldiv_leave:
+        pop     {r3, r4, r6, r12, lr}
+        pop     {r7, r8}
+        b       .Lleave_1
+
         .macro  f64_from_u32
         clz     t, x
         lsl     x, x, t
@@ -1703,16 +1910,16 @@ wasmote_engine_sqrt:
 @ ever read, and what lies there does not matter.
 
 @ What the portable loop does.
-        .irp    name, UNREACHABLE, CALL_INDIRECT, SELECT_T, TABLE_GET, TABLE_SET, MEMORY_SIZE, MEMORY_GROW, I32_POPCNT
+        .irp    name, UNREACHABLE, SELECT_T, TABLE_GET, TABLE_SET, MEMORY_SIZE, MEMORY_GROW, I32_POPCNT
         .set    .Lportable_\name, 1
         .endr
-        .irp    name, F32_CEIL, F32_FLOOR, F32_TRUNC, F32_NEAREST, REF_NULL, REF_IS_NULL, REF_FUNC, PREFIX
+        .irp    name, REF_NULL, REF_IS_NULL, REF_FUNC, PREFIX
         .set    .Lportable_\name, 1
         .endr
         .irp    name, I64_DIV_S, I64_DIV_U, I64_REM_S, I64_REM_U, I64_POPCNT
         .set    .Lportable_\name, 1
         .endr
-        .irp    name, F64_CEIL, F64_FLOOR, F64_TRUNC, F64_NEAREST, F64_SQRT, F64_DIV, F64_MIN, F64_MAX, F32_DEMOTE_F64
+        .irp    name, F64_CEIL, F64_FLOOR, F64_TRUNC, F64_NEAREST, F64_SQRT, F64_MIN, F64_MAX, F32_DEMOTE_F64
         .set    .Lportable_\name, 1
         .endr
         .irp    name, I64_TRUNC_F32_S, I64_TRUNC_F32_U, I64_TRUNC_F64_S, I64_TRUNC_F64_U
@@ -1767,8 +1974,8 @@ wasmote_engine_table_\state:
 
 @ Behind the last table there is room up to its entry 0xfc.
 @
-@ wasmote_engine_run(&mut Context, wide: bool) -> bool: executes until something is left to the portable loop (false) or the
-@ fuel is used up (true).
+@ wasmote_engine_run(&mut Context, wide: bool) -> u32: executes until something is left to the portable loop (0), the fuel is
+@ used up (1), the function the embedder called returns (2) or calls an imported one (3, with its index above two bits).
         .global wasmote_engine_run
         .type   wasmote_engine_run, %function
         .thumb_func

@@ -38,6 +38,7 @@ const sample = module(`(module
   (func (export "now") (result i32) (call $now))
   (func (export "divide") (param i32) (result i32) (i32.div_s (i32.const 7) (local.get 0)))
   (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "low") (param i32) (result i32) (i32.and (local.get 0) (i32.const 255)))
   (func (export "peek") (param i32) (result i32) (i32.load8_u (local.get 0)))
   (func $deep (export "deep") (call $deep))
   (func (export "spin") (loop $on (br $on))))`);
@@ -259,6 +260,26 @@ describe.skipIf(missing)(`the node's engine${missing ? ` (skipped: ${missing})` 
     expect(fuel).toBeGreaterThanOrEqual(5000);
     expect(fuel).toBeLessThan(5010);
     expect(instance.call("divide", [2], 1e6).values).toEqual([3]);
+  });
+
+  test("refuses a call before it is set up, of what is not there, and with values of other types", () => {
+    const instance = instantiate(sample, "wasmote", () => [42]);
+    const call = (name: string, values: Value[]) => () => instance.call(name, values, 1e6);
+    expect(call("divide", [1])).toThrow(/divide cannot be called: .* not set up/);
+    instance.call(undefined, [], 1e6);
+    expect(call("nothing", [])).toThrow(/no function is exported as "nothing"/);
+    expect(call("divide", [])).toThrow(/1 values are wanted, 0 given/);
+    expect(call("divide", [1n])).toThrow(/not of the type that is wanted/);
+    // Numbers become i32 as ECMAScript has it.
+    for (const [value, byte] of [
+      [2 ** 32 + 7, 7],
+      [-1.9, 255],
+      [-1e20 - 2 ** 34, 0],
+      [2 ** 53 - 1, 255],
+      [Number.NaN, 0],
+    ] as const) {
+      expect(instance.call("low", [value], 1e6).values, String(value)).toEqual([byte]);
+    }
   });
 
   test("refuses modules that are not worth their memory here", () => {

@@ -1,6 +1,6 @@
 // The engine against the official WebAssembly test suite, through the command a user has for it: on this computer, in slices
 // of fuel, with every trust checked, and on an emulated Cortex-M4F. What is left out is counted exactly.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -8,15 +8,20 @@ import { environment, root } from "../host/setup.mjs";
 
 const manifest = join(root, "firmware/Cargo.toml");
 
-/** Runs the command, as `npm run -s conformance` does; the first build of it takes a while. */
+/** The command, as `npm run -s conformance` has it. */
+function command(words: string[], features: string[] = []): string[] {
+  return `run --quiet --locked --profile host --manifest-path ${manifest} -p wasmote-conformance`
+    .split(" ")
+    .concat(features, "--", words);
+}
+
+/** Runs the command; the first build of it takes a while. */
 function output(words: string[], features: string[] = []): string {
-  return execFileSync(
-    "cargo",
-    `run --quiet --locked --profile host --manifest-path ${manifest} -p wasmote-conformance`
-      .split(" ")
-      .concat(features, "--", words),
-    { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 26 },
-  );
+  return execFileSync("cargo", command(words, features), {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    maxBuffer: 1 << 26,
+  });
 }
 
 function conformance(words: string[], features: string[] = []): unknown {
@@ -60,6 +65,19 @@ describe("the official test suite", () => {
     expect(output(["--json", "2.0/address", "2.0/const"])).toMatch(
       /^\{"passed":\d+,"failed":0,"skipped":\d+\}\n$/,
     );
+  });
+
+  test.each([
+    [["--slice", "0"], /^conformance: --slice is at least 1/],
+    [["--slice", "-1"], /^conformance: cannot parse argument "-1"/],
+    [["--target", "z80"], /^conformance: --target is laptop or cortex-m4\nusage: /],
+    [["--growth"], /give --target cortex-m4/],
+    [["--all"], /^conformance: invalid option '--all'\nusage: /],
+    [["2.0/nothing"], /^conformance: no file of the suite has such a name/],
+  ])("refuses %j", { timeout: limit }, (words, told) => {
+    const { status, stderr, stdout } = spawnSync("cargo", command(words), { encoding: "utf8" });
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(told);
   });
 
   test("passes when a run is suspended wherever it can be", { timeout: limit }, () => {

@@ -6,8 +6,8 @@
 use napi::bindgen_prelude::{BigInt, Buffer, Either, Error, Result, Status};
 use napi_derive::napi;
 use wasmote_engine::{
-    External, Host, Instance, Module, Options, PageSizes, Place, Run, Scratch, Summary, Trap,
-    TrapKind, ValType, Value, validate,
+    External, Host, Instance, InstanceError, Module, Options, PageSizes, Place, Run, Scratch,
+    Summary, Trap, TrapKind, ValType, Value, validate,
 };
 
 /// A number as JavaScript has it: an i64 is a BigInt.
@@ -96,6 +96,16 @@ fn describe(item: &External<'_>) -> (String, Vec<String>, Vec<String>) {
 
 fn trouble(text: impl Into<String>) -> Error {
     Error::new(Status::InvalidArg, text.into())
+}
+
+fn reason(error: InstanceError) -> &'static str {
+    match error {
+        InstanceError::Region => "its region is too short",
+        InstanceError::Arguments => "the values are not of its types",
+        InstanceError::State => {
+            "the instance is in another state: not set up yet, or in the middle of a run"
+        }
+    }
 }
 
 type Room = Box<Scratch<{ 64 * 1024 }, 1024, 8192>>;
@@ -296,7 +306,7 @@ impl EngineInstance {
                 Err(error) => {
                     // SAFETY: just leaked, and nothing took it.
                     drop(unsafe { Box::from_raw(region) });
-                    Err(trouble(format!("{error:?}")))
+                    Err(trouble(reason(error)))
                 }
             }
         });
@@ -340,7 +350,7 @@ impl EngineInstance {
         let values = values(&module, ty.params(), arguments)?;
         instance
             .call(index, &values)
-            .map_err(|error| trouble(format!("{export} cannot be called: {error:?}")))
+            .map_err(|error| trouble(format!("{export} cannot be called: {}", reason(error))))
     }
 
     /// Runs with this much fuel.
@@ -381,7 +391,7 @@ impl EngineInstance {
         let values = values(&instance.module(), ty.results(), results)?;
         instance
             .resume(&values)
-            .map_err(|error| trouble(format!("{error:?}")))
+            .map_err(|error| trouble(reason(error)))
     }
 
     /// Answers the pending host call with a trap.
@@ -391,7 +401,7 @@ impl EngineInstance {
         let places = instance.backtrace().collect();
         let trap = instance
             .abort(TrapKind::Host)
-            .map_err(|error| trouble(format!("{error:?}")))?;
+            .map_err(|error| trouble(reason(error)))?;
         Ok(trapped(&trap, places, instance.module().bytes()))
     }
 

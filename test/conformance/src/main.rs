@@ -64,6 +64,9 @@ fn run() -> Result<bool, String> {
                     .value()
                     .and_then(|v| v.parse())
                     .map_err(|e| e.to_string())?;
+                if slice == 0 {
+                    return Err("--slice is at least 1: without fuel nothing would ever end".into());
+                }
             }
             Long("json") => json = true,
             Long("list") => list = true,
@@ -82,6 +85,9 @@ fn run() -> Result<bool, String> {
         return kernels::measure(target, json);
     }
     if growth {
+        if target != Target::CortexM4 {
+            return Err("--growth counts instructions: give --target cortex-m4, too".into());
+        }
         return growth::measure(target, json);
     }
     let files: Vec<File> = directives::files()

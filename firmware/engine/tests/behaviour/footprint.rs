@@ -125,6 +125,31 @@ fn recursion_gets_the_stack_it_was_given_and_traps_at_the_same_place_each_time()
 }
 
 #[test]
+fn calls_take_no_stack_of_the_caller_however_deep_they_are() {
+    // As deep as 64 MiB of a module's stack: a native frame for each call would take more than the thread has by far.
+    let text = r#"(module (func $f (export "f") (param i32) (result i32)
+      (if (result i32) (local.get 0)
+        (then (call $f (i32.sub (local.get 0) (i32.const 1)))) (else (unreachable)))))"#;
+    let work = move || {
+        let options = Options {
+            stack: 64 << 20,
+            ..Options::default()
+        };
+        with(text, &options, |instance| {
+            finish(instance).unwrap();
+            let depth = 1_000_000;
+            let trap = call(instance, "f", &[Value::I32(depth)]).unwrap_err();
+            assert_eq!(trap.kind, TrapKind::Unreachable);
+            assert_eq!(instance.backtrace().count(), depth as usize + 1);
+            let trap = call(instance, "f", &[Value::I32(i32::MAX)]).unwrap_err();
+            assert_eq!(trap.kind, TrapKind::StackExhausted);
+        });
+    };
+    let thread = std::thread::Builder::new().stack_size(128 << 10);
+    thread.spawn(work).unwrap().join().unwrap();
+}
+
+#[test]
 fn a_memory_grows_to_what_is_granted_and_to_its_own_maximum() {
     let text = r#"(module (memory 1 5 (pagesize 1)) (func (export "grow") (param i32) (result i32)
       (memory.grow (local.get 0))) (func (export "size") (result i32) (memory.size)))"#;

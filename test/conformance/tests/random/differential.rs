@@ -53,6 +53,9 @@ fn theirs(value: &wasmi::Val) -> (u8, u64) {
     }
 }
 
+/// The bits of some values.
+type Bits = Vec<(u8, u64)>;
+
 /// What this engine calls the trap that wasmi ended with; segments that do not fit are an error of its own there.
 fn trap(error: &wasmi::Error) -> &'static [&'static str] {
     use wasmi::TrapCode;
@@ -102,7 +105,7 @@ fn compare() {
         }
 
         let mut commands = vec![Command::Instantiate("m".into(), bytes.clone())];
-        let mut expected: Vec<Result<Vec<(u8, u64)>, &[&str]>> =
+        let mut expected: Vec<Result<Bits, &[&str]>> =
             vec![instance.as_ref().map(|_| vec![]).map_err(trap)];
         if let Ok(instance) = &instance {
             instances += 1;

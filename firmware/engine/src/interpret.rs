@@ -35,7 +35,8 @@ pub(crate) const NOBODY: u32 = u32::MAX;
 
 /// Set in the function of a frame record: its frame was moved up by 4 bytes, to be aligned.
 const GAP: u32 = 1;
-/// Set in the function of a frame record: caller and callee have slots of different width.
+/// Set in the function of a frame record: caller and callee have slots of different width, or the fast loop cannot go on in
+/// the caller, whose immediates may have several bytes.
 const CROSSING: u32 = 2;
 
 /// Whether the fast loop of thumb.rs stands beside this one, which then has what that leaves to it.
@@ -370,7 +371,12 @@ impl State {
             (NOBODY, 0)
         } else {
             let gap = if base != args { GAP } else { 0 };
-            let crossing = if wide != from_wide { CROSSING } else { 0 };
+            let long = module.word(self.function + record::ROOM as u32 * 4) & LONG != 0;
+            let crossing = if wide != from_wide || long {
+                CROSSING
+            } else {
+                0
+            };
             let end = module.word(self.function + record::END as u32 * 4);
             (self.function.wrapping_add(table) | gap | crossing, end)
         };

@@ -1874,6 +1874,33 @@ on w1, F64_DIV
         unary_wide I32_TRUNC_F64_S, i32_trunc_f64_s
         unary_wide I32_TRUNC_F64_U, i32_trunc_f64_u
 
+@ Of these opcodes of two bytes the conversions to i32 are handled that saturate: as the instruction does; and from f64 where
+@ it is in range, as by the trapping ones.
+both 1, PREFIX
+        ldrb    t, [code, #1]
+        cmp     t, #1
+        bhi     1f
+        vmov    s0, x
+        ite     eq
+        vcvteq.u32.f32 s0, s0
+        vcvtne.s32.f32 s0, s0
+        vmov    x, s0
+        next    one, 2
+1:      cmp     t, #3
+        bhi     .Lleave_1
+        ubfx    u, xh, #20, #11
+        subw    u, u, #1023
+        cmp     u, #31
+        bge     .Lleave_1
+        cmp     t, #3
+        beq     2f
+        adds    code, #1
+        b       .Lw1_I32_TRUNC_F64_S
+2:      cmp     xh, #0
+        bmi     .Lleave_1
+        adds    code, #1
+        b       .Lw1_I32_TRUNC_F64_U
+
 @ ---- out --------------------------------------------------------------------------------------------------------------
 
 .Lleave_n2:
@@ -1913,7 +1940,7 @@ wasmote_engine_sqrt:
         .irp    name, UNREACHABLE, SELECT_T, TABLE_GET, TABLE_SET, MEMORY_SIZE, MEMORY_GROW, I32_POPCNT
         .set    .Lportable_\name, 1
         .endr
-        .irp    name, REF_NULL, REF_IS_NULL, REF_FUNC, PREFIX
+        .irp    name, REF_NULL, REF_IS_NULL, REF_FUNC
         .set    .Lportable_\name, 1
         .endr
         .irp    name, I64_DIV_S, I64_DIV_U, I64_REM_S, I64_REM_U, I64_POPCNT
@@ -1965,12 +1992,12 @@ wasmote_engine_table_\state:
 
         .balign 4
         table   w1, none, .Lleave_1, .Lleave_1, 0
-        table   w0, w1, .Lw0_load, .Lleave_0, .Lleave_1
-        table   n0, n1, .Ln0_load, .Lleave_0, .Lleave_0
-        table   f, none, .Lf_other, .Lf_other, .Lleave_0
+        table   w0, w1, .Lw0_load, .Lleave_0, .Lw1_PREFIX
+        table   n0, n1, .Ln0_load, .Lleave_0, .Lw0_load
+        table   f, none, .Lf_other, .Lf_other, .Ln0_load
         table   t, none, .Lt_other, .Lt_other, .Lf_other
         table   n1, none, .Lleave_1, .Lleave_1, .Lt_other
-        table   n2, n1, .Ln2_spill, .Lleave_n2, .Lleave_1
+        table   n2, n1, .Ln2_spill, .Lleave_n2, .Ln1_PREFIX
 
 @ Behind the last table there is room up to its entry 0xfc.
 @
@@ -2011,7 +2038,7 @@ wasmote_engine_run:
         add     sp, sp, #RESERVED
         pop     {r4-r11, pc}
         .org    wasmote_engine_table_n2 + 4 * 0xfc
-        .word   .Lleave_n2 + 1
+        .word   .Ln2_spill + 1
         .size   wasmote_engine_run, . - wasmote_engine_run
 
 @ An opcode has handlers here, or is one of those that are left.

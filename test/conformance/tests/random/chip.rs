@@ -119,3 +119,172 @@ fn facts(outcome: &Outcome) -> impl PartialEq + core::fmt::Debug {
         encode_command(&values),
     )
 }
+
+/// How a function is: whether its slots are 64 bits wide, and whether it has immediates of several bytes. The loop for the chip
+/// treats each otherwise, and so calls from one to another.
+#[derive(Clone, Copy)]
+struct Kind {
+    wide: bool,
+    long: bool,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        wide: false,
+        long: false,
+    },
+    Kind {
+        wide: true,
+        long: false,
+    },
+    Kind {
+        wide: false,
+        long: true,
+    },
+    Kind {
+        wide: true,
+        long: true,
+    },
+];
+
+/// Locals up to the `last`, which makes the function what it is.
+fn locals(kind: Kind) -> (String, u32) {
+    let mut text = String::from(" (local i32 i32)");
+    if kind.long {
+        text += &" (local i32)".repeat(300);
+    }
+    text += " (local i32)";
+    if kind.wide {
+        text += " (local i64)";
+    }
+    (text, if kind.long { 302 } else { 2 })
+}
+
+/// A module where functions of every kind call those of every kind, with several numbers of parameters and results, directly and
+/// through a table, with operands below; all the while counting down, so that they call one another in all orders.
+fn crossings() -> String {
+    let (mut functions, mut names) = (String::new(), Vec::new());
+    for kind in 0..4 {
+        for params in 0..4 {
+            for results in 0..3 {
+                names.push((kind, params, results));
+            }
+        }
+    }
+    let signature = |params: u32, results: u32| {
+        format!(
+            "{}{}",
+            " (param i32)".repeat(params as usize),
+            " (result i32)".repeat(results as usize)
+        )
+    };
+    let count = names.len();
+    for (index, (kind, params, results)) in names.iter().copied().enumerate() {
+        let (text, last) = locals(KINDS[kind]);
+        let last = last + params;
+        let mut body = format!("(local.set {last} (i32.const {}))", 1000 + index);
+        for step in [1, 13, 25, 37, 17] {
+            let callee = (index * 5 + step) % count;
+            let (_, params, results) = names[callee];
+            let arguments = (0..params).fold(String::new(), |text, i| {
+                format!("{text} (i32.add (local.get {last}) (i32.const {i}))")
+            });
+            let sums = " (i32.add)".repeat(results as usize);
+            // One operand stays below the call's.
+            let call = if step % 4 == 1 {
+                format!("{arguments} (call {callee})")
+            } else {
+                let ty = signature(params, results);
+                format!("{arguments} (call_indirect{ty} (i32.const {callee}))")
+            };
+            body += &format!(
+                " (i32.mul (local.get {last}) (i32.const 31)) {call} {sums} (local.set {last})"
+            );
+        }
+        let given = (0..params).fold(format!("(local.get {last})"), |text, i| {
+            format!("(i32.xor {text} (local.get {i}))")
+        });
+        let after = (0..results).fold(String::new(), |text, _| {
+            format!("{text} (local.get {last})")
+        });
+        let early = (0..results).fold(String::new(), |text, i| format!("{text} (i32.const {i})"));
+        functions += &format!(
+            "(func (export \"{index}\"){} {text}
+              (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+              (if (i32.lt_s (global.get $left) (i32.const 0)) (then {early} (return)))
+              {body} (local.set {last} {given})
+              (global.set $sum (i32.add (i32.rotl (global.get $sum) (i32.const 3)) (local.get {last})))
+              {after})",
+            signature(params, results)
+        );
+    }
+    let elements = (0..count).fold(String::new(), |text, i| format!("{text} {i}"));
+    format!(
+        "(module {functions} (table funcref (elem {elements}))
+          (global $left (mut i32) (i32.const 0)) (global $sum (export \"sum\") (mut i32) (i32.const 0))
+          (func (export \"go\") (param i32) (global.set $left (local.get 0))))"
+    )
+}
+
+#[test]
+#[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
+fn calls_between_functions_of_all_kinds_come_to_the_same_on_the_chip() {
+    let text = crossings();
+    let buffer = wast::parser::ParseBuffer::new(&text).expect("its tokens");
+    let mut module: wast::Wat<'_> = wast::parser::parse(&buffer).expect("a module");
+    let bytes = module.encode().expect("its bytes");
+    let (table, summary) = load(&bytes).expect("a valid module");
+    let module = Module::new(&bytes, &table, &summary).expect("what was validated");
+    let mut commands = vec![Command::Instantiate("m".into(), bytes.clone())];
+    for left in [0, 1, 3, 40, 400] {
+        for (number, export) in module.exports().enumerate() {
+            let External::Func(_, ty) = export.item else {
+                continue;
+            };
+            if export.name == "go" {
+                continue;
+            }
+            let arguments = (0..ty.params().len())
+                .map(|i| answer(wasmote_engine::ValType::I32, (number * 7 + i) as u64));
+            let go = vec![wasmote_engine::Value::I32(left)];
+            commands.push(Command::Invoke("m".into(), "go".into(), go));
+            commands.push(Command::Invoke(
+                "m".into(),
+                export.name.into(),
+                arguments.collect(),
+            ));
+            commands.push(Command::Get("m".into(), "sum".into()));
+        }
+    }
+    let (mut done, mut sums) = (0, std::collections::HashSet::new());
+    for slice in [1 << 20, 20] {
+        let settings = Settings {
+            slice,
+            fuel: 1 << 20,
+            pages: 0,
+            entries: 128,
+            stack: 256 * 1024,
+            strict: false,
+        };
+        let mut script = settings.encode();
+        for command in &commands {
+            script.extend(encode_command(command));
+        }
+        let run = |target: Target| {
+            let outcomes = target.execute(&format!("crossings-{slice}"), &script);
+            outcomes.expect("the emulator runs")
+        };
+        let (here, there) = (run(Target::Laptop), run(Target::CortexM4));
+        assert_eq!((here.len(), there.len()), (commands.len(), commands.len()));
+        for (command, (here, there)) in commands.iter().zip(here.iter().zip(&there)) {
+            assert_eq!(facts(here), facts(there), "{command:?}, slices of {slice}");
+            done += u32::from(here.status == Status::Ok);
+            sums.insert(encode_command(&Command::Invoke(
+                String::new(),
+                String::new(),
+                here.values.clone(),
+            )));
+        }
+    }
+    assert!(done > 1000 && sums.len() > 100, "{done} {}", sums.len());
+}

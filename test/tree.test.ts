@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { parse } from "smol-toml";
 import { describe, expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
@@ -34,6 +35,19 @@ describe("the repository", () => {
         .split(" OR ")
         .map((name) => files.includes(`LICENSE-${name.split("-")[0]?.toUpperCase()}`)),
     ).toEqual([true, true]);
+  });
+
+  test("has an engine without std, heap or dependencies but libm", () => {
+    const { dependencies, ...others } = parse(text("firmware/engine/Cargo.toml"));
+    expect(Object.keys(dependencies as object)).toEqual(["libm"]);
+    expect(Object.keys(others).filter((key) => /^(target|build-dependencies)$/.test(key))).toEqual(
+      [],
+    );
+    const sources = files.filter((file) => /^firmware\/engine\/src\/.*\.rs$/.test(file));
+    expect(sources.length).toBeGreaterThan(10);
+    expect(text("firmware/engine/src/lib.rs")).toMatch(/^#!\[no_std\]$/m);
+    const code = (file: string) => text(file).split("#[cfg(test)]")[0]!;
+    expect(sources.filter((file) => code(file).includes("extern crate"))).toEqual([]);
   });
 
   test("has a first line saying what it is for in every source file", () => {

@@ -1,5 +1,5 @@
 //! What an instance needs is known to the byte before it runs, and it never needs more.
-use crate::{assemble, call, finish, load, with};
+use crate::{assemble, call, finish, load, with, with_bytes};
 use wasmote_engine::{Footprint, Module, Options, PageSizes, Run, TrapKind, Value};
 
 fn footprint(text: &str, options: &Options) -> Footprint {
@@ -173,6 +173,51 @@ fn a_memory_grows_to_what_is_granted_and_to_its_own_maximum() {
             assert_eq!(grow(-1), [Value::I32(-1)]);
             assert_eq!(call(instance, "size", &[]).unwrap(), [Value::I32(most)]);
             assert_eq!(instance.memory().len(), most as usize);
+        });
+    }
+}
+
+#[test]
+fn a_memory_has_pages_of_the_size_that_its_module_says() {
+    let text = r#"(module (memory 2 5 (pagesize 1))
+      (func (export "size") (result i32) (memory.size))
+      (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+      (func (export "put") (param i32) (i32.store8 (local.get 0) (i32.const 9)))
+      (func (export "get") (param i32) (result i32) (i32.load8_u (local.get 0))))"#;
+    let bytes = assemble(text);
+    // The section, its size, one memory with a maximum and a page size, which the assembler knows two of.
+    let section = [5, 5, 1, 9, 2, 5, 0];
+    let at = bytes.windows(7).position(|seven| seven == section).unwrap() + 6;
+    for log2 in 0..=16 {
+        let mut bytes = bytes.clone();
+        bytes[at] = log2;
+        let page = 1i32 << log2;
+        let options = Options {
+            memory_pages: Some(4),
+            ..Options::default()
+        };
+        let (table, summary) = load(&bytes, PageSizes::Any).unwrap();
+        let module = Module::new(&bytes, &table, &summary).unwrap();
+        let granted = (4u64 << log2).next_multiple_of(8);
+        assert_eq!(module.footprint(&options).memory, granted, "2^{log2}");
+        with_bytes(&bytes, &options, |instance| {
+            finish(instance).unwrap();
+            let mut run = |name: &str, value: Option<i32>| {
+                let given: Vec<_> = value.map(Value::I32).into_iter().collect();
+                let trap = |trap: wasmote_engine::Trap| trap.kind;
+                call(instance, name, &given).map_err(trap)
+            };
+            let outside = Err(TrapKind::MemoryOutOfBounds);
+            let number = |value| Ok(vec![Value::I32(value)]);
+            assert_eq!(run("size", None), number(2), "2^{log2}");
+            assert_eq!(run("put", Some(2 * page - 1)), Ok(vec![]), "2^{log2}");
+            assert_eq!(run("put", Some(2 * page)), outside, "2^{log2}");
+            assert_eq!(run("grow", Some(3)), number(-1), "2^{log2}");
+            assert_eq!(run("grow", Some(2)), number(2), "2^{log2}");
+            assert_eq!(run("get", Some(2 * page - 1)), number(9), "2^{log2}");
+            assert_eq!(run("get", Some(4 * page - 1)), number(0), "2^{log2}");
+            assert_eq!(run("get", Some(4 * page)), outside, "2^{log2}");
+            assert_eq!(run("size", None), number(4), "2^{log2}");
         });
     }
 }

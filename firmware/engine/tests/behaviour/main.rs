@@ -38,9 +38,16 @@ const GUARD: usize = 16;
 /// Sets a module up in a region of exactly its footprint, lets `work` have the instance, and looks whether anything around
 /// the region changed. Returns the region as it was left.
 fn with(text: &str, options: &Options, work: impl FnOnce(&mut Instance<'_, '_>)) -> Vec<u64> {
-    let bytes = assemble(text);
-    let (table, summary) = load(&bytes, PageSizes::Any).unwrap();
-    let module = Module::new(&bytes, &table, &summary).unwrap();
+    with_bytes(&assemble(text), options, work)
+}
+
+fn with_bytes(
+    bytes: &[u8],
+    options: &Options,
+    work: impl FnOnce(&mut Instance<'_, '_>),
+) -> Vec<u64> {
+    let (table, summary) = load(bytes, PageSizes::Any).unwrap();
+    let module = Module::new(bytes, &table, &summary).unwrap();
     let words = (module.footprint(options).total / 8) as usize;
     let mut all = vec![PATTERN; words + 2 * GUARD];
     // SAFETY: any bytes of the words may be seen as bytes.

@@ -2,9 +2,10 @@
 // Rust (test/bench/engine/tests); the same fuel here and there; and no byte more than is written down.
 //
 // test/golden/kernels.txt has a line for each: kernel, numbers, checksum, bytes of the module.
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { build } from "../host/lib/build.ts";
 import { command, root } from "../host/setup.mjs";
 import { engineNames, inspect, instantiate, missingEngine } from "../host/lib/engine.ts";
 import {
@@ -16,6 +17,7 @@ import {
   type Job,
   type Real,
 } from "./bench/kernels.ts";
+import { executeOnChip, i32, noMachine, type MachineCommand } from "./harness/machine.ts";
 
 const golden = readFileSync(new URL("./golden/kernels.txt", import.meta.url), "utf8")
   .split("\n")
@@ -48,6 +50,42 @@ describe("the benchmark kernels", () => {
     const all = kernels.flatMap((kernel) => realsOf(kernel).map((real) => `${kernel} ${real}`));
     expect(golden.map(({ kernel, real }) => `${kernel} ${real}`)).toEqual(all);
   });
+
+  test("are all that is in assembly/bench, but for what they have in common and the filters", () => {
+    const files = readdirSync(join(root, "assembly/bench")).map((file) => basename(file, ".ts"));
+    const others = ["array", "definite", "filters"];
+    expect(files.toSorted()).toEqual([...kernels, ...others].toSorted());
+  });
+
+  test.skipIf(noMachine)(
+    `come to the same for the same fuel on the emulated Cortex-M4F, the filters of \`compare\`${noMachine && ` (skipped: ${noMachine})`}`,
+    async () => {
+      const { module } = await build(join(root, "assembly/bench/filters.ts"), { plain: true });
+      const instance = instantiate(module, "wasmote", () => undefined);
+      const here = [instance.call(undefined, [], 1e9)];
+      const commands: MachineCommand[] = [{ do: "instantiate", name: "", module }];
+      for (const which of [0, 1, 2]) {
+        const values = [i32(which), i32(3000)];
+        here.push(
+          instance.call(
+            "run",
+            values.map(({ value }) => value),
+            1e9,
+          ),
+        );
+        commands.push({ do: "invoke", instance: "", name: "run", values });
+      }
+      const there = await executeOnChip(commands, 1000);
+      const facts = there.map(({ status, fuel, values }) => [
+        status,
+        fuel,
+        values.map(({ value }) => value),
+      ]);
+      expect(facts).toEqual(here.map(({ fuel, values }) => ["ok", fuel, values]));
+      expect(new Set(here.map(({ fuel }) => fuel)).size).toBe(4);
+    },
+    300_000,
+  );
 
   test("are as large as is written down, with at most two pages", () => {
     const found = jobs.map(({ kernel, real, module }) => {

@@ -129,7 +129,10 @@ export async function setup(goal) {
     if (found.wasm3.ok)
       found.wasm3 = await optional(wasm3.kept, (report) => hostProgram(report, wasm3));
   }
-  if (goal === "test") found.python = await optional("aiocoap", aiocoapPeer);
+  if (goal === "test") {
+    found.cxx = await optional("C++", (report) => debian(report, "c++", ["g++"]));
+    found.python = await optional("aiocoap", aiocoapPeer);
+  }
 
   writeFileSync(record, JSON.stringify(found, null, 2) + "\n");
   say(`ready after ${seconds(began)}`);

@@ -2,12 +2,8 @@
 //! differential tests here run.
 //!
 //! `cargo run --example modules -- FOLDER COUNT`
-#![allow(dead_code, reason = "the tests' file has more than is used here")]
-#[path = "../tests/random/common.rs"]
-mod common;
-
-use common::{config, random_module, with_stack};
 use wasm_smith::Config;
+use wasmote_fuzz::{config, random_module, with_stack};
 use wast::Wat;
 use wast::parser::{self, ParseBuffer};
 

@@ -4,10 +4,10 @@
 #[path = "../../src/target.rs"]
 mod target;
 
-use crate::common::{answer, config, load, random_module, setting, with_stack};
 use target::Target;
 use wasm_smith::Config;
 use wasmote_engine::{External, Module};
+use wasmote_fuzz::{config, load, random, random_module, setting, value, with_stack};
 use wasmote_machine::{Command, Outcome, Settings, Status, encode_command};
 
 /// Modules of a script: an emulator takes longer to start than to run one.
@@ -92,12 +92,13 @@ fn commands(seed: u64) -> Vec<Command> {
     let mut commands = vec![Command::Instantiate(name(), bytes.clone())];
     let (table, summary) = load(&bytes).expect("a valid module");
     let module = Module::new(&bytes, &table, &summary).expect("what was validated");
+    let values = random(seed, 64);
     for (number, export) in module.exports().enumerate() {
         let called = export.name.to_owned();
         match export.item {
             External::Func(_, ty) => {
                 let arguments = ty.params().enumerate();
-                let arguments = arguments.map(|(i, ty)| answer(ty, (number * 7 + i) as u64));
+                let arguments = arguments.map(|(i, ty)| value(ty, number * 7 + i, &values));
                 commands.push(Command::Invoke(name(), called, arguments.collect()));
             }
             External::Global(..) => commands.push(Command::Get(name(), called)),

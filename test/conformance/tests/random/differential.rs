@@ -1,7 +1,7 @@
 //! Random modules (crates.io `wasm-smith`, fixed seeds) in this engine and in wasmi: results, traps, globals and memory agree.
 
-use crate::common::{config, random, random_module, setting, wasmi_engine, with_stack};
 use wasmote_engine::Value;
+use wasmote_fuzz::{config, random, random_module, setting, with_stack};
 use wasmote_machine::{
     Command, Outcome, Settings, Status, decode_outcomes, encode_command, execute,
 };
@@ -14,6 +14,19 @@ const SETTINGS: Settings = Settings {
     stack: 1 << 20,
     strict: true,
 };
+
+/// wasmi with what this engine has, and no more.
+fn wasmi_engine() -> wasmi::Engine {
+    let mut config = wasmi::Config::default();
+    config
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_extended_const(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_custom_page_sizes(true);
+    wasmi::Engine::new(&config)
+}
 
 fn run(commands: &[Command]) -> Vec<Outcome> {
     let mut script = SETTINGS.encode();

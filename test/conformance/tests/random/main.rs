@@ -1,6 +1,6 @@
 //! The engine on random and damaged modules.
 mod chip;
-mod common;
+mod corpus;
 mod differential;
-mod mutants;
 mod slices;
+mod suite;

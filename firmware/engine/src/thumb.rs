@@ -108,6 +108,7 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Option<Exit> {
     // SAFETY: the context says what the caller promises; thumb.s keeps to the frame, table and memory of it.
     let why = unsafe { wasmote_engine_run(&raw mut context, m.wide) };
     m.function = context.function.wrapping_sub(table);
+    m.wide = module.is_wide(m.function);
     m.frames = context.frames.wrapping_sub(base);
     m.branch = context.entry.wrapping_sub(table);
     m.code = context.code.wrapping_sub(code_origin);

@@ -78,6 +78,10 @@ wasmote_engine_handlers:
         .equ    RECORD_RESULTS, 18
         .equ    RECORD_ROOM, 20
         .equ    WIDE, 1 << 31
+        .equ    LONG, 1 << 30
+@ In the function of a frame record.
+        .equ    GAP, 1
+        .equ    CROSSING, 2
 
 @ Bytes of an entry of the branch table.
         .equ    BRANCH, 12
@@ -149,6 +153,19 @@ on w\number, \name
         cmp     none, one
         it      hi
         strhi   xh, [stack], #4
+        .endm
+
+@ Goes over to the tables of the other width.
+        .macro  change_width
+        cmp     none, one
+        bhi     1f
+        subw    none, none, #STRIDE * 4
+        subw    one, none, #STRIDE * 4
+        b       2f
+1:      addw    none, none, #STRIDE * 4
+        addw    one, none, #STRIDE * 4 * 3
+        addw    two, one, #STRIDE * 4
+2:
         .endm
 
 @ From n2 to n1: the lower operand goes to memory.
@@ -460,9 +477,9 @@ both 1, BR_TABLE
 
 @ ---- calls ------------------------------------------------------------------------------------------------------------
 
-@ Calls a function of the same width, whose record is at u; others leave, and what has no room. A callee's frame begins at
-@ its arguments; its locals are zeroed, and the slot behind them is left free, as the portable loop has it.
-        .macro  room shift, size, leave
+@ Calls a function of the same width, whose record is at u, if there is room. A callee's frame begins at its arguments; its
+@ locals are zeroed, and the slot behind them is left free, as the portable loop has it.
+        .macro  room shift, size
         ldrh    t, [u, #RECORD_PARAMS]
         sub     y, stack, t, lsl #\shift
         ldr     t, [u, #RECORD_ROOM]
@@ -472,7 +489,7 @@ both 1, BR_TABLE
         ldr     x, [sp, #FRAMES]
         add     t, t, y
         cmp     t, x
-        bhi     \leave
+        bhi     .Lcross
         .endm
         .macro  calls width, shift, size
 on \width\()0, CALL
@@ -483,9 +500,10 @@ on \width\()0, CALL
         ldr     u, [sp, #RECORDS]
         add     t, t, t, lsl #1
         add     u, u, t, lsl #3
-        room    \shift, \size, .Lleave_0
+        room    \shift, \size
 .Lenter_\width\():
         ldrd    t, stack, [sp, #FUNCTION]
+.Lcross_to_\width\():
         adds    code, #1
         stmdb   x!, {r0, r3, r4, r5, r6}
         str     x, [sp, #FRAMES]
@@ -573,17 +591,85 @@ both 1, CALL_INDIRECT
         str     x, [stack]
         cmp     none, one
         bhi     1f
-        room    2, 4, 2f
+        room    2, 4
         adds    code, #1
         b       .Lenter_n
-1:      room    3, 8, 3f
+1:      room    3, 8
         adds    code, #1
         b       .Lenter_w
-3:      adds    stack, #4
-2:      adds    stack, #4
+
+@ Comes here from both, with the record at u, when the width is another or there is no room; behind the operands of an
+@ indirect call lies its index. Arguments change their width where they are; upper halves do not matter.
+.Lcross:
+        ldr     t, [u, #RECORD_ROOM]
+        ldrh    x, [u, #RECORD_PARAMS]
+        tst     t, #LONG
+        bne     5f
+        cmp     none, one
+        bhi     3f
+        eors    t, t, #WIDE
+        bmi     5f
+        sub     y, stack, x, lsl #2
+        adds    x, y, #7
+        bic     x, x, #7
+        add     t, t, x
+        ldr     two, [sp, #FRAMES]
+        cmp     t, two
+        bhi     5f
+        ldrh    t, [u, #RECORD_PARAMS]
+        add     t, x, t, lsl #3
+1:      cmp     stack, y
+        beq     2f
+        ldr     two, [stack, #-4]!
+        str     two, [t, #-8]!
+        b       1b
+2:      change_width
+        ldrb    t, [code]
+        subs    t, #0x10
+        add     code, code, t
+        ldrd    t, stack, [sp, #FUNCTION]
+        orr     t, t, #CROSSING
+        cmp     x, y
+        it      ne
+        orrne   t, t, #GAP
+        mov     y, x
+        ldr     x, [sp, #FRAMES]
+        b       .Lcross_to_w
+3:      cmp     t, #0
+        bmi     5f
+        sub     y, stack, x, lsl #3
+        add     t, t, y
+        ldr     x, [sp, #FRAMES]
+        cmp     t, x
+        bhi     5f
+        mov     t, y
+        mov     x, y
+4:      cmp     t, stack
+        itt     lo
+        ldrlo   xh, [t], #8
+        strlo   xh, [x], #4
+        blo     4b
+        change_width
+        ldrb    t, [code]
+        subs    t, #0x10
+        add     code, code, t
+        ldrd    t, stack, [sp, #FUNCTION]
+        orr     t, t, #CROSSING
+        ldr     x, [sp, #FRAMES]
+        b       .Lcross_to_n
+5:      cmp     none, one
+        ite     hi
+        movhi   t, #8
+        movls   t, #4
+        it      ls
+        addwls  two, one, #STRIDE * 4
+        ldrb    u, [code]
+        cmp     u, #0x11
+        it      eq
+        addeq   stack, stack, t
         b       .Lleave_0
 
-@ Returns from a function with at most one result, to a caller of the same width; others leave.
+@ Returns from a function with at most one result; others leave.
         .macro  to_caller then
         sub     bound, bound, code
         mov     y, frame
@@ -604,7 +690,7 @@ both 0, RETURN
         ldr     u, [sp, #FRAMES]
         ldr     t, [u], #4
         tst     t, #3
-        bne     .Ldone_0
+        bne     .Lother_0
         to_caller none
 1:      cmp     none, one
         bhi     .Lw0_load
@@ -618,19 +704,38 @@ both 1, RETURN
         ldr     u, [sp, #FRAMES]
         ldr     t, [u], #4
         tst     t, #3
-        bne     .Ldone_1
+        bne     .Lother_1
         to_caller one
         .set    .Lreturn_n2, .Ln2_spill
-@ To a caller of the other width, or back to the embedder, which is ~0.
-.Ldone_1:
+@ Back to the embedder, which is ~0, or to a caller of the other width; one with long immediates is left.
+        .macro  to_other then, leave
+        bic     y, t, #CROSSING | GAP
+        ldr     y, [y, #RECORD_ROOM]
+        tst     y, #LONG
+        bne     \leave
+        sub     bound, bound, code
+        and     y, t, #GAP
+        sub     y, frame, y, lsl #2
+        bic     t, t, #CROSSING | GAP
+        ldmia   u!, {r3, r4, r5, r6}
+        strd    t, stack, [sp, #FUNCTION]
+        str     u, [sp, #FRAMES]
+        mov     stack, y
+        add     bound, bound, code
+        change_width
+        next    \then
+        .endm
+.Lother_1:
         cmn     t, #1
-        bne     .Lleave_1
-        push_x
-.Ldone_0:
-        cmn     t, #1
-        bne     .Lleave_0
-        movs    t, #2
+        beq     3f
+        to_other one, .Lleave_1
+3:      push_x
+4:      movs    t, #2
         b       .Lexit
+.Lother_0:
+        cmn     t, #1
+        beq     4b
+        to_other none, .Lleave_0
 
 @ ---- operands, locals, globals, constants ----------------------------------------------------------------------------
 

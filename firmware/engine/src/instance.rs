@@ -1,7 +1,7 @@
 //! A module with its state: all of it in one region of RAM that the embedder hands in.
 use crate::footprint::{Layout, granted_entries, layout};
 use crate::interpret::{self, Exit, NOBODY};
-use crate::validate::{FRAME_RECORD, record, words};
+use crate::validate::{FRAME_RECORD, record, skip, words};
 use crate::{FuncType, Module, Options, Place, Trap, TrapKind, ValType, Value};
 use core::marker::PhantomData;
 
@@ -597,11 +597,9 @@ impl<'m, 'r> Instance<'m, 'r> {
 
     /// The calls that were active when the last run was suspended or trapped, innermost first.
     pub fn backtrace(&self) -> impl Iterator<Item = Place> + '_ {
-        let suspended = matches!(self.phase, Phase::Waiting { .. });
-        let innermost = if suspended { self.host.what } else { NOBODY };
         let mut function = self.state.function;
         let mut offset = match self.phase {
-            Phase::Waiting { .. } => self.call_site(self.state.code, function, innermost),
+            Phase::Waiting { .. } => self.call_site(self.state.code, function),
             _ => self.trap_offset(),
         };
         let mut frames = self.state.frames;
@@ -616,7 +614,7 @@ impl<'m, 'r> Instance<'m, 'r> {
             if frames + FRAME_RECORD <= self.bottom.1 {
                 let frame = self.state.frame(&self.module, frames);
                 frames += FRAME_RECORD;
-                offset = self.call_site(frame.code, frame.function, place.function);
+                offset = self.call_site(frame.code, frame.function);
                 function = frame.function;
             } else {
                 function = NOBODY;
@@ -625,26 +623,21 @@ impl<'m, 'r> Instance<'m, 'r> {
         })
     }
 
-    /// Where the call starts that returns to `code`, found by reading back: a record keeps only the way forward.
-    fn call_site(&self, code: u32, function: u32, callee: u32) -> u32 {
+    /// Where the call starts that returns to `code`. A record keeps only the way forward, and its bytes read backwards may be
+    /// those of several instructions: so it is found from the start of the function.
+    fn call_site(&self, code: u32, function: u32) -> u32 {
         if function == NOBODY {
             return 0;
         }
-        for back in 2..=11 {
-            let Some(at) = code.checked_sub(back) else {
-                break;
-            };
-            let mut r = self.module.reader(at);
-            let found = match (r.byte(), r.u32()) {
-                (Ok(0x10), Ok(target)) => target == callee,
-                (Ok(0x11), Ok(_)) => r.u32().is_ok(),
-                _ => false,
-            };
-            if found && r.at == code as usize {
-                return at;
+        let start = self.module.word(function + record::CODE as u32 * 4);
+        let mut r = self.module.reader(start);
+        loop {
+            let at = r.at;
+            let whole = r.byte().and_then(|byte| skip(&mut r, byte));
+            if whole.is_err() || r.at >= code as usize {
+                return at as u32;
             }
         }
-        code.saturating_sub(1)
     }
 
     /// The linear memory as it is now (empty without one).

@@ -158,6 +158,55 @@ fn every_kind_of_trap_names_its_instruction_and_its_calls() {
 }
 
 #[test]
+fn the_place_of_a_call_is_its_first_byte_whatever_its_numbers_look_like() {
+    // Indices of 16 and 17 look like the opcodes of the calls, and the constant before a call as well.
+    let types: String = (0..18)
+        .map(|n| format!("(type (func{}))", " (param i64)".repeat(n % 16)))
+        .collect();
+    let text = format!(
+        r#"(module {types} (table 2 funcref) (elem (i32.const 0) $trap $again)
+          (func $trap (type 16) (unreachable))
+          (func $again (type 17) (param i64) (call_indirect (type 16) (i32.const 0)))
+          (func $third (local i64 f32) (call_indirect (type 17) (i64.const 0) (i32.const 1)))
+          (func (export "f") (drop (i32.const 0x11)) (call $third)
+            (drop (i32.const 0x11)) (call $third)))"#
+    );
+    with(&text, &Options::default(), |instance| {
+        finish(instance).unwrap();
+        let trap = call(instance, "f", &[]).unwrap_err();
+        assert_eq!(trap.kind, TrapKind::Unreachable);
+        let bytes = instance.module().bytes();
+        let shown: Vec<_> = instance
+            .backtrace()
+            .map(|place| {
+                let instruction = instruction(bytes, place.offset).unwrap();
+                (place.function, instruction.to_string())
+            })
+            .collect();
+        let expected = [
+            (0, "unreachable"),
+            (1, "call_indirect 0 (type 16)"),
+            (2, "call_indirect 0 (type 17)"),
+            (3, "call 2"),
+        ];
+        assert_eq!(shown, expected.map(|(f, text)| (f, text.to_owned())));
+    });
+    // A host call of import 0 after a byte that could be an indirect call's.
+    let text = r#"(module (import "h" "h" (func)) (func (export "f")
+      (drop (i32.const 0x11)) (call 0)))"#;
+    with(text, &Options::default(), |instance| {
+        finish(instance).unwrap();
+        instance.call(1, &[]).unwrap();
+        let mut fuel = 1000;
+        assert!(matches!(instance.run(&mut fuel), Run::Host(_)));
+        let place = instance.backtrace().next().unwrap();
+        let bytes = instance.module().bytes();
+        let shown = instruction(bytes, place.offset).unwrap().to_string();
+        assert_eq!((place.function, shown.as_str()), (1, "call 0"));
+    });
+}
+
+#[test]
 fn a_trap_while_segments_are_initialised_is_at_the_segment() {
     let text =
         r#"(module (memory 4 (pagesize 1)) (data (i32.const 1) "ab") (data (i32.const 3) "cd"))"#;

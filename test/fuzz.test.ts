@@ -60,8 +60,10 @@ describe.skipIf(reason).each(targets)(`fuzzing of %s${reason}`, (target) => {
 test.skipIf(reason)(
   `a finding is told with its bytes and how to see it again${reason}`,
   async () => {
+    using folder = scratch();
     // Nothing is known to fail; that the process has more memory than 1 MiB fails by itself.
-    const finding = fuzz("validate", ["-rss_limit_mb=1", "-runs=100000000"], [corpus]);
+    const options = ["-rss_limit_mb=1", "-runs=100000000"];
+    const finding = fuzz("validate", options, [folder.path, corpus]);
     await expect(finding).rejects.toThrow(Finding);
     await expect(finding).rejects.toThrow(
       /out-of-memory[^]*\n\d+ bytes .* validate fail:\n[0-9a-f]*\n.*npm run fuzz -- validate input/,

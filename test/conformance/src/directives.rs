@@ -302,7 +302,8 @@ const OTHER_WORDS: [(&str, &str); 14] = [
 
 /// Whether the words mean the same: one begins with the other, as the suite leaves out what is particular.
 fn same_words(suite: &str, ours: &str) -> bool {
-    suite.starts_with(ours) || ours.starts_with(suite) || OTHER_WORDS.contains(&(suite, ours))
+    let alike = !ours.is_empty() && (suite.starts_with(ours) || ours.starts_with(suite));
+    alike || OTHER_WORDS.contains(&(suite, ours))
 }
 
 impl Directive {

@@ -246,7 +246,7 @@ fn calls_between_functions_of_all_kinds_come_to_the_same_on_the_chip() {
                 continue;
             }
             let arguments = (0..ty.params().len())
-                .map(|i| answer(wasmote_engine::ValType::I32, (number * 7 + i) as u64));
+                .map(|i| wasmote_engine::Value::I32((number * 7 + i) as i32 - 3));
             let go = vec![wasmote_engine::Value::I32(left)];
             commands.push(Command::Invoke("m".into(), "go".into(), go));
             commands.push(Command::Invoke(

@@ -75,13 +75,17 @@ describe("installed from its package", () => {
 
   test("its library is imported as ESM, with types that a strict compiler takes", () => {
     const source = `
-import { build, discover, emulate, missing, Node, NodeError, readSamples, Simulation, simulate } from "wasmote";
-import type { AppState, Built, Happening, NodeErrorCode, Reading } from "wasmote";
+import { build, discover, emulate, inspect, instantiate, missing, Node, NodeError, readSamples, Simulation, simulate } from "wasmote";
+import type { AppState, Built, Happening, Host, Instance, NodeErrorCode, Reading } from "wasmote";
 
 const built: Built = await build("river/src/main.ts");
 const happenings: Happening[] = simulate(built.module, readSamples("time,level\\n0,4000\\n")).happenings;
 const first = happenings.find((one) => one.kind === "output");
 console.log(first?.kind === "output" ? first.value : "none");
+const host: Host = ({ results }) => results.map((type) => (type === "i64" ? 0n : 0));
+const instance: Instance = instantiate(built.module, "wasmote", host);
+const { trap, fuel = 0 } = instance.call(undefined, [], 1e6);
+console.log(trap, fuel > 0, instance.memorySize() === inspect(built.module).footprint.memory);
 const code: NodeErrorCode = await Node.connect("nowhere").then(
   () => "closed" as const,
   (error: unknown) => (error instanceof NodeError ? error.code : "protocol"),
@@ -134,7 +138,7 @@ void new Node();
       encoding: "utf8",
     });
     expect(ran.stderr).toBe("");
-    expect(ran.stdout).toBe("1\naddress\nempty 12\nfunction function\n");
+    expect(ran.stdout).toBe("1\nundefined true true\naddress\nempty 12\nfunction function\n");
   });
 });
 

@@ -3,10 +3,18 @@ export { build, BuildError, type Built, type BuildOptions } from "./build.ts";
 export {
   engineNames,
   inspect,
+  instantiate,
+  missingEngine,
   ModuleError,
+  type CodePlace,
   type EngineName,
   type Ended,
+  type Grants,
+  type Host,
+  type Import,
   type Inspection,
+  type Instance,
+  type Value,
 } from "./engine.ts";
 export { discover, type DiscoverOptions } from "./discover.ts";
 export { emulate, machines, missing, type Emulated, type EmulateOptions } from "./emulate.ts";

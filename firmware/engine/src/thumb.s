@@ -1447,6 +1447,27 @@ on w1, \name
         binary64 I64_ROTR, i64_rotr
         binary64 F64_COPYSIGN, f64_copysign
 
+@ Without upper halves signs do not matter; others are left.
+        .macro  divide64
+        ldrd    t, y, [stack, #-8]
+        orrs    y, y, xh
+        bne     .Lleave_1
+        cmp     x, #0
+        beq     .Lleave_1
+        subs    stack, #8
+        .endm
+on w1, I64_DIV_S
+on w1, I64_DIV_U
+        divide64
+        udiv    x, t, x
+        next    one
+on w1, I64_REM_S
+on w1, I64_REM_U
+        divide64
+        udiv    u, t, x
+        mls     x, u, x, t
+        next    one
+
         .macro  i64_clz to, then
         cmp     xh, #0
         clz     xh, xh
@@ -1528,6 +1549,41 @@ on w1, \name
         cmp     x, t
         sbcs    t, xh, y
         .endm
+@ Two floats, of sign and magnitude, become two's complement and so compare as integers: behind what those begin with. Both
+@ zeros become 0; infinities and NaNs are left.
+on w1, F64_EQ
+on w1, F64_NE
+on w1, F64_LT
+on w1, F64_GT
+on w1, F64_LE
+on w1, F64_GE
+        ldrd    t, y, [stack, #-8]
+        lsls    u, y, #1
+        cmn     u, #0x00200000
+        bhs     .Lleave_1
+        lsl     u, xh, #1
+        cmn     u, #0x00200000
+        bhs     .Lleave_1
+        subs    stack, #8
+        orrs    u, y, xh
+        bpl     2f
+        movs    u, #0
+        cmp     y, #0
+        bpl     1f
+        bic     y, y, #0x80000000
+        rsbs    t, t, #0
+        sbc     y, u, y
+1:      cmp     xh, #0
+        bpl     2f
+        bic     xh, xh, #0x80000000
+        rsbs    x, x, #0
+        sbc     xh, u, xh
+2:      ldrb    u, [code]
+        subs    u, #0x61
+        tbb     [pc, u]
+3:      .irp    name, EQ, NE, LT_S, GT_S, LE_S, GE_S
+        .byte   (.Lw1_I64_\name + 4 - 3b) / 2
+        .endr
         compare64 I64_EQ, same64, eq
         compare64 I64_NE, same64, ne
         compare64 I64_LT_S, forwards64, lt
@@ -1542,38 +1598,6 @@ on w1, \name
 @ ---- 64-bit floats ----------------------------------------------------------------------------------------------------
 @ IEEE 754 binary64, rounded to nearest, ties to even. Infinities, NaNs, subnormals and what overflows or underflows are
 @ left to the portable loop; zeros are not.
-
-@ Two numbers of sign and magnitude become two's complement, and so compare as integers; both zeros become 0.
-        .macro  compare_double name, body, condition
-on w1, \name
-        ldrd    t, y, [stack, #-8]
-        lsl     u, y, #1
-        cmn     u, #0x00200000
-        bhs     .Lleave_1
-        lsl     u, xh, #1
-        cmn     u, #0x00200000
-        bhs     .Lleave_1
-        sub     stack, stack, #8
-        mov     u, #0
-        cmp     y, #0
-        bpl     1f
-        bic     y, y, #0x80000000
-        rsbs    t, t, #0
-        sbc     y, u, y
-1:      cmp     xh, #0
-        bpl     1f
-        bic     xh, xh, #0x80000000
-        rsbs    x, x, #0
-        sbc     xh, u, xh
-1:      \body
-        truth   w, \condition
-        .endm
-        compare_double F64_EQ, same64, eq
-        compare_double F64_NE, same64, ne
-        compare_double F64_LT, forwards64, lt
-        compare_double F64_GT, backwards64, lt
-        compare_double F64_LE, backwards64, ge
-        compare_double F64_GE, forwards64, ge
 
 @ Arithmetic uses more registers: keeps the second operand, then what is lost.
         .macro  more
@@ -1895,6 +1919,92 @@ on w1, F64_DIV
         pop     {r7, r8}
         b       .Lleave_1
 
+@ Rounds to an integer: y is negative when what has a fraction goes away from zero.
+on w1, F64_CEIL
+        mvn     y, xh
+        b       1f
+on w1, F64_FLOOR
+        mov     y, xh
+        b       1f
+on w1, F64_TRUNC
+        movs    y, #0
+1:      ubfx    t, xh, #20, #11
+        subw    t, t, #1023
+        cmp     t, #52
+        bge     4f
+        cmp     t, #0
+        blt     3f
+@ The fraction has t bits, of which u are in the upper half.
+        rsb     t, t, #52
+        subs    u, t, #32
+        bge     2f
+        lsr     u, x, t
+        lsls    u, u, t
+        cmp     u, x
+        beq     5f
+        mov     x, u
+        cmp     y, #0
+        bpl     5f
+        movs    u, #1
+        lsls    u, u, t
+        adds    x, x, u
+        adc     xh, xh, #0
+        next    one
+2:      lsr     t, xh, u
+        lsls    t, t, u
+        cmp     t, xh
+        it      eq
+        cmpeq   x, #0
+        beq     5f
+        mov     xh, t
+        movs    x, #0
+        cmp     y, #0
+        bpl     5f
+        movs    t, #1
+        lsls    t, t, u
+        add     xh, xh, t
+        next    one
+@ Below 1.
+3:      orrs    t, x, xh, lsl #1
+        beq     5f
+        movs    x, #0
+        and     xh, xh, #0x80000000
+        cmp     y, #0
+        itt     mi
+        orrmi   xh, xh, #0x3fc00000
+        orrmi   xh, xh, #0x00300000
+        next    one
+4:      cmp     t, #1024
+        beq     .Lleave_1
+5:      next    one
+
+@ Among the normal numbers, and zeros.
+on w1, F32_DEMOTE_F64
+        ubfx    t, xh, #20, #11
+        subw    t, t, #896
+        subs    u, t, #1
+        cmp     u, #254
+        bhs     1f
+        lsl     y, xh, #12
+        orr     y, y, x, lsr #20
+        lsls    u, x, #12
+        it      ne
+        orrne   y, y, #1
+        lsrs    u, y, #9
+        add     u, u, t, lsl #23
+        lsls    y, y, #23
+        lsrs    t, u, #1
+        mvn     t, #0x80000000
+        adcs    y, y, t
+        adc     u, u, #0
+        and     x, xh, #0x80000000
+        orrs    x, x, u
+        next    one
+1:      orrs    t, x, xh, lsl #1
+        bne     .Lleave_1
+        mov     x, xh
+        next    one
+
         .macro  f64_from_u32
         clz     t, x
         lsl     x, x, t
@@ -2048,10 +2158,7 @@ wasmote_engine_sqrt:
         .irp    name, REF_NULL, REF_IS_NULL, REF_FUNC
         .set    .Lportable_\name, 1
         .endr
-        .irp    name, I64_DIV_S, I64_DIV_U, I64_REM_S, I64_REM_U, I64_POPCNT
-        .set    .Lportable_\name, 1
-        .endr
-        .irp    name, F64_CEIL, F64_FLOOR, F64_TRUNC, F64_NEAREST, F64_SQRT, F64_MIN, F64_MAX, F32_DEMOTE_F64
+        .irp    name, I64_POPCNT, F64_NEAREST, F64_SQRT, F64_MIN, F64_MAX
         .set    .Lportable_\name, 1
         .endr
         .irp    name, I64_TRUNC_F32_S, I64_TRUNC_F32_U, I64_TRUNC_F64_S, I64_TRUNC_F64_U

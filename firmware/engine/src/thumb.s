@@ -423,16 +423,22 @@ on f, IF
         forward none
 on t, BR_IF
         take    0, none
+on n2, BR_IF
+        spill
 both 1, BR_IF
         cmp     x, #0
         beq     .Lf_BR_IF
         take    0, none
+on n2, IF
+        spill
 both 1, IF
         cmp     x, #0
         beq     .Lf_IF
         pass    none
 
 @ A table's entries follow one another, that of the default last. A table of more than 127 is left.
+on n2, BR_TABLE
+        spill
 both 1, BR_TABLE
         ldrb    t, [code, #1]
         tst     t, #0x80

@@ -7,6 +7,7 @@
 )]
 mod footprint;
 mod fuel;
+mod order;
 mod refusal;
 mod trap;
 

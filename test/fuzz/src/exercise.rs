@@ -83,8 +83,7 @@ pub fn load(bytes: &[u8]) -> Verdict {
 /// What is told where a run used more fuel than there is patience for.
 pub const GIVEN_UP: &str = "given up";
 
-/// What lies around every region.
-const PATTERN: u64 = 0xa5a5_5a5a_c3c3_3c3c;
+/// Words on either side of every region.
 const GUARD: usize = 512;
 
 /// How a module is run.
@@ -99,6 +98,8 @@ pub struct Plan<'a> {
     pub values: &'a [u8],
     /// Pages granted to a memory.
     pub pages: u32,
+    /// What lies in the region beforehand, and around it. Nothing may depend on it.
+    pub pattern: u64,
     /// Bytes of region beyond which a module is left alone.
     pub region: u64,
     /// Fuel that was taken so far.
@@ -125,7 +126,7 @@ pub fn exercise(
         return None;
     }
     let words = (footprint.total / 8) as usize;
-    let mut all = vec![PATTERN; words + 2 * GUARD];
+    let mut all = vec![plan.pattern; words + 2 * GUARD];
     let (front, rest) = all.split_at_mut(GUARD);
     let (region, back) = rest.split_at_mut(words);
     // SAFETY: any bytes of the words may be seen as bytes.
@@ -157,9 +158,17 @@ pub fn exercise(
     });
     let globals: Vec<_> = (0..).map_while(|i| instance.global(i)).collect();
     let _ = write!(told, "{} {memory:x} {globals:?}", instance.memory().len());
-    instance.into_region();
+    // Of the memory granted, what it has not grown to is left alone.
+    let used = instance.memory().len() + (footprint.total - footprint.memory) as usize;
+    let rest = instance.into_region().iter().enumerate().skip(used);
+    let pattern = plan.pattern.to_ne_bytes();
+    let mut changed = rest.filter(|(at, byte)| **byte != pattern[at % 8]);
+    assert_eq!(changed.next(), None, "written beyond the memory");
     assert!(
-        front.iter().chain(back.iter()).all(|word| *word == PATTERN),
+        front
+            .iter()
+            .chain(back.iter())
+            .all(|word| *word == plan.pattern),
         "written beyond the region"
     );
     Some(told)
@@ -221,15 +230,13 @@ fn run(instance: &mut Instance<'_, '_>, plan: &mut Plan<'_>, nested: bool, told:
                 let _ = write!(told, "{:?}", instance.results().collect::<Vec<_>>());
                 break;
             }
-            Run::OutOfFuel => {
-                // So that every run comes to its end, however small its slices are.
-                assert_eq!(fuel, 0, "suspended with fuel left");
-                if instance.fuel_used() > plan.patience {
-                    instance.cancel();
-                    told.push_str(GIVEN_UP);
-                    break;
-                }
+            Run::OutOfFuel | Run::Host(_) if instance.fuel_used() > plan.patience => {
+                instance.cancel();
+                told.push_str(GIVEN_UP);
+                break;
             }
+            // So that every run comes to its end, however small its slices are.
+            Run::OutOfFuel => assert_eq!(fuel, 0, "suspended with fuel left"),
             Run::Host(host) => {
                 hosts += 1;
                 let arguments: Vec<Value> = instance.arguments().collect();
@@ -264,6 +271,9 @@ fn run(instance: &mut Instance<'_, '_>, plan: &mut Plan<'_>, nested: bool, told:
                 instance.resume(&results).expect("it is pending");
             }
             Run::Trap(trap) => {
+                // Where the depth of calls is known, so is the stack: it is enough.
+                let known = instance.module().footprint(&Options::default()).depth;
+                assert!(nested || known.is_none() || trap.kind != TrapKind::StackExhausted);
                 let calls: Vec<_> = instance.backtrace().take(5).collect();
                 let _ = write!(told, "{trap:?} {calls:?}");
                 break;

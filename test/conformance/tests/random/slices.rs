@@ -33,9 +33,10 @@ fn compare() {
                 slice,
                 most: MOST,
                 // Where a run is given up depends on the slices: first where it is whole, and then nothing is compared.
-                patience: MOST * if told.is_empty() { 2 } else { 4 },
+                patience: MOST * if told.is_empty() { 2 } else { 8 },
                 values: &values,
                 pages: 8,
+                pattern: 0xa5a5_5a5a_c3c3_3c3c ^ told.len() as u64,
                 region: 64 << 20,
                 taken: 0,
             };

@@ -162,13 +162,25 @@ describe("validation", () => {
 });
 
 describe("kernels", () => {
+  const facts = ({ kernel, result, fuel }: Measured) => ({ kernel, result, fuel });
+
+  test(
+    "results and fuel are the same with every trust turned into a check",
+    { timeout: limit },
+    () => {
+      const here = conformance(["--measure"]) as Measured[];
+      const checked = conformance(["--measure"], ["--features", "checked"]) as Measured[];
+      expect(here.length).toBeGreaterThan(3);
+      expect(checked.map(facts)).toEqual(here.map(facts));
+    },
+  );
+
   test.skipIf(emulated)(
     `results and fuel are the same here and on a Cortex-M4F, within their instructions${emulated}`,
     { timeout: limit },
     () => {
       const here = conformance(["--measure"]) as Measured[];
       const there = conformance(["--measure", "--target", "cortex-m4"]) as Measured[];
-      const facts = ({ kernel, result, fuel }: Measured) => ({ kernel, result, fuel });
       expect(there.map(facts)).toEqual(here.map(facts));
       // Instructions against the same in C; a tenth above what was measured is a regression.
       const most: Record<string, number> = { fib: 17.3, sieve: 25.5, gemm: 27.2 };

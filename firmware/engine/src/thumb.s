@@ -1555,14 +1555,8 @@ on w1, \name
         cmp     x, t
         sbcs    t, xh, y
         .endm
-@ Two floats, of sign and magnitude, become two's complement and so compare as integers: behind what those begin with. Both
-@ zeros become 0; infinities and NaNs are left.
-on w1, F64_EQ
-on w1, F64_NE
-on w1, F64_LT
-on w1, F64_GT
-on w1, F64_LE
-on w1, F64_GE
+@ Takes two floats of 64 bits: the first into t and y. Infinities and NaNs are left.
+        .macro  two_finite
         ldrd    t, y, [stack, #-8]
         lsls    u, y, #1
         cmn     u, #0x00200000
@@ -1571,6 +1565,16 @@ on w1, F64_GE
         cmn     u, #0x00200000
         bhs     .Lleave_1
         subs    stack, #8
+        .endm
+@ Two floats, of sign and magnitude, become two's complement and so compare as integers: behind what those begin with. Both
+@ zeros become 0.
+on w1, F64_EQ
+on w1, F64_NE
+on w1, F64_LT
+on w1, F64_GT
+on w1, F64_LE
+on w1, F64_GE
+        two_finite
         orrs    u, y, xh
         bpl     2f
         movs    u, #0
@@ -1984,6 +1988,32 @@ on w1, F64_TRUNC
         beq     .Lleave_1
 5:      next    one
 
+@ With all bits but the sign turned over in negative ones floats compare as integers, -0 below 0, and turning again gives them
+@ back. The opcode of the greater is odd.
+on w1, F64_MAX
+on w1, F64_MIN
+        two_finite
+        .macro  turn low, high
+        asrs    u, \high, #31
+        eor     \low, \low, u
+        eor     \high, \high, u, lsr #1
+        .endm
+        turn    t, y
+        turn    x, xh
+        ldrb    u, [code]
+        lsrs    u, u, #1
+        bcs     1f
+        cmp     t, x
+        sbcs    u, y, xh
+        b       2f
+1:      cmp     x, t
+        sbcs    u, xh, y
+2:      itt     lt
+        movlt   x, t
+        movlt   xh, y
+        turn    x, xh
+        next    one
+
 @ Among the normal numbers, and zeros.
 on w1, F32_DEMOTE_F64
         ubfx    t, xh, #20, #11
@@ -2164,7 +2194,7 @@ wasmote_engine_sqrt:
         .irp    name, REF_NULL, REF_IS_NULL, REF_FUNC
         .set    .Lportable_\name, 1
         .endr
-        .irp    name, I64_POPCNT, F64_NEAREST, F64_SQRT, F64_MIN, F64_MAX
+        .irp    name, I64_POPCNT, F64_NEAREST, F64_SQRT
         .set    .Lportable_\name, 1
         .endr
         .irp    name, I64_TRUNC_F32_S, I64_TRUNC_F32_U, I64_TRUNC_F64_S, I64_TRUNC_F64_U

@@ -1,5 +1,6 @@
 ;; Arithmetic of f64 on pairs of numbers that are hard to round: for each of n pairs the bits of sum, difference, product and
-;; quotient, of comparisons and conversions, mixed into a hash. Kinds of pairs, by the number of the pair:
+;; quotient, of comparisons, conversions and roundings, mixed into a hash; roundings and conversions of f32, which are made of
+;; their upper halves, and quotients of i64. Kinds of pairs, by the number of the pair:
 ;;   0 any bits   1 exponents at most 63 apart   2 the same, of few bits (ties)   3 of many equal bits (carries)
 ;;   4 next to zero, and next to infinity   5 whole numbers, and zeros
 (module
@@ -40,7 +41,7 @@
         (f64.reinterpret_i64 (local.get $more)))))
     (f64.reinterpret_i64 (local.get $bits)))
   (func (export "run") (param $n i32) (result i32)
-    (local $kind i32) (local $a f64) (local $b f64)
+    (local $kind i32) (local $a f64) (local $b f64) (local $c f32) (local $d f32) (local $p i64) (local $q i64)
     (global.set $seed (i64.const 0x9e3779b97f4a7c15))
     (loop $next
       (local.set $a (call $number (local.get $kind)))
@@ -62,6 +63,30 @@
         (then (call $mix (i64.extend_i32_u (i32.trunc_f64_s (local.get $b))))))
       (call $mix (i64.reinterpret_f64 (f64.promote_f32 (f32.demote_f64 (local.get $a)))))
       (call $mix (i64.reinterpret_f64 (f64.convert_i32_u (i32.wrap_i64 (i64.reinterpret_f64 (local.get $b))))))
+      (call $mix (i64.reinterpret_f64 (f64.min (local.get $a) (local.get $b))))
+      (call $mix (i64.reinterpret_f64 (f64.max (local.get $a) (local.get $b))))
+      (call $mix (i64.reinterpret_f64 (f64.floor (local.get $a))))
+      (call $mix (i64.reinterpret_f64 (f64.ceil (local.get $a))))
+      (call $mix (i64.reinterpret_f64 (f64.trunc (local.get $a))))
+      (call $mix (i64.reinterpret_f64 (f64.nearest (local.get $a))))
+      (call $mix (i64.extend_i32_u (i32.trunc_sat_f64_u (local.get $a))))
+      (local.set $c (f32.reinterpret_i32 (i32.wrap_i64 (i64.shr_u (i64.reinterpret_f64 (local.get $a)) (i64.const 29)))))
+      (local.set $d (f32.reinterpret_i32 (i32.wrap_i64 (i64.shr_u (i64.reinterpret_f64 (local.get $b)) (i64.const 29)))))
+      (call $mix (i64.extend_i32_u (i32.reinterpret_f32 (f32.floor (local.get $c)))))
+      (call $mix (i64.extend_i32_u (i32.reinterpret_f32 (f32.ceil (local.get $c)))))
+      (call $mix (i64.extend_i32_u (i32.reinterpret_f32 (f32.trunc (local.get $c)))))
+      (call $mix (i64.extend_i32_u (i32.reinterpret_f32 (f32.nearest (local.get $c)))))
+      (call $mix (i64.extend_i32_u (i32.reinterpret_f32 (f32.min (local.get $c) (local.get $d)))))
+      (call $mix (i64.extend_i32_u (i32.reinterpret_f32 (f32.copysign (local.get $c) (local.get $d)))))
+      (call $mix (i64.extend_i32_u (i32.trunc_sat_f32_s (local.get $c))))
+      (call $mix (i64.extend_i32_u (i32.trunc_sat_f32_u (local.get $c))))
+      ;; Of all lengths, so that some have no upper half, and none is zero.
+      (local.set $p (i64.shr_s (i64.reinterpret_f64 (local.get $a)) (i64.and (local.tee $q (call $random)) (i64.const 63))))
+      (local.set $q (i64.or (i64.shr_s (local.get $q) (i64.and (i64.shr_u (local.get $q) (i64.const 6)) (i64.const 63))) (i64.const 2)))
+      (call $mix (i64.div_s (local.get $p) (local.get $q)))
+      (call $mix (i64.div_u (local.get $p) (local.get $q)))
+      (call $mix (i64.rem_s (local.get $p) (local.get $q)))
+      (call $mix (i64.rem_u (local.get $p) (local.get $q)))
       (if (i32.eq (local.tee $kind (i32.add (local.get $kind) (i32.const 1))) (i32.const 6)) (then (local.set $kind (i32.const 0))))
       (br_if $next (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (i32.xor (i32.wrap_i64 (global.get $hash)) (i32.wrap_i64 (i64.shr_u (global.get $hash) (i64.const 32))))))

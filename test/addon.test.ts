@@ -8,6 +8,7 @@ import {
   inspect,
   instantiate,
   missingEngine,
+  ModuleError,
   type Host,
   type Instance,
   type Value,
@@ -109,6 +110,17 @@ const asking = module(`(module
     (loop $on (call $told (local.get 0))
       (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
   (func (export "told") (result i32) (global.get $n)))`);
+
+const missingSecond = missingEngine("wasm3") ?? missingEngine("wasmote");
+test.skipIf(missingSecond)(
+  `what wasm3 has no values of is refused as a module${missingSecond ? ` (skipped: ${missingSecond})` : ""}`,
+  () => {
+    const bytes = module('(module (import "h" "f" (func (param externref))))');
+    expect(instantiate(bytes, "wasmote", () => []).call(undefined, [], 1).trap).toBeUndefined();
+    expect(() => instantiate(bytes, "wasm3", () => [])).toThrow(ModuleError);
+    expect(() => instantiate(bytes, "wasm3", () => [])).toThrow(/no values of type externref/);
+  },
+);
 
 describe.each(engineNames)("an import in %s", (engine) => {
   const missing = missingEngine(engine) ?? missingEngine("wasmote");
@@ -287,6 +299,7 @@ describe.skipIf(missing)(`the node's engine${missing ? ` (skipped: ${missing})` 
     const wide = module('(module (memory (export "memory") 65535))');
     expect(inspect(wide).footprint.memory).toBe(65_535 * 65_536);
     expect(() => instantiate(wide, "wasmote", () => [])).toThrow(/region of 4294901760 bytes/);
+    expect(() => instantiate(wide, "wasmote", () => [])).toThrow(ModuleError);
     expect(() => instantiate(sample, "wasmote", () => [], { stack: 2 ** 32 - 1 })).toThrow(
       /region|Region/,
     );

@@ -171,10 +171,16 @@ export function missingEngine(name: EngineName): string | undefined {
 
 /** Validates a module in the node's engine and says what it needs. */
 export function inspect(module: Uint8Array, grants: Grants = {}): Inspection {
+  const engine = addon<EngineAddon>("engine.node");
+  return taking(() => engine.inspect(module, grants));
+}
+
+/** Lets an engine take a module; that it does not is a {@link ModuleError}. */
+function taking<T>(take: () => T): T {
   try {
-    return addon<EngineAddon>("engine.node").inspect(module, grants);
+    return take();
   } catch (error) {
-    // The addon's error is a text; that of a refusal says at which byte.
+    // The engine's error is a text; that of a refusal says at which byte.
     const { message } = error as Error;
     const offset = / at byte (\d+)/.exec(message)?.[1];
     throw new ModuleError(message, {
@@ -262,7 +268,8 @@ function memoryOf(instance: {
 }
 
 function own(module: Uint8Array, facts: Inspection, ask: Ask, grants: Grants): Instance {
-  const instance = new (addon<EngineAddon>("engine.node").EngineInstance)(module, grants);
+  const { EngineInstance } = addon<EngineAddon>("engine.node");
+  const instance = taking(() => new EngineInstance(module, grants));
   /** Answers a host call; `false` where it is refused. What is thrown ends the run. */
   const answer = (index: number, values: Value[]) => {
     try {
@@ -314,7 +321,7 @@ function stackEnded(error: unknown): boolean {
 
 function wasm3(module: Uint8Array, facts: Inspection, ask: Ask): Instance {
   const { Wasm3Instance } = addon<Wasm3Addon>("wasm3.node");
-  const instance = new Wasm3Instance(withWidePages(module), facts.imports);
+  const instance = taking(() => new Wasm3Instance(withWidePages(module), facts.imports));
   return {
     has: exported(facts),
     ...memoryOf(instance),
@@ -397,7 +404,7 @@ function v8(module: Uint8Array, facts: Inspection, ask: Ask): Instance {
     call(name, values) {
       return guarded(() => {
         if (instance === undefined) {
-          const compiled = new wasm.Module(Buffer.from(withWidePages(module)));
+          const compiled = taking(() => new wasm.Module(Buffer.from(withWidePages(module))));
           instance = new wasm.Instance(compiled, imports);
           memory = Object.values(instance.exports).find(
             (one): one is NonNullable<typeof memory> => one instanceof wasm.Memory,

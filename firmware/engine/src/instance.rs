@@ -60,9 +60,11 @@ pub struct Instance<'m, 'r> {
     region: PhantomData<&'r mut [u8]>,
 }
 
-/// A pending host call that was set aside; only for the instance it is of, in the reverse order.
+/// A pending host call that was set aside.
 #[derive(Debug)]
 pub struct Aside {
+    /// The instance it is of, by its region, and where calls begin there as long as this is what was set aside last.
+    of: (usize, (u32, u32)),
     phase: Phase,
     ty: u32,
     host: Pending,
@@ -200,7 +202,9 @@ impl<'m, 'r> Instance<'m, 'r> {
             return None;
         };
         let s = &self.state;
+        let above = (s.top.next_multiple_of(8), s.frames);
         let aside = Aside {
+            of: (s.base.addr(), above),
             phase: self.phase,
             ty: self.ty,
             host: self.host,
@@ -208,20 +212,26 @@ impl<'m, 'r> Instance<'m, 'r> {
             at: [s.code, s.branch, s.fp, s.top, s.frames, s.function],
             wide: s.wide,
         };
-        self.bottom = (s.top.next_multiple_of(8), s.frames);
+        self.bottom = above;
         self.phase = Phase::Idle { results: false };
         Some(aside)
     }
 
-    /// Takes up again what was last set aside; a call that is under way is given up.
-    pub fn take_up(&mut self, aside: Aside) {
+    /// Takes up again what this instance set aside last; a call that is under way is given up. `false` for anything else, and
+    /// then nothing happens.
+    #[must_use]
+    pub fn take_up(&mut self, aside: Aside) -> bool {
         let s = &mut self.state;
+        if aside.of != (s.base.addr(), self.bottom) {
+            return false;
+        }
         [s.code, s.branch, s.fp, s.top, s.frames, s.function] = aside.at;
         s.wide = aside.wide;
         self.phase = aside.phase;
         self.ty = aside.ty;
         self.host = aside.host;
         self.bottom = aside.bottom;
+        true
     }
 
     /// Ends the instance and gives its region back, for the next one.

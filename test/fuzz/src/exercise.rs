@@ -258,7 +258,7 @@ fn run(instance: &mut Instance<'_, '_>, plan: &mut Plan<'_>, nested: bool, told:
                     if let Some((function, ty)) = function {
                         call(instance, function, ty, hosts, plan, true, told);
                     }
-                    instance.take_up(aside);
+                    assert!(instance.take_up(aside), "what was set aside last");
                     let again: Vec<Value> = instance.arguments().collect();
                     // As text, in which a NaN is like another.
                     assert_eq!(format!("{again:?}"), format!("{arguments:?}"));

@@ -134,7 +134,7 @@ fn finish(instance: &mut Instance<'_, '_>) -> Option<()> {
                 instance.arguments().for_each(used);
                 let aside = instance.set_aside()?;
                 instance.cancel();
-                instance.take_up(aside);
+                instance.take_up(aside).then_some(())?;
                 let mut results = [Value::I32(0); 8];
                 let count = ty.results().len();
                 for (to, ty) in results.iter_mut().zip(ty.results()) {

@@ -54,10 +54,11 @@ struct Item {
 }
 
 impl Item {
-    /// Ends a call: takes up what it interrupted.
-    fn back(&mut self) {
-        if let Some(Some(aside)) = self.asides.pop() {
-            self.instance.take_up(aside);
+    /// Ends a call: takes up what it interrupted. `false` where that is not what was set aside last.
+    fn back(&mut self) -> bool {
+        match self.asides.pop() {
+            Some(Some(aside)) => self.instance.take_up(aside),
+            _ => true,
         }
     }
 }
@@ -452,7 +453,9 @@ impl Store {
             match item.instance.run(&mut fuel) {
                 Run::Done => {
                     let results: Vec<Value> = item.instance.results().collect();
-                    item.back();
+                    if !item.back() {
+                        break End::Fault("calls ended in another order");
+                    }
                     chain.pop();
                     let Some(&caller) = chain.last() else {
                         return Ok(results);
@@ -504,7 +507,9 @@ impl Store {
         for index in chain.into_iter().rev() {
             if let Some(item) = self.item_mut(index) {
                 item.instance.cancel();
-                item.back();
+                if !item.back() {
+                    return Err(End::Fault("calls ended in another order"));
+                }
             }
         }
         Err(end)

@@ -1,7 +1,7 @@
 //! Whatever an embedder does to an instance, in whatever order: a call comes to its own results or its own trap, and what is
 //! out of place is refused without a trace.
 use crate::{finish, with};
-use wasmote_engine::{Aside, Host, InstanceError, Options, Run, TrapKind, Value};
+use wasmote_engine::{Aside, Host, Instance, InstanceError, Options, Run, TrapKind, Value};
 
 /// Functions of 32-bit slots and of 64-bit ones, that ask the host, spin, trap and recurse.
 const MODULE: &str = r#"(module
@@ -161,7 +161,7 @@ fn any_order_of_calls_leaves_each_with_what_it_comes_to() {
                             assert!(call.as_ref().is_none_or(|call| call.waits.is_none()));
                             current = call;
                             if let Some((aside, call)) = outer.pop() {
-                                instance.take_up(aside);
+                                assert!(instance.take_up(aside));
                                 current = Some(call);
                                 last.clear();
                             }
@@ -176,4 +176,27 @@ fn any_order_of_calls_leaves_each_with_what_it_comes_to() {
         ended > 2000 && refused > 10_000 && nested > 900,
         "{ended} {refused} {nested}"
     );
+}
+
+#[test]
+fn only_what_was_set_aside_last_is_taken_up_and_only_by_its_instance() {
+    let pending = |instance: &mut Instance<'_, '_>| {
+        let function = instance.module().export_function("narrow").unwrap();
+        instance.call(function, &[Value::I32(4)]).unwrap();
+        assert!(matches!(instance.run(&mut 1000), Run::Host(_)));
+        instance.set_aside().unwrap()
+    };
+    with(MODULE, &Options::default(), |one| {
+        finish(one).unwrap();
+        let (outer, inner) = (pending(one), pending(one));
+        with(MODULE, &Options::default(), |other| {
+            finish(other).unwrap();
+            let own = pending(other);
+            assert!(!other.take_up(inner));
+            assert!(other.take_up(own));
+        });
+        // `inner` is lost with that: what is outside of it cannot be reached any more.
+        assert!(!one.take_up(outer));
+        assert!(one.is_idle());
+    });
 }

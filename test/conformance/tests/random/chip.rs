@@ -1,4 +1,4 @@
-//! Random modules on this computer and on the emulated Cortex-M4F, whose loop is another one: results, traps with their places,
+//! Random modules, and those that fuzzing keeps, on this computer and on the emulated Cortex-M4F, whose loop is another one: results, traps with their places,
 //! fuel, globals and memory are the same to the bit.
 
 #[path = "../../src/target.rs"]
@@ -6,12 +6,12 @@ mod target;
 
 use target::Target;
 use wasm_smith::Config;
-use wasmote_engine::{External, Module};
+use wasmote_engine::{External, Module, Options};
 use wasmote_fuzz::{config, load, random, random_module, setting, value, with_stack};
 use wasmote_machine::{Command, Outcome, Settings, Status, encode_command};
 
 /// Modules of a script: an emulator takes longer to start than to run one.
-const TOGETHER: u64 = 20;
+const TOGETHER: usize = 20;
 
 #[test]
 #[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
@@ -20,16 +20,57 @@ fn random_modules_come_to_the_same_on_the_chip() {
 }
 
 fn compare() {
-    let (mut done, mut trapped, mut spent, mut apart) = (0, 0, 0, 0);
-    let modules = setting("WASMOTE_MODULES", 1000);
-    for first in (1..=modules).step_by(TOGETHER as usize) {
+    let count = setting("WASMOTE_MODULES", 1000);
+    let modules = (1..=count).filter_map(|seed| {
+        let config = Config {
+            canonicalize_nans: false,
+            custom_page_sizes_enabled: true,
+            max_memory32_bytes: 2 * 65536,
+            ..config(!seed.is_multiple_of(4))
+        };
+        random_module(config, seed ^ 0xc41b)
+    });
+    let tally = compared("random", &modules.collect::<Vec<_>>());
+    println!("{tally:?}");
+    assert!(tally.done > count / 5 && tally.trapped > count / 5);
+    assert!(tally.apart * 10 < count / TOGETHER as u64);
+}
+
+#[test]
+#[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
+fn what_fuzzing_keeps_comes_to_the_same_on_the_chip() {
+    with_stack(|| {
+        let mut modules = crate::corpus::kept();
+        // What the board has memory for, and no other instance has to be there for.
+        modules.retain(|bytes| {
+            load(bytes).is_ok_and(|(table, summary)| {
+                let module = Module::new(bytes, &table, &summary).expect("what was validated");
+                module.imports().next().is_none()
+                    && module.footprint(&Options::default()).total < 1 << 18
+            })
+        });
+        let tally = compared("kept", &modules);
+        println!("{} modules, {tally:?}", modules.len());
+        assert!(modules.len() > 30 && tally.done > 150 && tally.trapped > 40);
+        assert_eq!(tally.apart, 0);
+    });
+}
+
+/// Calls that returned, that trapped, whose fuel came to its end; and scripts that were broken off.
+#[derive(Debug, Default)]
+struct Tally {
+    done: u64,
+    trapped: u64,
+    spent: u64,
+    apart: u64,
+}
+
+fn compared(what: &str, modules: &[Vec<u8>]) -> Tally {
+    let mut tally = Tally::default();
+    for (number, together) in modules.chunks(TOGETHER).enumerate() {
         let settings = Settings {
             // With short slices the loop is left and entered again all the time.
-            slice: if (first / TOGETHER).is_multiple_of(2) {
-                1 << 20
-            } else {
-                50
-            },
+            slice: if number % 2 == 0 { 1 << 20 } else { 50 },
             fuel: 200_000,
             pages: 2,
             entries: 128,
@@ -37,62 +78,51 @@ fn compare() {
             strict: false,
         };
         let mut script = settings.encode();
-        let mut seeds = Vec::new();
-        for seed in first..first + TOGETHER {
-            for command in commands(seed) {
+        let mut all = Vec::new();
+        for (i, bytes) in together.iter().enumerate() {
+            for command in commands(bytes) {
                 script.extend(encode_command(&command));
-                seeds.push((seed, command));
+                all.push((number * TOGETHER + i, command));
             }
         }
         let run = |target: Target| {
-            let outcomes = target.execute(&format!("random-{first}"), &script);
+            let outcomes = target.execute(&format!("{what}-{number}"), &script);
             outcomes.expect("the emulator runs")
         };
         let (here, there) = (run(Target::Laptop), run(Target::CortexM4));
-        assert_eq!((here.len(), there.len()), (seeds.len(), seeds.len()));
-        for ((seed, command), (here, there)) in seeds.iter().zip(here.iter().zip(&there)) {
+        assert_eq!((here.len(), there.len()), (all.len(), all.len()));
+        for ((module, command), (here, there)) in all.iter().zip(here.iter().zip(&there)) {
             // The chip has less memory for instances.
             if there.status == Status::Unsupported || here.status == Status::Unsupported {
-                apart += 1;
+                tally.apart += 1;
                 break;
             }
-            if let Command::Invoke(_, name, arguments) = command {
-                assert_eq!(
-                    facts(here),
-                    facts(there),
-                    "seed {seed}: {name} {arguments:?}"
-                );
-                done += u64::from(here.status == Status::Ok);
-                trapped += u64::from(here.status == Status::Trap);
-                spent += u64::from(here.status == Status::Fuel);
-            } else {
-                assert_eq!(facts(here), facts(there), "seed {seed}");
+            let called = match command {
+                Command::Invoke(_, name, arguments) => format!("{name} {arguments:?}"),
+                _ => String::new(),
+            };
+            assert_eq!(
+                facts(here),
+                facts(there),
+                "module {module} of {what}: {called}"
+            );
+            if !called.is_empty() {
+                tally.done += u64::from(here.status == Status::Ok);
+                tally.trapped += u64::from(here.status == Status::Trap);
+                tally.spent += u64::from(here.status == Status::Fuel);
             }
         }
     }
-    println!(
-        "{done} calls returned, {trapped} trapped, {spent} were given up, {apart} scripts broken off"
-    );
-    assert!(done > modules / 5 && trapped > modules / 5);
-    assert!(apart * 10 < modules / TOGETHER);
+    tally
 }
 
 /// A module, with every function and global it exports, and its memory.
-fn commands(seed: u64) -> Vec<Command> {
-    let config = Config {
-        canonicalize_nans: false,
-        custom_page_sizes_enabled: true,
-        max_memory32_bytes: 2 * 65536,
-        ..config(!seed.is_multiple_of(4))
-    };
-    let Some(bytes) = random_module(config, seed ^ 0xc41b) else {
-        return Vec::new();
-    };
+fn commands(bytes: &[u8]) -> Vec<Command> {
     let name = || String::from("m");
-    let mut commands = vec![Command::Instantiate(name(), bytes.clone())];
-    let (table, summary) = load(&bytes).expect("a valid module");
-    let module = Module::new(&bytes, &table, &summary).expect("what was validated");
-    let values = random(seed, 64);
+    let mut commands = vec![Command::Instantiate(name(), bytes.to_vec())];
+    let (table, summary) = load(bytes).expect("a valid module");
+    let module = Module::new(bytes, &table, &summary).expect("what was validated");
+    let values = random(bytes.len() as u64, 64);
     for (number, export) in module.exports().enumerate() {
         let called = export.name.to_owned();
         match export.item {

@@ -5,7 +5,7 @@ use std::path::Path;
 use wasmote_fuzz::{execute, judge, with_stack};
 
 /// The kept inputs.
-fn kept() -> Vec<Vec<u8>> {
+pub fn kept() -> Vec<Vec<u8>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
     let entries = std::fs::read_dir(corpus).expect("the corpus");
     let mut paths: Vec<_> = entries

@@ -12,10 +12,10 @@ const limit = 600_000;
 
 beforeAll(() => (missing === undefined ? buildTargets() : undefined), limit);
 
-/** Inputs of a run, and what share of the edges of engine and target what is kept covers at least. */
+/** Inputs of a run, and what share of the engine's edges what is kept covers at least. */
 const bounds = {
-  validate: { runs: 20_000, share: 0.4 },
-  run: { runs: 16_000, share: 0.4 },
+  validate: { runs: 20_000, share: 0.65 },
+  run: { runs: 16_000, share: 0.45 },
 };
 
 describe.skipIf(reason).each(targets)(`fuzzing of %s${reason}`, (target) => {

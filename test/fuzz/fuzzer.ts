@@ -17,7 +17,7 @@ export function missingFuzzer(): string | undefined {
   return command("c++") ? undefined : (environment().cxx?.what ?? "no C++ compiler");
 }
 
-/** What a run came to. An edge is a place of the engine or the target that code goes through; a feature an edge so many times. */
+/** What a run came to. An edge is a place of the engine that code goes through; a feature an edge so many times. */
 export interface Fuzzed {
   /** Inputs executed. */
   runs: number;

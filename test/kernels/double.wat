@@ -1,6 +1,6 @@
 ;; Arithmetic of f64 on pairs of numbers that are hard to round: for each of n pairs the bits of sum, difference, product and
 ;; quotient, of comparisons, conversions and roundings, mixed into a hash; roundings and conversions of f32, which are made of
-;; their upper halves, and quotients of i64. Kinds of pairs, by the number of the pair:
+;; their upper halves, and quotients, conversions and counts of i64. Kinds of pairs, by the number of the pair:
 ;;   0 any bits   1 exponents at most 63 apart   2 the same, of few bits (ties)   3 of many equal bits (carries)
 ;;   4 next to zero, and next to infinity   5 whole numbers, and zeros
 (module
@@ -69,6 +69,11 @@
       (call $mix (i64.reinterpret_f64 (f64.ceil (local.get $a))))
       (call $mix (i64.reinterpret_f64 (f64.trunc (local.get $a))))
       (call $mix (i64.reinterpret_f64 (f64.nearest (local.get $a))))
+      (call $mix (i64.reinterpret_f64 (f64.sqrt (f64.abs (local.get $a)))))
+      (call $mix (i64.trunc_sat_f64_s (local.get $a)))
+      (call $mix (i64.trunc_sat_f64_u (local.get $a)))
+      (if (f64.lt (f64.abs (local.get $b)) (f64.const 9223372036854775808))
+        (then (call $mix (i64.trunc_f64_s (local.get $b)))))
       (call $mix (i64.extend_i32_u (i32.trunc_sat_f64_u (local.get $a))))
       (local.set $c (f32.reinterpret_i32 (i32.wrap_i64 (i64.shr_u (i64.reinterpret_f64 (local.get $a)) (i64.const 29)))))
       (local.set $d (f32.reinterpret_i32 (i32.wrap_i64 (i64.shr_u (i64.reinterpret_f64 (local.get $b)) (i64.const 29)))))
@@ -83,6 +88,12 @@
       ;; Of all lengths, so that some have no upper half, and none is zero.
       (local.set $p (i64.shr_s (i64.reinterpret_f64 (local.get $a)) (i64.and (local.tee $q (call $random)) (i64.const 63))))
       (local.set $q (i64.or (i64.shr_s (local.get $q) (i64.and (i64.shr_u (local.get $q) (i64.const 6)) (i64.const 63))) (i64.const 2)))
+      (call $mix (i64.reinterpret_f64 (f64.convert_i64_s (local.get $p))))
+      (call $mix (i64.reinterpret_f64 (f64.convert_i64_u (local.get $p))))
+      (call $mix (i64.extend_i32_u (i32.reinterpret_f32 (f32.convert_i64_s (local.get $p)))))
+      (call $mix (i64.extend_i32_u (i32.reinterpret_f32 (f32.convert_i64_u (local.get $p)))))
+      (call $mix (i64.popcnt (local.get $p)))
+      (call $mix (i64.extend_i32_u (i32.popcnt (i32.wrap_i64 (local.get $q)))))
       (call $mix (i64.div_s (local.get $p) (local.get $q)))
       (call $mix (i64.div_u (local.get $p) (local.get $q)))
       (call $mix (i64.rem_s (local.get $p) (local.get $q)))

@@ -2,6 +2,7 @@
 use crate::Module;
 use crate::instance::State;
 use crate::interpret::{Exit, NOBODY};
+use crate::numeric::{self, DOUBLE, Rounding, canon64};
 use crate::opcode::each_opcode;
 use crate::validate::{LONG, record};
 
@@ -49,7 +50,60 @@ struct Context {
     reference: u32,
     own: u32,
     types: u32,
+    helpers: *const Helper,
 }
+
+/// What the fast loop has computed for it: numbers of 64 bits as they are, the f32 of a conversion in the lower half.
+type Helper = extern "C" fn(u64, u64) -> u64;
+
+/// By their numbers in thumb.s. No divisor is 0 or, with signs, -1.
+static HELPERS: [Helper; 13] = {
+    extern "C" fn sqrt(a: u64, _: u64) -> u64 {
+        canon64(libm::sqrt(f64::from_bits(a)))
+    }
+    extern "C" fn nearest(a: u64, _: u64) -> u64 {
+        DOUBLE.integral(a, Rounding::Nearest)
+    }
+    extern "C" fn popcnt(a: u64, _: u64) -> u64 {
+        u64::from(a.count_ones())
+    }
+    extern "C" fn f32_s(a: u64, _: u64) -> u64 {
+        u64::from((a.cast_signed() as f32).to_bits())
+    }
+    extern "C" fn f32_u(a: u64, _: u64) -> u64 {
+        u64::from((a as f32).to_bits())
+    }
+    extern "C" fn f64_s(a: u64, _: u64) -> u64 {
+        (a.cast_signed() as f64).to_bits()
+    }
+    extern "C" fn f64_u(a: u64, _: u64) -> u64 {
+        (a as f64).to_bits()
+    }
+    extern "C" fn saturate_s(a: u64, _: u64) -> u64 {
+        DOUBLE.truncate(a, numeric::I64).0
+    }
+    extern "C" fn saturate_u(a: u64, _: u64) -> u64 {
+        DOUBLE.truncate(a, numeric::U64).0
+    }
+    extern "C" fn div_s(a: u64, b: u64) -> u64 {
+        let quotient = a.cast_signed().checked_div(b.cast_signed());
+        quotient.unwrap_or(0).cast_unsigned()
+    }
+    extern "C" fn div_u(a: u64, b: u64) -> u64 {
+        a.checked_div(b).unwrap_or(0)
+    }
+    extern "C" fn rem_s(a: u64, b: u64) -> u64 {
+        let remainder = a.cast_signed().checked_rem(b.cast_signed());
+        remainder.unwrap_or(0).cast_unsigned()
+    }
+    extern "C" fn rem_u(a: u64, b: u64) -> u64 {
+        a.checked_rem(b).unwrap_or(0)
+    }
+    [
+        sqrt, nearest, popcnt, f32_s, f32_u, f64_s, f64_u, saturate_s, saturate_u, div_s, div_u,
+        rem_s, rem_u,
+    ]
+};
 
 unsafe extern "C" {
     /// Executes until something is to be said: see thumb.s.
@@ -104,6 +158,7 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Option<Exit> {
         reference: m.reference(imported),
         own: module.functions() - imported,
         types: table.wrapping_add(module.summary.functions.at + imported * 4),
+        helpers: HELPERS.as_ptr(),
     };
     // SAFETY: the context says what the caller promises; thumb.s keeps to the frame, table and memory of it.
     let why = unsafe { wasmote_engine_run(&raw mut context, m.wide) };

@@ -69,6 +69,14 @@ wasmote_engine_handlers:
         .equ    REFERENCE, 64
         .equ    OWN, 68
         .equ    TYPES, 72
+        .equ    HELPERS, 76
+
+@ The numbers of the helpers.
+        .set    HELPER, 0
+        .irp    name, SQRT, NEAREST, POPCNT, F32_S, F32_U, F64_S, F64_U, SATURATE_S, SATURATE_U, DIV_S, DIV_U, REM_S, REM_U
+        .equ    \name, HELPER
+        .set    HELPER, HELPER + 1
+        .endr
 
 @ Offsets in a function's record (validate.rs, `record`), in bytes.
         .equ    RECORD_CODE, 0
@@ -906,7 +914,6 @@ both 0, I32_CONST
 3:      i32_const_more y, two
 4:      i32_const_more x, one
 
-@ Five bytes and more are left to the portable loop.
 on w1, I64_CONST
         push_w
 on w0, I64_CONST
@@ -936,10 +943,29 @@ on w0, I64_CONST
         bic     t, t, #0x200000
         orr     t, t, u, lsl #21
         lsrs    u, u, #8
-        bcs     .Lleave_0
+        bcs     4f
         sbfx    x, t, #0, #28
         asr     xh, x, #31
         next    one, 5
+@ The fifth byte goes to both halves; y counts the bits of the upper one, whose last is the sign.
+4:      bic     t, t, #0x10000000
+        ldrb    u, [code, #5]!
+        orr     x, t, u, lsl #28
+        ubfx    xh, u, #4, #3
+        movs    y, #3
+5:      lsrs    u, u, #8
+        bcc     6f
+        ldrb    u, [code, #1]!
+        and     t, u, #0x7f
+        lsls    t, t, y
+        orr     xh, xh, t
+        adds    y, #7
+        b       5b
+6:      rsbs    t, y, #32
+        itt     pl
+        lslpl   xh, xh, t
+        asrpl   xh, xh, t
+        next    one
 
         .macro  f32_const to, then
         ldr     \to, [code, #1]
@@ -1176,6 +1202,23 @@ on n2, \name
         .macro  reinterpret to, then
         next    \then
         .endm
+@ Sums of two, four and eight bits next to each other, then of all bytes.
+        .macro  i32_popcnt to, then
+        lsrs    t, \to, #1
+        and     t, t, #0x55555555
+        subs    \to, \to, t
+        and     t, \to, #0x33333333
+        lsrs    \to, \to, #2
+        and     \to, \to, #0x33333333
+        adds    \to, \to, t
+        add     \to, \to, \to, lsr #4
+        and     \to, \to, #0x0f0f0f0f
+        mov     t, #0x01010101
+        muls    \to, t, \to
+        lsrs    \to, \to, #24
+        next    \then
+        .endm
+        unary_both I32_POPCNT, i32_popcnt
         unary_both I32_CLZ, i32_clz
         unary_both I32_CTZ, i32_ctz
         unary_both I32_EXTEND8_S, i32_extend8_s
@@ -1453,26 +1496,36 @@ on w1, \name
         binary64 I64_ROTR, i64_rotr
         binary64 F64_COPYSIGN, f64_copysign
 
-@ Without upper halves signs do not matter; others are left.
-        .macro  divide64
-        ldrd    t, y, [stack, #-8]
-        orrs    y, y, xh
-        bne     .Lleave_1
-        cmp     x, #0
+@ Without upper halves signs do not matter. A divisor of 0 traps, one of -1 may: both are left.
+        .macro  divide64 name, helper
+on w1, \name
+        orrs    u, x, xh
         beq     .Lleave_1
-        subs    stack, #8
+        and     t, x, xh
+        adds    t, #1
+        beq     .Lleave_1
+        ldr     t, [stack, #-4]
+        orrs    t, t, xh
+        itt     ne
+        movne   u, #\helper * 4
+        bne     .Lhelp_2
+        ldr     t, [stack, #-8]!
         .endm
-on w1, I64_DIV_S
-on w1, I64_DIV_U
-        divide64
+        .macro  quotient name, helper
+        divide64 \name, \helper
         udiv    x, t, x
         next    one
-on w1, I64_REM_S
-on w1, I64_REM_U
-        divide64
+        .endm
+        .macro  remainder name, helper
+        divide64 \name, \helper
         udiv    u, t, x
         mls     x, u, x, t
         next    one
+        .endm
+        quotient I64_DIV_S, DIV_S
+        quotient I64_DIV_U, DIV_U
+        remainder I64_REM_S, REM_S
+        remainder I64_REM_U, REM_U
 
         .macro  i64_clz to, then
         cmp     xh, #0
@@ -2138,7 +2191,7 @@ both 1, PREFIX
         vmov    x, s0
         next    one, 2
 1:      cmp     t, #3
-        bhi     .Lleave_1
+        bhi     3f
         ubfx    u, xh, #20, #11
         subw    u, u, #1023
         cmp     u, #31
@@ -2151,6 +2204,60 @@ both 1, PREFIX
         bmi     .Lleave_1
         adds    code, #1
         b       .Lw1_I32_TRUNC_F64_U
+3:      sub     u, t, #6
+        cmp     u, #1
+        bhi     .Lleave_1
+        ite     eq
+        moveq   u, #SATURATE_U * 4
+        movne   u, #SATURATE_S * 4
+        adds    code, #1
+        b       .Lhelp_1
+
+@ ---- what compiled functions do --------------------------------------------------------------------------------------
+        .macro  helps name, helper
+on w1, \name
+        movs    u, #\helper * 4
+        b       .Lhelp_1
+        .endm
+        helps   F64_SQRT, SQRT
+        helps   F64_NEAREST, NEAREST
+        helps   I64_POPCNT, POPCNT
+        helps   F32_CONVERT_I64_S, F32_S
+        helps   F32_CONVERT_I64_U, F32_U
+        helps   F64_CONVERT_I64_S, F64_S
+        helps   F64_CONVERT_I64_U, F64_U
+
+@ Conversions to i64 where they do not trap; a positive number below 2^63 is the same with a sign and without.
+on w1, I64_TRUNC_F64_U
+        cmp     xh, #0
+        bmi     .Lleave_1
+on w1, I64_TRUNC_F64_S
+        ubfx    t, xh, #20, #11
+        subw    t, t, #1023 + 63
+        cmp     t, #0
+        bge     .Lleave_1
+        movs    u, #SATURATE_S * 4
+@ Puts what the helper at u makes of x and xh in their place; a call may change r0 to r3, r12 and lr (ARM IHI 0042 §6.1.1).
+.Lhelp_1:
+        push    {r2, r3, r12, lr}
+        mov     r0, x
+        mov     r1, xh
+        b       1f
+@ The same with the operand below as the first.
+.Lhelp_2:
+        push    {r2, r3, r12, lr}
+        ldrd    r0, r1, [stack, #-8]!
+        mov     r2, x
+        mov     r3, xh
+1:      ldr     r12, [sp, #CONTEXT + 16]
+        ldr     r12, [r12, #HELPERS]
+        ldr     lr, [sp]
+        ldr     r12, [r12, lr]
+        blx     r12
+        mov     x, r0
+        mov     xh, r1
+        pop     {r2, r3, r12, lr}
+        next    one
 
 @ ---- out --------------------------------------------------------------------------------------------------------------
 
@@ -2188,19 +2295,13 @@ wasmote_engine_sqrt:
 @ ever read, and what lies there does not matter.
 
 @ What the portable loop does.
-        .irp    name, UNREACHABLE, SELECT_T, TABLE_GET, TABLE_SET, MEMORY_SIZE, MEMORY_GROW, I32_POPCNT
+        .irp    name, UNREACHABLE, SELECT_T, TABLE_GET, TABLE_SET, MEMORY_SIZE, MEMORY_GROW
         .set    .Lportable_\name, 1
         .endr
         .irp    name, REF_NULL, REF_IS_NULL, REF_FUNC
         .set    .Lportable_\name, 1
         .endr
-        .irp    name, I64_POPCNT, F64_NEAREST, F64_SQRT
-        .set    .Lportable_\name, 1
-        .endr
-        .irp    name, I64_TRUNC_F32_S, I64_TRUNC_F32_U, I64_TRUNC_F64_S, I64_TRUNC_F64_U
-        .set    .Lportable_\name, 1
-        .endr
-        .irp    name, F32_CONVERT_I64_S, F32_CONVERT_I64_U, F64_CONVERT_I64_S, F64_CONVERT_I64_U
+        .irp    name, I64_TRUNC_F32_S, I64_TRUNC_F32_U
         .set    .Lportable_\name, 1
         .endr
 

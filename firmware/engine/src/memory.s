@@ -1,5 +1,5 @@
 @ Copying and filling bytes, for memory.copy, memory.fill and the like, and under the names that compiled code calls them by
-@ (C, and ARM IHI 0043 §4.3.4). Words may lie at any address here, so nothing is gained from a loop for each alignment: these
+@ (C, and ARM IHI 0043 §4.3.4). Words may lie at any address here, so little is gained from a loop for each alignment: these
 @ take a tenth of the flash of those in Rust's compiler_builtins, which they stand in for in the whole image.
         .syntax unified
         .thumb
@@ -46,9 +46,20 @@
         names   memcpy, __aeabi_memcpy, __aeabi_memcpy4, __aeabi_memcpy8
 wasmote_engine_copy:
         mov     r12, r0
-1:      subs    r2, r2, #16
-        blo     2f
-        ldr     r3, [r1], #4
+        subs    r2, r2, #16
+        blo     3f
+        orr     r3, r0, r1
+        lsls    r3, r3, #30
+        bne     2f
+        push    {r4, r5, r6}
+1:      ldmia   r1!, {r3, r4, r5, r6}
+        stmia   r12!, {r3, r4, r5, r6}
+        subs    r2, r2, #16
+        bhs     1b
+        pop     {r4, r5, r6}
+        b       3f
+@ Several words at once have to be aligned; one need not be.
+2:      ldr     r3, [r1], #4
         str     r3, [r12], #4
         ldr     r3, [r1], #4
         str     r3, [r12], #4
@@ -56,20 +67,21 @@ wasmote_engine_copy:
         str     r3, [r12], #4
         ldr     r3, [r1], #4
         str     r3, [r12], #4
-        b       1b
-2:      adds    r2, r2, #12
-        bmi     4f
-3:      ldr     r3, [r1], #4
+        subs    r2, r2, #16
+        bhs     2b
+3:      adds    r2, r2, #12
+        bmi     5f
+4:      ldr     r3, [r1], #4
         str     r3, [r12], #4
         subs    r2, r2, #4
-        bpl     3b
-4:      adds    r2, r2, #4
-5:      beq     6f
+        bpl     4b
+5:      adds    r2, r2, #4
+6:      beq     7f
         ldrb    r3, [r1], #1
         strb    r3, [r12], #1
         subs    r2, r2, #1
-        b       5b
-6:      bx      lr
+        b       6b
+7:      bx      lr
         ends    memcpy, __aeabi_memcpy, __aeabi_memcpy4, __aeabi_memcpy8
 
 @ memset(to, byte, bytes) -> to, and __aeabi_memset(to, bytes, byte)
@@ -88,23 +100,35 @@ wasmote_engine_copy:
         orr     r1, r1, r1, lsl #8
         orr     r1, r1, r1, lsl #16
         mov     r12, r0
-1:      subs    r2, r2, #16
-        blo     2f
+        subs    r2, r2, #16
+        blo     3f
+        tst     r0, #3
+        bne     2f
+        push    {r4, r5}
+        mov     r3, r1
+        mov     r4, r1
+        mov     r5, r1
+1:      stmia   r12!, {r1, r3, r4, r5}
+        subs    r2, r2, #16
+        bhs     1b
+        pop     {r4, r5}
+        b       3f
+2:      str     r1, [r12], #4
         str     r1, [r12], #4
         str     r1, [r12], #4
         str     r1, [r12], #4
-        str     r1, [r12], #4
-        b       1b
-2:      adds    r2, r2, #12
-        bmi     4f
-3:      str     r1, [r12], #4
+        subs    r2, r2, #16
+        bhs     2b
+3:      adds    r2, r2, #12
+        bmi     5f
+4:      str     r1, [r12], #4
         subs    r2, r2, #4
-        bpl     3b
-4:      adds    r2, r2, #4
-5:      beq     6f
+        bpl     4b
+5:      adds    r2, r2, #4
+6:      beq     7f
         strb    r1, [r12], #1
         subs    r2, r2, #1
-        b       5b
-6:      bx      lr
+        b       6b
+7:      bx      lr
         ends    memset
         .text

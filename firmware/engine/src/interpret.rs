@@ -7,7 +7,8 @@
 //! slot, operands. Frame records grow down from the end of the stack area to meet them.
 //!
 //! Fuel is one unit for each byte of code passed through, counted without touching a counter: `bound` is the address at which
-//! the fuel would be used up on a straight line, and moves along with every branch.
+//! the fuel would be used up on a straight line, and moves along with every branch. What a few bytes can make long is charged by
+//! its length: locals that are zeroed, bytes and entries of bulk instructions, several values that a branch or a return moves.
 use crate::instance::State;
 use crate::numeric::{self, DOUBLE, Rounding, SINGLE, canon32, canon64, sqrt32};
 use crate::opcode::{more, op};
@@ -403,6 +404,9 @@ impl State {
     /// Leaves the present function, whose results lie below `self.top`; `true` when the embedder called it.
     pub(crate) fn leave(&mut self, module: &Module<'_>) -> bool {
         let results = module.word(self.function + record::FRAME as u32 * 4) >> 16;
+        if results > 1 {
+            self.fuel -= results as isize;
+        }
         let frame = self.frame(module, self.frames);
         self.frames += FRAME_RECORD;
         let wide = self.wide;
@@ -1060,6 +1064,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                     sp = below!(sp, dropped);
                 } else {
                     put!(sp, tos);
+                    keep!(bound, kept!(bound).wrapping_sub(kept as isize));
                     let from = below!(above!(sp, 1), kept);
                     core::ptr::copy(from, below!(from, dropped), kept * width.size());
                     sp = below!(sp, dropped);

@@ -458,7 +458,8 @@ both 1, BR_TABLE
         add     entry, entry, t, lsl #2
         take    0, none
 
-@ A branch that drops operands below those it keeps: with all in memory, it moves them down, u words from y on.
+@ A branch that drops operands below those it keeps: with all in memory, it moves them down, u words from y on. Several are
+@ charged one by one.
 .Lmoves_n2:
         spill
 .Lmoves_1:
@@ -467,6 +468,9 @@ both 1, BR_TABLE
         ldr     t, [entry, #8]
         uxth    u, t
         lsrs    t, t, #16
+        cmp     u, #1
+        it      hi
+        subhi   bound, bound, u
         cmp     none, one
         itt     hi
         lslhi   u, u, #1

@@ -149,6 +149,45 @@ fn bulk_operations_cost_their_length() {
 }
 
 #[test]
+fn several_values_that_are_moved_cost_their_number() {
+    for ty in ["i32", "i64"] {
+        for n in [1, 2, 100] {
+            let (types, values) = (
+                format!("{ty} ").repeat(n),
+                format!("({ty}.const 1) ").repeat(n),
+            );
+            let branch = |below: &str| {
+                let drops = "drop ".repeat(n);
+                let text = format!(
+                    r#"(module (func (export "f") (block (result {types}) {below} {values} (br 0)) {drops}))"#
+                );
+                used(&text, "f", &[])
+            };
+            let moved = if n > 1 { n as u64 } else { 0 };
+            // The operand below costs its two bytes; without it nothing is moved.
+            assert_eq!(branch("(i32.const 0)") - branch(""), 2 + moved);
+            // A return moves them down to where the frame was.
+            let text = format!(r#"(module (func (export "f") (result {types}) {values}))"#);
+            assert_eq!(used(&text, "f", &[]), 2 * n as u64 + 1 + moved);
+        }
+    }
+    // A few bytes of code cannot move thousands of values for nothing: a loop that takes one more and drops the first.
+    let (types, values) = ("i32 ".repeat(300), "(i32.const 1) ".repeat(300));
+    let text = format!(
+        r#"(module (func (export "f") (param i32) {values}
+          (loop (param {types}) (result {types})
+            (i32.const 9)
+            (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))
+            drop)
+          {}))"#,
+        "drop ".repeat(300)
+    );
+    let rounds = |n: i32| used(&text, "f", &[Value::I32(n)]);
+    assert!((301..330).contains(&(rounds(11) - rounds(10))));
+    assert_eq!(rounds(110) - rounds(10), 100 * (rounds(11) - rounds(10)));
+}
+
+#[test]
 fn setting_up_and_the_start_function_are_metered_and_can_be_suspended() {
     let text = r#"(module (memory 64 (pagesize 1)) (data (i32.const 0) "0123456789")
       (func $spin (loop (br 0))) (start $spin))"#;

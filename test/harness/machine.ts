@@ -31,6 +31,8 @@ export interface Outcome {
   status: "ok" | "malformed" | "invalid" | "unsupported" | "unlinkable" | "trap" | "fuel" | "fault";
   text: string;
   place: { offset: number; function: number };
+  /** The calls that were active at a trap, innermost first, at most a hundred. */
+  backtrace: { offset: number; function: number }[];
   fuel: number;
   values: Typed[];
 }
@@ -110,6 +112,7 @@ function decode(answer: Buffer): Outcome[] {
     const length = word();
     const text = answer.toString("utf8", at, (at += length));
     const place = { offset: word(), function: word() };
+    const backtrace = Array.from({ length: word() }, () => ({ offset: word(), function: word() }));
     const fuel = Number(answer.readBigUInt64LE((at += 8) - 8));
     word(); // time
     const values = Array.from({ length: word() }, (): Typed => {
@@ -122,7 +125,7 @@ function decode(answer: Buffer): Outcome[] {
       if (type === "f64") return { type, value: answer.readDoubleLE(at - 8) };
       return { type, value: answer.readUInt32LE(at - 8) - 1 };
     });
-    outcomes.push({ status, text, place, fuel, values });
+    outcomes.push({ status, text, place, backtrace, fuel, values });
   }
   return outcomes;
 }

@@ -10,7 +10,7 @@ extern crate alloc;
 mod script;
 mod store;
 
-pub use script::{Command, Outcome, Settings, Status, decode_outcomes, encode_command};
+pub use script::{CALLS, Command, Outcome, Settings, Status, decode_outcomes, encode_command};
 use script::{Input, decode_command};
 use store::Store;
 

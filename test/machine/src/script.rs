@@ -84,6 +84,9 @@ pub enum Status {
     Fault,
 }
 
+/// How many calls of a backtrace are told.
+pub const CALLS: usize = 100;
+
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -93,6 +96,9 @@ pub struct Outcome {
     pub text: String,
     /// Byte offset in the module of a refusal or trap; its function of a trap.
     pub place: (u32, u32),
+    /// Of a trap, the calls of the instance that were active, innermost first, as byte offset and function: of the innermost
+    /// [`CALLS`].
+    pub backtrace: Vec<(u32, u32)>,
     /// Fuel used by the instance that was called; what it called in others is not in it.
     pub fuel: u64,
     /// What passed on the clock meanwhile, in its own unit.
@@ -107,6 +113,7 @@ impl Outcome {
             status,
             text: text.into(),
             place: (0, 0),
+            backtrace: Vec::new(),
             fuel: 0,
             time: 0,
             values: Vec::new(),
@@ -123,6 +130,11 @@ impl Outcome {
         text(&mut out, &self.text);
         out.extend(self.place.0.to_le_bytes());
         out.extend(self.place.1.to_le_bytes());
+        out.extend((self.backtrace.len() as u32).to_le_bytes());
+        for (offset, function) in &self.backtrace {
+            out.extend(offset.to_le_bytes());
+            out.extend(function.to_le_bytes());
+        }
         out.extend(self.fuel.to_le_bytes());
         out.extend(self.time.to_le_bytes());
         values(&mut out, &self.values);
@@ -156,6 +168,9 @@ fn decode_outcome(input: &mut Input<'_>) -> Option<Outcome> {
         status: *all.get(usize::from(input.byte()?))?,
         text: input.text()?,
         place: (input.u32()?, input.u32()?),
+        backtrace: (0..input.u32()?)
+            .map(|_| Some((input.u32()?, input.u32()?)))
+            .collect::<Option<_>>()?,
         fuel: input.u64()?,
         time: input.u32()?,
         values: input.values()?,

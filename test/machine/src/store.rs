@@ -1,5 +1,5 @@
 //! Instances, what they share, and calls between them.
-use crate::script::{Command, Outcome, Settings, Status};
+use crate::script::{CALLS, Command, Outcome, Settings, Status};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
@@ -149,6 +149,10 @@ impl Store {
             },
             Err(End::Trap(trap)) => Outcome {
                 place: (trap.place.offset, trap.place.function),
+                backtrace: self.item(index).map_or_else(Vec::new, |item| {
+                    let calls = item.instance.backtrace().take(CALLS);
+                    calls.map(|call| (call.offset, call.function)).collect()
+                }),
                 ..Outcome::new(Status::Trap, trap.kind.message())
             },
             Err(End::Fuel) => Outcome::new(Status::Fuel, "out of fuel"),

@@ -146,6 +146,7 @@ fn facts(outcome: &Outcome) -> impl PartialEq + core::fmt::Debug {
         outcome.status,
         outcome.text.clone(),
         outcome.place,
+        outcome.backtrace.clone(),
         outcome.fuel,
         encode_command(&values),
     )

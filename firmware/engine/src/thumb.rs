@@ -51,6 +51,8 @@ struct Context {
     own: u32,
     types: u32,
     helpers: *const Helper,
+    /// Bytes of the linear memory.
+    length: u32,
 }
 
 /// What the fast loop has computed for it: numbers of 64 bits as they are, the f32 of a conversion in the lower half.
@@ -159,6 +161,7 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Option<Exit> {
         own: module.functions() - imported,
         types: table.wrapping_add(module.summary.functions.at + imported * 4),
         helpers: HELPERS.as_ptr(),
+        length: m.memory as u32,
     };
     // SAFETY: the context says what the caller promises; thumb.s keeps to the frame, table and memory of it.
     let why = unsafe { wasmote_engine_run(&raw mut context, m.wide) };

@@ -70,6 +70,7 @@ wasmote_engine_handlers:
         .equ    OWN, 68
         .equ    TYPES, 72
         .equ    HELPERS, 76
+        .equ    LENGTH, 80
 
 @ The numbers of the helpers.
         .set    HELPER, 0
@@ -2182,8 +2183,8 @@ on w1, F32_DEMOTE_F64
         unary_wide I32_TRUNC_F64_S, i32_trunc_f64_s
         unary_wide I32_TRUNC_F64_U, i32_trunc_f64_u
 
-@ Of these opcodes of two bytes the conversions to i32 are handled that saturate: as the instruction does; and from f64 where
-@ it is in range, as by the trapping ones.
+@ Of these opcodes of two bytes the conversions are handled that saturate, to i32 as the instruction does, and from f64 where
+@ it is in range, as by the trapping ones; and copying and filling memory, within its bounds.
 both 1, PREFIX
         ldrb    t, [code, #1]
         cmp     t, #1
@@ -2210,12 +2211,62 @@ both 1, PREFIX
         b       .Lw1_I32_TRUNC_F64_U
 3:      sub     u, t, #6
         cmp     u, #1
-        bhi     .Lleave_1
+        bhi     4f
         ite     eq
         moveq   u, #SATURATE_U * 4
         movne   u, #SATURATE_S * 4
         adds    code, #1
         b       .Lhelp_1
+4:      sub     u, t, #10
+        cmp     u, #1
+        bhi     .Lleave_1
+@ memory.copy and memory.fill: x is the length, y the source or the byte, u the target; r3 the length of the memory.
+        push    {r2, r3, r12, lr}
+        ldr     r3, [sp, #CONTEXT + 16]
+        ldr     r3, [r3, #LENGTH]
+        cmp     none, one
+        itete   hi
+        ldrhi   y, [stack, #-8]
+        ldrls   y, [stack, #-4]
+        ldrhi   u, [stack, #-16]
+        ldrls   u, [stack, #-8]
+        adds    t, u, x
+        bcs     7f
+        cmp     t, r3
+        bhi     7f
+        ldrb    t, [code, #1]
+        cmp     t, #11
+        beq     5f
+        adds    t, y, x
+        bcs     7f
+        cmp     t, r3
+        bhi     7f
+        add     r0, memory, u
+        add     r1, memory, y
+        mov     r2, x
+        bl      memmove
+        b       6f
+5:      add     r0, memory, u
+        mov     r2, x
+        bl      memset
+6:      pop     {r2, r3, r12, lr}
+        sub     bound, bound, x
+        cmp     none, one
+        ite     hi
+        subhi   stack, stack, #16
+        subls   stack, stack, #8
+        ldrb    t, [code, #1]
+        cmp     t, #11
+        ite     eq
+        addeq   code, code, #2
+        addne   code, code, #3
+        cmp     x, #0
+        beq     8f
+        cmp     bound, code
+        ble     .Lout_0
+8:      next    none
+7:      pop     {r2, r3, r12, lr}
+        b       .Lleave_1
 
 @ ---- what compiled functions do --------------------------------------------------------------------------------------
         .macro  helps name, helper

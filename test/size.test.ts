@@ -1,6 +1,6 @@
 // What the images for the chip may take, as promises that fail the build: all of it, and the engine alone.
 import { execFile } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import binaryen from "binaryen";
 import { describe, expect, test } from "vitest";
@@ -30,6 +30,13 @@ describe("the engine alone", () => {
     );
     expect(flash).toBeGreaterThan(50_000);
     expect(parts.get("fast loop")).toBeGreaterThan(10_000);
+  });
+
+  test.skipIf(reason)(`leaves out the disassembly alone, as every board does${reason}`, () => {
+    const images = [...budgets.map(({ image }) => image), "mps2-an386.elf"];
+    const built = images.map((image) => join(root, "dist", image)).filter(existsSync);
+    expect(built).toContain(path);
+    expect(built.filter((image) => readFileSync(image).includes("i32.rotl"))).toEqual([]);
   });
 
   const emulated = reason || (noMachine && ` (skipped: ${noMachine})`);

@@ -1,7 +1,7 @@
 //! The image of the engine and next to nothing else, by which its flash is measured: no allocator, no formatting, no static
-//! RAM. It uses everything that the engine offers an embedder, so nothing of it is left out: validates the module that the
-//! emulator put at [`GIVEN`], makes an instance, calls every export that takes nothing, answers host calls with zeros, and ends
-//! well when the i32 results come to the sum that was put before the module.
+//! RAM. It uses all of the engine that a board may: only the disassembly is left out, which is for computers. It validates the
+//! module that the emulator put at [`GIVEN`], makes an instance, calls every export that takes nothing, answers host calls with
+//! zeros, and ends well when the i32 results come to the sum that was put before the module.
 #![no_std]
 #![no_main]
 

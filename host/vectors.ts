@@ -16,7 +16,7 @@ import {
   type KeyPair,
   type PackageOptions,
 } from "./lib/package.ts";
-import { customBody, encodeFacts, joinSections, noFacts, sections } from "./lib/section.ts";
+import { customBody, encodeFacts, joinSections, noFacts, sections } from "./lib/build/section.ts";
 
 /** A package and what becomes of it on a node that trusts the first key, is of class `test` and has had sequence 5. */
 export interface PackageVector {

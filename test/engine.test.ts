@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import binaryen from "binaryen";
 import { readRiver } from "../host/demo/river.ts";
-import { build } from "../host/lib/build.ts";
+import { build } from "../host/lib/build/build.ts";
 import {
   engineNames,
   inspect,

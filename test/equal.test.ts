@@ -5,7 +5,7 @@ import { beforeAll, expect, test } from "vitest";
 import { readRiver } from "../host/demo/river.ts";
 import { Node } from "../host/lib/node.ts";
 import { openPackage } from "../host/lib/package.ts";
-import { readFacts } from "../host/lib/section.ts";
+import { readFacts } from "../host/lib/build/section.ts";
 import { Simulation } from "../host/lib/simulate.ts";
 import { pack, provisioned } from "./harness/module.ts";
 import { eachTarget, scratch } from "./harness/target.ts";

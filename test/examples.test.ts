@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import binaryen from "binaryen";
 import { readRiver } from "../host/demo/river.ts";
-import { build } from "../host/lib/build.ts";
+import { build } from "../host/lib/build/build.ts";
 import { importModule, imports } from "../host/lib/contract.ts";
 import { inspect } from "../host/lib/engine.ts";
-import { readFacts } from "../host/lib/section.ts";
+import { readFacts } from "../host/lib/build/section.ts";
 import { Simulation, type Sample } from "../host/lib/simulate.ts";
 import { root } from "../host/setup.mjs";
 import {

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readRiver } from "../host/demo/river.ts";
-import { build } from "../host/lib/build.ts";
+import { build } from "../host/lib/build/build.ts";
 import { simulate, type Happening, type Sample } from "../host/lib/simulate.ts";
 import { random } from "./harness/link.ts";
 import { scratch } from "./harness/target.ts";

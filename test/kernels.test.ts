@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { build } from "../host/lib/build.ts";
+import { build } from "../host/lib/build/build.ts";
 import { command, root } from "../host/setup.mjs";
 import { engineNames, inspect, instantiate, missingEngine } from "../host/lib/engine.ts";
 import {

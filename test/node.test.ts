@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { build } from "../host/lib/build.ts";
+import { build } from "../host/lib/build/build.ts";
 import { NodeError } from "../host/lib/errors.ts";
 import { Node } from "../host/lib/node.ts";
 import { generateKey, makeFlash, makePackage } from "../host/lib/package.ts";

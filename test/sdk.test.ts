@@ -4,12 +4,12 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSyn
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { generate } from "../host/gen.ts";
-import { build, BuildError } from "../host/lib/build.ts";
+import { build, BuildError } from "../host/lib/build/build.ts";
 import { missingEngine } from "../host/lib/engine.ts";
 import { digestOf, openPackage } from "../host/lib/package.ts";
 import { packageVectors } from "../host/vectors.ts";
 import { scratch } from "./harness/target.ts";
-import { readFacts, readMemory } from "../host/lib/section.ts";
+import { readFacts, readMemory } from "../host/lib/build/section.ts";
 
 const root = new URL("../", import.meta.url).pathname;
 const folder = join(root, "assembly/examples");

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
-import { build } from "../host/lib/build.ts";
+import { build } from "../host/lib/build/build.ts";
 import { Node } from "../host/lib/node.ts";
 import {
   generateKey,

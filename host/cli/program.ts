@@ -2,10 +2,10 @@
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Built } from "../lib/build.ts";
+import type { Built } from "../lib/build/build.ts";
 import { describe } from "../lib/fault.ts";
 import { digestOf } from "../lib/package.ts";
-import { readFacts } from "../lib/section.ts";
+import { readFacts } from "../lib/build/section.ts";
 import { placeOf, type Place } from "../lib/sourcemap.ts";
 import packageFile from "../../package.json" with { type: "json" };
 import { exitCode, project, readState, stateFile, VerbError, waiting } from "./context.ts";
@@ -75,7 +75,7 @@ interface Remembered {
 const buildFile = (file: string) => `${hex(digestOf(Buffer.from(file))).slice(0, 16)}.json`;
 
 async function make(file: string): Promise<Omit<Built, "compiled">> {
-  const { build } = await import("../lib/build.ts");
+  const { build } = await import("../lib/build/build.ts");
   const built = await waiting(`building ${basename(file)}`, build(file));
   const { module, places, sources, inputs } = built;
   const digest = hex(digestOf(module));

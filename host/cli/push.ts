@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import type { Node } from "../lib/node.ts";
 import { openPackage } from "../lib/package.ts";
-import { readFacts, type Facts } from "../lib/section.ts";
+import { readFacts, type Facts } from "../lib/build/section.ts";
 import {
   exitCode,
   print,

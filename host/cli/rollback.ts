@@ -3,7 +3,7 @@
 // A node takes no sequence number twice, so an older module than the one before is signed anew, with the next number.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readFacts } from "../lib/section.ts";
+import { readFacts } from "../lib/build/section.ts";
 import { print, project, VerbError, withNode, type NodeOptions } from "./context.ts";
 import { keptPackage, type Program } from "./program.ts";
 import { push } from "./push.ts";

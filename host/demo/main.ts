@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { build } from "../lib/build.ts";
+import { build } from "../lib/build/build.ts";
 import { machines } from "../lib/emulate.ts";
 import { inspect } from "../lib/engine.ts";
 import { makePackage } from "../lib/package.ts";

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { withWidePages } from "./section.ts";
+import { withWidePages } from "./build/section.ts";
 
 /** A value of WebAssembly: an i64 is a bigint. */
 export type Value = number | bigint;

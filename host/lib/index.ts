@@ -1,5 +1,5 @@
 // The library `wasmote`: build, check, run and sign modules, and talk to nodes.
-export { build, BuildError, type Built, type BuildOptions } from "./build.ts";
+export { build, BuildError, type Built, type BuildOptions } from "./build/build.ts";
 export {
   engineNames,
   inspect,
@@ -39,7 +39,7 @@ export {
   type Manifest,
   type PackageOptions,
 } from "./package.ts";
-export { readFacts, type Facts } from "./section.ts";
+export { readFacts, type Facts } from "./build/section.ts";
 export {
   readSamples,
   simulate,

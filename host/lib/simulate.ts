@@ -10,7 +10,7 @@ import {
   type Import,
   type Instance,
 } from "./engine.ts";
-import { exportedNumber, readFacts, type Facts } from "./section.ts";
+import { exportedNumber, readFacts, type Facts } from "./build/section.ts";
 
 /** What a module did. */
 export type Happening =

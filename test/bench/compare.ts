@@ -7,7 +7,7 @@ import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { runInNewContext } from "node:vm";
-import { build } from "../../host/lib/build.ts";
+import { build } from "../../host/lib/build/build.ts";
 import { crossCompiler, engineLibrary, root } from "../../host/setup.mjs";
 import { readImage } from "./elf.ts";
 import { figure, type Cell, type Report } from "./report.ts";

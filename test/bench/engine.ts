@@ -1,7 +1,7 @@
 // The node's engine beside those that a user would pick instead, and beside native code, on an emulated Cortex-M4F: speed,
 // flash, RAM, loading. Figures are instructions counted by QEMU, so that every machine gets the same.
 import { command, engineImage, environment } from "../../host/setup.mjs";
-import { readMemory } from "../../host/lib/section.ts";
+import { readMemory } from "../../host/lib/build/section.ts";
 import { readImage } from "./elf.ts";
 import {
   buildKernel,

@@ -5,14 +5,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "../../host/setup.mjs";
-import { build } from "../../host/lib/build.ts";
+import { build } from "../../host/lib/build/build.ts";
 import {
   joinSections,
   memoryBody,
   memorySection,
   readMemory,
   sections,
-} from "../../host/lib/section.ts";
+} from "../../host/lib/build/section.ts";
 
 export const polybench = (
   "2mm 3mm adi atax bicg cholesky correlation covariance deriche doitgen durbin fdtd-2d floyd-warshall gemm gemver " +

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../host/setup.mjs";
-import { build } from "../../host/lib/build.ts";
+import { build } from "../../host/lib/build/build.ts";
 import { inspect } from "../../host/lib/engine.ts";
 import { readImage } from "./elf.ts";
 import { buildKernel, kernels, realsOf, sourceOf } from "./kernels.ts";

@@ -21,7 +21,7 @@ import {
   joinSections,
   noFacts,
   sections,
-} from "../../host/lib/section.ts";
+} from "../../host/lib/build/section.ts";
 import { chaoticProxy } from "../harness/link.ts";
 import { startTarget, unavailable } from "../harness/target.ts";
 import { readImage } from "./elf.ts";

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { build } from "../../host/lib/build.ts";
+import { build } from "../../host/lib/build/build.ts";
 import { root } from "../../host/setup.mjs";
 import {
   buildTargets,

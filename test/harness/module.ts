@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "../../host/lib/build.ts";
+import { build } from "../../host/lib/build/build.ts";
 import type { Emulated } from "../../host/lib/emulate.ts";
 import {
   generateKey,

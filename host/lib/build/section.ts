@@ -1,7 +1,7 @@
 // The module as a list of sections (WebAssembly 2.0 §5.5.2), the custom section `wasmote`, and the memory type with its page
 // size. What reads here expects a module that a compiler or an engine has accepted; anything else is a RangeError.
 import { decode } from "cbor2";
-import { contractVersion, customSection, sectionKeys } from "./contract.ts";
+import { contractVersion, customSection, sectionKeys } from "../contract.ts";
 
 /** A parameter of a module. */
 export interface ParameterFact {

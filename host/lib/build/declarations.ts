@@ -4,7 +4,7 @@
 // section. The handlers given to onSample, every and onRequest become functions, and a small entry file that exports
 // `sample`, `tick` and `request` calls them. Nothing else of the program is touched, so its lines and columns stay.
 import * as assemblyscript from "assemblyscript";
-import type { Fault } from "./fault.ts";
+import type { Fault } from "../fault.ts";
 import { noFacts, type Facts } from "./section.ts";
 
 /** What the transform found out while it ran. */

@@ -3,9 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
-import { customSection, importModule, imports as contractImports } from "./contract.ts";
-import { inspect, missingEngine, ModuleError, refusal } from "./engine.ts";
-import { describe, type Fault } from "./fault.ts";
+import { customSection, importModule, imports as contractImports } from "../contract.ts";
+import { inspect, missingEngine, ModuleError, refusal } from "../engine.ts";
+import { describe, type Fault } from "../fault.ts";
 import {
   codeSection,
   customBody,
@@ -17,8 +17,8 @@ import {
   sections,
   type Facts,
 } from "./section.ts";
-import { placeOf, readSourceMap, type Place } from "./sourcemap.ts";
-import { declarations, type Declared } from "./transform.ts";
+import { placeOf, readSourceMap, type Place } from "../sourcemap.ts";
+import { declarations, type Declared } from "./declarations.ts";
 
 export interface BuildOptions {
   /** Further bytes of memory for what handlers allocate; the build counts in what the start of the program takes. */
@@ -63,7 +63,7 @@ export class BuildError extends Error {
 /** 16 KiB pages, as the custom-page-sizes proposal writes them. */
 const pageBits = 14;
 const root = fileURLToPath(
-  new URL(import.meta.url.includes("/host/lib/") ? "../../" : "../", import.meta.url),
+  new URL(import.meta.url.includes("/host/lib/build/") ? "../../../" : "../", import.meta.url),
 );
 
 /** Builds the program in `file`. */

@@ -404,10 +404,16 @@ mod app {
             return;
         };
         let up = chip.link();
-        let again = interface.poll(now, up, chip, |from, many, datagram, output| {
-            let mut out = |to, datagram: &[u8]| output.send(to, datagram);
-            server.receive(now, from, many, datagram, &mut out);
-        });
+        let again = interface.poll(
+            now,
+            up,
+            chip,
+            || true,
+            |from, many, datagram, output| {
+                let mut out = |to, datagram: &[u8]| output.send(to, datagram);
+                server.receive(now, from, many, datagram, &mut out);
+            },
+        );
         // Of several at once it cannot be said how long each took.
         let datagrams = interface.counters().datagrams;
         if datagrams == core::mem::replace(answered, datagrams).wrapping_add(1) {

@@ -903,6 +903,7 @@ mod app {
                 now,
                 up,
                 &mut ethernet.device,
+                || true,
                 |from, many, datagram, output| {
                     let mut out = |to, datagram: &[u8]| match to {
                         SERIAL => line.send(datagram),

@@ -1,5 +1,7 @@
-//! A look at every frame on its way from the device into smoltcp: who sent it, and whether it is a fragment.
+//! A look at every frame on its way from the device into smoltcp: who sent it, whether it is a fragment, and whether smoltcp
+//! may have it.
 use crate::Counters;
+use crate::host::{Answer, REFUSALS, answer};
 use crate::output::count;
 use core::cell::Cell;
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken};
@@ -10,6 +12,8 @@ use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet
 pub(crate) struct Watched<'a, D> {
     pub(crate) device: &'a mut D,
     pub(crate) source: &'a Cell<EthernetAddress>,
+    /// When the next refusal of a DHCP server is heeded, in milliseconds.
+    pub(crate) refusals: &'a Cell<u64>,
     pub(crate) counters: &'a Cell<Counters>,
 }
 
@@ -24,12 +28,14 @@ impl<D: Device> Device for Watched<'_, D> {
         Self: 't;
 
     fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let (source, counters) = (self.source, self.counters);
+        let (source, refusals, counters) = (self.source, self.refusals, self.counters);
         let (inner, answer) = self.device.receive(now)?;
         Some((
             Token {
                 inner,
+                now: now.total_millis() as u64,
                 source,
+                refusals,
                 counters,
             },
             answer,
@@ -47,7 +53,9 @@ impl<D: Device> Device for Watched<'_, D> {
 
 pub(crate) struct Token<'a, T> {
     inner: T,
+    now: u64,
     source: &'a Cell<EthernetAddress>,
+    refusals: &'a Cell<u64>,
     counters: &'a Cell<Counters>,
 }
 
@@ -55,13 +63,28 @@ impl<T: RxToken> RxToken for Token<'_, T> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, use_frame: F) -> R {
         let Self {
             inner,
+            now,
             source,
+            refusals,
             counters,
         } = self;
         inner.consume(|bytes| {
             count(counters, |c| &mut c.frames);
             if let Ok(frame) = EthernetFrame::new_checked(bytes) {
                 source.set(frame.src_addr());
+                let heeded = match answer(&frame) {
+                    Answer::Other | Answer::Sound => true,
+                    Answer::Refusal if now >= refusals.get() => {
+                        refusals.set(now + REFUSALS);
+                        true
+                    }
+                    Answer::Refusal | Answer::Unsound => false,
+                };
+                if !heeded {
+                    count(counters, |c| &mut c.refused);
+                    // smoltcp passes over a frame without bytes.
+                    return use_frame(&[]);
+                }
                 if frame.ethertype() == EthernetProtocol::Ipv4
                     && Ipv4Packet::new_checked(frame.payload())
                         .is_ok_and(|p| p.more_frags() || p.frag_offset() != 0)

@@ -1,7 +1,8 @@
 //! The network interface of a node: smoltcp's, with a DHCP client, a fall-back address, the CoAP group and one UDP socket.
 use crate::device::Watched;
+use crate::host::{is_host, is_host_in};
 use crate::output::{self, Outbox, Output, count};
-use crate::{Counters, Endpoint, GROUP, PORT};
+use crate::{Counters, Endpoint, GROUP, PAYLOAD, PORT};
 use core::cell::Cell;
 use core::net::Ipv4Addr;
 use smoltcp::iface::{self, PollIngressSingleResult, SocketHandle, SocketSet, SocketStorage};
@@ -14,8 +15,9 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cid
 const DISCOVER: u64 = 2_000;
 /// Frames that are taken in one call, so that a flood leaves time for the rest of the node.
 const FRAMES: usize = 16;
-/// The largest payload of an unfragmented datagram: longer than any the CoAP server takes, which is its to say.
-const PAYLOAD: usize = 1472;
+/// Milliseconds after which the stack is looked at again at the latest: it answers a router's question for groups only when it is,
+/// and does not say when that is due (RFC 2236 §3 gives the shortest answer a tenth of a second, and 10 s by default).
+const LOOK: u64 = 250;
 
 /// An address that needs no server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct Fixed {
 /// What an interface is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// The board's hardware address.
+    /// The board's hardware address. Of a group's, as an erased memory gives it, the bit that says so is cleared.
     pub hardware: [u8; 6],
     /// Differs from reset to reset.
     pub seed: u64,
@@ -100,6 +102,8 @@ pub struct Interface {
     dhcp: SocketHandle,
     outbox: Outbox,
     counters: Cell<Counters>,
+    /// When the next refusal of a DHCP server is heeded.
+    refusals: Cell<u64>,
     up: bool,
     origin: Origin,
     /// When to take the fixed address.
@@ -120,11 +124,14 @@ fn stack<D: Device>(config: &Config, device: &mut D, now: u64) -> iface::Interfa
 impl Interface {
     /// An interface with its link down. The device is asked for its capabilities: checksums it does not make are made here.
     pub fn new<D: Device>(
-        config: Config,
+        mut config: Config,
         device: &mut D,
         storage: &'static mut Storage,
         now: u64,
     ) -> Self {
+        // smoltcp panics at an address of many (IEEE 802 §8.2.2: the lowest bit of the first byte).
+        let [first, ..] = &mut config.hardware;
+        *first &= !1;
         let mut sockets = SocketSet::new(&mut storage.sockets[..]);
         let received = udp::PacketBuffer::new(&mut storage.packets[..], &mut storage.payload[..]);
         // Answers go by `Outbox`.
@@ -150,6 +157,7 @@ impl Interface {
                 &mut storage.output,
             ),
             counters: Cell::new(Counters::default()),
+            refusals: Cell::new(0),
             up: false,
             origin: Origin::None,
             fixed_at: 0,
@@ -159,11 +167,15 @@ impl Interface {
     /// Takes what the device has received, hands datagrams to CoAP's port to `receive` (from whom; whether they were sent to
     /// many; the datagram; where answers go), sends what is due, and returns when to call again at the latest. To be called
     /// also whenever the device has received, has room again, or the link has changed.
+    ///
+    /// Before each frame `may_take` is asked. Once it says no, frames stay in the device, or are lost there when it has no room
+    /// for more: so a board bounds what a flood costs it.
     pub fn poll<D: Device>(
         &mut self,
         now: u64,
         up: bool,
         device: &mut D,
+        mut may_take: impl FnMut() -> bool,
         mut receive: impl FnMut(Endpoint, bool, &[u8], &mut Output<'_, D>),
     ) -> Option<u64> {
         if up != self.up {
@@ -178,10 +190,15 @@ impl Interface {
             return None;
         }
         let time = instant(now);
-        let mut more = false;
+        let mut more = None;
         for _ in 0..FRAMES {
-            more = self.take(time, device, &mut receive);
-            if !more {
+            if !may_take() {
+                more = Some(now + 1);
+                break;
+            }
+            let taken = self.take(time, device, &mut receive);
+            more = taken.then_some(now);
+            if !taken {
                 break;
             }
         }
@@ -189,13 +206,13 @@ impl Interface {
         self.stack.poll_egress(time, device, &mut self.sockets);
         self.stack.poll_maintenance(time);
         let flushed = self.outbox.flush(time, device, &self.counters);
-        if more || !flushed {
-            return Some(now);
-        }
+        // Not at once: a device that stays full must not keep the node from everything else.
+        let flush = (!flushed).then_some(now + 1);
         let due = self.stack.poll_at(time, &self.sockets);
         let due = due.map(|at| (at.total_millis().max(0) as u64).max(now + 1));
         let fixed = (self.origin == Origin::None).then_some(self.fixed_at);
-        due.into_iter().chain(fixed).min()
+        let all = [more, flush, due, fixed, Some(now + LOOK)];
+        all.into_iter().flatten().min()
     }
 
     /// Where to send what is no answer to a datagram just received: notifications, separate responses.
@@ -234,6 +251,7 @@ impl Interface {
         let mut watched = Watched {
             device,
             source: &source,
+            refusals: &self.refusals,
             counters: &self.counters,
         };
         let taken = self
@@ -310,8 +328,8 @@ impl Interface {
 
     fn adopt(&mut self, origin: Origin, cidr: Ipv4Cidr, gateway: Option<Ipv4Addr>) {
         let address = cidr.address();
-        // smoltcp panics at addresses that are none; servers are not to be trusted with that.
-        if address.is_multicast() || address.is_broadcast() || address.is_unspecified() {
+        // smoltcp panics at addresses that are none. A server's have been looked at before (`admits`).
+        if !is_host(address) {
             return;
         }
         self.stack.update_ip_addrs(|all| {
@@ -320,7 +338,9 @@ impl Interface {
         });
         let routes = self.stack.routes_mut();
         routes.remove_default_ipv4_route();
-        if let Some(gateway) = gateway {
+        // smoltcp panics when it looks for the neighbour that a router of no host's address would be. Some servers that know of
+        // none say 0.0.0.0.
+        if let Some(gateway) = gateway.filter(|g| is_host_in(&cidr, *g) && *g != address) {
             let _ = routes.add_default_ipv4_route(gateway);
         }
         self.outbox.address = Some(address);

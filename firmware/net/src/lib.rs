@@ -12,9 +12,11 @@
 #![no_std]
 
 mod device;
+mod host;
 mod interface;
 mod output;
 
+pub use host::SHORTEST_LEASE;
 pub use interface::{Config, Fixed, Interface, Origin, Storage};
 pub use output::Output;
 pub use smoltcp;
@@ -25,6 +27,9 @@ use core::net::Ipv4Addr;
 pub const PORT: u16 = 5683;
 /// The group "All CoAP Nodes" (RFC 7252 §12.8).
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 187);
+
+/// The largest payload of an unfragmented datagram: longer than any the CoAP server takes, which is its to say.
+const PAYLOAD: usize = 1472;
 
 /// Where a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +49,9 @@ pub struct Counters {
     pub datagrams: u32,
     /// Fragments of datagrams, which are not put together: CoAP keeps below the MTU (RFC 7252 §4.6).
     pub fragments: u32,
-    /// Datagrams that had no place left in the backlog.
+    /// Answers of a DHCP server that no client could live by, and refusals too soon after the last.
+    pub refused: u32,
+    /// Datagrams that had no place left in the backlog, or are longer than a frame.
     pub unsent: u32,
     /// Datagrams for clients that are not known any more, or while there was no address.
     pub unroutable: u32,

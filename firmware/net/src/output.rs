@@ -3,7 +3,7 @@
 //! Why not smoltcp's UDP socket: it asks for the neighbour's address first and holds back all that is queued behind until there
 //! is an answer, so one request with a forged source address would silence the node for everybody. Here a client is
 //! remembered by what it sent; one that is forgotten (there are [`NEIGHBOURS`]) costs its own answer and nobody else's.
-use crate::{Counters, Endpoint, PORT};
+use crate::{Counters, Endpoint, PAYLOAD, PORT};
 use core::cell::Cell;
 use core::net::Ipv4Addr;
 use smoltcp::phy::{ChecksumCapabilities, Device, TxToken};
@@ -157,6 +157,9 @@ impl<D: Device> Output<'_, D> {
         let Some(route) = self.outbox.route(to) else {
             return count(self.counters, |c| &mut c.unroutable);
         };
+        if datagram.len() > PAYLOAD {
+            return count(self.counters, |c| &mut c.unsent);
+        }
         // In order: what waits goes first.
         if self.outbox.flush(self.now, self.device, self.counters)
             && let Some(token) = self.device.transmit(self.now)

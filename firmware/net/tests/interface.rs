@@ -54,13 +54,13 @@ fn arp_is_answered_for_the_own_address_alone() {
 
 #[test]
 fn a_lease_is_asked_for_taken_renewed_and_lost() {
-    let lease = Ipv4Addr::new(10, 1, 0, 9);
+    let lease = LEASE.address;
     let mut rig = Rig::new();
     rig.poll();
     // Discover and offer, request and acknowledgement.
     for _ in 0..2 {
         let asked = rig.sent();
-        let answers = asked.iter().filter_map(|f| dhcp_answer(f, lease, 600));
+        let answers = asked.iter().filter_map(|f| LEASE.answer(f));
         rig.wire.to_node.extend(answers);
         rig.poll();
     }
@@ -105,31 +105,16 @@ fn without_a_server_the_fixed_address_is_taken_in_time_and_a_later_lease_replace
         (3..=8).contains(&frames),
         "{frames} frames in {PATIENCE} ms"
     );
-    let lease = Ipv4Addr::new(10, 1, 0, 9);
-    for _ in 0..8 {
+    let lease = LEASE.address;
+    for _ in 0..20 {
         rig.now = rig.due.unwrap();
         rig.poll();
         let asked = rig.sent();
-        let answers = asked.iter().filter_map(|f| dhcp_answer(f, lease, 600));
+        let answers = asked.iter().filter_map(|f| LEASE.answer(f));
         rig.wire.to_node.extend(answers);
         rig.poll();
     }
     assert_eq!(rig.interface.address(), (Some(lease), Origin::Dhcp));
-}
-
-#[test]
-fn a_lease_of_no_address_is_not_taken() {
-    for lease in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, GROUP] {
-        let mut rig = Rig::new();
-        rig.poll();
-        for _ in 0..2 {
-            let asked = rig.sent();
-            let answers = asked.iter().filter_map(|f| dhcp_answer(f, lease, 600));
-            rig.wire.to_node.extend(answers);
-            rig.poll();
-        }
-        assert_eq!(rig.interface.address(), (None, Origin::None));
-    }
 }
 
 #[test]
@@ -310,82 +295,90 @@ fn a_flood_is_taken_in_portions() {
     rig.poll();
     rig.poll();
     assert_eq!(rig.received.len(), 40);
-}
-
-/// Random bytes that are the same in every run (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % limit
-    }
+    // And nothing more than that: not at once.
+    assert!(rig.due.unwrap() > rig.now);
 }
 
 #[test]
-fn garbage_and_mutated_frames_do_no_harm() {
-    let mut random = Random(0x5eed);
+fn a_board_says_how_many_frames_may_be_taken_and_the_rest_waits_in_the_device() {
     let mut rig = Rig::settled();
-    let mut discover = Rig::new();
-    discover.poll();
-    let offer = dhcp_answer(&discover.sent()[0], Ipv4Addr::new(10, 1, 0, 9), 60).unwrap();
-    let group = Endpoint {
-        address: GROUP,
-        port: PORT,
-    };
-    // An IGMP query (RFC 2236 §2), and an ICMP echo request.
-    let other = |protocol: u8, body: &[u8]| {
-        let mut bytes = request(body);
-        bytes[14 + 9] = protocol;
-        let mut packet = Ipv4Packet::new_unchecked(&mut bytes[14..]);
-        packet.fill_checksum();
-        bytes
-    };
-    let samples = [
-        request(b"GET"),
-        arp_request(FIXED),
-        offer,
-        udp((PEER, client()), (GROUP_HARDWARE, group), b"all"),
-        other(2, &[0x11, 100, 0xee, 0x9b, 0, 0, 0, 0]),
-        other(1, &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]),
-    ];
-    for round in 0..200_000 {
-        let mut frame = if round % 8 == 0 {
-            let length = random.below(1600);
-            (0..length).map(|_| random.below(256) as u8).collect()
-        } else {
-            samples[random.below(samples.len())].clone()
-        };
-        for _ in 0..random.below(6) {
-            if frame.is_empty() {
-                break;
-            }
-            let at = random.below(frame.len());
-            match random.below(4) {
-                0 => frame[at] = random.below(256) as u8,
-                1 => frame[at] ^= 1 << random.below(8),
-                2 => frame.truncate(at),
-                _ => frame.extend_from_slice(&[0xff; 4]),
-            }
+    rig.wire.to_node.extend((0..10).map(|_| request(b"x")));
+    for (share, taken) in [(3, 3), (0, 3), (1, 4), (16, 10)] {
+        rig.share = share;
+        rig.poll();
+        assert_eq!(rig.received.len(), taken);
+        // What is left is asked for in the next millisecond, and not before.
+        if taken < 10 {
+            assert_eq!(rig.due, Some(rig.now + 1));
         }
-        // Half of them with a header that adds up, so that they get further.
-        if round % 2 == 0 && frame.len() > 34 && frame[14] == 0x45 {
-            Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
-        }
-        rig.now += random.below(50) as u64;
-        rig.exchange(frame);
     }
-    // Whatever address it has by now (a forged lease may have been believed), it answers there.
-    let (address, _) = rig.interface.address();
-    let own = Endpoint {
-        address: address.unwrap(),
-        port: PORT,
+    // The stack goes on meanwhile: what it sends by itself waits for nobody's share.
+    let mut rig = Rig::new();
+    rig.share = 0;
+    rig.poll();
+    assert_eq!(rig.sent().len(), 1);
+}
+
+#[test]
+fn a_question_for_groups_is_answered_in_its_time_with_nothing_else_going_on() {
+    let mut rig = Rig::settled();
+    rig.live(1_000, &LEASE);
+    // A general query that wants its answer within a second (RFC 2236 §2.2).
+    let query = [0x11, 10, 0, 0, 0, 0, 0, 0];
+    let all_systems = Ipv4Addr::new(224, 0, 0, 1);
+    rig.exchange(packet(2, all_systems, &query));
+    let asked = rig.now;
+    let reports = loop {
+        let due = rig.due.unwrap();
+        assert!(due <= rig.now + 250, "{due} after {}", rig.now);
+        rig.now = due;
+        rig.poll();
+        let sent = rig.sent();
+        let report = |f: &&Vec<u8>| EthernetFrame::new_unchecked(f).dst_addr() == GROUP_HARDWARE;
+        let reports = sent.iter().filter(report).count();
+        if reports > 0 {
+            break reports;
+        }
     };
-    let sent = rig.exchange(udp((PEER, client()), (NODE, own), b"alive"));
-    assert!(
-        sent.iter()
-            .any(|f| read_udp(f).is_some_and(|(.., bytes)| bytes == b"evila"))
-    );
+    assert_eq!(reports, 1);
+    assert!(rig.now - asked <= 1_000, "{} ms", rig.now - asked);
+}
+
+#[test]
+fn a_device_that_stays_full_is_asked_again_in_a_millisecond() {
+    let mut rig = Rig::settled();
+    rig.exchange(request(b"hello"));
+    rig.wire.room = 0;
+    rig.interface
+        .output(rig.now, &mut rig.wire)
+        .send(client(), b"x");
+    rig.poll();
+    assert_eq!(rig.due, Some(rig.now + 1));
+    assert_eq!(rig.interface.counters().unsent, 0);
+}
+
+#[test]
+fn an_answer_longer_than_a_frame_is_lost_and_counted() {
+    let mut rig = Rig::settled();
+    rig.exchange(request(b"hello"));
+    for (length, unsent) in [(1472, 0), (1473, 1)] {
+        let mut output = rig.interface.output(rig.now, &mut rig.wire);
+        output.send(client(), &vec![7; length]);
+        assert_eq!(rig.sent().len(), 1 - unsent);
+        assert_eq!(rig.interface.counters().unsent as usize, unsent);
+    }
+    // An empty one is one.
+    rig.interface
+        .output(rig.now, &mut rig.wire)
+        .send(client(), b"");
+    assert_eq!(read_udp(&rig.sent()[0]).unwrap().3, b"");
+}
+
+#[test]
+fn a_hardware_address_of_many_becomes_one_of_one() {
+    let mut rig = Rig::with(EthernetAddress([0xff; 6]));
+    rig.poll();
+    let sent = rig.sent();
+    let source = EthernetFrame::new_checked(&sent[0][..]).unwrap().src_addr();
+    assert_eq!(source.0, [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff]);
 }

@@ -1,4 +1,5 @@
 //! A cable with an interface at one end and a test at the other, which makes and reads frames by hand.
+#![allow(dead_code, reason = "each file of tests uses its part")]
 #![expect(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -79,16 +80,23 @@ pub struct Rig {
     /// What came: from whom, to many or not, bytes.
     pub received: Vec<(Endpoint, bool, Vec<u8>)>,
     pub due: Option<u64>,
+    /// Frames that the node may still take in this call.
+    pub share: usize,
 }
 
 impl Rig {
     pub fn new() -> Self {
+        Self::with(NODE)
+    }
+
+    /// A node with this hardware address.
+    pub fn with(hardware: EthernetAddress) -> Self {
         let mut wire = Wire {
             room: usize::MAX,
             ..Wire::default()
         };
         let config = Config {
-            hardware: NODE.0,
+            hardware: hardware.0,
             seed: 7,
             fixed: Fixed {
                 address: FIXED,
@@ -105,6 +113,7 @@ impl Rig {
             up: true,
             received: Vec::new(),
             due: None,
+            share: usize::MAX,
         }
     }
 
@@ -119,11 +128,17 @@ impl Rig {
     }
 
     pub fn poll(&mut self) {
-        let received = &mut self.received;
+        let (received, share) = (&mut self.received, &mut self.share);
+        let may_take = || {
+            let may = *share > 0;
+            *share = share.saturating_sub(1);
+            may
+        };
         self.due = self.interface.poll(
             self.now,
             self.up,
             &mut self.wire,
+            may_take,
             |from, many, datagram, output| {
                 received.push((from, many, datagram.to_vec()));
                 let answer: Vec<u8> = datagram.iter().rev().copied().collect();
@@ -141,6 +156,28 @@ impl Rig {
 
     pub fn sent(&mut self) -> Vec<Vec<u8>> {
         self.wire.from_node.drain(..).collect()
+    }
+
+    /// From deadline to deadline for so many milliseconds, beside a DHCP server that answers everything with this lease. Gives
+    /// the frames that the node sent.
+    pub fn live(&mut self, milliseconds: u64, lease: &Lease) -> usize {
+        let end = self.now + milliseconds;
+        let mut frames = 0;
+        while self.now < end {
+            self.poll();
+            let sent = self.sent();
+            frames += sent.len();
+            let answers: Vec<_> = sent.iter().filter_map(|f| lease.answer(f)).collect();
+            let arp = sent.iter().filter_map(|f| arp_answer(f));
+            self.wire.to_node.extend(arp);
+            self.now = if answers.is_empty() {
+                self.due.unwrap_or(end).max(self.now)
+            } else {
+                self.now + 1
+            };
+            self.wire.to_node.extend(answers);
+        }
+        frames
     }
 }
 
@@ -264,44 +301,170 @@ pub fn read_arp(bytes: &[u8]) -> Option<ArpRepr> {
     ArpRepr::parse(&ArpPacket::new_checked(frame.payload()).ok()?).ok()
 }
 
-/// A small DHCP server: what it answers to a frame, if that is for it.
-pub fn dhcp_answer(bytes: &[u8], lease: Ipv4Addr, seconds: u32) -> Option<Vec<u8>> {
-    let (_, to, _, payload) = read_udp(bytes)?;
-    if to.port != 67 {
+/// What the peer answers to a request for any address but the node's own.
+pub fn arp_answer(bytes: &[u8]) -> Option<Vec<u8>> {
+    let Some(ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr,
+        source_protocol_addr,
+        target_protocol_addr,
+        ..
+    }) = read_arp(bytes)
+    else {
         return None;
+    };
+    let repr = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Reply,
+        source_hardware_addr: PEER,
+        source_protocol_addr: target_protocol_addr,
+        target_hardware_addr: source_hardware_addr,
+        target_protocol_addr: source_protocol_addr,
+    };
+    let mut answer = ethernet(
+        PEER,
+        source_hardware_addr,
+        EthernetProtocol::Arp,
+        repr.buffer_len(),
+    );
+    repr.emit(&mut ArpPacket::new_unchecked(&mut answer[14..]));
+    Some(answer)
+}
+
+/// What a small DHCP server gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    pub address: Ipv4Addr,
+    pub mask: Option<Ipv4Addr>,
+    pub router: Option<Ipv4Addr>,
+    pub name_server: Ipv4Addr,
+    /// Where its datagrams come from, and what it calls itself.
+    pub source: Ipv4Addr,
+    pub identifier: Ipv4Addr,
+    pub seconds: Option<u32>,
+    pub renew: Option<u32>,
+    pub rebind: Option<u32>,
+    /// Of its acknowledgements.
+    pub acknowledgement: DhcpMessageType,
+}
+
+/// One that nothing is wrong with.
+pub const LEASE: Lease = Lease {
+    address: Ipv4Addr::new(10, 1, 0, 9),
+    mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+    router: Some(Ipv4Addr::new(10, 1, 0, 1)),
+    name_server: Ipv4Addr::new(10, 1, 0, 1),
+    source: Ipv4Addr::new(10, 1, 0, 1),
+    identifier: Ipv4Addr::new(10, 1, 0, 1),
+    seconds: Some(600),
+    renew: None,
+    rebind: None,
+    acknowledgement: DhcpMessageType::Ack,
+};
+
+impl Lease {
+    /// What the server answers to a frame, if that is for it.
+    pub fn answer(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (_, to, _, payload) = read_udp(bytes)?;
+        if to.port != 67 {
+            return None;
+        }
+        let packet = DhcpPacket::new_checked(&payload[..]).ok()?;
+        let asked = DhcpRepr::parse(&packet).ok()?;
+        let message_type = match asked.message_type {
+            DhcpMessageType::Discover => DhcpMessageType::Offer,
+            DhcpMessageType::Request => self.acknowledgement,
+            _ => return None,
+        };
+        let mut name_servers = heapless::Vec::new();
+        name_servers.push(self.name_server).unwrap();
+        // smoltcp reads these two and does not write them.
+        let times = [(58, self.renew), (59, self.rebind)]
+            .map(|(kind, seconds)| (kind, seconds.map(u32::to_be_bytes)));
+        let options: Vec<DhcpOption<'_>> = times
+            .iter()
+            .filter_map(|(kind, data)| {
+                Some(DhcpOption {
+                    kind: *kind,
+                    data: data.as_ref()?,
+                })
+            })
+            .collect();
+        let answer = DhcpRepr {
+            message_type,
+            your_ip: self.address,
+            server_identifier: Some(self.identifier),
+            router: self.router,
+            subnet_mask: self.mask,
+            dns_servers: Some(name_servers),
+            lease_duration: self.seconds,
+            additional_options: &options,
+            max_size: None,
+            client_identifier: None,
+            requested_ip: None,
+            parameter_request_list: None,
+            ..asked
+        };
+        let mut body = vec![0; answer.buffer_len()];
+        answer
+            .emit(&mut DhcpPacket::new_unchecked(&mut body[..]))
+            .unwrap();
+        let from = Endpoint {
+            address: self.source,
+            port: 67,
+        };
+        let to = Endpoint {
+            address: Ipv4Addr::BROADCAST,
+            port: 68,
+        };
+        Some(udp((PEER, from), (EthernetAddress::BROADCAST, to), &body))
     }
-    let packet = DhcpPacket::new_checked(&payload[..]).ok()?;
-    let asked = DhcpRepr::parse(&packet).ok()?;
-    let message_type = match asked.message_type {
-        DhcpMessageType::Discover => DhcpMessageType::Offer,
-        DhcpMessageType::Request => DhcpMessageType::Ack,
-        _ => return None,
+}
+
+/// Any protocol's bytes in a frame to the node, its checksums right.
+pub fn packet(protocol: u8, to: Ipv4Addr, body: &[u8]) -> Vec<u8> {
+    let many = to.octets();
+    let hardware = if to.is_multicast() {
+        EthernetAddress([1, 0, 0x5e, many[1] & 0x7f, many[2], many[3]])
+    } else {
+        NODE
     };
-    let server = Ipv4Addr::new(10, 1, 0, 1);
-    let answer = DhcpRepr {
-        message_type,
-        your_ip: lease,
-        server_identifier: Some(server),
-        router: Some(server),
-        subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
-        lease_duration: Some(seconds),
-        max_size: None,
-        client_identifier: None,
-        requested_ip: None,
-        parameter_request_list: None,
-        ..asked
+    let mut bytes = ethernet(PEER, hardware, EthernetProtocol::Ipv4, 20 + body.len());
+    let repr = Ipv4Repr {
+        src_addr: CLIENT,
+        dst_addr: to,
+        next_header: protocol.into(),
+        payload_len: body.len(),
+        hop_limit: 1,
     };
-    let mut body = vec![0; answer.buffer_len()];
-    answer
-        .emit(&mut DhcpPacket::new_unchecked(&mut body[..]))
-        .unwrap();
-    let from = Endpoint {
-        address: server,
-        port: 67,
-    };
-    let to = Endpoint {
-        address: Ipv4Addr::BROADCAST,
-        port: 68,
-    };
-    Some(udp((PEER, from), (EthernetAddress::BROADCAST, to), &body))
+    let mut packet = Ipv4Packet::new_unchecked(&mut bytes[14..]);
+    repr.emit(&mut packet, &ChecksumCapabilities::default());
+    packet.payload_mut().copy_from_slice(body);
+    mend(&mut bytes);
+    bytes
+}
+
+/// Makes the checksums of a frame right, as far as it can be read: IPv4, and what is in it.
+pub fn mend(bytes: &mut [u8]) {
+    if EthernetFrame::new_checked(&bytes[..]).map(|f| f.ethertype()) != Ok(EthernetProtocol::Ipv4) {
+        return;
+    }
+    let bytes = &mut bytes[14..];
+    if Ipv4Packet::new_checked(&bytes[..]).is_err() {
+        return;
+    }
+    let mut packet = Ipv4Packet::new_unchecked(bytes);
+    if packet.header_len() < 20 {
+        return;
+    }
+    packet.fill_checksum();
+    let (protocol, from, to) = (packet.next_header(), packet.src_addr(), packet.dst_addr());
+    let body = packet.payload_mut();
+    match protocol {
+        IpProtocol::Udp if UdpPacket::new_checked(&body[..]).is_ok() => {
+            UdpPacket::new_unchecked(body).fill_checksum(&from.into(), &to.into());
+        }
+        IpProtocol::Icmp if body.len() >= 8 => Icmpv4Packet::new_unchecked(body).fill_checksum(),
+        IpProtocol::Igmp if body.len() >= 8 => IgmpPacket::new_unchecked(body).fill_checksum(),
+        _ => {}
+    }
 }

@@ -4,12 +4,13 @@
 //!
 //! Accesses to the linear memory and to entries of tables are not here: they are compared with their bounds always, as
 //! the specification has them trap.
-use crate::Module;
-use crate::instance::State;
-use crate::interpret::NOBODY;
+use crate::decode::skip;
+use crate::module::Module;
 use crate::opcode::{Immediates, Opcode, more, op};
 use crate::reader::Reader;
-use crate::validate::{FRAME_RECORD, record, skip, words};
+use crate::sidetable::{Branch, FRAME_RECORD, Record};
+use crate::state::{NOBODY, State};
+use crate::types::FuncType;
 
 /// Where the loop is: pointers as offsets, in the code, the table and the region.
 pub(crate) struct Position {
@@ -25,25 +26,25 @@ pub(crate) struct Position {
 pub(crate) fn verify(m: &State, module: &Module<'_>, at: &Position) {
     let summary = &module.summary;
     let (first, last) = (summary.records.at, summary.records.count);
+    const RECORD: u32 = size_of::<Record>() as u32;
     let is_function = |function: u32| {
         function
             .checked_sub(first)
-            .is_some_and(|f| f.is_multiple_of(words::RECORD * 4) && f / (words::RECORD * 4) < last)
+            .is_some_and(|f| f.is_multiple_of(RECORD) && f / RECORD < last)
     };
     assert!(is_function(m.function), "no function at {}", m.function);
-    let of = |function: u32, field: usize| module.word(function + field as u32 * 4);
-    let own = |field: usize| of(m.function, field);
+    let own = module.record(m.function);
 
     // Where it is: in the function's code and branches, its frame on the stack below the records.
     // Of the first instruction and the last, which is an `end`.
-    let (start, end) = (own(record::CODE) as usize, own(record::END) as usize - 1);
+    let (start, end) = (own.code as usize, own.end as usize - 1);
     assert!((start..=end).contains(&at.code), "code {}", at.code);
-    let branches = own(record::BRANCH) as usize..=module.table.len() * 4;
+    let branches = own.branch as usize..=module.table.len() * 4;
     assert!(branches.contains(&at.table), "branches {}", at.table);
     assert_eq!(module.is_wide(m.function), at.wide, "width");
     let size = if at.wide { 8 } else { 4 };
-    let locals = (own(record::LOCALS) >> 16) as usize;
-    let frame = (own(record::FRAME) & 0xffff) as usize;
+    let locals = usize::from(own.locals);
+    let frame = usize::from(own.slots);
     assert!(at.fp >= m.layout.stack as usize, "frame {}", at.fp);
     assert!(
         at.fp.is_multiple_of(size) && at.sp.is_multiple_of(size),
@@ -87,8 +88,8 @@ pub(crate) fn verify(m: &State, module: &Module<'_>, at: &Position) {
     };
     let tables = summary.tables.count;
     let (elements, datas) = (summary.elements.count, summary.datas.count);
-    let counts = |ty: crate::FuncType<'_>| (ty.params.len(), ty.results.len());
-    let results = (own(record::FRAME) >> 16) as usize;
+    let counts = |ty: FuncType<'_>| (ty.params.len(), ty.results.len());
+    let results = usize::from(own.results);
     let (taken, given) = if byte == op::PREFIX {
         let fits = match number as u8 {
             more::MEMORY_INIT | more::DATA_DROP => x < datas,
@@ -143,22 +144,18 @@ pub(crate) fn verify(m: &State, module: &Module<'_>, at: &Position) {
         op::BR_TABLE => x as usize + 1,
         _ => 0,
     };
-    for entry in (at.table..)
-        .step_by(words::BRANCH as usize * 4)
-        .take(entries)
-    {
+    for entry in (at.table..).step_by(Branch::BYTES as usize).take(entries) {
         assert!(
-            entry + words::BRANCH as usize * 4 <= module.table.len() * 4,
+            entry + Branch::BYTES as usize <= module.table.len() * 4,
             "a branch's entry"
         );
-        let word = |n: u32| module.word(entry as u32 + n * 4);
-        let target = (at.code + 1).wrapping_add_signed(word(0).cast_signed() as isize);
+        let branch: Branch = module.entry(entry as u32);
+        let target = (at.code + 1).wrapping_add_signed(branch.distance as isize);
         assert!((start..=end).contains(&target), "a branch to {target}");
-        let then = entry.wrapping_add_signed((word(1).cast_signed() & !3) as isize);
+        let then = entry.wrapping_add_signed(branch.then() as isize);
         assert!(branches.contains(&then), "branches from {then}");
-        let moves = word(2);
-        let (kept, dropped) = ((moves & 0xffff) as usize, (moves >> 16) as usize);
-        assert!(kept + dropped + taken <= operands, "a branch's operands");
+        let moved = usize::from(branch.kept) + usize::from(branch.dropped);
+        assert!(moved + taken <= operands, "a branch's operands");
     }
 
     // A return: to the embedder, or into the caller's code.
@@ -166,8 +163,8 @@ pub(crate) fn verify(m: &State, module: &Module<'_>, at: &Position) {
         let frame = m.frame(module, m.frames);
         if frame.function != NOBODY {
             assert!(is_function(frame.function), "the caller");
-            let caller = |field: usize| of(frame.function, field);
-            let code = caller(record::CODE)..caller(record::END);
+            let caller = module.record(frame.function);
+            let code = caller.code..caller.end;
             assert!(code.contains(&frame.code), "a return to {}", frame.code);
             assert!(
                 m.frames + 2 * FRAME_RECORD <= m.layout.stack_end,
@@ -192,8 +189,9 @@ fn effect(effect: &str) -> (usize, usize) {
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 mod tests {
     extern crate std;
-    use crate::validate::record;
+    use crate::sidetable::Record;
     use crate::{Instance, Module, Options, PageSizes, Scratch, validate};
+    use core::mem::offset_of;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::string::String;
     use std::{vec, vec::Vec};
@@ -244,7 +242,7 @@ mod tests {
     }
 
     fn word(summary: &crate::Summary, function: usize, field: usize) -> usize {
-        summary.records.at as usize / 4 + function * crate::validate::words::RECORD as usize + field
+        (summary.records.entry::<6>(function as u32) as usize + field) / 4
     }
 
     #[test]
@@ -258,21 +256,23 @@ mod tests {
             ("local.get 9", |bytes, _, _| bytes[36] = 9),
             ("call 9", |bytes, _, _| bytes[43] = 9),
             ("a branch to", |_, table, s| {
-                let entry = table[word(s, 0, record::BRANCH)] as usize / 4;
+                let entry = table[word(s, 0, offset_of!(Record, branch))] as usize / 4;
                 table[entry] = 1000;
             }),
             ("a branch's operands", |_, table, s| {
-                let entry = table[word(s, 0, record::BRANCH)] as usize / 4;
+                let entry = table[word(s, 0, offset_of!(Record, branch))] as usize / 4;
                 table[entry + 2] = 7 << 16;
             }),
             ("operands", |bytes, _, _| bytes[40] = 0x1a),
             ("no room for its results", |_, table, s| {
-                table[word(s, 1, record::FRAME)] -= 2;
+                table[word(s, 1, offset_of!(Record, slots))] -= 2;
             }),
-            ("code 52", |_, table, s| table[word(s, 1, record::END)] = 52),
+            ("code 52", |_, table, s| {
+                table[word(s, 1, offset_of!(Record, end))] = 52
+            }),
             ("an opcode of the table", |bytes, _, _| bytes[56] = 0xff),
             ("whole immediates", |_, table, s| {
-                table[word(s, 1, record::END)] = 53
+                table[word(s, 1, offset_of!(Record, end))] = 53
             }),
         ];
         for (expected, change) in cases {

@@ -1,8 +1,9 @@
 //! An instruction as text, from the table of opcodes: what a trap or a listing shows. Names and immediates as in the text
 //! format, with indices as numbers.
+use crate::decode::skip;
 use crate::opcode::{Immediates, Opcode, op};
 use crate::reader::{Load, Reader};
-use crate::{ValType, validate};
+use crate::value::ValType;
 use core::fmt;
 
 /// An instruction of a module, to be displayed.
@@ -21,7 +22,7 @@ pub fn instruction(module: &[u8], offset: u32) -> Option<Instruction<'_>> {
     let mut r = Reader::new(module, offset as usize, module.len());
     let byte = r.byte().ok()?;
     let mut end = r;
-    validate::skip(&mut end, byte).ok()?;
+    skip(&mut end, byte).ok()?;
     let number = if byte == op::PREFIX { r.u32().ok()? } else { 0 };
     Some(Instruction {
         opcode: Opcode::find(byte, number)?,

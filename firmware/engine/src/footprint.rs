@@ -1,5 +1,6 @@
 //! What a module needs in RAM, known before it runs.
-use crate::{Limits, Module};
+use crate::module::Module;
+use crate::types::Limits;
 
 /// What the embedder grants and chooses for an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +45,21 @@ pub struct Footprint {
 
 /// Where everything lies in the region, by byte offsets. Globals (8 bytes each) come first.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Layout {
+pub struct Layout {
     /// A bit for each element segment, then each data segment: dropped.
-    pub(crate) dropped: u32,
+    pub dropped: u32,
     /// Three words for each table: offset of the entries, size, granted maximum; the entries follow.
-    pub(crate) tables: u32,
-    pub(crate) stack: u32,
-    pub(crate) stack_end: u32,
-    pub(crate) memory: u64,
+    pub tables: u32,
+    /// Value stack and call frames, from here up and from `stack_end` down.
+    pub stack: u32,
+    /// See `stack`.
+    pub stack_end: u32,
+    /// The linear memory.
+    pub memory: u64,
     /// Granted maximum in pages.
-    pub(crate) memory_pages: u32,
-    pub(crate) end: u64,
+    pub memory_pages: u32,
+    /// The length of the region.
+    pub end: u64,
 }
 
 /// The entries granted to a table.
@@ -110,16 +115,19 @@ pub(crate) fn layout(module: &Module<'_>, options: &Options) -> Layout {
     }
 }
 
-/// The footprint, from the same layout that an instance uses.
-pub(crate) fn of(module: &Module<'_>, options: &Options) -> Footprint {
-    let l = layout(module, options);
-    Footprint {
-        memory: l.end.saturating_sub(l.memory),
-        globals: l.tables,
-        tables: l.stack - l.tables,
-        stack: l.stack_end - l.stack,
-        total: l.end,
-        depth: (module.summary.depth != 0 || module.summary.records.count == 0)
-            .then_some(module.summary.depth),
+impl Module<'_> {
+    /// What an instance with these options needs: never less, whatever it is called with. It comes from the same layout that an
+    /// instance uses.
+    pub fn footprint(&self, options: &Options) -> Footprint {
+        let l = layout(self, options);
+        Footprint {
+            memory: l.end.saturating_sub(l.memory),
+            globals: l.tables,
+            tables: l.stack - l.tables,
+            stack: l.stack_end - l.stack,
+            total: l.end,
+            depth: (self.summary.depth != 0 || self.summary.records.count == 0)
+                .then_some(self.summary.depth),
+        }
     }
 }

@@ -1,8 +1,13 @@
 //! A module with its state: all of it in one region of RAM that the embedder hands in.
-use crate::footprint::{Layout, granted_entries, layout};
-use crate::interpret::{self, Exit, NOBODY};
-use crate::validate::{FRAME_RECORD, record, skip, words};
-use crate::{FuncType, Module, Options, Place, Trap, TrapKind, ValType, Value};
+use crate::decode::skip;
+use crate::footprint::{Options, granted_entries, layout};
+use crate::module::{External, Module};
+use crate::sidetable::{FRAME_RECORD, GlobalEntry};
+use crate::state::{Exit, NOBODY, State};
+use crate::tier::{Chosen, Tier, execute};
+use crate::trap::{Place, Trap, TrapKind};
+use crate::types::FuncType;
+use crate::value::{ValType, Value};
 use core::marker::PhantomData;
 
 /// How a slice of fuel ended.
@@ -47,6 +52,7 @@ pub enum InstanceError {
 #[derive(Debug)]
 pub struct Instance<'m, 'r> {
     module: Module<'m>,
+    tier: Chosen<'m>,
     state: State,
     phase: Phase,
     /// Type of the function that the embedder called, whose results lie on the stack after the call.
@@ -69,7 +75,7 @@ pub struct Aside {
     ty: u32,
     host: Pending,
     bottom: (u32, u32),
-    at: [u32; 6],
+    at: [u32; 7],
     wide: bool,
 }
 
@@ -81,30 +87,6 @@ struct Pending {
     what: u32,
     /// Its type, whose parameters lie on the stack.
     ty: u32,
-}
-
-/// What the execution loop works on: the region and where it is in it.
-#[derive(Debug)]
-pub(crate) struct State {
-    /// The region, for as long as the instance lives.
-    pub(crate) base: *mut u8,
-    pub(crate) layout: Layout,
-    /// Bytes of linear memory.
-    pub(crate) memory: usize,
-    pub(crate) function_base: u32,
-    /// Positions in the module and in the table.
-    pub(crate) code: u32,
-    pub(crate) branch: u32,
-    /// Offsets in the region: frame, behind the top operand, newest frame record.
-    pub(crate) fp: u32,
-    pub(crate) top: u32,
-    pub(crate) frames: u32,
-    /// Table offset of the function's record.
-    pub(crate) function: u32,
-    pub(crate) wide: bool,
-    pub(crate) fuel: isize,
-    /// Whether the portable loop is to execute one instruction only.
-    pub(crate) once: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,21 +132,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         // SAFETY: the region is at least `layout.end` bytes, and the stack ends before that.
         unsafe { base.write_bytes(0, layout.stack_end as usize) };
         let length = region.len();
-        let mut state = State {
-            base,
-            layout,
-            memory: 0,
-            function_base: options.function_base,
-            code: 0,
-            branch: 0,
-            fp: 0,
-            top: layout.stack,
-            frames: layout.stack_end,
-            function: NOBODY,
-            wide: false,
-            fuel: 0,
-            once: false,
-        };
+        let mut state = State::new(base, layout, options.function_base);
         let mut at = layout.tables + module.summary.tables.count * 12;
         for table in 0..module.summary.tables.count {
             if let Some(ty) = module.table_type(table) {
@@ -180,6 +148,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         }
         Ok(Self {
             module,
+            tier: Chosen::default(),
             state,
             phase: Phase::Setup(Setup::Globals),
             ty: 0,
@@ -193,6 +162,17 @@ impl<'m, 'r> Instance<'m, 'r> {
             length,
             region: PhantomData,
         })
+    }
+
+    /// Has a tier execute what it can from here on, or none but the engine's own. `false` in the middle of a call, which
+    /// another tier cannot go on with.
+    #[must_use]
+    pub fn set_tier(&mut self, tier: Option<&'m dyn Tier>) -> bool {
+        let between = matches!(self.phase, Phase::Setup(_) | Phase::Idle { .. });
+        if between {
+            self.tier = Chosen(tier);
+        }
+        between
     }
 
     /// Sets the pending host call aside, so that its answer may be found by calling this instance again: that takes of
@@ -209,7 +189,9 @@ impl<'m, 'r> Instance<'m, 'r> {
             ty: self.ty,
             host: self.host,
             bottom: self.bottom,
-            at: [s.code, s.branch, s.fp, s.top, s.frames, s.function],
+            at: [
+                s.code, s.branch, s.fp, s.top, s.frames, s.function, s.native,
+            ],
             wide: s.wide,
         };
         self.bottom = above;
@@ -225,7 +207,9 @@ impl<'m, 'r> Instance<'m, 'r> {
         if aside.of != (s.base.addr(), self.bottom) {
             return false;
         }
-        [s.code, s.branch, s.fp, s.top, s.frames, s.function] = aside.at;
+        [
+            s.code, s.branch, s.fp, s.top, s.frames, s.function, s.native,
+        ] = aside.at;
         s.wide = aside.wide;
         self.phase = aside.phase;
         self.ty = aside.ty;
@@ -279,7 +263,7 @@ impl<'m, 'r> Instance<'m, 'r> {
     /// Begins a call; the stack is known to be empty. A stack without room for it is found out by `run`.
     fn begin(&mut self, own: u32, arguments: &[Value], start: bool) {
         let s = &mut self.state;
-        let callee = self.module.summary.records.at + own * words::RECORD * 4;
+        let callee = self.module.record_of(own);
         let wide = self.module.is_wide(callee);
         let size = if wide { 8 } else { 4 };
         let (values, frames) = self.bottom;
@@ -287,12 +271,13 @@ impl<'m, 'r> Instance<'m, 'r> {
         s.fp = values;
         s.top = values;
         s.code = 0;
+        s.native = 0;
         s.function = NOBODY;
         s.wide = wide;
         self.phase = Phase::Running { start };
         self.ty = self
             .module
-            .word(self.module.summary.functions.at + (own + self.module.imported_functions()) * 4);
+            .type_index(own + self.module.imported_functions());
         let room = u64::from(s.top) + arguments.len() as u64 * size + u64::from(FRAME_RECORD)
             <= u64::from(s.frames);
         if room {
@@ -347,8 +332,8 @@ impl<'m, 'r> Instance<'m, 'r> {
         if self.state.code == NOBODY {
             return Some(self.trapped(TrapKind::StackExhausted));
         }
-        // SAFETY: the state was made by `enter` and the loops themselves, for this module.
-        let exit = unsafe { interpret::run(&mut self.state, &self.module) };
+        // SAFETY: the state was made by `enter` and the tiers themselves, for this module.
+        let exit = unsafe { execute(self.tier, &mut self.state, &self.module) };
         let start = matches!(self.phase, Phase::Running { start: true });
         match exit {
             Exit::Done => {
@@ -378,9 +363,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         Pending {
             foreign: false,
             what: function,
-            ty: self
-                .module
-                .word(self.module.summary.functions.at + function * 4),
+            ty: self.module.type_index(function),
         }
     }
 
@@ -405,9 +388,7 @@ impl<'m, 'r> Instance<'m, 'r> {
     /// Where the trapping instruction starts: the loop stops right behind its first byte.
     fn trap_offset(&self) -> u32 {
         if self.state.code == NOBODY {
-            return self
-                .module
-                .word(self.state.function + record::CODE as u32 * 4);
+            return self.module.record(self.state.function).code;
         }
         self.state.code.saturating_sub(1)
     }
@@ -416,8 +397,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         if callee == NOBODY {
             return u32::MAX;
         }
-        (callee - self.module.summary.records.at) / (words::RECORD * 4)
-            + self.module.imported_functions()
+        self.module.own_index(callee) + self.module.imported_functions()
     }
 
     /// One step of setting up.
@@ -427,9 +407,9 @@ impl<'m, 'r> Instance<'m, 'r> {
         let next = match step {
             Setup::Globals => {
                 for index in 0..summary.globals.count {
-                    let at = summary.globals.at + index * words::GLOBAL * 4;
-                    if module.word(at) & 1 << 9 == 0 {
-                        let v = s.constant(&mut module.reader(module.word(at + 4)));
+                    let global: GlobalEntry = module.entry(summary.globals.entry::<2>(index));
+                    if !global.imported {
+                        let v = s.constant(&mut module.reader(global.init));
                         s.set_slot(index * 8, true, v);
                     }
                 }
@@ -437,25 +417,13 @@ impl<'m, 'r> Instance<'m, 'r> {
                 Setup::Elements(0)
             }
             Setup::Elements(index) if index < summary.elements.count => {
-                let at = module.word(summary.elements.at + index * 4);
-                let mut r = module.reader(at);
-                let flags = r.u32().unwrap_or(0);
-                if flags & 1 == 0 {
-                    let table = if flags & 2 != 0 {
-                        r.u32().unwrap_or(0)
-                    } else {
-                        0
-                    };
-                    let to = s.constant(&mut r) as u32;
-                    if flags & 3 != 0 {
-                        let _ = r.byte();
-                    }
-                    let count = r.u32().unwrap_or(0);
-                    if let Err(kind) = s.table_init(&module, index, table, to, 0, count) {
-                        return Some(self.setup_failed(kind, at));
-                    }
+                let segment = s.elements(&module, index);
+                if let Some((table, to)) = segment.active
+                    && let Err(kind) = s.table_init(&module, index, table, to, 0, segment.count)
+                {
+                    return Some(self.setup_failed(kind, segment.place));
                 }
-                if flags & 1 == 0 || flags & 2 != 0 {
+                if segment.active.is_some() || segment.declared {
                     s.drop_segment(index);
                 }
                 s.fuel -= 1;
@@ -463,17 +431,11 @@ impl<'m, 'r> Instance<'m, 'r> {
             }
             Setup::Elements(_) => Setup::Datas(0),
             Setup::Datas(index) if index < summary.datas.count => {
-                let at = module.word(summary.datas.at + index * 4);
-                let mut r = module.reader(at);
-                let flags = r.u32().unwrap_or(1);
-                if flags != 1 {
-                    if flags == 2 {
-                        let _ = r.u32();
-                    }
-                    let to = s.constant(&mut r) as u32;
-                    let count = r.u32().unwrap_or(0);
+                let segment = s.data(&module, index);
+                if let Some(to) = segment.active {
+                    let count = segment.bytes.len() as u32;
                     if let Err(kind) = s.memory_init(&module, index, to, 0, count) {
-                        return Some(self.setup_failed(kind, at));
+                        return Some(self.setup_failed(kind, segment.place));
                     }
                     s.drop_segment(summary.elements.count + index);
                 }
@@ -622,7 +584,7 @@ impl<'m, 'r> Instance<'m, 'r> {
                 offset,
             };
             if frames + FRAME_RECORD <= self.bottom.1 {
-                let frame = self.state.frame(&self.module, frames);
+                let frame = self.tier.frame(&self.state, &self.module, frames);
                 frames += FRAME_RECORD;
                 offset = self.call_site(frame.code, frame.function);
                 function = frame.function;
@@ -639,7 +601,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         if function == NOBODY {
             return 0;
         }
-        let start = self.module.word(function + record::CODE as u32 * 4);
+        let start = self.module.record(function).code;
         let mut r = self.module.reader(start);
         loop {
             let at = r.at;
@@ -692,7 +654,7 @@ impl<'m, 'r> Instance<'m, 'r> {
     /// The value of the exported global with this name.
     pub fn exported_global(&self, name: &str) -> Option<Value> {
         match self.module.export(name)?.item {
-            crate::External::Global(index, _) => self.global(index),
+            External::Global(index, _) => self.global(index),
             _ => None,
         }
     }

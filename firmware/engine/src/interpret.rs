@@ -9,36 +9,14 @@
 //! Fuel is one unit for each byte of code passed through, counted without touching a counter: `bound` is the address at which
 //! the fuel would be used up on a straight line, and moves along with every branch. What a few bytes can make long is charged by
 //! its length: locals that are zeroed, bytes and entries of bulk instructions, several values that a branch or a return moves.
-use crate::instance::State;
-use crate::numeric::{self, DOUBLE, Rounding, SINGLE, canon32, canon64, sqrt32};
+use crate::call::FrameRecord;
+use crate::module::Module;
+use crate::numeric::{self, DOUBLE, Rounding, SINGLE, canon32, canon64};
 use crate::opcode::{more, op};
-use crate::reader::Reader;
-use crate::validate::{FRAME_RECORD, LONG, MOVES, WIDE, record, words};
-use crate::{Module, TrapKind};
+use crate::sidetable::{Branch, FRAME_RECORD, Record};
+use crate::state::{Exit, State};
+use crate::trap::TrapKind;
 use core::cmp::Ordering;
-
-#[cfg(target_endian = "big")]
-compile_error!("memory is accessed in the byte order of the target, which must be little endian");
-
-/// Why the loop was left.
-pub(crate) enum Exit {
-    Done,
-    OutOfFuel,
-    /// An imported function.
-    Import(u32),
-    /// A foreign reference, with the index of the type of the call.
-    Foreign(u32, u32),
-    Trap(TrapKind),
-}
-
-/// The caller of the function the embedder called.
-pub(crate) const NOBODY: u32 = u32::MAX;
-
-/// Set in the function of a frame record: its frame was moved up by 4 bytes, to be aligned.
-const GAP: u32 = 1;
-/// Set in the function of a frame record: caller and callee have slots of different width, or the fast loop cannot go on in
-/// the caller, whose immediates may have several bytes.
-const CROSSING: u32 = 2;
 
 /// Whether the fast loop of thumb.rs stands beside this one, which then has what that leaves to it.
 const FAST: bool = cfg!(fast_loop);
@@ -253,468 +231,21 @@ unsafe fn place(pc: *const u8, at: u32, size: u32, length: usize) -> (u32, *cons
     }
 }
 
-/// A frame record: where its caller goes on. As it lies in the region its words are, in the order of the fast loop's
-/// registers: the function | [`GAP`] | [`CROSSING`], the table position, the code position, the function's end and the frame.
-/// They are offsets; but on the chip addresses, which the fast loop moves by one instruction, but for the function.
-pub(crate) struct Frame {
-    pub(crate) code: u32,
-    pub(crate) branch: u32,
-    pub(crate) frame: u32,
-    pub(crate) function: u32,
-    /// Bytes between the caller's arguments and the frame (alignment).
-    pub(crate) gap: u32,
-}
-
-impl State {
-    /// Looks at what `read32` and `write32` are trusted with, in tests and with the feature `checked`.
-    #[inline(always)]
-    fn trust(&self, at: u32) {
-        if cfg!(any(debug_assertions, feature = "checked")) {
-            assert!(at.is_multiple_of(4) && u64::from(at) + 4 <= self.layout.memory);
-        }
-    }
-
-    fn read32(&self, at: u32) -> u32 {
-        self.trust(at);
-        // SAFETY: every offset below `layout.memory` lies in the region; `at` is a multiple of 4 that the layout gave.
-        unsafe { self.base.add(at as usize).cast::<u32>().read() }
-    }
-
-    fn write32(&mut self, at: u32, v: u32) {
-        self.trust(at);
-        // SAFETY: as in `read32`.
-        unsafe { self.base.add(at as usize).cast::<u32>().write(v) }
-    }
-
-    pub(crate) fn slot(&self, at: u32, wide: bool) -> u64 {
-        let low = u64::from(self.read32(at));
-        if wide {
-            low | u64::from(self.read32(at + 4)) << 32
-        } else {
-            low
-        }
-    }
-
-    pub(crate) fn set_slot(&mut self, at: u32, wide: bool, v: u64) {
-        self.write32(at, v as u32);
-        if wide {
-            self.write32(at + 4, (v >> 32) as u32);
-        }
-    }
-
-    /// What the words of frame records are relative to: code, table and region.
-    fn origins(&self, module: &Module<'_>) -> [u32; 3] {
-        if FAST {
-            // The fast loop's code position is that of the byte it read last.
-            [
-                (module.bytes.as_ptr() as u32).wrapping_sub(1),
-                module.table.as_ptr() as u32,
-                self.base as u32,
-            ]
-        } else {
-            [0, 0, 0]
-        }
-    }
-
-    pub(crate) fn frame(&self, module: &Module<'_>, at: u32) -> Frame {
-        let w = |i: u32| self.read32(at + i * 4);
-        let [code, table, region] = self.origins(module);
-        let function = w(0);
-        Frame {
-            function: match function {
-                NOBODY => NOBODY,
-                _ => (function & !(GAP | CROSSING)).wrapping_sub(table),
-            },
-            branch: w(1).wrapping_sub(table),
-            code: w(2).wrapping_sub(code),
-            frame: w(4).wrapping_sub(region),
-            gap: match function {
-                NOBODY => 0,
-                _ => (function & GAP) * 4,
-            },
-        }
-    }
-
-    /// Enters a function whose arguments lie below `self.top` in slots of the given width.
-    pub(crate) fn enter(
-        &mut self,
-        module: &Module<'_>,
-        callee: u32,
-        from_wide: bool,
-    ) -> Result<(), TrapKind> {
-        let w = |i: usize| module.word(callee + i as u32 * 4);
-        let (locals, room) = (w(record::LOCALS), w(record::ROOM));
-        let wide = room & WIDE != 0;
-        let (params, locals) = (locals & 0xffff, locals >> 16);
-        let size = if wide { 8 } else { 4 };
-        let args = self.top - params * if from_wide { 8 } else { 4 };
-        let base = if wide { args.next_multiple_of(8) } else { args };
-        if u64::from(base) + u64::from(room & !(WIDE | LONG)) > u64::from(self.frames) {
-            return Err(TrapKind::StackExhausted);
-        }
-        if wide && !from_wide {
-            for i in (0..params).rev() {
-                let v = self.slot(args + i * 4, false);
-                self.set_slot(base + i * 8, true, v);
-            }
-        } else if from_wide && !wide {
-            for i in 0..params {
-                let v = self.slot(args + i * 8, false);
-                self.set_slot(base + i * 4, false, v);
-            }
-        }
-        for i in params..locals {
-            self.set_slot(base + i * size, wide, 0);
-        }
-        self.frames -= FRAME_RECORD;
-        let [code, table, region] = self.origins(module);
-        let (function, end) = if self.function == NOBODY {
-            (NOBODY, 0)
-        } else {
-            let gap = if base != args { GAP } else { 0 };
-            let long = module.word(self.function + record::ROOM as u32 * 4) & LONG != 0;
-            let crossing = if wide != from_wide || long {
-                CROSSING
-            } else {
-                0
-            };
-            let end = module.word(self.function + record::END as u32 * 4);
-            (self.function.wrapping_add(table) | gap | crossing, end)
-        };
-        let words = [
-            function,
-            self.branch.wrapping_add(table),
-            self.code.wrapping_add(code),
-            end.wrapping_add(code),
-            self.fp.wrapping_add(region),
-        ];
-        for (i, v) in words.into_iter().enumerate() {
-            self.write32(self.frames + i as u32 * 4, v);
-        }
-        self.fuel -= (locals - params) as isize;
-        self.code = w(record::CODE);
-        self.branch = w(record::BRANCH);
-        self.function = callee;
-        self.fp = base;
-        self.wide = wide;
-        self.top = base + locals * size + size;
-        Ok(())
-    }
-
-    /// Leaves the present function, whose results lie below `self.top`; `true` when the embedder called it.
-    pub(crate) fn leave(&mut self, module: &Module<'_>) -> bool {
-        let results = module.word(self.function + record::FRAME as u32 * 4) >> 16;
-        if results > 1 {
-            self.fuel -= results as isize;
-        }
-        let frame = self.frame(module, self.frames);
-        self.frames += FRAME_RECORD;
-        let wide = self.wide;
-        let size = if wide { 8 } else { 4 };
-        let from = self.top - results * size;
-        // The embedder reads results in the width of the function.
-        let to_wide = if frame.function == NOBODY {
-            wide
-        } else {
-            module.is_wide(frame.function)
-        };
-        let to = self.fp - frame.gap;
-        let to_size = if to_wide { 8 } else { 4 };
-        if to_wide && !wide {
-            for i in 0..results {
-                let v = self.slot(from + i * 4, false);
-                self.set_slot(to + i * 4, false, v);
-            }
-            for i in (0..results).rev() {
-                let v = self.slot(to + i * 4, false);
-                self.set_slot(to + i * 8, true, v);
-            }
-        } else {
-            for i in 0..results {
-                let v = self.slot(from + i * size, wide);
-                self.set_slot(to + i * to_size, to_wide, v);
-            }
-        }
-        self.top = to + results * to_size;
-        self.code = frame.code;
-        self.branch = frame.branch;
-        self.fp = frame.frame;
-        self.function = frame.function;
-        self.wide = to_wide;
-        frame.function == NOBODY
-    }
-
-    /// Where table `table` keeps its entries, and how many there are.
-    pub(crate) fn table(&self, table: u32) -> (u32, u32) {
-        let at = self.layout.tables + table * 12;
-        (self.read32(at), self.read32(at + 4))
-    }
-
-    pub(crate) fn table_entry(&self, table: u32, index: u32) -> Option<u32> {
-        let (at, size) = self.table(table);
-        (index < size).then(|| self.read32(at + index * 4))
-    }
-
-    pub(crate) fn set_table_entry(&mut self, table: u32, index: u32, v: u32) -> bool {
-        let (at, size) = self.table(table);
-        if index < size {
-            self.write32(at + index * 4, v);
-        }
-        index < size
-    }
-
-    pub(crate) fn grow_table(&mut self, table: u32, by: u32, v: u32) -> Option<u32> {
-        let header = self.layout.tables + table * 12;
-        let (at, size) = self.table(table);
-        let new = size.checked_add(by)?;
-        if new > self.read32(header + 8) {
-            return None;
-        }
-        for i in size..new {
-            self.write32(at + i * 4, v);
-        }
-        self.write32(header + 4, new);
-        Some(size)
-    }
-
-    pub(crate) fn init_table(&mut self, table: u32, at: u32, entries: u32, max: u32) {
-        let header = self.layout.tables + table * 12;
-        self.write32(header, at);
-        self.write32(header + 4, entries);
-        self.write32(header + 8, max);
-        for i in 0..entries {
-            self.write32(at + i * 4, 0);
-        }
-    }
-
-    pub(crate) fn grow_memory(&mut self, module: &Module<'_>, by: u32) -> Option<u32> {
-        let memory = module.memory_type()?;
-        let old = (self.memory >> memory.page_log2) as u32;
-        let new = old.checked_add(by)?;
-        if new > self.layout.memory_pages {
-            return None;
-        }
-        let bytes = (u64::from(new) << memory.page_log2) as usize;
-        // SAFETY: the layout reserved `memory_pages` pages from `layout.memory` on, and `new` is not more.
-        unsafe {
-            self.base
-                .add(self.layout.memory as usize + self.memory)
-                .write_bytes(0, bytes - self.memory)
-        };
-        self.memory = bytes;
-        Some(old)
-    }
-
-    fn dropped(&self, segment: u32) -> bool {
-        self.read32(self.layout.dropped + segment / 32 * 4) >> (segment % 32) & 1 == 1
-    }
-
-    pub(crate) fn drop_segment(&mut self, segment: u32) {
-        let at = self.layout.dropped + segment / 32 * 4;
-        self.write32(at, self.read32(at) | 1 << (segment % 32));
-    }
-
-    /// The value of a constant expression, as the bits of a slot; leaves the reader behind it.
-    pub(crate) fn constant(&self, r: &mut Reader<'_>) -> u64 {
-        let mut value = 0;
-        while let Ok(byte) = r.byte() {
-            let next = match byte {
-                op::I32_CONST => r.s32().map(|v| u64::from(v.cast_unsigned())),
-                op::I64_CONST => r.s64().map(i64::cast_unsigned),
-                op::F32_CONST => r
-                    .take(4)
-                    .map(|b| b.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b))),
-                op::F64_CONST => r
-                    .take(8)
-                    .map(|b| b.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b))),
-                op::REF_NULL => r.byte().map(|_| 0),
-                op::REF_FUNC => r.u32().map(|f| u64::from(self.reference(f))),
-                op::GLOBAL_GET => r.u32().map(|g| self.slot(g * 8, true)),
-                _ => break,
-            };
-            value = next.unwrap_or(0);
-        }
-        value
-    }
-
-    pub(crate) fn reference(&self, function: u32) -> u32 {
-        self.function_base.wrapping_add(function).wrapping_add(1)
-    }
-
-    /// Copies a data segment into memory.
-    pub(crate) fn memory_init(
-        &mut self,
-        module: &Module<'_>,
-        segment: u32,
-        to: u32,
-        from: u32,
-        n: u32,
-    ) -> Result<(), TrapKind> {
-        let mut r = module.reader(module.word(module.summary.datas.at + segment * 4));
-        let flags = r.u32().unwrap_or(1);
-        if flags == 2 {
-            let _ = r.u32();
-        }
-        if flags != 1 {
-            self.constant(&mut r);
-        }
-        let count = r.u32().unwrap_or(0);
-        let mut bytes = r.take(count).unwrap_or(&[]);
-        if self.dropped(module.summary.elements.count + segment) {
-            bytes = &[];
-        }
-        let source = bytes
-            .get(from as usize..(from as usize).saturating_add(n as usize))
-            .ok_or(TrapKind::MemoryOutOfBounds)?;
-        let target = self.bytes(to, n).ok_or(TrapKind::MemoryOutOfBounds)?;
-        self.fuel -= n as isize;
-        // SAFETY: `target` was checked to hold `n` bytes of linear memory, which does not overlap the module.
-        unsafe { core::ptr::copy_nonoverlapping(source.as_ptr(), target, source.len()) };
-        Ok(())
-    }
-
-    /// A pointer to `n` bytes of linear memory.
-    fn bytes(&mut self, at: u32, n: u32) -> Option<*mut u8> {
-        if u64::from(at) + u64::from(n) > self.memory as u64 {
-            return None;
-        }
-        // SAFETY: inside the linear memory (or one past its end, for nothing).
-        Some(unsafe { self.base.add(self.layout.memory as usize + at as usize) })
-    }
-
-    /// Copies an element segment into a table.
-    pub(crate) fn table_init(
-        &mut self,
-        module: &Module<'_>,
-        segment: u32,
-        table: u32,
-        to: u32,
-        from: u32,
-        n: u32,
-    ) -> Result<(), TrapKind> {
-        let mut r = module.reader(module.word(module.summary.elements.at + segment * 4));
-        let flags = r.u32().unwrap_or(0);
-        if flags & 1 == 0 {
-            if flags & 2 != 0 {
-                let _ = r.u32();
-            }
-            self.constant(&mut r);
-        }
-        if flags & 3 != 0 {
-            let _ = r.byte();
-        }
-        let count = if self.dropped(segment) {
-            0
-        } else {
-            r.u32().unwrap_or(0)
-        };
-        let (_, size) = self.table(table);
-        let outside = |at: u32, size: u32| at.checked_add(n).is_none_or(|end| end > size);
-        if outside(from, count) || outside(to, size) {
-            return Err(TrapKind::TableOutOfBounds);
-        }
-        // What is skipped is read too.
-        self.fuel -= (from + n) as isize;
-        for i in 0..from + n {
-            let v = if flags & 4 == 0 {
-                self.reference(r.u32().unwrap_or(0))
-            } else {
-                self.constant(&mut r) as u32
-            };
-            if i >= from {
-                self.set_table_entry(table, to + (i - from), v);
-            }
-        }
-        Ok(())
-    }
-
-    /// Bulk instructions, `table.grow` and the like: operands in order, perhaps a result.
-    fn bulk(
-        &mut self,
-        module: &Module<'_>,
-        number: u8,
-        x: u32,
-        y: u32,
-        [a, b, c]: [u32; 3],
-    ) -> Result<Option<u32>, TrapKind> {
-        match number {
-            more::MEMORY_INIT => self.memory_init(module, x, a, b, c)?,
-            more::DATA_DROP => self.drop_segment(module.summary.elements.count + x),
-            more::MEMORY_COPY => {
-                let (Some(to), Some(from)) = (self.bytes(a, c), self.bytes(b, c)) else {
-                    return Err(TrapKind::MemoryOutOfBounds);
-                };
-                self.fuel -= c as isize;
-                // SAFETY: both were checked to hold `c` bytes of linear memory; they may overlap.
-                unsafe { core::ptr::copy(from, to, c as usize) };
-            }
-            more::MEMORY_FILL => {
-                let to = self.bytes(a, c).ok_or(TrapKind::MemoryOutOfBounds)?;
-                self.fuel -= c as isize;
-                // SAFETY: checked to hold `c` bytes of linear memory.
-                unsafe { to.write_bytes(b as u8, c as usize) };
-            }
-            more::TABLE_INIT => self.table_init(module, x, y, a, b, c)?,
-            more::ELEM_DROP => self.drop_segment(x),
-            more::TABLE_COPY => {
-                let ((_, to), (_, from)) = (self.table(x), self.table(y));
-                if a.checked_add(c).is_none_or(|e| e > to)
-                    || b.checked_add(c).is_none_or(|e| e > from)
-                {
-                    return Err(TrapKind::TableOutOfBounds);
-                }
-                self.fuel -= c as isize;
-                for i in 0..c {
-                    let i = if a <= b { i } else { c - 1 - i };
-                    if let Some(v) = self.table_entry(y, b + i) {
-                        self.set_table_entry(x, a + i, v);
-                    }
-                }
-            }
-            more::TABLE_GROW => {
-                let old = self.grow_table(x, b, a);
-                if old.is_some() {
-                    self.fuel -= b as isize;
-                }
-                return Ok(Some(old.unwrap_or(u32::MAX)));
-            }
-            more::TABLE_SIZE => return Ok(Some(self.table(x).1)),
-            _ => {
-                let (_, size) = self.table(x);
-                if a.checked_add(c).is_none_or(|e| e > size) {
-                    return Err(TrapKind::TableOutOfBounds);
-                }
-                self.fuel -= c as isize;
-                for i in 0..c {
-                    self.set_table_entry(x, a + i, b);
-                }
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Runs until something has to be said. `m.code`, `m.branch`, `m.top`, `m.fp` and `m.fuel` are the state at entry and at exit.
+/// Executes until there is something to say, or another tier goes on (`None`). Square roots of singles are the caller's.
 ///
 /// # Safety
-/// `m` describes a place in this (validated) module where execution stopped or begins.
-pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Exit {
-    loop {
-        #[cfg(fast_loop)]
-        // SAFETY: by the caller's promise, which every loop keeps.
-        if let Some(exit) = unsafe { crate::thumb::run(m, module) } {
-            return exit;
-        }
-        // SAFETY: as above, and this is the width of the function.
-        let exit = unsafe {
-            match (SMALL, m.wide) {
-                (true, wide) => run_slots(Either(if wide { 8 } else { 4 }), m, module),
-                (false, true) => run_slots(Wide, m, module),
-                (false, false) => run_slots(Narrow, m, module),
-            }
-        };
-        if let Some(exit) = exit {
-            return exit;
+/// As for [`crate::tier::Tier::run`].
+pub(crate) unsafe fn run(
+    m: &mut State,
+    module: &Module<'_>,
+    sqrt: impl Fn(u32) -> u32 + Copy,
+) -> Option<Exit> {
+    // SAFETY: by the caller's promise, and this is the width of the function.
+    unsafe {
+        match (SMALL, m.wide) {
+            (true, wide) => run_slots(Either(if wide { 8 } else { 4 }), sqrt, m, module),
+            (false, true) => run_slots(Wide, sqrt, m, module),
+            (false, false) => run_slots(Narrow, sqrt, m, module),
         }
     }
 }
@@ -731,6 +262,7 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Exit {
 #[allow(clippy::undocumented_unsafe_blocks, reason = "see the promise above")]
 unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
     width: W,
+    sqrt: impl Fn(u32) -> u32,
     m: &mut State,
     module: &Module<'_>,
 ) -> Option<Exit> {
@@ -791,10 +323,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             sp = below!(base.add(m.top as usize), 1);
             tos = get!(sp);
             keep!(bound, m.fuel.wrapping_add(pc as isize));
-            keep!(
-                end,
-                code.add(module.word(m.function + record::END as u32 * 4) as usize)
-            );
+            keep!(end, code.add(module.record(m.function).end as usize));
         }};
     }
     macro_rules! save {
@@ -1051,12 +580,10 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
     // Takes the branch whose entry is at `stp`; `pc` points behind the opcode.
     macro_rules! branch {
         () => {{
-            let entry = kept!(stp).cast::<i32>();
-            let distance = *entry as isize;
-            let word = *entry.add(1);
-            if word & MOVES as i32 != 0 {
-                let moves = *entry.add(2) as u32;
-                let (kept, dropped) = ((moves & 0xffff) as usize, (moves >> 16) as usize);
+            let entry = kept!(stp).cast::<Branch>();
+            let distance = (*entry).distance as isize;
+            if (*entry).moves() {
+                let (kept, dropped) = ((*entry).kept as usize, (*entry).dropped as usize);
                 if kept == 0 {
                     sp = below!(sp, dropped);
                     tos = get!(sp);
@@ -1073,10 +600,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             pc = pc.offset(distance);
             let bound = kept!(bound).wrapping_add(distance);
             keep!(bound, bound);
-            keep!(
-                stp,
-                entry.cast::<u8>().offset((word & !(MOVES as i32)) as isize)
-            );
+            keep!(stp, entry.cast::<u8>().offset((*entry).then() as isize));
             if distance < 0 && bound.wrapping_sub(pc as isize) <= 0 {
                 leave!(Exit::OutOfFuel);
             }
@@ -1103,23 +627,22 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 }
                 leave!(Exit::Import(function));
             }
-            let callee = module.summary.records.at + (function - imported) * words::RECORD * 4;
-            let r = table.add(callee as usize).cast::<u32>();
-            let (locals, room) = (*r.add(record::LOCALS) as usize, *r.add(record::ROOM));
-            let (params, locals) = (locals & 0xffff, locals >> 16);
+            let callee = module.record_of(function - imported);
+            let r = table.add(callee as usize).cast::<Record>();
+            let (params, locals) = ((*r).params as usize, (*r).locals as usize);
             let new = below!(above!(sp, 1), params);
             let records = base.add(m.frames as usize);
             // The same width and room enough: what `State::enter` does, in registers.
             if !FAST
-                && (room & WIDE != 0) == (width.size() == 8)
-                && new as usize + (room & !(WIDE | LONG)) as usize <= records as usize
+                && (*r).room.is_wide() == (width.size() == 8)
+                && new as usize + (*r).room.bytes() as usize <= records as usize
             {
                 put!(sp, tos);
-                let w = records.sub(FRAME_RECORD as usize).cast::<u32>();
-                *w = m.function;
-                *w.add(1) = kept!(stp).offset_from(table) as u32;
-                *w.add(2) = pc.offset_from(code) as u32;
-                *w.add(4) = fp.offset_from(base) as u32;
+                let w = records.sub(FRAME_RECORD as usize).cast::<FrameRecord>();
+                (*w).function = m.function;
+                (*w).branch = kept!(stp).offset_from(table) as u32;
+                (*w).code = pc.offset_from(code) as u32;
+                (*w).frame = fp.offset_from(base) as u32;
                 m.frames -= FRAME_RECORD;
                 m.function = callee;
                 let fuel = kept!(bound)
@@ -1133,9 +656,9 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                     local = above!(local, 1);
                 }
                 tos = get!(sp);
-                pc = code.add(*r.add(record::CODE) as usize);
-                keep!(stp, table.add(*r.add(record::BRANCH) as usize));
-                keep!(end, code.add(*r.add(record::END) as usize));
+                pc = code.add((*r).code as usize);
+                keep!(stp, table.add((*r).branch as usize));
+                keep!(end, code.add((*r).end as usize));
                 keep!(bound, fuel.wrapping_add(pc as isize));
                 if fuel <= 0 {
                     leave!(Exit::OutOfFuel);
@@ -1155,11 +678,11 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
     }
     macro_rules! ret {
         () => {{
-            let records = base.add(m.frames as usize).cast::<u32>();
-            let caller = *records;
-            let results = *table.add(m.function as usize).cast::<u32>().add(record::FRAME) >> 16;
+            let newest = base.add(m.frames as usize).cast::<FrameRecord>();
+            let caller = (*newest).function;
+            let results = (*table.add(m.function as usize).cast::<Record>()).results;
             // To a caller of the same width with at most one result: what `State::leave` does, in registers.
-            if !FAST && caller & (GAP | CROSSING) == 0 && results <= 1 {
+            if !FAST && caller & (FrameRecord::GAP | FrameRecord::CROSSING) == 0 && results <= 1 {
                 let fuel = kept!(bound).wrapping_sub(pc as isize);
                 sp = fp;
                 if results == 0 {
@@ -1168,10 +691,10 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 }
                 m.frames += FRAME_RECORD;
                 m.function = caller;
-                keep!(stp, table.add(*records.add(1) as usize));
-                pc = code.add(*records.add(2) as usize);
-                fp = base.add(*records.add(4) as usize);
-                keep!(end, code.add(*table.add(caller as usize).cast::<u32>().add(record::END) as usize));
+                keep!(stp, table.add((*newest).branch as usize));
+                pc = code.add((*newest).code as usize);
+                fp = base.add((*newest).frame as usize);
+                keep!(end, code.add((*table.add(caller as usize).cast::<Record>()).end as usize));
                 keep!(bound, fuel.wrapping_add(pc as isize));
             } else {
             save!();
@@ -1218,10 +741,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                     let n = leb!(p);
                     let _ = p;
                     let index = pop!().low().min(n);
-                    keep!(
-                        stp,
-                        kept!(stp).add(index as usize * words::BRANCH as usize * 4)
-                    );
+                    keep!(stp, kept!(stp).add(index as usize * Branch::BYTES as usize));
                     branch!();
                 }
                 op::RETURN => ret!(),
@@ -1245,7 +765,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                     let function = (entry - 1).wrapping_sub(m.function_base);
                     let foreign = function >= module.functions();
                     if !foreign {
-                        let actual = module.word(module.summary.functions.at + function * 4);
+                        let actual = module.type_index(function);
                         if actual != ty && module.ty(actual) != module.ty(ty) {
                             trap!(TrapKind::IndirectCallType);
                         }
@@ -1534,7 +1054,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 op::F32_FLOOR => integral32!(Down),
                 op::F32_TRUNC => integral32!(TowardsZero),
                 op::F32_NEAREST => integral32!(Nearest),
-                op::F32_SQRT => un32!(|a| canon32(sqrt32(f32::from_bits(a)))),
+                op::F32_SQRT => un32!(|a| sqrt(a)),
                 op::F32_ADD => float32!(+),
                 op::F32_SUB => float32!(-),
                 op::F32_MUL => float32!(*),
@@ -1676,7 +1196,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 // SAFETY: validation accepts no other opcode.
                 _ => core::hint::unreachable_unchecked(),
             }
-            if FAST && m.once {
+            if SMALL && m.once {
                 save!();
                 return None;
             }
@@ -1686,9 +1206,9 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             branch!();
         } else {
             skip!(pc);
-            keep!(stp, kept!(stp).add(words::BRANCH as usize * 4));
+            keep!(stp, kept!(stp).add(Branch::BYTES as usize));
         }
-        if FAST && m.once {
+        if SMALL && m.once {
             save!();
             return None;
         }

@@ -10,8 +10,10 @@
 //! calls nothing back and does not recurse: a host call and the end of the fuel are both returned to the caller.
 #![no_std]
 
+mod call;
 #[cfg(feature = "checked")]
 mod checked;
+mod decode;
 mod disassembly;
 mod emit;
 mod footprint;
@@ -22,9 +24,14 @@ mod module;
 mod numeric;
 mod opcode;
 mod reader;
+mod sidetable;
+mod state;
+mod store;
 #[cfg(fast_loop)]
 mod thumb;
+pub mod tier;
 mod trap;
+mod types;
 mod validate;
 mod value;
 
@@ -33,10 +40,10 @@ pub use emit::{Emit, TableFull};
 pub use footprint::{Footprint, Options};
 pub use instance::{Aside, Host, Instance, InstanceError, Run};
 pub use load::{Fault, LoadError};
-pub use module::{
-    Custom, Export, External, FuncType, GlobalType, Import, Limits, MemoryType, Module, TableType,
-};
+pub use module::{Body, Custom, Export, External, Import, Module};
 pub use opcode::{Immediates, Opcode};
+pub use sidetable::Summary;
 pub use trap::{Place, Trap, TrapKind};
-pub use validate::{PageSizes, Scratch, Summary, validate};
+pub use types::{FuncType, GlobalType, Limits, MemoryType, TableType};
+pub use validate::{PageSizes, Scratch, validate};
 pub use value::{ValType, Value};

@@ -1,72 +1,10 @@
 //! A view of a validated module: nothing is copied, everything is read from the bytes and the table.
+use crate::decode::limits;
 use crate::reader::Reader;
-use crate::validate::{WIDE, limits, mix, record, sum_bytes, words};
-use crate::{Footprint, Options, Summary, ValType, footprint};
-
-/// Minimum and maximum of a memory (in pages) or a table (in entries).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The initial size.
-    pub min: u32,
-    /// The declared maximum.
-    pub max: Option<u32>,
-}
-
-/// The type of a memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryType {
-    /// Sizes in pages.
-    pub limits: Limits,
-    /// log2 of the page size in bytes.
-    pub page_log2: u8,
-}
-
-/// The type of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableType {
-    /// Type of the entries.
-    pub element: ValType,
-    /// Sizes in entries.
-    pub limits: Limits,
-}
-
-/// The type of a global.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GlobalType {
-    /// Type of the value.
-    pub value: ValType,
-    /// Whether it may be set.
-    pub mutable: bool,
-}
-
-/// The type of a function, as it lies in the module.
-#[derive(Clone, Copy, Debug)]
-pub struct FuncType<'a> {
-    pub(crate) params: &'a [u8],
-    pub(crate) results: &'a [u8],
-}
-
-impl<'a> FuncType<'a> {
-    /// Types of the parameters.
-    pub fn params(self) -> impl ExactSizeIterator<Item = ValType> + 'a {
-        self.params
-            .iter()
-            .map(|b| ValType::from_byte(*b).unwrap_or(ValType::I32))
-    }
-
-    /// Types of the results.
-    pub fn results(self) -> impl ExactSizeIterator<Item = ValType> + 'a {
-        self.results
-            .iter()
-            .map(|b| ValType::from_byte(*b).unwrap_or(ValType::I32))
-    }
-}
-
-impl PartialEq for FuncType<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.params == other.params && self.results == other.results
-    }
-}
+use crate::sidetable::{Digest, Entry, GlobalEntry, Record, Summary, TableEntry, TypeEntry, Types};
+use crate::types::{FuncType, GlobalType, Limits, MemoryType, TableType};
+use crate::value::ValType;
+use core::ops::Range;
 
 /// What an import or export is, with its type; the index is in its own space (imports first).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,10 +61,9 @@ impl<'a> Module<'a> {
     /// bit, what was validated: this is what the execution loop's trust rests on.
     pub fn new(bytes: &'a [u8], table: &'a [u32], summary: &Summary) -> Option<Self> {
         let table = table.get(..(summary.table_bytes / 4) as usize)?;
-        let sum = table.iter().enumerate().fold(0u32, |sum, (i, word)| {
-            sum.wrapping_add(mix(i as u32 * 4, u32::from_le(*word)))
-        });
-        (sum == summary.table_sum && sum_bytes(bytes) == summary.bytes_sum).then_some(Self {
+        let same = Digest::of_table(table) == summary.table_digest
+            && Digest::of_bytes(bytes) == summary.bytes_digest;
+        same.then_some(Self {
             bytes,
             table,
             summary: *summary,
@@ -138,35 +75,57 @@ impl<'a> Module<'a> {
         self.bytes
     }
 
-    /// A word of the table.
-    pub(crate) fn word(&self, offset: u32) -> u32 {
-        self.table
-            .get((offset / 4) as usize)
-            .map_or(0, |word| u32::from_le(*word))
+    /// The entry at this offset of the table.
+    pub(crate) fn entry<const N: usize, E: Entry<N>>(&self, offset: u32) -> E {
+        let words = self
+            .table
+            .get((offset / 4) as usize..)
+            .and_then(<[u32]>::first_chunk::<N>);
+        E::from_words(words.map_or([0; N], |words| words.map(u32::from_le)))
+    }
+
+    /// The record of the module's own function at this offset of the table.
+    pub fn record(&self, function: u32) -> Record {
+        self.entry(function)
     }
 
     pub(crate) fn reader(&self, at: u32) -> Reader<'a> {
         Reader::new(self.bytes, at as usize, self.bytes.len())
     }
 
-    fn slice(&self, at: u32, count: u32) -> &'a [u8] {
+    fn slice(&self, types: Types) -> &'a [u8] {
         self.bytes
-            .get(at as usize..(at + count) as usize)
+            .get(types.at as usize..(types.at + types.count) as usize)
             .unwrap_or(&[])
     }
 
-    pub(crate) fn ty(&self, index: u32) -> FuncType<'a> {
-        let at = self.summary.types.at + index * words::TYPE * 4;
-        let counts = self.word(at + 8);
+    /// The function type with this index, which validation saw to exist.
+    pub fn ty(&self, index: u32) -> FuncType<'a> {
+        let ty: TypeEntry = self.entry(self.summary.types.entry::<3>(index));
         FuncType {
-            params: self.slice(self.word(at), counts & 0xffff),
-            results: self.slice(self.word(at + 4), counts >> 16),
+            params: self.slice(ty.params),
+            results: self.slice(ty.results),
         }
+    }
+
+    /// The index of the type of the function with this index, which validation saw to exist.
+    pub fn type_index(&self, function: u32) -> u32 {
+        self.entry(self.summary.functions.entry::<1>(function))
     }
 
     /// Whether the function with this record has slots of 64 bits.
     pub(crate) fn is_wide(&self, function: u32) -> bool {
-        self.word(function + record::ROOM as u32 * 4) & WIDE != 0
+        self.record(function).room.is_wide()
+    }
+
+    /// The function with this record, counted behind the imported ones.
+    pub(crate) fn own_index(&self, function: u32) -> u32 {
+        (function - self.summary.records.at) / size_of::<Record>() as u32
+    }
+
+    /// Where the record of the module's own function with this index lies, counted behind the imported ones.
+    pub fn record_of(&self, own: u32) -> u32 {
+        self.summary.records.entry::<6>(own)
     }
 
     /// The number of imported functions.
@@ -181,8 +140,7 @@ impl<'a> Module<'a> {
 
     /// The type of the function with this index.
     pub fn func_type(&self, function: u32) -> Option<FuncType<'a>> {
-        (function < self.summary.functions.count)
-            .then(|| self.ty(self.word(self.summary.functions.at + function * 4)))
+        (function < self.summary.functions.count).then(|| self.ty(self.type_index(function)))
     }
 
     /// The type of the table with this index.
@@ -190,10 +148,8 @@ impl<'a> Module<'a> {
         if table >= self.summary.tables.count {
             return None;
         }
-        let at = self.summary.tables.at + table * words::TABLE * 4;
-        let word = self.word(at);
-        let max = (word & 1 << 9 != 0).then(|| self.word(at + 8));
-        let element = if word as u8 == 0x70 {
+        let entry: TableEntry = self.entry(self.summary.tables.entry::<3>(table));
+        let element = if entry.element == ValType::FuncRef as u8 {
             ValType::FuncRef
         } else {
             ValType::ExternRef
@@ -201,8 +157,8 @@ impl<'a> Module<'a> {
         Some(TableType {
             element,
             limits: Limits {
-                min: self.word(at + 4),
-                max,
+                min: entry.min,
+                max: entry.max,
             },
         })
     }
@@ -217,10 +173,10 @@ impl<'a> Module<'a> {
         if global >= self.summary.globals.count {
             return None;
         }
-        let word = self.word(self.summary.globals.at + global * words::GLOBAL * 4);
+        let entry: GlobalEntry = self.entry(self.summary.globals.entry::<2>(global));
         Some(GlobalType {
-            value: ValType::from_byte(word as u8)?,
-            mutable: word & 1 << 8 != 0,
+            value: ValType::from_byte(entry.value)?,
+            mutable: entry.mutable,
         })
     }
 
@@ -315,8 +271,53 @@ impl<'a> Module<'a> {
         }
     }
 
-    /// What an instance with these options needs: never less, whatever it is called with.
-    pub fn footprint(&self, options: &Options) -> Footprint {
-        footprint::of(self, options)
+    /// The functions of the module's own, in order, as they lie in the code section.
+    pub fn bodies(&self) -> impl Iterator<Item = Body<'a>> + use<'a> {
+        let module = *self;
+        let (mut r, count) = self.listed(self.summary.code_at);
+        (0..count).map_while(move |own| {
+            let size = r.u32().ok()?;
+            let locals = r;
+            r.take(size).ok()?;
+            let index = module.imported_functions() + own;
+            Some(Body {
+                index,
+                ty: module.func_type(index)?,
+                function: module.record_of(own),
+                record: module.record(module.record_of(own)),
+                locals,
+            })
+        })
+    }
+}
+
+/// A function of a module's own.
+#[derive(Clone, Copy)]
+pub struct Body<'a> {
+    /// Its index, imports first.
+    pub index: u32,
+    /// Its type.
+    pub ty: FuncType<'a>,
+    /// Where its record lies in the table.
+    pub function: u32,
+    /// What validation found.
+    pub record: Record,
+    locals: Reader<'a>,
+}
+
+impl Body<'_> {
+    /// Its instructions, from the first one to behind the last `end`.
+    pub fn code(&self) -> Range<u32> {
+        self.record.code..self.record.end
+    }
+
+    /// The locals it declares (its parameters come before them): so many of a type, and so many of the next.
+    pub fn locals(&self) -> impl Iterator<Item = (u32, ValType)> + '_ {
+        let mut r = self.locals;
+        let groups = r.u32().unwrap_or(0);
+        (0..groups).map_while(move |_| {
+            let count = r.u32().ok()?;
+            Some((count, ValType::from_byte(r.byte().ok()?)?))
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Arithmetic where Rust's own differs from WebAssembly's: floats with canonical NaNs, and conversions that trap. Floats of both
 //! formats are taken as bits and go through the same few functions, which take less flash than one for each.
-use crate::TrapKind;
+use crate::trap::TrapKind;
 use core::cmp::Ordering;
 
 /// The canonical NaN instead of any other.
@@ -168,13 +168,8 @@ impl Format {
     }
 }
 
-/// The square root of a single.
+/// The square root of a single, by the means that the target has.
 #[inline(always)]
-pub(crate) fn sqrt32(a: f32) -> f32 {
-    #[cfg(fast_loop)]
-    {
-        crate::thumb::sqrt(a)
-    }
-    #[cfg(not(fast_loop))]
-    libm::sqrtf(a)
+pub(crate) fn sqrt32(a: u32, sqrt: impl Fn(f32) -> f32) -> u32 {
+    canon32(sqrt(f32::from_bits(a)))
 }

@@ -1,10 +1,8 @@
 //! The fast execution loop: entry to thumb.s, which is written for the registers of Armv7E-M.
-use crate::Module;
-use crate::instance::State;
-use crate::interpret::{Exit, NOBODY};
+use crate::module::Module;
 use crate::numeric::{self, DOUBLE, Rounding, canon64};
 use crate::opcode::each_opcode;
-use crate::validate::{LONG, record};
+use crate::state::{Exit, NOBODY, State};
 
 macro_rules! assemble {
     ($($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal;)*) => {
@@ -110,17 +108,20 @@ static HELPERS: [Helper; 13] = {
 unsafe extern "C" {
     /// Executes until something is to be said: see thumb.s.
     fn wasmote_engine_run(context: *mut Context, wide: bool) -> u32;
-    /// The square root, by the instruction that Rust has no name for.
-    pub(crate) safe fn wasmote_engine_sqrt(a: f32) -> f32;
+    /// The square root.
+    safe fn wasmote_engine_sqrt(a: f32) -> f32;
 }
 
-pub(crate) use wasmote_engine_sqrt as sqrt;
+/// The square root, by the instruction that Rust has no name for.
+pub(crate) fn sqrt(a: f32) -> f32 {
+    wasmote_engine_sqrt(a)
+}
 
 /// Whether the fast loop can go on here: one-byte immediates, a memory that is not tiny, code where addresses and the fuel
 /// behind them are positive.
 fn suits(m: &State, module: &Module<'_>) -> bool {
     m.function != NOBODY
-        && module.word(m.function + record::ROOM as u32 * 4) & LONG == 0
+        && !module.record(m.function).room.is_long()
         && (m.memory >= 512 || module.summary.memory.is_none())
         && (module.bytes.as_ptr() as u32) < 0x4000_0000
 }
@@ -129,7 +130,7 @@ fn suits(m: &State, module: &Module<'_>) -> bool {
 /// not, all that follow.
 ///
 /// # Safety
-/// As for the portable loop: `m` describes a place in this validated module where execution stopped or begins.
+/// As for [`crate::tier::Tier::run`].
 pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Option<Exit> {
     m.once = suits(m, module);
     if !m.once {
@@ -142,7 +143,7 @@ pub(crate) unsafe fn run(m: &mut State, module: &Module<'_>) -> Option<Exit> {
     let imported = module.imported_functions();
     let mut context = Context {
         function: table.wrapping_add(m.function),
-        end: code_origin.wrapping_add(module.word(m.function + record::END as u32 * 4)),
+        end: code_origin.wrapping_add(module.record(m.function).end),
         frames: base.wrapping_add(m.frames),
         code_origin,
         table,

@@ -1,8 +1,17 @@
 //! Decoding and validation: one pass over the bytes, and one walk over the calls for the depth of the stack.
+use crate::decode::{
+    HAS_MAX, HAS_PAGE_SIZE, global_type, limits, reference_type, skip, value_type,
+};
+use crate::emit::{Emit, TableFull};
 use crate::load::{Fault, LoadError};
-use crate::opcode::{Effect, Immediates, more, op, plain, prefixed, rule};
+use crate::opcode::{Effect, Immediates, more, op, plain, prefixed};
 use crate::reader::{Load, Reader, Refusal};
-use crate::{Emit, TableFull, ValType};
+use crate::sidetable::{
+    ALIGNMENT, Branch, Digest, Entry, FRAME_RECORD, GlobalEntry, Record, Room, Space, Summary,
+    TableEntry, TypeEntry, Types,
+};
+use crate::types::{Limits, MemoryType};
+use crate::value::ValType;
 
 /// Which page sizes a memory may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,86 +49,6 @@ impl<const S: usize, const B: usize, const F: usize> Default for Scratch<S, B, F
         Self::new()
     }
 }
-
-/// What validation found: the key to [`crate::Module::new`]. Only [`validate`] makes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Summary {
-    pub(crate) table_bytes: u32,
-    /// Checksums of the module's bytes and of the table.
-    pub(crate) bytes_sum: u32,
-    pub(crate) table_sum: u32,
-    pub(crate) types: Space,
-    pub(crate) functions: Space,
-    pub(crate) records: Space,
-    pub(crate) globals: Space,
-    pub(crate) tables: Space,
-    pub(crate) elements: Space,
-    pub(crate) datas: Space,
-    pub(crate) memory: Option<crate::MemoryType>,
-    pub(crate) memory_imported: bool,
-    pub(crate) start: Option<u32>,
-    pub(crate) imports_at: u32,
-    pub(crate) exports_at: u32,
-    /// Worst stack in bytes and depth in frames; 0 and 0 where they are not known.
-    pub(crate) stack: u32,
-    pub(crate) depth: u32,
-}
-
-impl Summary {
-    /// The length of the table that was emitted.
-    pub fn table_bytes(&self) -> u32 {
-        self.table_bytes
-    }
-}
-
-/// An index space in the table: byte offset of its first entry, and number of entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Space {
-    pub(crate) at: u32,
-    pub(crate) count: u32,
-}
-
-/// Words of one entry in the spaces of the table.
-pub(crate) mod words {
-    /// Offset of the parameter bytes, offset of the result bytes, counts (parameters, results << 16).
-    pub(crate) const TYPE: u32 = 3;
-    /// See [`super::Record`].
-    pub(crate) const RECORD: u32 = 6;
-    /// Type byte, mutable << 8, imported << 9; offset of the initialiser.
-    pub(crate) const GLOBAL: u32 = 2;
-    /// Type byte, imported << 8, has maximum << 9; minimum; maximum.
-    pub(crate) const TABLE: u32 = 3;
-    /// A branch: distance of the code (negative to the head of a loop), distance in the table | [`super::MOVES`], kept and dropped slots.
-    pub(crate) const BRANCH: u32 = 3;
-}
-
-/// The words of a function's record.
-pub(crate) mod record {
-    /// Offset of the first instruction.
-    pub(crate) const CODE: usize = 0;
-    /// Offset behind the last `end`.
-    pub(crate) const END: usize = 1;
-    /// Table offset of the first branch.
-    pub(crate) const BRANCH: usize = 2;
-    /// Parameters | all locals << 16.
-    pub(crate) const LOCALS: usize = 3;
-    /// Slots of the whole frame | results << 16.
-    pub(crate) const FRAME: usize = 4;
-    /// Bytes of the whole frame with its frame record | [`super::WIDE`] | [`super::LONG`].
-    pub(crate) const ROOM: usize = 5;
-}
-
-/// The slots of a function are 64 bits wide.
-pub(crate) const WIDE: u32 = 1 << 31;
-/// A function has immediates of several bytes where nearly all have one, and the fast loop relies on it: indices of locals,
-/// globals and labels, block types, alignments.
-pub(crate) const LONG: u32 = 1 << 30;
-/// A branch drops operands below those it keeps.
-pub(crate) const MOVES: u32 = 1;
-/// Bytes of a frame record: see `Frame` in interpret.rs.
-pub(crate) const FRAME_RECORD: u32 = 20;
-/// Bytes a frame may be moved up by, to be aligned.
-const ALIGNMENT: u32 = 4;
 
 const NONE: u32 = u32::MAX;
 /// The operand type of unreachable code.
@@ -161,7 +90,9 @@ impl Block {
 struct Forward {
     entry: u32,
     code: u32,
-    moves: u32,
+    /// Operands it keeps and drops.
+    kept: u16,
+    dropped: u16,
     next: u32,
 }
 
@@ -169,18 +100,10 @@ impl Forward {
     const NONE: Self = Self {
         entry: 0,
         code: 0,
-        moves: 0,
-        next: 0,
+        kept: 0,
+        dropped: 0,
+        next: NONE,
     };
-}
-
-/// Mixes a word and its place, so that a sum over them does not depend on the order.
-pub(crate) fn mix(offset: u32, word: u32) -> u32 {
-    let mut h = word ^ offset.wrapping_mul(0x9e37_79b1);
-    h ^= h >> 15;
-    h = h.wrapping_mul(0x85eb_ca6b);
-    h ^= h >> 13;
-    h.wrapping_mul(0xc2b2_ae35)
 }
 
 /// Parameters and locals of a function: as many as the JavaScript API's limit for implementations.
@@ -191,13 +114,6 @@ const MOST_LOCALS: u64 = 50_000;
 /// each byte, and so many for nothing. Eight parameters and eight results, call after call, are within that.
 const CARRIED_PER_BYTE: u64 = 16;
 const CARRIED_FREE: u64 = 65_536;
-
-/// The checksum of the module's bytes.
-pub(crate) fn sum_bytes(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |h, b| {
-        (h ^ u32::from(*b)).wrapping_mul(0x0100_0193)
-    })
-}
 
 /// Validates a module whole and emits its table.
 pub fn validate<E: Emit + ?Sized, const S: usize, const B: usize, const F: usize>(
@@ -253,8 +169,8 @@ struct Validator<'a> {
     data_count: Option<u32>,
     /// Where the present instruction starts.
     here: u32,
-    /// Offset and count of the function's result types.
-    results: (u32, u32),
+    /// The function's result types.
+    results: Types,
     /// How many types may still be carried (see [`CARRIED_PER_BYTE`]).
     carried: u64,
 }
@@ -277,7 +193,7 @@ impl<'a> Validator<'a> {
             blocks,
             forward,
             out: Summary {
-                bytes_sum: sum_bytes(bytes),
+                bytes_digest: Digest::of_bytes(bytes),
                 ..Summary::default()
             },
             imported: [0; 4],
@@ -293,7 +209,7 @@ impl<'a> Validator<'a> {
             indirect: false,
             data_count: None,
             here: 0,
-            results: (0, 0),
+            results: Types::default(),
             carried: CARRIED_FREE + bytes.len() as u64 * CARRIED_PER_BYTE,
         };
         v.module()?;
@@ -310,8 +226,25 @@ impl<'a> Validator<'a> {
         if self.table.write(offset, word).is_err() {
             return self.err(&Fault::Unsupported("the branch table is full"));
         }
-        self.out.table_sum = self.out.table_sum.wrapping_add(mix(offset, word));
+        self.out.table_digest.add(offset, word);
         Ok(())
+    }
+
+    /// Writes an entry of the table.
+    #[inline(always)]
+    fn put_entry<const N: usize>(&mut self, offset: u32, entry: impl Entry<N>) -> Load<()> {
+        for (i, word) in entry.words().into_iter().enumerate() {
+            self.put(offset + i as u32 * 4, word)?;
+        }
+        Ok(())
+    }
+
+    /// Reads an entry that was written before.
+    #[inline(always)]
+    fn entry<const N: usize, E: Entry<N>>(&mut self, offset: u32) -> E {
+        E::from_words(core::array::from_fn(|i| {
+            self.table.read(offset + i as u32 * 4)
+        }))
     }
 
     /// Takes note that so many types are carried.
@@ -367,19 +300,19 @@ impl<'a> Validator<'a> {
             _,
         ] = counts;
         let mut at = 0u64;
-        let mut space = |count: u32, words: u32| {
+        let mut space = |count: u32, words: u64| {
             let space = Space {
                 at: at as u32,
                 count,
             };
-            at += u64::from(count) * u64::from(words) * 4;
+            at += u64::from(count) * words * 4;
             space
         };
-        self.out.types = space(types, words::TYPE);
+        self.out.types = space(types, 3);
         self.out.functions = space(imports[0].saturating_add(functions), 1);
-        self.out.records = space(functions, words::RECORD);
-        self.out.globals = space(imports[3].saturating_add(globals), words::GLOBAL);
-        self.out.tables = space(imports[1].saturating_add(tables), words::TABLE);
+        self.out.records = space(functions, 6);
+        self.out.globals = space(imports[3].saturating_add(globals), 2);
+        self.out.tables = space(imports[1].saturating_add(tables), 3);
         self.out.elements = space(elements, 1);
         self.out.datas = space(datas, 1);
         if at > 1 << 28 {
@@ -516,19 +449,23 @@ impl<'a> Validator<'a> {
                 6 => {
                     let n = s.u32()?;
                     for _ in 0..n {
-                        let ty = global_type(&mut s)?;
-                        let index = self.out.globals.count;
+                        let (value, mutable) = global_type(&mut s)?;
                         let init = s.at as u32;
-                        self.constant(&mut s, ty as u8)?;
-                        self.put_global(index, ty, init)?;
+                        self.constant(&mut s, value)?;
+                        self.put_global(GlobalEntry {
+                            value,
+                            mutable,
+                            imported: false,
+                            init,
+                        })?;
                     }
                 }
                 7 => self.exports(&mut s)?,
                 8 => {
                     self.here = s.at as u32;
                     let f = s.u32()?;
-                    let (params, results) = self.signature(f)?;
-                    if params.1 != 0 || results.1 != 0 {
+                    let ty = self.signature(f)?;
+                    if ty.params.count != 0 || ty.results.count != 0 {
                         return self.err(&Fault::Invalid("start function"));
                     }
                     self.out.start = Some(f);
@@ -536,6 +473,7 @@ impl<'a> Validator<'a> {
                 9 => self.elements(&mut s)?,
                 12 => self.data_count = Some(s.u32()?),
                 10 => {
+                    self.out.code_at = s.at as u32;
                     bodies = s.u32()?;
                     if bodies != functions {
                         return s.fail(&Fault::Malformed(
@@ -586,10 +524,13 @@ impl<'a> Validator<'a> {
                 s.at -= 1;
                 return s.fail(&Fault::Malformed("integer representation too long"));
             }
-            let mut parts = [(0u32, 0u32); 2];
-            for part in &mut parts {
+            let mut ty = TypeEntry::default();
+            for part in [&mut ty.params, &mut ty.results] {
                 let n = s.u32()?;
-                *part = (s.at as u32, n);
+                *part = Types {
+                    at: s.at as u32,
+                    count: n,
+                };
                 for _ in 0..n {
                     value_type(s)?;
                 }
@@ -597,10 +538,7 @@ impl<'a> Validator<'a> {
                     return s.fail(&Fault::Unsupported("more than 1000 parameters or results"));
                 }
             }
-            let at = space.at + index * words::TYPE * 4;
-            self.put(at, parts[0].0)?;
-            self.put(at + 4, parts[1].0)?;
-            self.put(at + 8, parts[0].1 | parts[1].1 << 16)?;
+            self.put_entry(space.entry::<3>(index), ty)?;
             self.out.types.count = index + 1;
         }
         Ok(())
@@ -617,8 +555,13 @@ impl<'a> Validator<'a> {
                 1 => self.table_type(s, true)?,
                 2 => self.memory_type(s, true)?,
                 3 => {
-                    let ty = global_type(s)? | 1 << 9;
-                    self.put_global(self.out.globals.count, ty, 0)?;
+                    let (value, mutable) = global_type(s)?;
+                    self.put_global(GlobalEntry {
+                        value,
+                        mutable,
+                        imported: true,
+                        init: 0,
+                    })?;
                 }
                 _ => {
                     s.at -= 1;
@@ -638,34 +581,31 @@ impl<'a> Validator<'a> {
         if ty >= self.out.types.count {
             return self.err(&Fault::Invalid("unknown type"));
         }
-        self.put(self.out.functions.at + self.out.functions.count * 4, ty)?;
+        self.put_entry(self.out.functions.entry::<1>(self.out.functions.count), ty)?;
         self.out.functions.count += 1;
         Ok(())
     }
 
     fn table_type(&mut self, s: &mut Reader<'_>, imported: bool) -> Load<()> {
         self.here = s.at as u32;
-        let ty = s.byte()?;
-        if ty != 0x70 && ty != 0x6f {
-            s.at -= 1;
-            return s.fail(&Fault::Malformed("malformed reference type"));
-        }
+        let element = reference_type(s)?;
         let limits = limits(s)?;
-        if limits.flags & 8 != 0 {
+        if limits.flags & HAS_PAGE_SIZE != 0 {
             return self.err(&Fault::Malformed("malformed limits flags"));
         }
-        if limits.flags & 1 != 0 && limits.max < limits.min {
+        let max = (limits.flags & HAS_MAX != 0).then_some(limits.max);
+        if max.is_some_and(|max| max < limits.min) {
             return self.err(&Fault::Invalid(
                 "size minimum must not be greater than maximum",
             ));
         }
-        let at = self.out.tables.at + self.out.tables.count * words::TABLE * 4;
-        self.put(
-            at,
-            u32::from(ty) | u32::from(imported) << 8 | u32::from(limits.flags & 1) << 9,
-        )?;
-        self.put(at + 4, limits.min)?;
-        self.put(at + 8, limits.max)?;
+        let entry = TableEntry {
+            element,
+            imported,
+            min: limits.min,
+            max,
+        };
+        self.put_entry(self.out.tables.entry::<3>(self.out.tables.count), entry)?;
         self.out.tables.count += 1;
         Ok(())
     }
@@ -680,7 +620,7 @@ impl<'a> Validator<'a> {
             return self.err(&Fault::Invalid("invalid custom page size"));
         }
         let most = 1u64 << (32 - limits.page_log2);
-        let max = (limits.flags & 1 != 0).then_some(limits.max);
+        let max = (limits.flags & HAS_MAX != 0).then_some(limits.max);
         if u64::from(limits.min) > most || max.is_some_and(|max| u64::from(max) > most) {
             return self.err(if limits.page_log2 == 16 {
                 &Fault::Invalid("memory size must be at most 65536 pages (4GiB)")
@@ -693,8 +633,8 @@ impl<'a> Validator<'a> {
                 "size minimum must not be greater than maximum",
             ));
         }
-        self.out.memory = Some(crate::MemoryType {
-            limits: crate::Limits {
+        self.out.memory = Some(MemoryType {
+            limits: Limits {
                 min: limits.min,
                 max,
             },
@@ -704,21 +644,17 @@ impl<'a> Validator<'a> {
         Ok(())
     }
 
-    fn put_global(&mut self, index: u32, ty: u32, init: u32) -> Load<()> {
-        let at = self.out.globals.at + index * words::GLOBAL * 4;
-        self.put(at, ty)?;
-        self.put(at + 4, init)?;
+    fn put_global(&mut self, global: GlobalEntry) -> Load<()> {
+        self.put_entry(self.out.globals.entry::<2>(self.out.globals.count), global)?;
         self.out.globals.count += 1;
         Ok(())
     }
 
-    fn global(&mut self, index: u32) -> Load<u32> {
+    fn global(&mut self, index: u32) -> Load<GlobalEntry> {
         if index >= self.out.globals.count {
             return self.err(&Fault::Invalid("unknown global"));
         }
-        Ok(self
-            .table
-            .read(self.out.globals.at + index * words::GLOBAL * 4))
+        Ok(self.entry(self.out.globals.entry::<2>(index)))
     }
 
     #[inline(never)]
@@ -726,29 +662,22 @@ impl<'a> Validator<'a> {
         if index >= self.out.tables.count {
             return self.err(&Fault::Invalid("unknown table"));
         }
-        Ok(self
-            .table
-            .read(self.out.tables.at + index * words::TABLE * 4) as u8)
+        let table: TableEntry = self.entry(self.out.tables.entry::<3>(index));
+        Ok(table.element)
     }
 
-    /// Offset and count of the parameter and result types of a function type.
-    fn type_parts(&mut self, ty: u32) -> Load<((u32, u32), (u32, u32))> {
+    fn type_parts(&mut self, ty: u32) -> Load<TypeEntry> {
         if ty >= self.out.types.count {
             return self.err(&Fault::Invalid("unknown type"));
         }
-        let at = self.out.types.at + ty * words::TYPE * 4;
-        let counts = self.table.read(at + 8);
-        Ok((
-            (self.table.read(at), counts & 0xffff),
-            (self.table.read(at + 4), counts >> 16),
-        ))
+        Ok(self.entry(self.out.types.entry::<3>(ty)))
     }
 
-    fn signature(&mut self, function: u32) -> Load<((u32, u32), (u32, u32))> {
+    fn signature(&mut self, function: u32) -> Load<TypeEntry> {
         if function >= self.out.functions.count {
             return self.err(&Fault::Invalid("unknown function"));
         }
-        let ty = self.table.read(self.out.functions.at + function * 4);
+        let ty = self.entry(self.out.functions.entry::<1>(function));
         self.type_parts(ty)
     }
 
@@ -800,10 +729,10 @@ impl<'a> Validator<'a> {
                         return self.err(&Fault::Invalid("unknown global"));
                     }
                     let global = self.global(index)?;
-                    if global & 1 << 8 != 0 {
+                    if global.mutable {
                         return self.err(&Fault::Invalid("constant expression required"));
                     }
-                    global as u8
+                    global.value
                 }
                 byte if plain(byte).is_some() => {
                     return self.err(&Fault::Invalid("constant expression required"));
@@ -904,7 +833,7 @@ impl<'a> Validator<'a> {
     fn elements(&mut self, s: &mut Reader<'_>) -> Load<()> {
         for index in 0..s.u32()? {
             self.here = s.at as u32;
-            self.put(self.out.elements.at + index * 4, s.at as u32)?;
+            self.put_entry(self.out.elements.entry::<1>(index), s.at as u32)?;
             let flags = s.u32()?;
             if flags > 7 {
                 return self.err(&Fault::Malformed("malformed elements segment kind"));
@@ -952,7 +881,7 @@ impl<'a> Validator<'a> {
     fn data(&mut self, s: &mut Reader<'_>) -> Load<()> {
         self.here = s.at as u32;
         let index = self.out.datas.count;
-        self.put(self.out.datas.at + index * 4, s.at as u32)?;
+        self.put_entry(self.out.datas.entry::<1>(index), s.at as u32)?;
         let flags = s.u32()?;
         if flags > 2 {
             return self.err(&Fault::Malformed("malformed data segment kind"));
@@ -1020,7 +949,7 @@ impl<'a> Validator<'a> {
         }
     }
 
-    fn expect_all(&mut self, (at, count): (u32, u32)) -> Load<()> {
+    fn expect_all(&mut self, Types { at, count }: Types) -> Load<()> {
         self.carry(count)?;
         for i in (0..count).rev() {
             self.expect(self.byte_at(at + i))?;
@@ -1028,7 +957,7 @@ impl<'a> Validator<'a> {
         Ok(())
     }
 
-    fn push_all(&mut self, (at, count): (u32, u32)) -> Load<()> {
+    fn push_all(&mut self, Types { at, count }: Types) -> Load<()> {
         self.carry(count)?;
         for i in 0..count {
             self.push(self.byte_at(at + i))?;
@@ -1056,15 +985,24 @@ impl<'a> Validator<'a> {
         self.blocks.get_mut(index as usize)
     }
 
-    /// Places of the parameter and result types of a block. A single value type points at its own byte in the code.
-    fn block_parts(&mut self, ty: i32, opcode: u8) -> Load<((u32, u32), (u32, u32))> {
+    /// The type of a block. A single value type points at its own byte in the code.
+    fn block_parts(&mut self, ty: i32, opcode: u8) -> Load<TypeEntry> {
+        let results = |results| {
+            Ok(TypeEntry {
+                params: Types::default(),
+                results,
+            })
+        };
         if opcode == op::END {
-            return Ok(((0, 0), self.results));
+            return results(self.results);
         }
         match ty {
-            -64 => Ok(((0, 0), (0, 0))),
+            -64 => Ok(TypeEntry::default()),
             // The offset of the byte, negated (see `enter`).
-            ..0 => Ok(((0, 0), (ty.unsigned_abs() - 1000, 1))),
+            ..0 => results(Types {
+                at: ty.unsigned_abs() - 1000,
+                count: 1,
+            }),
             _ => self.type_parts(ty as u32),
         }
     }
@@ -1082,7 +1020,7 @@ impl<'a> Validator<'a> {
                 -((at + 1000) as i32)
             }
         };
-        let (params, _) = self.block_parts(ty, opcode)?;
+        let TypeEntry { params, .. } = self.block_parts(ty, opcode)?;
         self.expect_all(params)?;
         let head = (s.at as u32, self.out.table_bytes);
         self.open(Block {
@@ -1113,9 +1051,9 @@ impl<'a> Validator<'a> {
     }
 
     /// Types a branch to this label carries.
-    fn label(&mut self, label: u32) -> Load<(u32, u32)> {
+    fn label(&mut self, label: u32) -> Load<Types> {
         let block = self.block(label)?;
-        let (params, results) = self.block_parts(block.ty, block.opcode)?;
+        let TypeEntry { params, results } = self.block_parts(block.ty, block.opcode)?;
         Ok(if block.opcode == op::LOOP {
             params
         } else {
@@ -1123,22 +1061,25 @@ impl<'a> Validator<'a> {
         })
     }
 
-    fn entry(&mut self, entry: u32, code: u32, target: (u32, u32), moves: u32) -> Load<()> {
-        self.put(entry, target.0.wrapping_sub(code))?;
-        self.put(
-            entry + 4,
-            target.1.wrapping_sub(entry) | if moves >> 16 != 0 { MOVES } else { 0 },
-        )?;
-        self.put(entry + 8, moves)
+    /// Writes the entry of a branch from `code` to `target`, in the code and in the table.
+    fn put_branch(&mut self, from: Forward, target: (u32, u32)) -> Load<()> {
+        let (code, table) = target;
+        let branch = Branch::new(
+            code.wrapping_sub(from.code),
+            table.wrapping_sub(from.entry),
+            from.kept,
+            from.dropped,
+        );
+        self.put_entry(from.entry, branch)
     }
 
-    fn pend(&mut self, entry: u32, moves: u32, next: u32) -> Load<u32> {
+    /// Takes note of a branch whose target comes later.
+    fn pend(&mut self, branch: Forward) -> Load<u32> {
         let index = if self.free != NONE {
             self.free
         } else {
             self.fresh
         };
-        let code = self.here + 1;
         let Some(slot) = self.forward.get_mut(index as usize) else {
             return self.err(&Fault::Unsupported("too many pending branches"));
         };
@@ -1147,20 +1088,25 @@ impl<'a> Validator<'a> {
         } else {
             self.fresh += 1;
         }
-        *slot = Forward {
-            entry,
-            code,
-            moves,
-            next,
-        };
+        *slot = branch;
         Ok(index)
+    }
+
+    /// Takes the place of the present instruction's branch in the table.
+    fn place_branch(&mut self) -> Forward {
+        let entry = self.out.table_bytes;
+        self.out.table_bytes += Branch::BYTES;
+        Forward {
+            entry,
+            code: self.here + 1,
+            ..Forward::NONE
+        }
     }
 
     /// Emits a branch to a label; the operands it carries lie on the stack.
     fn branch(&mut self, label: u32, carried: u32) -> Load<()> {
         let block = self.block(label)?;
-        let entry = self.out.table_bytes;
-        self.out.table_bytes += words::BRANCH * 4;
+        let place = self.place_branch();
         // A branch out of the function is its return, which finds the results itself.
         let dropped = if label + 1 == self.depth {
             0
@@ -1169,34 +1115,34 @@ impl<'a> Validator<'a> {
                 .saturating_sub(block.height)
                 .saturating_sub(carried)
         };
-        if dropped > 0xffff {
+        let Ok(dropped) = u16::try_from(dropped) else {
             return self.err(&Fault::Unsupported("too many operands"));
-        }
-        let moves = carried | dropped << 16;
+        };
+        let branch = Forward {
+            kept: carried as u16,
+            dropped,
+            next: block.pending,
+            ..place
+        };
         if block.opcode == op::LOOP {
-            return self.entry(entry, self.here + 1, block.head, moves);
+            return self.put_branch(branch, block.head);
         }
-        let index = self.pend(entry, moves, block.pending)?;
+        let index = self.pend(branch)?;
         if let Some(block) = self.block_mut(label) {
             block.pending = index;
         }
         Ok(())
     }
 
+    /// Writes the pending branches from this one on, now that their target is known.
     fn resolve(&mut self, mut index: u32, target: (u32, u32)) -> Load<()> {
-        while let Some(&Forward {
-            entry,
-            code,
-            moves,
-            next,
-        }) = self.forward.get(index as usize)
-        {
-            self.entry(entry, code, target, moves)?;
+        while let Some(&branch) = self.forward.get(index as usize) {
+            self.put_branch(branch, target)?;
             if let Some(slot) = self.forward.get_mut(index as usize) {
                 slot.next = self.free;
             }
             self.free = index;
-            index = next;
+            index = branch.next;
         }
         Ok(())
     }
@@ -1209,18 +1155,18 @@ impl<'a> Validator<'a> {
             return s.fail(&Fault::Malformed("unexpected end"));
         }
         let section = core::mem::replace(&mut s.end, end);
-        let (params, results) = self.signature(self.imported[0] + index)?;
+        let TypeEntry { params, results } = self.signature(self.imported[0] + index)?;
         self.locals = 0;
         self.operands = 0;
         self.wide = false;
         self.long = false;
         self.push_all(params)?;
-        self.carry(results.1)?;
-        for i in 0..results.1 {
-            let ty = self.byte_at(results.0 + i);
+        self.carry(results.count)?;
+        for i in 0..results.count {
+            let ty = self.byte_at(results.at + i);
             self.wide |= ty == I64 || ty == F64;
         }
-        let mut total = u64::from(params.1);
+        let mut total = u64::from(params.count);
         for _ in 0..s.u32()? {
             self.here = s.at as u32;
             let n = s.u32()?;
@@ -1262,28 +1208,25 @@ impl<'a> Validator<'a> {
             return s.fail(&Fault::Malformed("section size mismatch"));
         }
         s.end = section;
-        let slots = self.locals + 1 + self.deepest.max(results.1);
+        let slots = self.locals + 1 + self.deepest.max(results.count);
         if slots > 0xffff {
             return self.err(&Fault::Unsupported("frame too large"));
         }
-        let at = self.out.records.at + index * words::RECORD * 4;
         let size = if self.wide { 8 } else { 4 };
-        let flags = if self.wide { WIDE } else { 0 } | if self.long { LONG } else { 0 };
-        let record = [
+        let record = Record {
             code,
-            s.at as u32,
-            table,
-            params.1 | self.locals << 16,
-            slots | results.1 << 16,
-            (slots * size + FRAME_RECORD) | flags,
-        ];
-        for (i, word) in record.into_iter().enumerate() {
-            self.put(at + i as u32 * 4, word)?;
-        }
-        Ok(())
+            end: s.at as u32,
+            branch: table,
+            params: params.count as u16,
+            locals: self.locals as u16,
+            slots: slots as u16,
+            results: results.count as u16,
+            room: Room::new(slots * size + FRAME_RECORD, self.wide, self.long),
+        };
+        self.put_entry(self.out.records.entry::<6>(index), record)
     }
 
-    /// Whether the present instruction, which ends at `end`, makes its function [`LONG`].
+    /// Whether the present instruction, which ends at `end`, makes its function [`Record::is_long`].
     fn lengthy(&self, end: u32) -> bool {
         let byte = self.byte_at(self.here);
         match byte {
@@ -1339,9 +1282,8 @@ impl<'a> Validator<'a> {
             op::BLOCK | op::LOOP => self.enter(s, byte)?,
             op::IF => {
                 self.expect(I32)?;
-                let entry = self.out.table_bytes;
-                self.out.table_bytes += words::BRANCH * 4;
-                let index = self.pend(entry, 0, NONE)?;
+                let branch = self.place_branch();
+                let index = self.pend(branch)?;
                 self.enter(s, byte)?;
                 if let Some(block) = self.block_mut(0) {
                     block.otherwise = index;
@@ -1352,14 +1294,16 @@ impl<'a> Validator<'a> {
                 if block.opcode != op::IF {
                     return self.err(&Fault::Malformed("else without if"));
                 }
-                let (params, results) = self.block_parts(block.ty, block.opcode)?;
+                let TypeEntry { params, results } = self.block_parts(block.ty, block.opcode)?;
                 self.expect_all(results)?;
                 if self.operands != block.height {
                     return self.err(&Fault::Invalid("type mismatch"));
                 }
-                let entry = self.out.table_bytes;
-                self.out.table_bytes += words::BRANCH * 4;
-                let index = self.pend(entry, 0, block.pending)?;
+                let branch = Forward {
+                    next: block.pending,
+                    ..self.place_branch()
+                };
+                let index = self.pend(branch)?;
                 self.resolve(block.otherwise, (s.at as u32, self.out.table_bytes))?;
                 if let Some(b) = self.block_mut(0) {
                     *b = Block {
@@ -1374,16 +1318,16 @@ impl<'a> Validator<'a> {
             }
             op::END => {
                 let block = self.block(0)?;
-                let (params, results) = self.block_parts(block.ty, block.opcode)?;
+                let TypeEntry { params, results } = self.block_parts(block.ty, block.opcode)?;
                 self.expect_all(results)?;
                 if self.operands != block.height {
                     return self.err(&Fault::Invalid("type mismatch"));
                 }
                 if block.opcode == op::IF {
-                    self.carry(params.1)?;
-                    let same = params.1 == results.1
-                        && (0..params.1)
-                            .all(|i| self.byte_at(params.0 + i) == self.byte_at(results.0 + i));
+                    self.carry(params.count)?;
+                    let same = params.count == results.count
+                        && (0..params.count)
+                            .all(|i| self.byte_at(params.at + i) == self.byte_at(results.at + i));
                     if !same {
                         return self.err(&Fault::Invalid("type mismatch"));
                     }
@@ -1406,7 +1350,7 @@ impl<'a> Validator<'a> {
                 let types = self.label(label)?;
                 self.expect_all(types)?;
                 self.push_all(types)?;
-                self.branch(label, types.1)?;
+                self.branch(label, types.count)?;
                 self.unreachable();
             }
             op::BR_IF => {
@@ -1415,7 +1359,7 @@ impl<'a> Validator<'a> {
                 let types = self.label(label)?;
                 self.expect_all(types)?;
                 self.push_all(types)?;
-                self.branch(label, types.1)?;
+                self.branch(label, types.count)?;
             }
             op::BR_TABLE => {
                 self.expect(I32)?;
@@ -1426,19 +1370,19 @@ impl<'a> Validator<'a> {
                     s.u32()?;
                 }
                 let default = s.u32()?;
-                let arity = self.label(default)?.1;
+                let arity = self.label(default)?.count;
                 let mut r = labels;
                 for _ in 0..=n {
                     let label = r.u32()?;
                     let types = self.label(label)?;
-                    if types.1 != arity {
+                    if types.count != arity {
                         return self.err(&Fault::Invalid("type mismatch"));
                     }
                     // Check against the operands without changing them: those of unreachable code fit anything.
                     self.carry(arity)?;
                     let block = self.block(0)?;
                     for i in 0..arity {
-                        let want = self.byte_at(types.0 + arity - 1 - i);
+                        let want = self.byte_at(types.at + arity - 1 - i);
                         let got = if self.operands.saturating_sub(i) > block.height {
                             let at = (self.declared + self.locals + self.operands - 1 - i) as usize;
                             self.stack.get(at).copied().unwrap_or(ANY)
@@ -1460,10 +1404,8 @@ impl<'a> Validator<'a> {
                 self.unreachable();
             }
             op::CALL => {
-                let (params, results) = {
-                    let f = s.u32()?;
-                    self.signature(f)?
-                };
+                let f = s.u32()?;
+                let TypeEntry { params, results } = self.signature(f)?;
                 self.expect_all(params)?;
                 self.push_all(results)?;
             }
@@ -1474,7 +1416,7 @@ impl<'a> Validator<'a> {
                     return self.err(&Fault::Invalid("type mismatch"));
                 }
                 self.indirect = true;
-                let (params, results) = self.type_parts(ty)?;
+                let TypeEntry { params, results } = self.type_parts(ty)?;
                 self.expect(I32)?;
                 self.expect_all(params)?;
                 self.push_all(results)?;
@@ -1516,15 +1458,15 @@ impl<'a> Validator<'a> {
             op::GLOBAL_GET => {
                 let index = s.u32()?;
                 let global = self.global(index)?;
-                self.push(global as u8)?;
+                self.push(global.value)?;
             }
             op::GLOBAL_SET => {
                 let index = s.u32()?;
                 let global = self.global(index)?;
-                if global & 1 << 8 == 0 {
+                if !global.mutable {
                     return self.err(&Fault::Invalid("global is immutable"));
                 }
-                self.expect(global as u8)?;
+                self.expect(global.value)?;
             }
             op::TABLE_GET => {
                 let index = s.u32()?;
@@ -1670,7 +1612,7 @@ impl<'a> Validator<'a> {
         if segment >= self.out.elements.count {
             return self.err(&Fault::Invalid("unknown elem segment"));
         }
-        let at = self.table.read(self.out.elements.at + segment * 4);
+        let at: u32 = self.entry(self.out.elements.entry::<1>(segment));
         let mut r = Reader::new(self.bytes, at as usize, self.bytes.len());
         let flags = r.u32()?;
         if flags & 4 == 0 || flags & 3 == 0 {
@@ -1699,194 +1641,137 @@ impl<'a> Validator<'a> {
         if self.indirect || count as usize > self.forward.len() {
             return;
         }
-        // entry: worst bytes below (or NONE: not visited); code: position; moves: worst depth below; next: caller.
         for slot in self.forward.iter_mut().take(count as usize) {
-            *slot = Forward {
-                entry: 0,
-                code: 0,
-                moves: 0,
-                next: 0,
-            };
+            *slot = Visit::default().into();
         }
-        const DONE: u32 = NONE;
         let (mut stack, mut depth) = (0, 0);
         for root in 0..count {
-            let Some(slot) = self.forward.get_mut(root as usize) else {
+            let Some(mut visit) = self.visit(root) else {
                 return;
             };
-            if slot.code == DONE {
+            if visit.position == Visit::DONE {
                 continue;
             }
-            slot.next = NONE;
+            visit.caller = NONE;
+            self.set_visit(root, visit);
             let mut f = root;
             loop {
-                let at = self.out.records.at + f * words::RECORD * 4;
-                let Some(slot) = self.forward.get(f as usize).copied() else {
+                let record: Record = self.entry(self.out.records.entry::<6>(f));
+                let Some(mut own) = self.visit(f) else { return };
+                let from = if own.position == 0 {
+                    record.code
+                } else {
+                    own.position
+                };
+                let mut r = Reader::new(self.bytes, from as usize, record.end as usize);
+                let Ok(callee) = self.next_callee(&mut r) else {
                     return;
                 };
-                let end = self.table.read(at + record::END as u32 * 4);
-                let from = if slot.code == 0 {
-                    self.table.read(at + record::CODE as u32 * 4)
-                } else {
-                    slot.code
-                };
-                let mut r = Reader::new(self.bytes, from as usize, end as usize);
-                let mut callee = None;
-                while !r.done() {
-                    let Ok(byte) = r.byte() else { return };
-                    if byte == op::CALL {
-                        let Ok(target) = r.u32() else { return };
-                        if let Some(target) = target.checked_sub(self.imported[0]) {
-                            callee = Some(target);
-                            break;
-                        }
-                    } else if skip(&mut r, byte).is_err() {
-                        return;
-                    }
-                }
-                let position = (r.at as u32).max(1);
                 if let Some(callee) = callee {
-                    let Some(below) = self.forward.get(callee as usize).copied() else {
+                    let Some(mut below) = self.visit(callee) else {
                         return;
                     };
-                    let Some(own) = self.forward.get_mut(f as usize) else {
+                    own.position = (r.at as u32).max(1);
+                    if below.position == Visit::DONE {
+                        own.bytes = own.bytes.max(below.bytes);
+                        own.depth = own.depth.max(below.depth);
+                        self.set_visit(f, own);
+                    } else if below.position != 0 || callee == f {
                         return;
-                    };
-                    own.code = position;
-                    if below.code == DONE {
-                        own.entry = own.entry.max(below.entry);
-                        own.moves = own.moves.max(below.moves);
-                    } else if below.code != 0 || callee == f {
-                        return;
-                    } else if let Some(below) = self.forward.get_mut(callee as usize) {
-                        below.next = f;
+                    } else {
+                        self.set_visit(f, own);
+                        below.caller = f;
+                        self.set_visit(callee, below);
                         f = callee;
                     }
                     continue;
                 }
-                let room = self.table.read(at + record::ROOM as u32 * 4) & !(WIDE | LONG);
-                let Some(own) = self.forward.get_mut(f as usize) else {
-                    return;
-                };
-                own.entry = own.entry.saturating_add(room + ALIGNMENT);
-                own.moves += 1;
-                own.code = DONE;
-                let own = *own;
-                stack = stack.max(own.entry);
-                depth = depth.max(own.moves);
-                if own.next == NONE {
+                own.bytes = own.bytes.saturating_add(record.room.bytes() + ALIGNMENT);
+                own.depth += 1;
+                own.position = Visit::DONE;
+                self.set_visit(f, own);
+                stack = stack.max(own.bytes);
+                depth = depth.max(own.depth);
+                if own.caller == NONE {
                     break;
                 }
-                let Some(caller) = self.forward.get_mut(own.next as usize) else {
+                let Some(mut caller) = self.visit(own.caller) else {
                     return;
                 };
-                caller.entry = caller.entry.max(own.entry);
-                caller.moves = caller.moves.max(own.moves);
-                f = own.next;
+                caller.bytes = caller.bytes.max(own.bytes);
+                caller.depth = caller.depth.max(own.depth);
+                self.set_visit(own.caller, caller);
+                f = own.caller;
             }
         }
         self.out.stack = stack;
         self.out.depth = depth;
     }
-}
 
-fn value_type(s: &mut Reader<'_>) -> Load<u8> {
-    let byte = s.byte()?;
-    if ValType::from_byte(byte).is_none() {
-        s.at -= 1;
-        return s.fail(&Fault::Malformed("malformed value type"));
-    }
-    Ok(byte)
-}
-
-fn reference_type(s: &mut Reader<'_>) -> Load<u8> {
-    let byte = s.byte()?;
-    if byte != 0x70 && byte != 0x6f {
-        s.at -= 1;
-        return s.fail(&Fault::Malformed("malformed reference type"));
-    }
-    Ok(byte)
-}
-
-fn global_type(s: &mut Reader<'_>) -> Load<u32> {
-    let ty = value_type(s)?;
-    let mutable = s.byte()?;
-    if mutable > 1 {
-        s.at -= 1;
-        return s.fail(&Fault::Malformed("malformed mutability"));
-    }
-    Ok(u32::from(ty) | u32::from(mutable) << 8)
-}
-
-/// Limits as they lie in the module: flags 1 (maximum) and 8 (page size).
-pub(crate) struct RawLimits {
-    pub(crate) flags: u8,
-    pub(crate) min: u32,
-    pub(crate) max: u32,
-    pub(crate) page_log2: u32,
-}
-
-pub(crate) fn limits(s: &mut Reader<'_>) -> Load<RawLimits> {
-    let flags = s.byte()?;
-    if flags & !9 != 0 {
-        s.at -= 1;
-        return s.fail(match flags {
-            0..=15 => &Fault::Malformed("malformed limits flags"),
-            16..=127 => &Fault::Malformed("integer too large"),
-            _ => &Fault::Malformed("integer representation too long"),
-        });
-    }
-    if flags & 8 != 0 {
-        // With a page size the proposal has limits of 64 bits, so that too much is invalid and not malformed.
-        let (min, max) = (s.u64()?, if flags & 1 != 0 { s.u64()? } else { 0 });
-        let Ok(min) = u32::try_from(min.max(max)).and(u32::try_from(min)) else {
-            s.at -= 1;
-            return s.fail(&Fault::Invalid("memory size must be at most"));
-        };
-        let page_log2 = s.u32()?;
-        if page_log2 >= 64 {
-            s.at -= 1;
-            return s.fail(&Fault::Malformed("invalid custom page size"));
+    /// The next function of the module's own that is called from here on.
+    fn next_callee(&self, r: &mut Reader<'_>) -> Load<Option<u32>> {
+        while !r.done() {
+            let byte = r.byte()?;
+            if byte != op::CALL {
+                skip(r, byte)?;
+            } else if let Some(callee) = r.u32()?.checked_sub(self.imported[0]) {
+                return Ok(Some(callee));
+            }
         }
-        return Ok(RawLimits {
-            flags,
-            min,
-            max: if flags & 1 != 0 { max as u32 } else { u32::MAX },
-            page_log2,
-        });
+        Ok(None)
     }
-    let min = s.u32()?;
-    let max = if flags & 1 != 0 { s.u32()? } else { u32::MAX };
-    Ok(RawLimits {
-        flags,
-        min,
-        max,
-        page_log2: 16,
-    })
+
+    fn visit(&self, function: u32) -> Option<Visit> {
+        self.forward
+            .get(function as usize)
+            .copied()
+            .map(Visit::from)
+    }
+
+    fn set_visit(&mut self, function: u32, visit: Visit) {
+        if let Some(slot) = self.forward.get_mut(function as usize) {
+            *slot = visit.into();
+        }
+    }
 }
 
-/// Skips the immediates of an instruction that was validated.
-pub(crate) fn skip(r: &mut Reader<'_>, byte: u8) -> Load<()> {
-    let number = if byte == op::PREFIX { r.u32()? } else { 0 };
-    let immediates = rule(byte, number).map_or(Immediates::None, |rule| rule.immediates);
-    let (numbers, bytes) = match immediates {
-        Immediates::None => (0, 0),
-        Immediates::Block
-        | Immediates::Label
-        | Immediates::Index
-        | Immediates::I32
-        | Immediates::I64 => (1, 0),
-        Immediates::Indices | Immediates::Memory(_) => (2, 0),
-        Immediates::Labels => (r.u32()?.saturating_add(1), 0),
-        Immediates::Types => (0, r.u32()?),
-        Immediates::Zero | Immediates::RefType => (0, 1),
-        Immediates::SegmentZero => (1, 1),
-        Immediates::ZeroZero => (0, 2),
-        Immediates::F32 => (0, 4),
-        Immediates::F64 => (0, 8),
-    };
-    for _ in 0..numbers {
-        while r.byte()? & 0x80 != 0 {}
+/// What the walk over the calls knows of a function. It lies where pending branches were.
+#[derive(Clone, Copy, Default)]
+struct Visit {
+    /// The worst stack of what was found so far, in bytes.
+    bytes: u32,
+    /// How far its code was read: 0 not at all.
+    position: u32,
+    /// The longest chain of calls from it on.
+    depth: u32,
+    /// From which function the walk came here.
+    caller: u32,
+}
+
+impl Visit {
+    /// The position of a function whose `bytes` and `depth` are all of it.
+    const DONE: u32 = u32::MAX;
+}
+
+impl From<Forward> for Visit {
+    fn from(slot: Forward) -> Self {
+        Self {
+            bytes: slot.entry,
+            position: slot.code,
+            depth: u32::from(slot.kept) | u32::from(slot.dropped) << 16,
+            caller: slot.next,
+        }
     }
-    r.take(bytes).map(drop)
+}
+
+impl From<Visit> for Forward {
+    fn from(visit: Visit) -> Self {
+        Self {
+            entry: visit.bytes,
+            code: visit.position,
+            kept: visit.depth as u16,
+            dropped: (visit.depth >> 16) as u16,
+            next: visit.caller,
+        }
+    }
 }

@@ -39,10 +39,21 @@ function key(byte: number): KeyPair {
   return readKey(String(pem));
 }
 
+/** A handler for requests: a GET traps, a POST never ends, a PUT is answered, and a DELETE is not. */
+const asked = `(import "wasmote" "y" (func $reply (param i32 i32 i32)))
+    (memory 128 (pagesize 1))
+    (global (export "buffer") i32 (i32.const 16))
+    (func (export "request") (param i32 i32 i32)
+      (if (i32.eq (local.get 0) (i32.const 1)) (then (unreachable)))
+      (if (i32.eq (local.get 0) (i32.const 2)) (then (loop $again (br $again))))
+      (if (i32.eq (local.get 0) (i32.const 3))
+        (then (call $reply (i32.const 0x44) (i32.const 0) (i32.const 0)))))`;
+
 /** A module that publishes its sample, after `before`. */
-function module(before: string, tick = 0): Uint8Array {
+function module(before: string, tick = 0, request = ""): Uint8Array {
   const text = `(module
     (import "wasmote" "p" (func $publish (param i32 f32)))
+    ${request}
     (func (export "sample") (param i32 f32) ${before} (call $publish (i32.const 0) (local.get 1)))
     ${tick > 0 ? '(func (export "tick") (call $publish (i32.const 0) (f32.const -1)))' : ""})`;
   const compiled = binaryen.parseText(text).emitBinary();
@@ -52,6 +63,7 @@ function module(before: string, tick = 0): Uint8Array {
     outputs: [{ name: "flow", unit: "" }],
     parameters: [{ name: "limit", initial: 1, minimum: 0, maximum: 10 }],
     tick,
+    buffer: request === "" ? 0 : 64,
   };
   return joinSections([
     ...sections(compiled),
@@ -189,6 +201,7 @@ export function packageVectors(): { keys: string[]; packages: PackageVector[] } 
   for (const [name, before] of modules)
     add(name, "ok", pack({ sequence: 8 }, trusted, module(before)));
   add("good, and ticks every 10 ms", "ok", pack({ sequence: 8 }, trusted, module("", 10)));
+  add("good, and answers requests", "ok", pack({ sequence: 8 }, trusted, module("", 0, asked)));
   add("signed later", "ok", pack({ sequence: 10 }));
   add("first", "ok", pack({ sequence: 5 }));
   add("signed with an unknown key", "unknown-key", pack({}, other));

@@ -110,6 +110,19 @@ pub struct Stats {
     pub waits: u32,
 }
 
+impl Stats {
+    /// Counts a run that ended well: its fuel, its microseconds, and milliseconds since the one before it ended.
+    pub(crate) fn ran(&mut self, fuel: u32, micros: u32, gap: u32) {
+        self.runs = self.runs.saturating_add(1);
+        self.fuel = fuel;
+        self.fuel_max = self.fuel_max.max(fuel);
+        self.fuel_total = self.fuel_total.saturating_add(u64::from(fuel));
+        self.micros = micros;
+        self.micros_max = self.micros_max.max(micros);
+        self.gap_max = self.gap_max.max(gap);
+    }
+}
+
 /// Why the last package that did not run any more was left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Event {

@@ -105,6 +105,16 @@ impl Facts {
         (0..list.count).map_while(move |_| read(&mut d).ok())
     }
 
+    /// How many sensors it names, known without reading their names.
+    pub fn sensor_count(&self) -> u8 {
+        self.sensors.count
+    }
+
+    /// How many outputs it names.
+    pub fn output_count(&self) -> u8 {
+        self.outputs.count
+    }
+
     /// The names of its sensors.
     pub fn sensors(&self) -> impl Iterator<Item = &'static str> + use<> {
         Self::entries(self.sensors, name)

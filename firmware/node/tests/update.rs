@@ -232,6 +232,52 @@ fn a_confirmed_package_that_fails_begins_anew_after_a_while() {
 }
 
 #[test]
+fn requests_count_neither_for_nor_against_a_trial() {
+    let v = vectors();
+    let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
+    let package = v.named("good, and answers requests");
+    assert_eq!(node.push(package).0, Code::CHANGED);
+    let ask = |node: &mut Rig, method| node.request(method, "app/x/y", &[], &[]).0;
+    // Twice as many good answers as a trial has runs.
+    for _ in 0..16 {
+        assert_eq!(ask(&mut node, Code::PUT), Code::CHANGED);
+        assert_eq!(ask(&mut node, Code::DELETE), Code::INTERNAL_SERVER_ERROR);
+    }
+    assert_eq!(node.app("state"), "trial");
+    // A request that traps, and one that takes all its fuel: each costs the module what it remembers, and no more.
+    for method in [Code::GET, Code::POST] {
+        assert_eq!(ask(&mut node, method), Code::SERVICE_UNAVAILABLE);
+        let state = (node.sequence(), node.app("state"));
+        assert_eq!(state, (8, "trial".into()), "{method:?}");
+        // It is asked nothing for a while, and goes on with what it is for.
+        assert_eq!(ask(&mut node, Code::PUT), Code::SERVICE_UNAVAILABLE);
+        node.wait(2_000);
+        assert_eq!(ask(&mut node, Code::PUT), Code::CHANGED, "{method:?}");
+    }
+    // Many of them neither confirm it by making it begin anew nor keep it from being confirmed.
+    for _ in 0..20 {
+        assert_eq!(ask(&mut node, Code::GET), Code::SERVICE_UNAVAILABLE);
+        node.wait(60_000);
+    }
+    // `start` was the first of its runs.
+    node.feed(u32::from(wasmote_node::TRIAL_RUNS) - 2);
+    assert_eq!(node.app("state"), "trial");
+    node.feed(1);
+    assert_eq!(
+        (node.sequence(), node.app("state")),
+        (8, "confirmed".into())
+    );
+    // A confirmed package is not stopped by them either.
+    assert_eq!(ask(&mut node, Code::GET), Code::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        (node.sequence(), node.app("state")),
+        (8, "confirmed".into())
+    );
+    node.feed(1);
+    assert_eq!(node.json("stats")["runs"], 2);
+}
+
+#[test]
 fn going_back_by_hand_and_removing_are_for_good() {
     let v = vectors();
     let memory = confirmed();

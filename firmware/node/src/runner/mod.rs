@@ -1,0 +1,823 @@
+//! The lower half: runs the module in slices of fuel, and works on the flash between them.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `install` | a package that arrives, in parts |
+//! | `load`, `table` | a package out of flash: checked, parsed, linked, measured; its branch table |
+//! | `active` | the package that runs, and the run it is in |
+//! | `imports` | what a module asks of the node |
+//! | `post` | what the Runner tells the Server |
+//! | `retry` | when to try again what failed |
+mod active;
+mod imports;
+mod install;
+mod load;
+mod post;
+mod retry;
+mod table;
+
+use crate::contract::Refusal;
+use crate::mail::{App, Chunk, ChunkKind, Down, Event, Ids, Stats, Up};
+use crate::memory::RunnerMemory;
+use crate::module::NAMES;
+use crate::package::{Envelope, Provision};
+use crate::server::Sensor;
+use crate::slot::{Flash, Reason, SLOTS, Slots, State};
+use active::{Active, Job};
+use core::fmt;
+use imports::Context;
+use install::{Bench, Install, Outcome, PIECE, Problem};
+use load::Loaded;
+use post::Post;
+use retry::Retry;
+use wasmote_coap::Code;
+use wasmote_engine::{Host, Place, Run, TrapKind};
+
+/// Room for validation: what needs more is refused, on every board and by the build on the laptop.
+pub type Room = wasmote_engine::Scratch<2048, 64, 256>;
+
+/// Good runs after which a package on trial is confirmed.
+pub const TRIAL_RUNS: u8 = 8;
+/// Fuel of a slice: about a millisecond at 168 MHz, after which what is urgent has its turn.
+const SLICE: u64 = 10_000;
+
+/// What the Runner is at while a package is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Takes a part of it, reads and checks the manifest.
+    Receive,
+    /// Hashes what came of the module.
+    Hash,
+    /// Verifies the signature.
+    Verify,
+    /// Erases and writes flash.
+    Store,
+    /// Validates the module, and writes its branch table.
+    Validate,
+    /// Makes an instance and begins its trial.
+    Activate,
+    /// Is through with it for now.
+    Rest,
+}
+
+/// What a board lets its Runner do.
+pub trait Io {
+    /// Microseconds since the start.
+    fn micros(&mut self) -> u64;
+    /// Sets a general-purpose output.
+    fn gpio(&mut self, pin: u8, high: bool);
+    /// Told when the next phase of an installation begins, for who measures them.
+    fn phase(&mut self, _phase: Phase) {}
+}
+
+/// What a node grants to modules.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The class of boards, as packages name it.
+    pub class: &'static str,
+    /// Fuel of a run: one call of a handler.
+    pub fuel: u32,
+    /// The sensors of the node.
+    pub sensors: &'static [Sensor],
+}
+
+/// What a step leaves to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// More: call again at once.
+    Busy,
+    /// Nothing until there is mail or this time, in milliseconds since the start.
+    Idle(Option<u64>),
+}
+
+/// Whose turn it is when mail and a tick both wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Mail,
+    Tick,
+}
+
+/// The lower half of a node.
+pub struct Runner<F: Flash> {
+    slots: Slots<F>,
+    provision: Provision,
+    limits: Limits,
+    post: Post,
+    /// The RAM for modules, while none has it.
+    region: Option<&'static mut [u8]>,
+    /// Its length in bytes.
+    memory: u32,
+    scratch: &'static mut Room,
+    booted: bool,
+    active: Option<Active>,
+    install: Install,
+    /// When a confirmed module that failed begins anew.
+    restart: Retry,
+    /// Until when a module that failed at a request is asked nothing.
+    requests: Retry,
+    latest: [f32; NAMES],
+    /// Milliseconds since 1970 less milliseconds since the start.
+    clock: Option<i64>,
+    stats: Stats,
+    event: Event,
+    returned: bool,
+    backtrace: heapless::Vec<Place, 8>,
+    /// A host call found the queue to the Server full, and is tried again.
+    waiting: bool,
+    /// See [`App::trusted`].
+    trusted: Ids,
+    turn: Turn,
+}
+
+impl<F: Flash> fmt::Debug for Runner<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("active", &self.active)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The refusal of a package, with what is wrong.
+type Refused = (Refusal, &'static str);
+
+impl<F: Flash> Runner<F> {
+    /// The lower half with these slots; `region` (aligned to 8) is the RAM that modules get.
+    pub fn new(
+        slots: Slots<F>,
+        region: &'static mut [u8],
+        provision: Provision,
+        limits: Limits,
+        memory: RunnerMemory,
+    ) -> Self {
+        Self {
+            slots,
+            provision,
+            limits,
+            post: Post::new(memory.mail),
+            memory: region.len() as u32,
+            region: Some(region),
+            scratch: memory.scratch,
+            booted: false,
+            active: None,
+            install: Install::default(),
+            restart: Retry::default(),
+            requests: Retry::default(),
+            latest: [f32::NAN; NAMES],
+            clock: None,
+            stats: Stats::default(),
+            event: Event::None,
+            returned: false,
+            backtrace: heapless::Vec::new(),
+            waiting: false,
+            trusted: Ids::new(),
+            turn: Turn::Mail,
+        }
+    }
+
+    /// Does a bounded piece of work.
+    pub fn step(&mut self, io: &mut impl Io) -> Step {
+        if !core::mem::replace(&mut self.booted, true) {
+            self.trust();
+            self.boot(io);
+        }
+        self.flush();
+        if self.post.reply.is_some() || self.work(io) {
+            self.flush();
+            return Step::Busy;
+        }
+        if self.post.waits() {
+            return Step::Busy;
+        }
+        let tick = self.active.as_ref().and_then(|a| a.next_tick);
+        let restart = self.restart.until();
+        Step::Idle([tick, restart].into_iter().flatten().min())
+    }
+
+    /// The next piece of work, when there is one.
+    fn work(&mut self, io: &mut impl Io) -> bool {
+        let running = self.active.as_ref().is_some_and(|a| a.job.is_some());
+        let part = |c: &Chunk| matches!(c.kind, ChunkKind::Part { .. });
+        let chunks = &mut self.post.mail.chunks;
+        if chunks.peek().is_some_and(|c| !running || part(c))
+            && let Some(chunk) = chunks.dequeue()
+        {
+            self.chunk(io, &chunk);
+            return true;
+        }
+        if running {
+            self.slice(io);
+            return true;
+        }
+        // Mail and ticks take turns when both wait: neither can keep the other from its own.
+        let turn = core::mem::replace(&mut self.turn, Turn::Mail);
+        if turn == Turn::Tick && self.tick(io) {
+            return true;
+        }
+        if let Some(down) = self.post.mail.down.dequeue() {
+            self.turn = Turn::Tick;
+            self.message(io, down);
+            return true;
+        }
+        if self.restart.due(io.micros() / 1000) {
+            self.restart.resume();
+            self.resume_package(io);
+            return true;
+        }
+        self.tick(io)
+    }
+
+    /// Begins a tick that is due.
+    fn tick(&mut self, io: &mut impl Io) -> bool {
+        let active = self.active.as_mut();
+        let Some(missed) = active.and_then(|active| active.begin_tick(io.micros())) else {
+            return false;
+        };
+        self.stats.ticks_missed = self.stats.ticks_missed.saturating_add(missed);
+        true
+    }
+
+    /// Whether the Server has something to fetch.
+    pub fn has_mail(&self) -> bool {
+        self.post.has_mail()
+    }
+
+    /// The slots, for what a board wants to know of them.
+    pub fn slots(&self) -> &Slots<F> {
+        &self.slots
+    }
+
+    fn flush(&mut self) {
+        let wanted = self.post.app && self.post.mail.apps.ready();
+        let app = wanted.then(|| self.describe());
+        self.post.flush(app, &self.stats);
+    }
+
+    fn describe(&self) -> App {
+        let mut app = App {
+            event: self.event,
+            returned: self.returned,
+            backtrace: self.backtrace.clone(),
+            highest: self.slots.memory().highest,
+            previous: self
+                .slots
+                .previous()
+                .map_or(0, |p| self.slots.slot(p).sequence),
+            ..App::default()
+        };
+        app.trusted.clone_from(&self.trusted);
+        for (index, erased) in app.erased.iter_mut().enumerate() {
+            *erased = self.slots.slot(index).erased;
+        }
+        if let Some(slot) = self.slots.receiving()
+            && let Ok(Some(envelope)) = Envelope::parse(self.slots.package(slot))
+        {
+            let received = self
+                .install
+                .position(slot)
+                .unwrap_or_else(|| self.slots.received(slot, PIECE));
+            app.staged = Some((
+                envelope.manifest.digest,
+                self.slots.slot(slot).size,
+                received,
+            ));
+        }
+        let Some(active) = &self.active else {
+            return app;
+        };
+        let package = &active.package;
+        let m = &package.manifest;
+        let _ = app.name.push_str(m.name);
+        let _ = app.version.push_str(m.version);
+        App {
+            state: self.slots.slot(package.slot).state,
+            sequence: m.sequence,
+            digest: m.digest,
+            size: m.size,
+            table: package.table,
+            slot: package.slot as u8,
+            needs: m.needs,
+            ram: package.ram,
+            trial: active.trial,
+            facts: package.facts,
+            parameters: active.parameters.clone(),
+            requests: package.linked.request.is_some() && package.facts.buffer > 0,
+            ..app
+        }
+    }
+
+    /// The identifiers of the keys that are trusted now: hashes, which are not made each time that somebody is told.
+    fn trust(&mut self) {
+        self.trusted.clear();
+        for (_, id) in self.slots.memory().trusted(&self.provision.keys) {
+            if !self.trusted.contains(&id) {
+                let _ = self.trusted.push(id);
+            }
+        }
+    }
+
+    // ---- starting and leaving packages ----------------------------------------------------------------------------------
+
+    /// After a reset: a package on trial has failed; one that was staged goes to its trial now.
+    fn boot(&mut self, io: &mut impl Io) {
+        if let Some(current) = self.slots.current()
+            && self.slots.slot(current).state == State::Trial
+        {
+            let sequence = self.slots.slot(current).sequence;
+            let _ = self.slots.reject(current, Reason::Reset);
+            self.post.log(format_args!(
+                "reset during the trial of package {sequence}: returned"
+            ));
+        } else if let Some(staged) = self.slots.staged()
+            && self.slots.activate(staged).is_ok()
+        {
+            self.post.log(format_args!(
+                "package {} goes on trial",
+                self.slots.slot(staged).sequence
+            ));
+        }
+        // What happened before the reset is still told after it.
+        if let Some(left) = self.slots.left() {
+            self.event = match left.reason {
+                Reason::Trap => Event::Trap(left.sequence, None),
+                Reason::Fuel => Event::Fuel(left.sequence, None),
+                Reason::Hand => Event::Hand(left.sequence),
+                Reason::Damaged => Event::Damaged(left.sequence),
+                _ => Event::Reset(left.sequence),
+            };
+            self.returned = true;
+        }
+        self.resume_package(io);
+    }
+
+    /// Starts the newest package that is good.
+    fn resume_package(&mut self, io: &mut impl Io) {
+        // Each failure marks a slot as bad, so this ends.
+        for _ in 0..SLOTS {
+            let Some(slot) = self.slots.current() else {
+                return;
+            };
+            if self.start(io, slot) {
+                return;
+            }
+            let sequence = self.slots.slot(slot).sequence;
+            self.event = Event::Damaged(sequence);
+            self.post
+                .log(format_args!("package {sequence} is damaged: left"));
+            self.returned = true;
+            let _ = self.slots.reject(slot, Reason::Damaged);
+        }
+    }
+
+    fn unload(&mut self) {
+        if let Some(active) = self.active.take() {
+            self.region = Some(active.instance.into_region());
+            if let Some(Job::Request(Some(ticket))) = active.job {
+                self.post.answer(
+                    ticket,
+                    Code::SERVICE_UNAVAILABLE,
+                    format_args!("the module was stopped"),
+                );
+            }
+        }
+        self.post.app = true;
+    }
+
+    /// Makes an instance of the package in a slot, after checking what lies there.
+    fn start(&mut self, io: &mut impl Io, slot: usize) -> bool {
+        self.unload();
+        let Some(summary) = load::recheck(&self.slots, slot, self.scratch) else {
+            return false;
+        };
+        match load::load(&self.slots, slot, &summary, &self.limits, self.memory) {
+            Ok(package) => self.activate(io, package),
+            Err(_) => false,
+        }
+    }
+
+    /// Makes an instance of a package that was found good.
+    fn activate(&mut self, io: &mut impl Io, package: Loaded) -> bool {
+        self.unload();
+        let on_trial = self.slots.slot(package.slot).state == State::Trial;
+        let Some(region) = self.region.take() else {
+            return false;
+        };
+        let mut active = match Active::new(package, region, &self.slots, io.micros()) {
+            Ok(active) => active,
+            Err(region) => {
+                self.region = Some(region);
+                return false;
+            }
+        };
+        if !on_trial {
+            active.trial = 0;
+        }
+        self.stats = Stats {
+            traps: self.stats.traps,
+            ..Stats::default()
+        };
+        self.active = Some(active);
+        self.restart.resume();
+        true
+    }
+
+    /// The module cannot go on. Where it had been asked something, it begins anew at once and is asked nothing for a while. Else:
+    /// back to the package before it during a trial, or once more from the start, later.
+    fn failed(&mut self, io: &mut impl Io, event: Event) {
+        self.event = event;
+        self.backtrace.clear();
+        let Some(active) = &self.active else { return };
+        let (slot, sequence) = (active.package.slot, active.package.manifest.sequence);
+        let (job, trial) = (active.job, active.trial);
+        for place in active.instance.backtrace().take(self.backtrace.capacity()) {
+            let _ = self.backtrace.push(place);
+        }
+        let reason = match event {
+            Event::Trap(_, Some(trap)) => {
+                self.stats.traps = self.stats.traps.saturating_add(1);
+                self.post
+                    .log(format_args!("package {sequence}: trap: {trap}"));
+                Reason::Trap
+            }
+            _ => {
+                self.post
+                    .log(format_args!("package {sequence}: a run took all its fuel"));
+                Reason::Fuel
+            }
+        };
+        self.post.stats = true;
+        self.unload();
+        let now = io.micros() / 1000;
+        if let Some(Job::Request(_)) = job {
+            self.requests.fail(now);
+            self.resume_package(io);
+            if let Some(active) = &mut self.active {
+                active.trial = trial;
+                active.start_counts = false;
+            }
+        } else if self.slots.slot(slot).state == State::Trial {
+            self.returned = true;
+            let _ = self.slots.reject(slot, reason);
+            self.restart.forget();
+            self.resume_package(io);
+            match self.slots.current() {
+                Some(back) => {
+                    let back = self.slots.slot(back).sequence;
+                    self.post
+                        .log(format_args!("returned from package {sequence} to {back}"));
+                }
+                None => self
+                    .post
+                    .log(format_args!("package {sequence} left, none to return to")),
+            }
+        } else {
+            self.restart.fail(now);
+        }
+    }
+
+    // ---- mail from the Server -------------------------------------------------------------------------------------------
+
+    fn message(&mut self, io: &mut impl Io, down: Down) {
+        match down {
+            Down::Sample(sensor, value) => {
+                if let Some(latest) = self.latest.get_mut(usize::from(sensor)) {
+                    *latest = value;
+                }
+                if let Some(active) = &mut self.active {
+                    active.begin_sample(io.micros(), sensor, value);
+                }
+            }
+            Down::Clock(offset) => self.clock = Some(offset),
+            Down::Parameter(ticket, number, value) => {
+                self.set_parameter(io, ticket, number, value);
+            }
+            Down::Rollback(ticket) => {
+                let Some(current) = self.slots.previous().and(self.slots.current()) else {
+                    self.post.answer(
+                        ticket,
+                        Code::CONFLICT,
+                        format_args!("there is no package to go back to"),
+                    );
+                    return;
+                };
+                let sequence = self.slots.slot(current).sequence;
+                if self.slots.reject(current, Reason::Hand).is_err() {
+                    self.post.answer(
+                        ticket,
+                        Code::INTERNAL_SERVER_ERROR,
+                        format_args!("storage: flash"),
+                    );
+                    return;
+                }
+                self.event = Event::Hand(sequence);
+                self.returned = true;
+                self.restart.forget();
+                self.unload();
+                self.resume_package(io);
+                self.post
+                    .log(format_args!("package {sequence} withdrawn by hand"));
+                self.post.answer(ticket, Code::CHANGED, format_args!(""));
+            }
+            Down::Remove(ticket) => {
+                let Some(current) = self.slots.current() else {
+                    self.post.answer(ticket, Code::DELETED, format_args!(""));
+                    return;
+                };
+                self.unload();
+                self.restart.forget();
+                match self.slots.remove(current) {
+                    Ok(()) => self.post.answer(ticket, Code::DELETED, format_args!("")),
+                    Err(_) => {
+                        self.post.answer(
+                            ticket,
+                            Code::INTERNAL_SERVER_ERROR,
+                            format_args!("storage: flash"),
+                        );
+                    }
+                }
+                self.post.log(format_args!("package removed"));
+            }
+            Down::Discard(ticket) => {
+                self.install.forget();
+                if let Some(slot) = self.slots.receiving() {
+                    let _ = self.slots.reject(slot, Reason::Refused);
+                }
+                self.post.app = true;
+                self.post.answer(ticket, Code::DELETED, format_args!(""));
+            }
+        }
+    }
+
+    fn set_parameter(&mut self, io: &mut impl Io, ticket: u16, number: u8, value: f32) {
+        let kept = self.slots.set_parameter(u16::from(number), value);
+        let Some(active) = &mut self.active else {
+            self.post
+                .answer(ticket, Code::NOT_FOUND, format_args!("no package runs"));
+            return;
+        };
+        match (kept, active.parameters.get_mut(usize::from(number))) {
+            (Ok(()), Some(place)) => {
+                *place = value;
+                self.follow(io);
+                let _ = self.post.mail.up.enqueue(Up::Parameter(number, value));
+                self.post.app = true;
+                self.post.answer(ticket, Code::CHANGED, format_args!(""));
+            }
+            _ => self.post.answer(
+                ticket,
+                Code::SERVICE_UNAVAILABLE,
+                format_args!(
+                    "the journal is full until the package is confirmed or the upload is over"
+                ),
+            ),
+        }
+    }
+
+    /// A full journal moves the package that runs to another slot: then its module begins anew from there.
+    fn follow(&mut self, io: &mut impl Io) {
+        let runs = self.active.as_ref().map(|active| active.package.slot);
+        let current = self.slots.current();
+        if runs.is_none() || current.is_none() || runs == current {
+            return;
+        }
+        self.restart.forget();
+        self.resume_package(io);
+        self.post.log(format_args!(
+            "the package was moved in flash and begins anew"
+        ));
+    }
+
+    fn chunk(&mut self, io: &mut impl Io, chunk: &Chunk) {
+        match chunk.kind {
+            ChunkKind::Part { offset, more } => self.part(io, chunk, offset, more),
+            ChunkKind::Request(method, path) => self.request(io, chunk, method, path),
+        }
+    }
+
+    /// A part of a package.
+    fn part(&mut self, io: &mut impl Io, chunk: &Chunk, offset: u32, more: bool) {
+        io.phase(Phase::Receive);
+        let mut bench = Bench {
+            slots: &mut self.slots,
+            provision: &self.provision,
+            limits: &self.limits,
+            memory: self.memory,
+            scratch: self.scratch,
+        };
+        let taken = self
+            .install
+            .take(&mut bench, io, offset, more, &chunk.bytes);
+        self.follow(io);
+        let code = match taken {
+            Ok(Outcome::Taken { begun }) => {
+                self.post.app |= begun;
+                Ok(Code::CHANGED)
+            }
+            Ok(Outcome::Gap) => Ok(Code::REQUEST_ENTITY_INCOMPLETE),
+            Ok(Outcome::Whole(package)) => self.replace(io, package).map(|()| Code::CHANGED),
+            Err(problem) => Err(problem),
+        };
+        io.phase(Phase::Rest);
+        match code {
+            Ok(code) => {
+                self.post.answer(chunk.ticket, code, format_args!(""));
+                if let Some(reply) = &mut self.post.reply {
+                    reply.received = self.install.stored();
+                }
+            }
+            Err(Problem((refusal, text))) => {
+                let (name, code) = refusal.wire();
+                self.install.forget();
+                self.post
+                    .log(format_args!("package refused: {name}: {text}"));
+                self.post.app = true;
+                self.post
+                    .answer(chunk.ticket, code, format_args!("{name}: {text}"));
+            }
+        }
+    }
+
+    /// A package that has just been installed takes the place of the one that runs, on trial.
+    fn replace(&mut self, io: &mut impl Io, package: Loaded) -> Result<(), Problem> {
+        let (slot, sequence) = (package.slot, package.manifest.sequence);
+        self.post.app = true;
+        if let Err(error) = self.slots.activate(slot) {
+            let _ = self.slots.reject(slot, Reason::Refused);
+            return Err(error.into());
+        }
+        self.returned = false;
+        self.event = Event::None;
+        self.restart.forget();
+        self.requests.forget();
+        self.post
+            .log(format_args!("package {sequence} goes on trial"));
+        if self.activate(io, package) {
+            return Ok(());
+        }
+        let _ = self.slots.reject(slot, Reason::Refused);
+        self.resume_package(io);
+        Err((Refusal::Storage, "the package could not be started").into())
+    }
+
+    fn request(&mut self, io: &mut impl Io, chunk: &Chunk, method: Code, path: u16) {
+        let (ticket, micros) = (chunk.ticket, io.micros());
+        if let Some(wait) = self.requests.left(micros / 1000) {
+            self.post.answer(
+                ticket,
+                Code::SERVICE_UNAVAILABLE,
+                format_args!(
+                    "the module failed at a request; it takes them again in {} s",
+                    wait.div_ceil(1000)
+                ),
+            );
+            return;
+        }
+        let begun = self
+            .active
+            .as_mut()
+            .is_some_and(|active| active.begin_request(micros, method, path, &chunk.bytes, ticket));
+        if !begun {
+            self.post.answer(
+                ticket,
+                Code::REQUEST_ENTITY_TOO_LARGE,
+                format_args!("the module cannot take this request"),
+            );
+        }
+    }
+
+    // ---- running --------------------------------------------------------------------------------------------------------
+
+    /// One slice of the present run.
+    fn slice(&mut self, io: &mut impl Io) {
+        let budget = u64::from(self.limits.fuel);
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        let sequence = active.package.manifest.sequence;
+        let mut slice = SLICE;
+        loop {
+            let left = budget.saturating_sub(active.used());
+            if left == 0 {
+                let place = active.instance.backtrace().next();
+                self.failed(io, Event::Fuel(sequence, place));
+                return;
+            }
+            if slice == 0 {
+                return;
+            }
+            let granted = slice.min(left);
+            let mut fuel = granted;
+            let run = active.instance.run(&mut fuel);
+            slice -= granted - fuel;
+            match run {
+                Run::Done => {
+                    self.finished(io);
+                    return;
+                }
+                Run::OutOfFuel => {}
+                Run::Trap(trap) => {
+                    self.failed(io, Event::Trap(sequence, Some(trap)));
+                    return;
+                }
+                Run::Host(Host::Foreign(..)) => {
+                    if let Ok(trap) = active.instance.abort(TrapKind::IndirectCallType) {
+                        self.failed(io, Event::Trap(sequence, Some(trap)));
+                    }
+                    return;
+                }
+                Run::Host(Host::Import(function, _)) => {
+                    // A host call that needs room in a queue waits for it, and the module with it.
+                    if !self.post.mail.up.ready() || self.post.reply.is_some() {
+                        let again = core::mem::replace(&mut self.waiting, true);
+                        self.stats.waits = self.stats.waits.saturating_add(u32::from(!again));
+                        return;
+                    }
+                    self.waiting = false;
+                    let import = active
+                        .package
+                        .linked
+                        .imports
+                        .get(function as usize)
+                        .copied();
+                    let context = Context {
+                        latest: &self.latest,
+                        clock: self.clock,
+                        mail: &mut self.post.mail,
+                        reply: &mut self.post.reply,
+                    };
+                    if active.host(import, io, context).is_none() {
+                        if let Ok(trap) = active.instance.abort(TrapKind::Host) {
+                            self.failed(io, Event::Trap(sequence, Some(trap)));
+                        }
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A run has ended well.
+    fn finished(&mut self, io: &mut impl Io) {
+        let now = io.micros();
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        let job = active.job.take();
+        if job == Some(Job::Setup) && active.begin_start(now) {
+            return;
+        }
+        let fuel = u32::try_from(active.used()).unwrap_or(u32::MAX);
+        let micros = now.saturating_sub(active.started) as u32;
+        let gap = match core::mem::replace(&mut active.finished, now) {
+            0 => 0,
+            before => (now.saturating_sub(before) / 1000) as u32,
+        };
+        self.stats.ran(fuel, micros, gap);
+        self.post.stats = true;
+        // It has run well for a while: the next failure begins with the shortest wait again.
+        if self.stats.runs > u32::from(TRIAL_RUNS) {
+            self.restart.forget();
+        }
+        match job {
+            // Who can ask a module must not be able to have it confirmed.
+            Some(Job::Request(Some(ticket))) => self.post.answer(
+                ticket,
+                Code::INTERNAL_SERVER_ERROR,
+                format_args!("the module gave no answer"),
+            ),
+            Some(Job::Request(None)) => {}
+            Some(Job::Scheduled) => self.prove(),
+            _ if active.start_counts => self.prove(),
+            _ => {}
+        }
+    }
+
+    /// A run that the node began by itself ended well: one less until the package is confirmed. The first confirms a package
+    /// of which the node never begins another.
+    fn prove(&mut self) {
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        if active.trial == 0 {
+            return;
+        }
+        active.trial -= 1;
+        if active.trial > 0 && active.scheduled() {
+            return;
+        }
+        active.trial = 0;
+        let manifest = active.package.manifest;
+        let (sequence, rotation) = (manifest.sequence, manifest.rotation());
+        let confirmed = self
+            .slots
+            .confirm(active.package.slot, rotation, &self.provision.keys);
+        self.trust();
+        match confirmed {
+            Ok(()) => self.post.log(format_args!("package {sequence} confirmed")),
+            Err(_) => self.post.log(format_args!(
+                "package {sequence} cannot be confirmed: storage"
+            )),
+        }
+        self.returned = false;
+        self.post.app = true;
+    }
+}

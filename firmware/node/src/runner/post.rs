@@ -1,0 +1,91 @@
+//! What the Runner tells the Server, and what of it waits for room in a queue.
+use crate::mail::{App, LINE, REPLY, Reply, RunnerMail, Stats, Up};
+use core::fmt::{self, Write};
+use wasmote_coap::Code;
+
+/// The ends of the queues, with what did not fit yet.
+pub(super) struct Post {
+    pub(super) mail: RunnerMail,
+    /// The answer to the last request.
+    pub(super) reply: Option<Reply>,
+    lines: heapless::Deque<heapless::String<LINE>, 6>,
+    /// Lines that gave way to newer ones.
+    pub(super) lines_lost: u32,
+    /// What is to be told anew.
+    pub(super) app: bool,
+    /// See `app`.
+    pub(super) stats: bool,
+}
+
+impl Post {
+    pub(super) fn new(mail: RunnerMail) -> Self {
+        Self {
+            mail,
+            reply: None,
+            lines: heapless::Deque::new(),
+            lines_lost: 0,
+            app: true,
+            stats: false,
+        }
+    }
+
+    /// Writes a line to the node's log.
+    pub(super) fn log(&mut self, text: fmt::Arguments<'_>) {
+        let mut line = heapless::String::new();
+        // A line that is too long is cut.
+        let _ = line.write_fmt(text);
+        if self.lines.is_full() {
+            self.lines.pop_front();
+            self.lines_lost = self.lines_lost.saturating_add(1);
+        }
+        let _ = self.lines.push_back(line);
+    }
+
+    /// Answers a ticket.
+    pub(super) fn answer(&mut self, ticket: u16, code: Code, text: fmt::Arguments<'_>) {
+        let mut payload = heapless::String::<REPLY>::new();
+        let _ = payload.write_fmt(text);
+        self.reply = Some(Reply {
+            ticket,
+            code,
+            payload: payload.into_bytes(),
+            received: None,
+        });
+    }
+
+    /// Hands over what there is room for.
+    pub(super) fn flush(&mut self, app: Option<App>, stats: &Stats) {
+        while self.mail.up.ready()
+            && let Some(line) = self.lines.pop_front()
+        {
+            let _ = self.mail.up.enqueue(Up::Log(false, line));
+        }
+        if let Some(app) = app {
+            self.app = self.mail.apps.enqueue(app).is_err();
+        }
+        // Whoever is answered sees the new state in the next request.
+        if !self.app
+            && let Some(reply) = self.reply.take()
+            && let Err(reply) = self.mail.replies.enqueue(reply)
+        {
+            self.reply = Some(reply);
+        }
+        if self.stats && self.mail.up.ready() {
+            let stats = Stats {
+                lines_lost: self.lines_lost,
+                ..*stats
+            };
+            self.stats = self.mail.up.enqueue(Up::Stats(stats)).is_err();
+        }
+    }
+
+    /// Whether something still waits for room, answers aside.
+    pub(super) fn waits(&self) -> bool {
+        self.app || self.stats || !self.lines.is_empty()
+    }
+
+    /// Whether the Server has something to fetch.
+    pub(super) fn has_mail(&self) -> bool {
+        self.mail.up.len() + self.mail.replies.len() + self.mail.apps.len() > 0
+    }
+}

@@ -30,8 +30,8 @@ type Scenario = (&'static str, bool, fn(&mut Rig, &Vectors), &'static [u32]);
 
 fn parameter(node: &mut Rig, value: u32) -> Code {
     let text = value.to_string();
-    // The server remembers so many requests that change something for as long (RFC 7252 §4.5).
-    node.wait(2_000);
+    // The server remembers so many requests that change something for as long (RFC 7252 §4.5); and flash has its budget.
+    node.wait(60_000);
     node.request(Code::PUT, "app/params/limit", &[], text.as_bytes())
         .0
 }
@@ -343,6 +343,8 @@ fn slots_wear_evenly_whatever_goes_on() {
         let mut damaged = v.named("signed later").to_vec();
         *damaged.last_mut().unwrap() ^= 1;
         for round in 0..150 {
+            // As often as the budget has it for those who repeat what they heard.
+            node.wait(5_400_000);
             let (_, payload) = node.push(&damaged);
             assert!(
                 payload.starts_with(b"digest"),

@@ -59,6 +59,8 @@ fn a_package_cut_short_anywhere_is_not_installed() {
     let memory = confirmed();
     let mut node = Rig::boot(&memory, &v.keys[..1]);
     for length in 1..good.len() {
+        // At the pace that the budget of erasures has.
+        node.wait(5_400_000);
         let ((code, payload), _) = node.upload(&good[..length], 0, 64);
         let text = String::from_utf8_lossy(&payload);
         let envelope = good.len() - MODULE;
@@ -340,6 +342,8 @@ fn ten_thousand_mutations_of_a_package_install_nothing() {
         if package == good {
             continue;
         }
+        // At the pace that the budget of erasures has.
+        node.wait(5_400_000);
         let (code, payload) = node.push(&package);
         assert!(code.class() >= 4, "round {round} was installed");
         let text = String::from_utf8_lossy(&payload).into_owned();
@@ -352,5 +356,6 @@ fn ten_thousand_mutations_of_a_package_install_nothing() {
         (5, "confirmed")
     );
     // None of them used up a sequence number.
+    node.wait(5_400_000);
     assert_eq!(node.push(good).0, Code::CHANGED);
 }

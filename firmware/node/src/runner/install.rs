@@ -9,7 +9,7 @@ use super::{Io, Limits, Phase, Refused, Room};
 use crate::contract::{Refusal, VERSION};
 use crate::module::NAMES;
 use crate::package::{ENVELOPE, Envelope, Provision};
-use crate::slot::{Flash, Reason, SlotError, Slots};
+use crate::slot::{Coming, Flash, Reason, SlotError, Slots};
 use sha2::{Digest, Sha256};
 
 /// Uploads resume at a multiple of this many bytes.
@@ -67,6 +67,8 @@ impl From<SlotError> for Problem {
             SlotError::Full => (Refusal::Storage, "the journal is full"),
             SlotError::Flash => (Refusal::Storage, "the flash cannot be written"),
             SlotError::Nothing => (Refusal::Storage, "no slot is free"),
+            SlotError::Worn => (Refusal::Busy, "the flash was erased often enough for today"),
+            SlotError::Layout => (Refusal::Storage, "a later firmware wrote the slots"),
         })
     }
 }
@@ -212,10 +214,13 @@ impl Upload {
         }
         io.phase(Phase::Store);
         bench.slots.level()?;
-        let sequence = envelope.manifest.sequence;
-        let slot = bench
-            .slots
-            .prepare(sequence, envelope.length as u16, size)?;
+        let slot = bench.slots.prepare(&Coming {
+            era: 0,
+            sequence: envelope.manifest.sequence,
+            envelope: envelope.length as u16,
+            size,
+            digest: envelope.manifest.digest,
+        })?;
         bench.slots.write(slot, 0, &head)?;
         io.phase(Phase::Hash);
         self.hash.update(head.get(envelope.length..).unwrap_or(&[]));

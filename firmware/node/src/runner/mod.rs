@@ -176,6 +176,7 @@ impl<F: Flash> Runner<F> {
 
     /// Does a bounded piece of work.
     pub fn step(&mut self, io: &mut impl Io) -> Step {
+        self.slots.tick(io.micros() / 1000);
         if !core::mem::replace(&mut self.booted, true) {
             self.trust();
             self.boot(io);
@@ -319,6 +320,12 @@ impl<F: Flash> Runner<F> {
 
     /// After a reset: a package on trial has failed; one that was staged goes to its trial now.
     fn boot(&mut self, io: &mut impl Io) {
+        self.slots.mend();
+        if self.slots.unknown().is_some() {
+            self.post.log(format_args!(
+                "a later firmware wrote the slots: nothing is changed"
+            ));
+        }
         if let Some(current) = self.slots.current()
             && self.slots.slot(current).state == State::Trial
         {
@@ -500,7 +507,7 @@ impl<F: Flash> Runner<F> {
                     return;
                 };
                 let sequence = self.slots.slot(current).sequence;
-                if self.slots.reject(current, Reason::Hand).is_err() {
+                if self.slots.withdraw(Reason::Hand).is_err() {
                     self.post.answer(
                         ticket,
                         Code::INTERNAL_SERVER_ERROR,

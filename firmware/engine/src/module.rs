@@ -81,7 +81,7 @@ impl<'a> Module<'a> {
             .table
             .get((offset / 4) as usize..)
             .and_then(<[u32]>::first_chunk::<N>);
-        E::from_words(words.map_or([0; N], |words| words.map(u32::from_le)))
+        E::from_words(words.map_or([0; N], |words| *words))
     }
 
     /// The record of the module's own function at this offset of the table.

@@ -74,7 +74,7 @@ impl Digest {
     pub(crate) fn of_table(table: &[u32]) -> Self {
         let mut sum = Self::default();
         for (i, word) in table.iter().enumerate() {
-            sum.add(i as u32 * 4, u32::from_le(*word));
+            sum.add(i as u32 * 4, *word);
         }
         sum
     }
@@ -249,13 +249,19 @@ impl Branch {
     /// In `then`, whose lowest bits are free: it drops operands.
     pub(crate) const MOVES: i32 = 1;
 
-    pub(crate) fn new(distance: u32, then: u32, kept: u16, dropped: u16) -> Self {
+    /// A branch so far, as it is written; `moves` comes from [`Branch::moved`].
+    pub(crate) fn new(distance: u32, then: u32, moves: u32) -> Self {
         Self {
             distance: distance.cast_signed(),
-            then: then.cast_signed() | if dropped != 0 { Self::MOVES } else { 0 },
-            kept,
-            dropped,
+            then: then.cast_signed() | if high(moves) != 0 { Self::MOVES } else { 0 },
+            kept: low(moves) as u16,
+            dropped: high(moves) as u16,
         }
+    }
+
+    /// How many operands a branch keeps and drops, in a word.
+    pub(crate) fn moved(kept: u32, dropped: u32) -> u32 {
+        halves(kept, dropped)
     }
 
     /// From this entry to the first one behind the target, in bytes.
@@ -387,10 +393,10 @@ mod tests {
             room: Room::new(0x3fff_ffff, true, false),
         };
         same(record);
-        let branch = Branch::new(0x8000_0000, 0xffff_fff4, 0xffff, 1);
+        let branch = Branch::new(0x8000_0000, 0xffff_fff4, Branch::moved(0xffff, 1));
         assert_eq!((branch.then(), branch.moves()), (-12, true));
         same(branch);
-        assert!(!Branch::new(8, 12, 2, 0).moves());
+        assert!(!Branch::new(8, 12, Branch::moved(2, 0)).moves());
         for bits in 0..4u32 {
             let (one, other) = (bits & 1 != 0, bits & 2 != 0);
             same(GlobalEntry {

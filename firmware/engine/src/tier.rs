@@ -102,6 +102,7 @@ pub unsafe fn step(state: &mut State, module: &Module<'_>) -> Option<Exit> {
 ///
 /// # Safety
 /// As for [`Tier::run`].
+#[inline(always)]
 pub(crate) unsafe fn execute(tier: Chosen<'_>, state: &mut State, module: &Module<'_>) -> Exit {
     loop {
         if let Some(tier) = tier.0 {

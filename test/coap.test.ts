@@ -6,8 +6,8 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { generate, parse } from "coap-packet";
 import { describe, expect, test } from "vitest";
-import { Endpoint } from "../host/lib/endpoint.ts";
-import type { Link } from "../host/lib/link.ts";
+import { Endpoint } from "../host/lib/coap/endpoint.ts";
+import type { Link } from "../host/lib/coap/link.ts";
 import { typeOf } from "./harness/plugtest.ts";
 import { eachTarget } from "./harness/target.ts";
 

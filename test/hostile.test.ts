@@ -5,7 +5,7 @@ import { generate, parse } from "coap-packet";
 import { SerialPort } from "serialport";
 import { expect, test } from "vitest";
 import type { Emulated } from "../host/lib/emulate.ts";
-import { encodeFrame, frameDecoder } from "../host/lib/link.ts";
+import { encodeFrame, frameDecoder } from "../host/lib/coap/slipmux.ts";
 import { Node } from "../host/lib/node.ts";
 import { echo, first, pack, provisioned } from "./harness/module.ts";
 import { randomBelow } from "./harness/random.ts";
@@ -120,7 +120,9 @@ async function alive(
   await expect.poll(() => node.get("sensors/level")).toBeDefined();
   board.feed("level", level);
   await value;
-  return (await node.info()) as Record<string, Record<string, number>>;
+  const { coap, link, queues } = await node.info();
+  const { lost = 0, damaged = 0, unsent = 0 } = link;
+  return { coap, link: { lost, damaged, unsent }, queues };
 }
 
 eachTarget("hostile traffic", (start, target) => {

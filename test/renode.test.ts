@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { renodeReset, renodeWords } from "../host/lib/renode.ts";
+import { renodeReset, renodeWords } from "../host/lib/emulate/renode.ts";
 import { root } from "../host/setup.mjs";
 
 const read = (path: string) => readFileSync(join(root, path), "utf8");

@@ -92,7 +92,7 @@ eachTarget("resets", (start, target) => {
     board.feed("level", 500);
     await before;
     await board.reset();
-    const { coap } = (await node.info()) as { coap: { observers: number } };
+    const { coap } = await node.info();
     expect(coap.observers).toBe(0);
     const values: number[] = [];
     const watching = (async () => {
@@ -102,9 +102,7 @@ eachTarget("resets", (start, target) => {
         board.feed("level", value + 1);
       }
     })();
-    await expect
-      .poll(async () => ((await node.info()) as { coap: { observers: number } }).coap.observers)
-      .toBe(1);
+    await expect.poll(async () => (await node.info()).coap.observers).toBe(1);
     board.feed("level", 510);
     await watching;
     expect(values).toEqual([510, 511, 512, 513, 514, 515, 516, 517, 518, 519, 520]);

@@ -1,7 +1,7 @@
 // Every resource of a node in every format: what discovery promises is kept, and nothing else is given.
 import { decode } from "cbor2";
 import { expect, test } from "vitest";
-import { formats, type Format } from "../host/lib/endpoint.ts";
+import { formats, type Format } from "../host/lib/coap/endpoint.ts";
 import { Node } from "../host/lib/node.ts";
 import { first, pack, provisioned } from "./harness/module.ts";
 import { eachTarget, scratch } from "./harness/target.ts";

@@ -48,8 +48,7 @@ eachTarget("the river", (start, target) => {
         if (values.length === outputs(name).length) return;
       }
     });
-    const observers = async () =>
-      ((await node.info()) as { coap: { observers: number } }).coap.observers;
+    const observers = async () => (await node.info()).coap.observers;
     await expect.poll(observers).toBe(2);
     feed();
     await Promise.all(watching);

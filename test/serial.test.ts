@@ -1,7 +1,7 @@
 // One serial line for everything: CoAP both ways, the node's log as text beside it (slipmux), and noise.
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { expect, test } from "vitest";
-import { encodeFrame, frameDecoder } from "../host/lib/link.ts";
+import { encodeFrame, frameDecoder } from "../host/lib/coap/slipmux.ts";
 import { Node } from "../host/lib/node.ts";
 import { pack, provisioned } from "./harness/module.ts";
 import { randomBelow } from "./harness/random.ts";

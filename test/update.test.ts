@@ -213,6 +213,6 @@ eachTarget("updates", (start, target) => {
 
 /** Datagrams that the node has counted. */
 async function datagrams(node: Node): Promise<number> {
-  const { coap } = (await node.info()) as { coap: { received: number } };
-  return coap.received;
+  const { coap } = await node.info();
+  return coap.received ?? 0;
 }

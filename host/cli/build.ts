@@ -1,7 +1,6 @@
 // Compiles a source and writes the module.
-import { writeFileSync } from "node:fs";
 import { print } from "./context.ts";
-import { load } from "./program.ts";
+import { load, writeResult } from "./program.ts";
 
 export async function buildVerb(
   file: string | undefined,
@@ -11,8 +10,7 @@ export async function buildVerb(
   const { inspect } = await import("../lib/engine.ts");
   // A source was checked by the build itself; a module that was given is checked here.
   inspect(module);
-  const output = options.output ?? `${name}.wasm`;
-  writeFileSync(output, module);
+  const output = writeResult(options.output, `${name}.wasm`, module);
   print(options.json, { output, bytes: module.length, digest, facts }, () =>
     [`${output}: ${module.length} bytes`, `digest ${digest}`].join("\n"),
   );

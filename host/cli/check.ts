@@ -3,17 +3,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect, refusal } from "../lib/engine.ts";
 import { readSamples, runFuel, simulate, type Sample } from "../lib/simulate.ts";
-import {
-  address,
-  exitCode,
-  print,
-  project,
-  table,
-  VerbError,
-  withNode,
-  type NodeOptions,
-} from "./context.ts";
-import { describeTrap, keptModule, load } from "./program.ts";
+import { describeTrap } from "../lib/backtrace.ts";
+import { UserError } from "../lib/errors.ts";
+import { keptModule } from "../lib/kept.ts";
+import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
+import { load } from "./program.ts";
 
 /**
  * Instructions of a run on the Cortex-M4F, rounded up from what is measured: for a unit of fuel (fib, the largest of the kernels of
@@ -69,7 +63,7 @@ export async function checkVerb(
     faults.push(
       `${after}\n${describeTrap(
         kind,
-        keptModule(digest),
+        keptModule(project(), digest),
         backtrace.map(({ offset }) => offset),
       )}`,
     );
@@ -77,15 +71,9 @@ export async function checkVerb(
   if (options.node !== undefined) {
     await withNode(options, async (node) => {
       const info = await node.info();
-      const limits = (info["limits"] ?? {}) as Record<string, unknown>;
-      const limit = (key: string) => {
-        const value = limits[key];
-        return typeof value === "number" ? value : Number.POSITIVE_INFINITY;
-      };
-      if (info["contract"] !== facts.contract)
-        faults.push(
-          `it is for contract ${facts.contract}, the node has ${String(info["contract"])}`,
-        );
+      const limit = (key: string) => info.limits[key] ?? Number.POSITIVE_INFINITY;
+      if (info.contract !== facts.contract)
+        faults.push(`it is for contract ${facts.contract}, the node has ${info.contract}`);
       if (footprint.total > limit("memory"))
         faults.push(`it needs ${footprint.total} bytes of RAM, the node has ${limit("memory")}`);
       if (module.length + branches > limit("package"))
@@ -104,7 +92,7 @@ export async function checkVerb(
     samples.length === 0
       ? "the start alone: --samples measures more"
       : `${result.meanFuel} on average, ${start} at the start, in ${fuel.length} runs`;
-  const fits = options.node === undefined ? [] : [["fits", `on ${address(options.node)}`] as const];
+  const fits = options.node === undefined ? [] : [["fits", `on ${address(options)}`] as const];
   print(options.json, { ...result, faults }, () =>
     table([
       ["module", `${module.length} bytes, and ${branches} of branch table in flash`],
@@ -124,10 +112,10 @@ export async function checkVerb(
     ]),
   );
   if (faults.length > 0)
-    throw new VerbError(
+    throw new UserError(
       faults.join("\n       "),
       "change the module, or choose another node",
-      exitCode.check,
+      "check",
     );
 }
 

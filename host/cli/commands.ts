@@ -1,6 +1,7 @@
 // The verbs with their words, options and examples. Each verb is a file beside this one, loaded when it is called.
 import { Command, Option } from "commander";
 import packageFile from "../../package.json" with { type: "json" };
+import { interruptedCode, interruption } from "./context.ts";
 import { report } from "./report.ts";
 
 const json = () => new Option("--json", "print JSON");
@@ -10,9 +11,18 @@ const chip = () =>
 const samples = () => new Option("--samples <csv>", "samples: a column for each sensor");
 /** What every verb has that talks to a node. */
 const node = () => [
-  new Option("-n, --node <node>", "address (coap://HOST, serial:/dev/PORT) or name of the node"),
-  new Option("--timeout <seconds>", "how long it may stay silent").default("30"),
+  new Option(
+    "-n, --node <node>",
+    "address (HOST, coap://HOST, /dev/PORT) or name of the node",
+  ).argParser((given: string, before: string[] | undefined) => [...(before ?? []), given]),
+  new Option("--timeout <seconds>", "how long the node may take").default("30"),
   json(),
+];
+/** What a verb has besides that is for several nodes at once. */
+const several = () => [
+  ...node(),
+  new Option("--all", "every node of wasmote.toml"),
+  new Option("--canary", "the first node alone at first; the others if all went well there"),
 ];
 
 const program = new Command("wasmote")
@@ -28,12 +38,18 @@ Examples:
   wasmote push --node wye
   wasmote observe outputs/alarm --node wye
 
-A node is an address, coap://HOST[:PORT] or serial:/dev/ttyACM0[?baud=115200], or a name: from wasmote.toml, or one that
-\`wasmote emulate --name\` runs. Without --node it is that of WASMOTE_NODE, or the one that \`wasmote use\` chose.
+A node is an address, coap://HOST[:PORT] or serial:/dev/ttyACM0[?baud=115200], for short HOST.DOMAIN, 192.168.1.20 or /dev/ttyACM0; or a
+name: from wasmote.toml, or one that \`wasmote emulate --name\` runs. Without --node it is that of WASMOTE_NODE, or the one that
+\`wasmote use\` chose. push, info, observe, params, rollback and remove take several: --node more than once, a group of
+wasmote.toml, or --all; their exit code is that of the worst.
+
+With --json the result is one JSON document a line on standard output, a failure {"error":{"code":…,"message":…,"exit":…}}.
 
 Exit codes:
   0 done   1 failed   2 wrong words   3 the source does not build   4 the node cannot be reached
-  5 the node refused   6 a check found something   130 interrupted`,
+  5 the node refused   6 a check found something   130 interrupted
+
+Ctrl-C is the regular end of observe, watch, logs --follow, emulate and run on live samples: they end with 0.`,
   );
 
 /** Declares a verb, whose file exports a function of its name. */
@@ -99,7 +115,7 @@ verb(
   "keygen [file]",
   "make a key for signing packages",
   () => import("./keygen.ts"),
-  [json()],
+  [new Option("--import <file>", "take over a key from elsewhere"), json()],
   ["keygen", "keygen other.pem"],
 );
 verb(
@@ -123,9 +139,17 @@ verb(
     key(),
     new Option("--wait <seconds>", "how long to wait for the first output").default("10"),
     new Option("--no-wait", "do not wait for it"),
-    ...node(),
+    new Option("--again", "send a module that runs there already"),
+    new Option("--sequence <n>", "the package's sequence number (the next one)"),
+    ...several(),
   ],
-  ["push", "push src/other.ts --node wye", "push river.wpkg"],
+  [
+    "push",
+    "push src/other.ts --node wye",
+    "push river.wpkg",
+    "push --all --canary          (every node of wasmote.toml, the first one first)",
+    "push -n upstream             (a group of wasmote.toml)",
+  ],
 );
 verb(
   "watch [file]",
@@ -148,7 +172,13 @@ verb(
   [json()],
   ["use serial:/dev/ttyACM0", "use wye"],
 );
-verb("info", "what a node is and has", () => import("./info.ts"), node(), ["info", "info --json"]);
+verb(
+  "info",
+  "what a node is and has",
+  () => import("./info.ts"),
+  [new Option("-v, --verbose", "every counter there is"), ...several()],
+  ["info", "info -v", "info --all --json"],
+);
 verb(
   "observe [paths...]",
   "values as they come in",
@@ -157,20 +187,30 @@ verb(
     new Option("--count <n>", "end after so many values"),
     new Option("--record <file>", "keep them, for `run --replay`"),
     new Option("--chart", "draw them"),
-    ...node(),
+    ...several(),
   ],
   ["observe", "observe outputs/alarm sensors/level --chart", "observe --record day.jsonl"],
 );
-verb("get <path>", "read a resource", () => import("./resource.ts"), node(), ["get sensors/level"]);
+verb("get <path>", "read a resource", () => import("./resource.ts"), node(), [
+  "get sensors/level",
+  'get ".well-known/core?rt=wasmote.sensor"',
+]);
 verb("put <path> <value>", "write a resource", () => import("./resource.ts"), node(), [
   "put app/params/limit 150",
+]);
+verb("post <path> [value]", "send to a resource", () => import("./resource.ts"), node(), [
+  "post app/x/reset",
+  "post app/x/calibrate 12.5",
+]);
+verb("delete <path>", "delete a resource", () => import("./resource.ts"), node(), [
+  "delete app/staged",
 ]);
 verb(
   "params [assignments...]",
   "read parameters, or set them",
   () => import("./params.ts"),
-  node(),
-  ["params", "params limit=150"],
+  several(),
+  ["params", "params limit=150", "params limit=150 --all"],
 );
 verb(
   "logs",
@@ -183,10 +223,10 @@ verb(
   "rollback [digest]",
   "return to the previous package, or to a module that was built here",
   () => import("./rollback.ts"),
-  [key(), ...node()],
+  [key(), ...several()],
   ["rollback", "rollback 3f2a91"],
 );
-verb("remove", "remove the package that runs", () => import("./remove.ts"), node(), ["remove"]);
+verb("remove", "remove the package that runs", () => import("./remove.ts"), several(), ["remove"]);
 verb(
   "emulate [machine]",
   "start a node here: native, qemu-stm32, qemu-mps2, renode",
@@ -250,15 +290,33 @@ Examples:
 
 /** Runs the verb that the command line names; what goes wrong becomes a message and an exit code. */
 export async function run(): Promise<void> {
-  // Whoever reads the output has gone: nothing is wrong.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-  });
+  process.stdout.on("error", lostOutput);
+  process.stderr.on("error", () => {});
   program.exitOverride();
   for (const command of program.commands) command.exitOverride();
+  interruption();
   try {
     await program.parseAsync();
+    process.exitCode ??= interruptedCode() ?? 0;
   } catch (error) {
-    process.exitCode = report(error);
+    process.exitCode = report(error, process.argv.includes("--json"));
   }
+  await end();
+}
+
+/** Whoever reads the output has gone, and nothing is wrong; or what was printed is nowhere. */
+function lostOutput(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") process.exit(0);
+  process.stderr.write(`error: the output cannot be written: ${error.message}\n`);
+  process.exit(1);
+}
+
+/** How long what is still open may go on once the verb is done: a name that is being resolved, a port that takes no bytes. */
+const linger = 200;
+
+/** Everything was closed by whoever opened it; what the system still holds on to does not keep the verb from ending. */
+async function end(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr])
+    await new Promise((resolve) => stream.write("", resolve));
+  setTimeout(() => process.exit(), linger).unref();
 }

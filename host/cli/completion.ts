@@ -1,6 +1,6 @@
 // Prints what a shell needs to complete verbs, their options and, after the verbs that take one, files.
 import type { Command } from "commander";
-import { exitCode, VerbError } from "./context.ts";
+import { UserError } from "../lib/errors.ts";
 
 interface Verb {
   name: string;
@@ -75,10 +75,10 @@ compdef _wasmote wasmote
 export function completion(program: Command, shell = "bash"): void {
   const make = shells[shell];
   if (make === undefined)
-    throw new VerbError(
+    throw new UserError(
       `there is no completion for ${shell}`,
       `there is one for: ${Object.keys(shells).join(", ")}`,
-      exitCode.usage,
+      "usage",
     );
   process.stdout.write(make(verbs(program)));
 }

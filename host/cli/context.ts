@@ -1,10 +1,9 @@
-// What every verb has: the project it is called in, the node it is for, and how it speaks to people and to programs.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { parse } from "smol-toml";
-import { NodeError } from "../lib/errors.ts";
+// What every verb has: the project it is called in, the nodes it is for, how long it may take, and how it speaks to people and to
+// programs.
+import { NodeError, UserError } from "../lib/errors.ts";
 import { Node } from "../lib/node.ts";
-import { generateKey, readKey, writeKey, type KeyPair } from "../lib/package.ts";
+import { heard, nodeAddress, openProject, type Project } from "../lib/project.ts";
+import { oneLine, printable, safeJson } from "../lib/text.ts";
 
 /** Exit codes, as `wasmote --help` lists them. */
 export const exitCode = {
@@ -14,199 +13,138 @@ export const exitCode = {
   unreachable: 4,
   refused: 5,
   check: 6,
+  interrupted: 130,
 } as const;
 
-/** An error that a verb reports itself: what was wrong, and what to do next. */
-export class VerbError extends Error {
-  override name = "VerbError";
-  readonly code: number;
-  readonly advice: string | undefined;
-  constructor(message: string, advice?: string, code: number = exitCode.failed) {
-    super(message);
-    this.code = code;
-    this.advice = advice;
-  }
-}
+let opened: Project | undefined;
 
-interface ProjectFile {
-  main?: string;
-  name?: string;
-  version?: string;
-  vendor?: string;
-  class?: string;
-  samples?: string;
-  nodes?: Record<string, string>;
-}
-
-/** A project: the folder with wasmote.toml, or the one the verb was called in. */
-export interface Project extends Required<Omit<ProjectFile, "nodes">> {
-  folder: string;
-  nodes: Record<string, string>;
-}
-
+/** The project that the verb was called in. */
 export function project(): Project {
-  let folder = process.cwd();
-  while (!existsSync(join(folder, "wasmote.toml")) && dirname(folder) !== folder)
-    folder = dirname(folder);
-  const path = join(folder, "wasmote.toml");
-  let file: ProjectFile = {};
-  if (existsSync(path)) {
-    try {
-      file = parse(readFileSync(path, "utf8")) as ProjectFile;
-    } catch (error) {
-      throw new VerbError(
-        `${path}: ${(error as Error).message}`,
-        "correct the file; `wasmote new` writes an example",
-        exitCode.usage,
-      );
-    }
-    const words = Object.entries(file).filter(([key]) => key !== "nodes");
-    const wrong = [...words, ...Object.entries(file.nodes ?? {})].find(
-      ([, value]) => typeof value !== "string",
-    );
-    if (wrong !== undefined)
-      throw new VerbError(
-        `${path}: ${wrong[0]} is no text`,
-        `write: ${wrong[0]} = "…"`,
-        exitCode.usage,
-      );
-  } else folder = process.cwd();
-  return {
-    folder,
-    main: file.main ?? "src/main.ts",
-    name: file.name ?? "",
-    version: file.version ?? "0.1.0",
-    vendor: file.vendor ?? "",
-    class: file.class ?? "",
-    samples: file.samples ?? "",
-    nodes: file.nodes ?? {},
-  };
+  opened ??= openProject();
+  return opened;
 }
 
-/** A file in the project's folder `.wasmote`, which holds what is made and remembered and is not for version control. */
-export function stateFile(...names: string[]): string {
-  const path = join(project().folder, ".wasmote", ...names);
-  mkdirSync(dirname(path), { recursive: true });
-  return path;
-}
+// ---- nodes --------------------------------------------------------------------------------------------------------------
 
-/** Where `wasmote emulate --name` keeps the address of a node, and the process that runs it. */
-export function emulatedFile(name: string): string {
-  return stateFile("emulated", `${name}.address`);
-}
-
-/** The address of a node that `wasmote emulate --name` runs just now. */
-export function emulatedNode(name: string): string | undefined {
-  const [place, process_] = readState("emulated", `${name}.address`)?.split("\n") ?? [];
-  try {
-    // Signal 0 asks whether the process is there; one that was killed left its file behind.
-    if (process_ !== undefined) process.kill(Number(process_), 0);
-  } catch {
-    return undefined;
-  }
-  return place;
-}
-
-export function readState(...names: string[]): string | undefined {
-  const path = join(project().folder, ".wasmote", ...names);
-  return existsSync(path) ? readFileSync(path, "utf8").trim() : undefined;
-}
-
-/** The address of the node that is meant: the option, WASMOTE_NODE, or what `wasmote use` remembered. */
-export function address(option: string | undefined): string {
-  const given = option ?? process.env["WASMOTE_NODE"] ?? readState("node");
-  if (given === undefined) {
-    throw new VerbError(
-      "no node was named",
-      "add --node coap://192.168.1.20 or --node serial:/dev/ttyACM0, or choose one for good with `wasmote use`",
-      exitCode.usage,
-    );
-  }
-  if (/^[a-z]+:/.test(given)) return given;
-  const named = project().nodes[given] ?? emulatedNode(given);
-  if (named === undefined) {
-    const names = Object.keys(project().nodes).join(", ") || "none";
-    throw new VerbError(
-      `there is no node ${given} in wasmote.toml; there are: ${names}`,
-      "name it there under [nodes], or give its address",
-      exitCode.usage,
-    );
-  }
-  return named;
-}
-
-/** What every verb that talks to a node takes. */
+/** What every verb takes that talks to a node. */
 export interface NodeOptions {
-  node?: string;
+  node?: string[];
   timeout?: string;
   json?: boolean;
 }
 
-/** Runs with a node, and closes the link whatever happens. */
+/** The node that is meant where none is named: that of WASMOTE_NODE, or what `wasmote use` remembered. */
+export function chosenNode(): string | undefined {
+  return process.env["WASMOTE_NODE"] || project().state.read("node");
+}
+
+/** The address of the one node that is meant. */
+export function address({ node = [] }: NodeOptions): string {
+  if (node.length > 1)
+    throw new UserError(
+      `this verb is for one node, ${node.length} were named: ${node.join(", ")}`,
+      "name one; push, params, rollback, remove, info and observe take several",
+      "usage",
+    );
+  const given = node[0] ?? chosenNode();
+  if (given === undefined)
+    throw new UserError(
+      "no node was named",
+      "add --node coap://192.168.1.20 or --node serial:/dev/ttyACM0, or choose one for good with `wasmote use`",
+      "usage",
+    );
+  return nodeAddress(project(), given);
+}
+
+/** Seconds as somebody wrote them, in milliseconds. */
+export function milliseconds(text: string, example: string, what = "time"): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (!(value > 0 && value <= 1e6))
+    throw new UserError(`${oneLine(text)} is no ${what}`, `write seconds: ${example}`, "usage");
+  return value * 1000;
+}
+
+/** A verb's conversation with one node. */
+export interface Session {
+  node: Node;
+  address: string;
+  /** Fires when the verb is interrupted, or when its time is over. */
+  signal: AbortSignal;
+  /**
+   * From here on the verb goes on until it is interrupted, which is then its regular end: its time is not limited any more. Returns the signal
+   * that ends it.
+   */
+  readonly open: () => AbortSignal;
+}
+
+/**
+ * Runs with a node and closes the link whatever happens. All of it has to be done within `--timeout`, unless the verb opens the session;
+ * a longer limit is for what takes long by itself.
+ */
 export async function withNode<T>(
   options: NodeOptions,
-  work: (node: Node) => Promise<T>,
+  work: (node: Node, session: Session) => Promise<T>,
+  { place = address(options), longest }: { place?: string; longest?: number } = {},
 ): Promise<T> {
-  const seconds = Number(options.timeout ?? 30);
-  if (!(seconds > 0))
-    throw new VerbError(
-      `${options.timeout} is no time-out`,
-      "write seconds: --timeout 10",
-      exitCode.usage,
-    );
-  const place = address(options.node);
-  await using node = await Node.connect(place, { patience: seconds * 1000 });
+  const patience = milliseconds(options.timeout ?? "30", "--timeout 10", "time-out");
+  const limit = new AbortController();
+  const interrupted = interruption();
+  const over = new Error(`does not answer in full within ${(longest ?? patience) / 1000} s`);
+  const timer = setTimeout(() => limit.abort(over), longest ?? patience);
+  const stop = () => limit.abort(interrupted.reason);
+  interrupted.addEventListener("abort", stop);
+  if (interrupted.aborted) stop();
+  const { signal } = limit;
+  const open = () => {
+    clearTimeout(timer);
+    regular = true;
+    return signal;
+  };
   try {
-    const result = await work(node);
-    heard(place);
+    await using node = await Node.connect(place, { patience, within: signal });
+    const result = await work(node, { node, address: place, signal, open });
+    heard(project(), place);
     return result;
   } catch (error) {
     // A node that refuses is one that answers.
-    if (error instanceof NodeError && ["answer", "refused"].includes(error.code)) heard(place);
+    if (error instanceof NodeError && ["answer", "refused"].includes(error.code))
+      heard(project(), place);
+    if (error instanceof NodeError && error.code === "aborted" && signal.reason === over)
+      throw new NodeError("timeout", `${oneLine(place)} ${over.message}`, { cause: error });
     throw error;
+  } finally {
+    clearTimeout(timer);
+    interrupted.removeEventListener("abort", stop);
   }
 }
 
-/** Remembers that a node answered, in a project. */
-export function heard(place: string, at = new Date()): void {
-  if (!existsSync(join(project().folder, ".wasmote"))) return;
-  const known = { ...lastSeen(), [place]: at.toISOString() };
-  writeFileSync(stateFile("seen.json"), `${JSON.stringify(known)}\n`);
+/** Whether Ctrl-C is how the verb ends, and no failure. */
+let regular = false;
+
+let interrupting: AbortController | undefined;
+
+/** Fires at Ctrl-C, when the terminal is closed, or when the verb is told to end; a second time it ends at once. */
+export function interruption(): AbortSignal {
+  if (interrupting !== undefined) return interrupting.signal;
+  const controller = (interrupting = new AbortController());
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(exitCode.interrupted);
+      controller.abort(new Error(`interrupted (${name})`));
+    });
+  return controller.signal;
 }
 
-/** When a node was last heard of, by its address. */
-export function lastSeen(): Record<string, string> {
-  try {
-    return JSON.parse(readState("seen.json") ?? "{}") as Record<string, string>;
-  } catch {
-    // Written by halves when the power went.
-    return {};
-  }
+/** Until Ctrl-C, for a verb that goes on until then. */
+export function untilInterrupted(): AbortSignal {
+  regular = true;
+  return interruption();
 }
 
-/** The key that packages are signed with: the option's file, or the project's. */
-export function signingKey(path: string | undefined): KeyPair {
-  const file = path === undefined ? join(project().folder, ".wasmote/key.pem") : resolve(path);
-  if (!existsSync(file)) {
-    throw new VerbError(
-      `there is no key ${file}`,
-      "make one with `wasmote keygen`, and give its public half to the node with `wasmote provision`",
-    );
-  }
-  try {
-    return readKey(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new VerbError(
-      `${file} is no key for packages: ${(error as Error).message}`,
-      "make one with `wasmote keygen`",
-    );
-  }
-}
-
-export function writeNewKey(path: string): KeyPair {
-  const key = generateKey();
-  writeFileSync(path, writeKey(key), { mode: 0o600, flag: "wx" });
-  return key;
+/** The exit code of a verb that was interrupted: 0 where that is its regular end. */
+export function interruptedCode(): number | undefined {
+  if (interrupting?.signal.aborted !== true) return undefined;
+  return regular ? 0 : exitCode.interrupted;
 }
 
 // ---- output -------------------------------------------------------------------------------------------------------------
@@ -214,26 +152,45 @@ export function writeNewKey(path: string): KeyPair {
 /** `limit=150`, as many as there are. */
 export function assignments(words: readonly string[], example: string): [string, number][] {
   return words.map((text) => {
-    const [name = "", value = ""] = text.split("=");
-    if (name === "" || value.trim() === "" || Number.isNaN(Number(value)))
-      throw new VerbError(`${text} is no assignment`, `write: ${example}`, exitCode.usage);
+    const parts = text.split("=");
+    const [name = "", value = ""] = parts;
+    if (parts.length !== 2 || name === "" || value.trim() === "" || Number.isNaN(Number(value)))
+      throw new UserError(`${oneLine(text)} is no assignment`, `write: ${example}`, "usage");
     return [name, Number(value)];
   });
 }
 
-/** Text in a colour, on a terminal alone (and not where NO_COLOR is set, https://no-color.org). */
-export function paint(colour: "red" | "green" | "yellow" | "dim", text: string): string {
+const colours = { red: 31, green: 32, yellow: 33, dim: 2 };
+
+/** Text in a colour: only on a terminal, and not where NO_COLOR is set (https://no-color.org). */
+export function paint(colour: keyof typeof colours, text: string): string {
   if (!process.stderr.isTTY || process.env["NO_COLOR"]) return text;
-  const code = { red: 31, green: 32, yellow: 33, dim: 2 }[colour];
-  return `\x1b[${code}m${text}\x1b[0m`;
+  return `\x1b[${colours[colour]}m${text}\x1b[0m`;
+}
+
+/** The sequences of `paint`. */
+// oxlint-disable-next-line no-control-regex
+const painted = /(\x1b\[(?:31|32|33|2|0)m)/;
+
+/** The way of all text to the terminal: only our own colours and line breaks control it. */
+export function clean(text: string): string {
+  return text
+    .split(painted)
+    .map((part, index) => (index % 2 === 1 ? part : printable(part)))
+    .join("");
 }
 
 /** `--json` prints one JSON document a line on standard output; everything for people is left out. */
 export function print(json: boolean | undefined, value: unknown, text: () => string): void {
-  process.stdout.write(json ? `${JSON.stringify(value)}\n` : `${text()}\n`);
+  process.stdout.write(json ? `${safeJson(value)}\n` : `${clean(text())}\n`);
 }
 
-/** Progress of what may take over a second: on a terminal alone. */
+/** Words for people that are not the result. */
+export function say(text: string): void {
+  process.stderr.write(`${clean(text)}\n`);
+}
+
+/** Progress of what may take over a second: only on a terminal. */
 export function progress(title: string): (done: number, total: number) => void {
   if (!process.stderr.isTTY) return () => {};
   const began = Date.now();
@@ -242,18 +199,18 @@ export function progress(title: string): (done: number, total: number) => void {
     const width = 30;
     const full = Math.round((width * done) / Math.max(1, total));
     const bar = "#".repeat(full) + "-".repeat(width - full);
-    process.stderr.write(`\r\x1b[K${title} [${bar}] ${done}/${total}`);
+    process.stderr.write(`\r\x1b[K${oneLine(title)} [${bar}] ${done}/${total}`);
     if (done >= total) process.stderr.write("\r\x1b[K");
   };
 }
 
-/** Shows that something is under way, with the seconds it has taken: on a terminal alone, and from half a second on. */
+/** Shows that something is under way, with the seconds it has taken: only on a terminal, and from half a second on. */
 export async function waiting<T>(title: string, work: Promise<T>): Promise<T> {
   if (!process.stderr.isTTY) return await work;
   const began = Date.now();
   const timer = setInterval(() => {
     const seconds = (Date.now() - began) / 1000;
-    if (seconds > 0.5) process.stderr.write(`\r\x1b[K${title} … ${seconds.toFixed(0)} s`);
+    if (seconds > 0.5) process.stderr.write(`\r\x1b[K${oneLine(title)} … ${seconds.toFixed(0)} s`);
   }, 200);
   try {
     return await work;
@@ -265,14 +222,7 @@ export async function waiting<T>(title: string, work: Promise<T>): Promise<T> {
 
 /** Names and values under each other. */
 export function table(rows: readonly (readonly [string, string | number])[]): string {
-  const width = Math.max(0, ...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
-}
-
-/** A signal that ends with Ctrl-C, so that what observes can say goodbye to the node. */
-export function untilInterrupted(): AbortSignal {
-  const controller = new AbortController();
-  process.once("SIGINT", () => controller.abort());
-  process.once("SIGTERM", () => controller.abort());
-  return controller.signal;
+  const lines = rows.map(([name, value]) => [oneLine(name), value] as const);
+  const width = Math.max(0, ...lines.map(([name]) => name.length));
+  return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
 }

@@ -1,19 +1,10 @@
 // Looks for what is missing here or wrong with a node, and says what mends it.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { machines, missing } from "../lib/emulate.ts";
 import { engineNames, missingEngine } from "../lib/engine.ts";
-import {
-  exitCode,
-  paint,
-  print,
-  project,
-  readState,
-  VerbError,
-  withNode,
-  type NodeOptions,
-} from "./context.ts";
+import { chosenNode, paint, print, project, withNode, type NodeOptions } from "./context.ts";
+import { UserError } from "../lib/errors.ts";
+import { oneLine } from "../lib/text.ts";
 import { describeEvent } from "./info.ts";
 
 interface Finding {
@@ -53,25 +44,21 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
     );
   program("probe-rs", "cargo install probe-rs-tools --locked");
   program("cargo", "curl https://sh.rustup.rs -sSf | sh");
-  find(
-    "a key for packages",
-    existsSync(join(project().folder, ".wasmote/key.pem")),
-    "wasmote keygen",
-  );
-  const node = options.node ?? readState("node");
+  find("a key for packages", keyIsThere(), "wasmote keygen");
+  const node = options.node?.[0] ?? chosenNode();
   if (node !== undefined) {
     try {
-      await withNode({ ...options, node }, async (one) => {
+      await withNode({ ...options, node: [node] }, async (one) => {
         const [info, app] = [await one.info(), await one.app()];
         find(`${node} answers`, true, "");
         find(
           `${node} trusts a key`,
-          Number(info["keys"] ?? 0) > 0 || info["development"] === true,
+          (info.keys ?? 0) > 0 || info.development === true,
           "wasmote provision --flash",
         );
         find(
           `${node} takes signed packages only`,
-          info["development"] !== true,
+          info.development !== true,
           "wasmote provision --flash",
         );
         const happened = describeEvent(app);
@@ -83,7 +70,7 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
         );
       });
     } catch (error) {
-      find(`${node} answers (${(error as Error).message})`, false, "wasmote scan", true);
+      find(`${node} answers (${oneLine((error as Error).message)})`, false, "wasmote scan", true);
     }
   }
   print(options.json, findings, () =>
@@ -98,5 +85,14 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
   // What only some need (boards, a probe) is said and is no fault.
   const bad = findings.filter(({ ok, needed }) => needed && !ok);
   if (bad.length > 0)
-    throw new VerbError(bad.map(({ what }) => what).join(", "), bad[0]?.mend, exitCode.check);
+    throw new UserError(bad.map(({ what }) => what).join(", "), bad[0]?.mend, "check");
+}
+
+/** State that came from elsewhere is not used: its key is none. */
+function keyIsThere(): boolean {
+  try {
+    return project().state.read("key.pem") !== undefined;
+  } catch {
+    return false;
+  }
 }

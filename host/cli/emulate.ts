@@ -1,93 +1,90 @@
 // Starts a node on this computer and keeps it until it is interrupted. One with a name can be used by that name, and keeps its
 // flash from one time to the next.
-import { existsSync, rmSync, writeFileSync } from "node:fs";
-import { createInterface } from "node:readline";
+import { existsSync, writeFileSync } from "node:fs";
 import { emulate, machines, missing, type Machine } from "../lib/emulate.ts";
+import { UserError } from "../lib/errors.ts";
+import { nameFault } from "../lib/names.ts";
 import { makeFlash } from "../lib/package.ts";
-import {
-  emulatedFile,
-  emulatedNode,
-  exitCode,
-  print,
-  project,
-  signingKey,
-  stateFile,
-  untilInterrupted,
-  VerbError,
-  waiting,
-} from "./context.ts";
-import { join } from "node:path";
+import { emulatedNode, signingKey } from "../lib/project.ts";
+import { print, project, say, untilInterrupted, waiting } from "./context.ts";
+import { readLines } from "./terminal.ts";
 
-export async function emulateVerb(
-  machine: string | undefined,
-  options: {
-    flash?: string;
-    name?: string;
-    link?: "udp" | "serial";
-    dev?: boolean;
-    json?: boolean;
-  },
-): Promise<void> {
+interface Options {
+  flash?: string;
+  name?: string;
+  link?: "udp" | "serial";
+  dev?: boolean;
+  json?: boolean;
+}
+
+export async function emulateVerb(machine: string | undefined, options: Options): Promise<void> {
   const chosen = (machine ?? "native") as Machine;
   if (!machines.includes(chosen))
-    throw new VerbError(
+    throw new UserError(
       `there is no machine ${chosen}`,
       `there are: ${machines.join(", ")}`,
-      exitCode.usage,
+      "usage",
     );
   const reason = missing(chosen);
   if (reason !== undefined) {
     const [what = reason, advice = "npm run build"] = reason.split(/: (?=npm )/);
-    throw new VerbError(what, advice);
+    throw new UserError(what, advice);
   }
   const { name, link } = options;
-  if (name !== undefined && !/^[\w.-]{1,32}$/.test(name))
-    throw new VerbError(`${name} is no name for a node`, "take letters and digits", exitCode.usage);
-  const running = name === undefined ? undefined : emulatedNode(name);
+  const fault = name === undefined ? undefined : nameFault(name);
+  if (fault !== undefined) throw new UserError(fault, "write: --name wye", "usage");
+  const running = name === undefined ? undefined : emulatedNode(project(), name);
   if (running !== undefined)
-    throw new VerbError(`${name} runs already, at ${running}`, `--node ${name} reaches it`);
-  // A new node trusts the project's key, as a board does once it is provisioned.
-  const flash =
-    options.flash ?? (name === undefined ? undefined : stateFile("emulated", `${name}.flash`));
-  const key = existsSync(join(project().folder, ".wasmote/key.pem"))
-    ? [signingKey(undefined).publicKey]
-    : [];
-  if (flash !== undefined && !existsSync(flash) && (key.length > 0 || chosen !== "native"))
-    writeFileSync(
-      flash,
-      makeFlash({ name: name ?? "emulated", keys: key, development: options.dev ?? false }),
-    );
+    throw new UserError(`${name} runs already, at ${running}`, `--node ${name} reaches it`);
+  const flash = flashOf(chosen, options);
+  const signal = untilInterrupted();
   const node = await waiting(
     `starting ${chosen}`,
     emulate({
       machine: chosen,
+      signal,
       ...(flash === undefined ? {} : { flash }),
       ...(name === undefined ? {} : { name }),
       ...(link === undefined ? {} : { link }),
       ...(options.dev && chosen === "native" ? { arguments: ["--dev"] } : {}),
     }),
   );
-  if (name !== undefined) writeFileSync(emulatedFile(name), `${node.address}\n${process.pid}\n`);
+  const { state } = project();
+  const file = `${name}.address`;
+  if (name !== undefined) state.write(`${node.address}\n${process.pid}\n`, ["emulated", file]);
+  const shown = { address: node.address, machine: chosen };
   print(
     options.json,
-    { address: node.address, machine: chosen, ...(name === undefined ? {} : { name }) },
+    name === undefined ? shown : { ...shown, name },
     () =>
       `${name ?? node.address}${name === undefined ? "" : ` at ${node.address}`}  (samples as lines on standard input: level 1234; Ctrl-C ends it)`,
   );
-  const input = createInterface({ input: process.stdin });
-  input.on("line", (line) => {
+  const input = readLines((line) => {
     const [sensor = "", value = ""] = line.trim().split(/\s+/);
     try {
-      if (sensor !== "") node.feed(sensor, Number(value));
+      if (sensor !== "") feed(sensor, value);
     } catch (error) {
-      process.stderr.write(`${(error as Error).message}\n`);
+      say((error as Error).message);
     }
   });
-  const signal = untilInterrupted();
-  signal.addEventListener("abort", () => void node.stop());
+  const feed = (sensor: string, value: string) => {
+    if (value === "" || Number.isNaN(Number(value)))
+      throw new UserError(`${sensor} ${value}: not a sensor and a number; write: level 1234`);
+    node.feed(sensor, Number(value));
+  };
   await node.ended;
-  if (name !== undefined) rmSync(emulatedFile(name), { force: true });
-  input.close();
-  process.stdin.destroy();
-  if (!signal.aborted) throw new VerbError(`the node ended:\n${node.console.slice(-5).join("\n")}`);
+  if (name !== undefined) state.remove("emulated", file);
+  input.stop();
+  if (!signal.aborted) throw new UserError(`the node ended:\n${node.console.slice(-5).join("\n")}`);
+}
+
+/** The file that is the node's flash. A new node trusts the project's key, as a board does once it is provisioned. */
+function flashOf(machine: Machine, { flash, name, dev = false }: Options): string | undefined {
+  const { state } = project();
+  const file = flash ?? (name === undefined ? undefined : state.place("emulated", `${name}.flash`));
+  if (file === undefined || existsSync(file)) return file;
+  const keys = state.read("key.pem") === undefined ? [] : [signingKey(project()).publicKey];
+  if (keys.length > 0 || machine !== "native")
+    writeFileSync(file, makeFlash({ name: name ?? "emulated", keys, development: dev }));
+  return file;
 }

@@ -1,21 +1,40 @@
-// Makes the key that packages are signed with.
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
-import { keyId } from "../lib/package.ts";
-import { print, stateFile, VerbError, writeNewKey } from "./context.ts";
-import { hex } from "./program.ts";
+// Makes the key that packages are signed with, or takes one over.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { UserError } from "../lib/errors.ts";
+import { hex } from "../lib/kept.ts";
+import { generateKey, keyId, readKey, writeKey, type KeyPair } from "../lib/package.ts";
+import { keepKey } from "../lib/project.ts";
+import { print, project } from "./context.ts";
 
 export async function keygenVerb(
   file: string | undefined,
-  options: { json?: boolean },
+  options: { import?: string; json?: boolean },
 ): Promise<void> {
-  const path = file === undefined ? stateFile("key.pem") : resolve(file);
-  if (existsSync(path))
-    throw new VerbError(
+  const path = file === undefined ? join(project().state.folder, "key.pem") : resolve(file);
+  const { state } = project();
+  if (file === undefined ? state.read("key.pem") !== undefined : existsSync(path))
+    throw new UserError(
       `${path} is already there`,
       "a key that nodes trust is not to be lost: move it away first",
     );
-  const { publicKey } = writeNewKey(path);
-  const facts = { file: path, public: hex(publicKey), id: hex(keyId(publicKey)) };
+  const key = options.import === undefined ? generateKey() : importKey(resolve(options.import));
+  if (file === undefined) keepKey(project(), key);
+  else writeFileSync(path, writeKey(key), { mode: 0o600, flag: "wx" });
+  const facts = { file: path, public: hex(key.publicKey), id: hex(keyId(key.publicKey)) };
   print(options.json, facts, () => `${path}\npublic key ${facts.public}\nkey id ${facts.id}`);
+}
+
+function importKey(path: string): KeyPair {
+  if (!existsSync(path)) throw new UserError(`there is no key ${path}`, "check the name");
+  try {
+    return readKey(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new UserError(
+      `${path} is no key for packages: ${(error as Error).message}`,
+      "a key is a file that `wasmote keygen` made",
+      "usage",
+      { cause: error },
+    );
+  }
 }

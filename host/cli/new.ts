@@ -1,7 +1,10 @@
 // Begins a project that builds, runs and tests at once.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { exitCode, print, VerbError, writeNewKey } from "./context.ts";
+import { UserError } from "../lib/errors.ts";
+import { nameFault } from "../lib/names.ts";
+import { keepKey, openProject } from "../lib/project.ts";
+import { print } from "./context.ts";
 import { linkPackage } from "./program.ts";
 
 const source = `// Warns when the river is high. Names are turned into numbers when this is built.
@@ -43,18 +46,14 @@ const tsconfig = { extends: "wasmote/tsconfig.json", include: ["./**/*.ts"] };
 export async function newVerb(folder: string, { json }: { json?: boolean }): Promise<void> {
   const path = resolve(folder);
   if (existsSync(path) && readdirSync(path).length > 0)
-    throw new VerbError(`${path} is not empty`, "choose another name");
+    throw new UserError(`${path} is not empty`, "choose another name");
   const name = basename(path);
-  if (!/^[\w.-]{1,32}$/.test(name))
-    throw new VerbError(
-      `${name} is no name for a project`,
-      "take 1 to 32 letters, digits, dots, - and _: packages bear it",
-      exitCode.usage,
-    );
+  const fault = nameFault(name);
+  if (fault !== undefined) throw new UserError(fault, "packages bear it", "usage");
   const write = (file: string, text: string) => writeFileSync(join(path, file), text);
   const writeJson = (file: string, value: object) =>
     write(file, `${JSON.stringify(value, null, 2)}\n`);
-  for (const part of ["src", "test", ".wasmote"]) mkdirSync(join(path, part), { recursive: true });
+  for (const part of ["src", "test"]) mkdirSync(join(path, part), { recursive: true });
   write("src/main.ts", source);
   writeJson("src/tsconfig.json", tsconfig);
   write("test/main.test.mjs", test);
@@ -71,7 +70,7 @@ export async function newVerb(folder: string, { json }: { json?: boolean }): Pro
     devDependencies: { wasmote: "*" },
   });
   write(".gitignore", ".wasmote/\n*.wasm\n*.wpkg\nnode_modules/\n");
-  writeNewKey(join(path, ".wasmote/key.pem"));
+  keepKey(openProject(path));
   linkPackage(path);
   print(
     json,

@@ -1,86 +1,157 @@
 // Shows values as they come in, and records them.
-import { chart, spark } from "./chart.ts";
-import {
-  exitCode,
-  print,
-  untilInterrupted,
-  VerbError,
-  withNode,
-  type NodeOptions,
-} from "./context.ts";
-import { recorder } from "./record.ts";
+import { UserError } from "../lib/errors.ts";
+import type { Node } from "../lib/node.ts";
+import { clock, shortest } from "../lib/text.ts";
+import { charts, spark, type Series } from "./chart.ts";
+import { print, say, withNode, type Session } from "./context.ts";
+import { recorder, type Recorder } from "./record.ts";
+import { targets, worstOf, type SeveralOptions, type Target } from "./several.ts";
 
-export async function observeVerb(
-  paths: string[],
-  options: NodeOptions & { count?: string; record?: string; chart?: boolean },
-): Promise<void> {
+interface Options extends SeveralOptions {
+  count?: string;
+  record?: string;
+  chart?: boolean;
+}
+
+export async function observeVerb(paths: string[], options: Options): Promise<void> {
   const most = options.count === undefined ? Number.POSITIVE_INFINITY : Number(options.count);
   if (!(most > 0))
-    throw new VerbError(`${options.count} is no count`, "write: --count 10", exitCode.usage);
-  await withNode(options, async (node) => {
-    const app = await node.app();
-    let chosen = paths.map((path) => path.replace(/^\//, ""));
-    if (chosen.length === 0) {
-      chosen = [
-        ...(app.outputs ?? []).map((name) => `outputs/${name}`),
-        ...(options.record === undefined
-          ? []
-          : (app.sensors ?? []).map((name) => `sensors/${name}`)),
-      ];
-      if (chosen.length === 0)
-        throw new VerbError(
-          "the node has no outputs",
-          "push a module, or name a path: sensors/level",
-        );
-    }
-    const done = new AbortController();
-    const signal = AbortSignal.any([untilInterrupted(), done.signal]);
-    const parameters = options.record === undefined ? {} : await node.params();
-    const record =
-      options.record === undefined
-        ? undefined
-        : recorder(options.record, {
-            parameters,
-            ...(app.digest === undefined ? {} : { digest: app.digest }),
-          });
-    const seen = new Map<string, number[]>();
-    const drawing = options.chart === true && process.stdout.isTTY && options.json !== true;
-    let drawn = 0;
-    const draw = () => {
-      const width = (process.stdout.columns ?? 80) - 16;
-      const rows = [...seen].flatMap(([path, values]) => [
-        `${path} = ${values.at(-1)}`,
-        ...chart(values.slice(-width), { width, height: 6 }),
-      ]);
-      // Back to the first line of the last picture, and over it.
-      const back = drawn > 0 ? `\x1b[${drawn}A` : "";
-      process.stdout.write(`${back}${rows.map((row) => `\x1b[K${row}\n`).join("")}`);
-      drawn = rows.length;
-    };
-    let count = 0;
-    const follow = async (path: string) => {
-      let known = true;
-      for await (const reading of node.observe(path, signal)) {
-        const { value, at } = reading;
-        record?.write(path, reading, known);
-        known = false;
-        const values = [...(seen.get(path) ?? []), value].slice(-500);
-        seen.set(path, values);
-        if (drawing) draw();
-        else
-          print(options.json, { at, path, value }, () =>
-            options.chart ? `${path} ${spark(values.slice(-60))} ${value}` : `${path} = ${value}`,
-          );
-        if (++count >= most) done.abort();
-        if (signal.aborted) return;
-      }
-    };
-    // The first that fails ends the others.
-    const ended = await Promise.allSettled(
-      chosen.map((path) => follow(path).finally(() => done.abort())),
+    throw new UserError(`${options.count} is no count`, "write: --count 10", "usage");
+  const list = targets(options);
+  if (list.length > 1 && options.record !== undefined)
+    throw new UserError(
+      "a recording is of one node",
+      "run the verb once for each, with a file of its own",
+      "usage",
     );
-    await record?.end();
-    const failed = ended.find((one) => one.status === "rejected");
-    if (failed?.status === "rejected") throw failed.reason;
+  const wanted = paths.map((path) => path.replace(/^\//, ""));
+  const screen = new Screen(options, list.length > 1);
+  // The first that fails ends it where it is the only one; of several the others go on.
+  const done = new AbortController();
+  let count = 0;
+  const taken = () => {
+    if (++count >= most) done.abort();
+  };
+  const failures: unknown[] = [];
+  const all = list.map(async (target) => {
+    const work = (node: Node, session: Session) =>
+      follow({ node, session, target, wanted, options, screen, done: done.signal, taken });
+    await withNode(options, work, { place: target.address }).catch((error: unknown) => {
+      if (list.length === 1) throw error;
+      failures.push(error);
+      say(`${target.name}: ${(error as Error).message}`);
+    });
   });
+  await Promise.all(all);
+  if (failures.length > 0) process.exitCode = worstOf(failures);
+}
+
+interface Following {
+  node: Node;
+  session: Session;
+  target: Target;
+  wanted: readonly string[];
+  options: Options;
+  screen: Screen;
+  /** Fires when enough was seen. */
+  done: AbortSignal;
+  taken: () => void;
+}
+
+/** Follows the resources of one node until it is interrupted, or enough was seen. */
+async function follow(following: Following): Promise<void> {
+  const { node, session, target, options, screen, done, taken } = following;
+  const { chosen, record } = await choose(following);
+  const own = new AbortController();
+  const stop = () => own.abort();
+  const interrupted = session.open();
+  for (const signal of [done, interrupted])
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop);
+  screen.waits(target, chosen);
+  const one = async (path: string) => {
+    let known = true;
+    for await (const reading of node.observe(path, own.signal)) {
+      record?.write(path, reading, known);
+      known = false;
+      screen.show(target, path, reading);
+      taken();
+      if (own.signal.aborted) return;
+    }
+  };
+  const ended = await Promise.allSettled(chosen.map((path) => one(path).finally(stop)));
+  await record?.end();
+  const failed = ended.find((result) => result.status === "rejected");
+  if (failed?.status === "rejected" && !options.all) throw failed.reason;
+}
+
+/** What is followed: what was named, or all outputs; with a recording the sensors too. */
+async function choose({ node, wanted, options, target }: Following): Promise<{
+  chosen: readonly string[];
+  record: Recorder | undefined;
+}> {
+  // Any CoAP server has resources; what runs there is asked only where it is needed.
+  if (wanted.length > 0 && options.record === undefined)
+    return { chosen: wanted, record: undefined };
+  const { outputs = [], sensors = [], digest } = await node.app();
+  const named = [
+    ...outputs.map((name) => `outputs/${name}`),
+    ...(options.record === undefined ? [] : sensors.map((name) => `sensors/${name}`)),
+  ];
+  const chosen = wanted.length > 0 ? wanted : named;
+  if (chosen.length === 0)
+    throw new UserError(
+      `${target.name} has no outputs`,
+      "push a module, or name a path: sensors/level",
+    );
+  if (options.record === undefined) return { chosen, record: undefined };
+  const head = { parameters: await node.params(), ...(digest === undefined ? {} : { digest }) };
+  return { chosen, record: recorder(options.record, head) };
+}
+
+/** How many values a chart looks back. */
+const longestSeries = 500;
+
+/** Where values are shown: a line each, or drawn over and over in a terminal. */
+class Screen {
+  readonly #options: Options;
+  readonly #several: boolean;
+  readonly #drawing: boolean;
+  readonly #seen = new Map<string, Series>();
+  #drawn = 0;
+
+  constructor(options: Options, several: boolean) {
+    this.#options = options;
+    this.#several = several;
+    this.#drawing = options.chart === true && process.stdout.isTTY && options.json !== true;
+  }
+
+  /** Says what is waited for, which may take long. */
+  waits({ name }: Target, paths: readonly string[]): void {
+    if (!this.#drawing) say(`waiting for ${paths.join(", ")} of ${name} (Ctrl-C ends it)`);
+  }
+
+  show({ name }: Target, path: string, { value, at }: { value: number; at: number }): void {
+    const label = this.#several ? `${name} ${path}` : path;
+    const series = this.#seen.get(label) ?? { label, points: [] };
+    series.points = [...series.points, { at, value }].slice(-longestSeries);
+    this.#seen.set(label, series);
+    if (this.#drawing) return this.#draw();
+    const { json, chart } = this.#options;
+    const whose = this.#several ? { node: name } : {};
+    const bars = () => spark(series.points.slice(-60).map((point) => point.value));
+    print(json, { ...whose, at, path, value }, () =>
+      chart
+        ? `${clock(at)}  ${label} ${bars()} ${shortest(value)}`
+        : `${clock(at)}  ${label} = ${shortest(value)}`,
+    );
+  }
+
+  #draw(): void {
+    const rows = charts([...this.#seen.values()], { columns: process.stdout.columns ?? 80 });
+    // Back to the first line of the last picture, and over it.
+    const back = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
+    process.stdout.write(`${back}${rows.map((row) => `\x1b[K${row}\n`).join("")}`);
+    this.#drawn = rows.length;
+  }
 }

@@ -1,15 +1,24 @@
 // Reads and sets the parameters of the running module.
-import { assignments, print, table, withNode, type NodeOptions } from "./context.ts";
+import { shortest } from "../lib/text.ts";
+import { assignments, table } from "./context.ts";
+import { onEach, type SeveralOptions } from "./several.ts";
 
-export async function paramsVerb(words: string[], options: NodeOptions): Promise<void> {
+export async function paramsVerb(words: string[], options: SeveralOptions): Promise<void> {
   const wanted = assignments(words, "wasmote params limit=150");
-  await withNode(options, async (node) => {
-    for (const [name, value] of wanted) await node.setParam(name, value);
-    const values = await node.params();
-    print(
-      options.json,
-      values,
-      () => table(Object.entries(values)) || "the module has no parameters",
-    );
-  });
+  await onEach<Record<string, number>>(
+    options,
+    async (node) => {
+      for (const [name, value] of wanted) await node.setParam(name, value);
+      return node.params();
+    },
+    {
+      words: (values, alone) => {
+        const rows = Object.entries(values).map(
+          ([name, value]) => [name, shortest(value)] as const,
+        );
+        if (rows.length === 0) return "the module has no parameters";
+        return alone ? table(rows) : rows.map(([name, value]) => `${name}=${value}`).join(" ");
+      },
+    },
+  );
 }

@@ -1,6 +1,6 @@
 // probe-rs, which writes to boards.
 import { spawnSync } from "node:child_process";
-import { VerbError } from "./context.ts";
+import { UserError } from "../lib/errors.ts";
 
 /** Runs probe-rs, its output shown; what `--json` prints stays apart from it. */
 export function probe(words: string[], json = false): void {
@@ -8,7 +8,7 @@ export function probe(words: string[], json = false): void {
     stdio: ["inherit", json ? 2 : "inherit", "inherit"],
   });
   if (run.error) {
-    throw new VerbError(
+    throw new UserError(
       "probe-rs is not on the PATH",
       "install it with `cargo install probe-rs-tools --locked`; on Linux also its udev rules (https://probe.rs/docs/getting-started/probe-setup)",
     );
@@ -16,7 +16,7 @@ export function probe(words: string[], json = false): void {
   if (run.status === 0) return;
   const list = spawnSync("probe-rs", ["list"], { encoding: "utf8" });
   const found = list.stdout.split("\n").filter((line) => /^\[\d+\]/.test(line));
-  throw new VerbError(
+  throw new UserError(
     `probe-rs ended with ${run.status ?? run.signal}`,
     found.length === 0
       ? "no probe is found: is the board plugged in by its ST-LINK socket? On Linux a probe also needs udev rules (https://probe.rs/docs/getting-started/probe-setup)"

@@ -1,7 +1,10 @@
 // Makes the record that gives a board its name and the keys it trusts.
 import { writeFileSync } from "node:fs";
 import { encodeProvision, provisionOffset } from "../lib/package.ts";
-import { exitCode, print, signingKey, stateFile, VerbError } from "./context.ts";
+import { UserError } from "../lib/errors.ts";
+import { nameFault, textFault } from "../lib/names.ts";
+import { signingKey } from "../lib/project.ts";
+import { print, project } from "./context.ts";
 import { probe } from "./probe.ts";
 
 /** Where flash lies in the address space of the STM32F407. */
@@ -19,23 +22,33 @@ export async function provisionVerb(
     json?: boolean;
   },
 ): Promise<void> {
+  // What the firmware would discard is not written to a board.
+  const fault = nameFault(options.name) ?? textFault(options.vendor);
+  if (fault !== undefined) throw new UserError(fault, "write: --name wye", "usage");
+  const most = 4;
+  if ((options.public?.length ?? 0) > most)
+    throw new UserError(
+      `${options.public?.length} keys are too many: a board is provisioned with ${most} at most`,
+      "leave some out; a package may add keys later",
+      "usage",
+    );
   const keys = options.public?.map((text) => {
     if (!/^[0-9a-f]{64}$/i.test(text))
-      throw new VerbError(
+      throw new UserError(
         `${text} is no public key`,
         "32 bytes in hexadecimal, as `wasmote keygen` prints them",
-        exitCode.usage,
+        "usage",
       );
     return Buffer.from(text, "hex");
-  }) ?? [signingKey(undefined).publicKey];
+  }) ?? [signingKey(project()).publicKey];
   const record = encodeProvision({
     name: options.name,
     vendor: options.vendor,
     keys,
     development: options.dev ?? false,
   });
-  const file = output ?? stateFile("provision.bin");
-  writeFileSync(file, record);
+  const file = output ?? project().state.write(record, ["provision.bin"]);
+  if (output !== undefined) writeFileSync(output, record);
   const place = `0x${(flashStart + provisionOffset).toString(16)}`;
   const { chip, json } = options;
   print(

@@ -4,7 +4,7 @@
 import { createWriteStream, readFileSync } from "node:fs";
 import type { Reading } from "../lib/node.ts";
 import type { Sample } from "../lib/simulate.ts";
-import { exitCode, VerbError } from "./context.ts";
+import { UserError } from "../lib/errors.ts";
 
 interface Head {
   digest?: string;
@@ -46,18 +46,18 @@ export function readRecording(file: string): Recording {
     try {
       return JSON.parse(line) as Record<string, unknown>;
     } catch {
-      throw new VerbError(
+      throw new UserError(
         `${file}:${index + 1}: this is no line of a recording`,
         "make one with `wasmote observe --record FILE`",
-        exitCode.usage,
+        "usage",
       );
     }
   });
   if (head === undefined || typeof head["parameters"] !== "object")
-    throw new VerbError(
+    throw new UserError(
       `${file} is no recording`,
       "make one with `wasmote observe --record FILE`",
-      exitCode.usage,
+      "usage",
     );
   const samples: Sample[] = [];
   const outputs = new Map<string, number[]>();

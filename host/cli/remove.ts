@@ -1,10 +1,14 @@
 // Removes the package that runs.
-import { print, withNode, type NodeOptions } from "./context.ts";
+import type { AppState } from "../lib/node.ts";
+import { onEach, type SeveralOptions } from "./several.ts";
 
-export async function removeVerb(options: NodeOptions): Promise<void> {
-  await withNode(options, async (node) => {
-    await node.remove();
-    const app = await node.app();
-    print(options.json, app, () => `the node runs ${app.name ?? "nothing"}`);
-  });
+export async function removeVerb(options: SeveralOptions): Promise<void> {
+  await onEach<AppState>(
+    options,
+    async (node) => {
+      await node.remove();
+      return node.app();
+    },
+    { words: (app) => `the node runs ${app.name ?? "nothing"}` },
+  );
 }

@@ -1,11 +1,13 @@
 // How a verb that failed says so: what was wrong, why, and what to do next; and with which exit code.
-import type { NodeError } from "../lib/errors.ts";
-import { exitCode, paint, VerbError } from "./context.ts";
+import type { NodeError, UserError } from "../lib/errors.ts";
+import type { Fault } from "../lib/fault.ts";
+import { safeJson } from "../lib/text.ts";
+import { exitCode, interruptedCode, paint, say } from "./context.ts";
 
 /** What to do about each error of the library's. */
 const advice: Partial<Record<NodeError["code"], string>> = {
   timeout: "is it on, and is the address right? `wasmote scan` lists the nodes that answer",
-  link: "`wasmote scan` lists the ports",
+  link: "`wasmote scan` lists the ports and the nodes that answer",
   closed: "is the cable plugged in? the same command goes on where it stopped",
   protocol: "is it a node that listens there? `wasmote scan` lists the nodes that answer",
   answer: "`wasmote info` and `wasmote logs` show the node's state",
@@ -27,60 +29,121 @@ const refusalAdvice: Record<string, string> = {
   busy: "another package is under way: try again in a moment",
 };
 
-/** Tells people, on standard error; the exit code. */
-export function report(error: unknown): number {
-  const say = (text: string) => process.stderr.write(`${text}\n`);
-  const fail = (message: string, next: string | undefined, code: number) => {
-    say(`${paint("red", "error:")} ${message}`);
-    if (next !== undefined) say(`  what to do: ${next}`);
-    return code;
-  };
-  if (error instanceof VerbError) return fail(error.message, error.advice, error.code);
-  if (!(error instanceof Error)) return fail(String(error), undefined, exitCode.failed);
-  const { message, cause } = error;
+/** What is said of an error. */
+export interface Told {
+  /** The kind of error: a code of NodeError, a kind of UserError, or `internal`. */
+  code: string;
+  message: string;
+  /** What to do about it. */
+  advice?: string | undefined;
+  exit: number;
+  /** Places in the source, where it is about one. */
+  faults?: readonly Fault[];
+  /** Why a package was refused. */
+  refusal?: string;
+  /** The message is whole as it is: without `error:` in front. */
+  bare?: boolean;
+}
+
+/** Tells people on standard error, and with --json programs on standard output; the exit code. */
+export function report(error: unknown, json = false): number {
+  const code = interruptedCode();
+  const told = tell(error);
+  if (code !== undefined && told.code === "aborted") return code;
+  if (told.message === "") return told.exit;
+  say(told.bare ? told.message : `${paint("red", "error:")} ${told.message}`);
+  if (told.advice !== undefined) say(`  what to do: ${told.advice}`);
+  if (json) {
+    const { bare: _, ...shown } = told;
+    process.stdout.write(`${safeJson({ error: shown })}\n`);
+  }
+  return told.exit;
+}
+
+/** An error in words. */
+export function tell(error: unknown): Told {
+  if (!(error instanceof Error))
+    return { code: "internal", message: String(error), exit: exitCode.failed };
+  const { message } = error;
   // By their names: what defines them is loaded only where it is needed.
   switch (error.name) {
+    case "UserError": {
+      const { kind, advice: next } = error as UserError;
+      return { code: kind, message, advice: next, exit: exitCode[kind] };
+    }
     case "CommanderError": {
       const { code } = error as Error & { code?: string };
       const fine = ["commander.helpDisplayed", "commander.version", "commander.help"];
-      return fine.includes(code ?? "") ? 0 : exitCode.usage;
+      // Commander has said it already.
+      return { code: "usage", message: "", exit: fine.includes(code ?? "") ? 0 : exitCode.usage };
     }
-    case "BuildError":
-      say(message);
-      return exitCode.source;
+    case "BuildError": {
+      const { faults } = error as Error & { faults: Fault[] };
+      return { code: "source", message, exit: exitCode.source, faults, bare: true };
+    }
     case "ModuleError":
-      return fail(
-        `the module is not accepted: ${message}`,
-        "build it with `wasmote build`",
-        exitCode.source,
-      );
-    case "NodeError": {
-      const { code, refusal = "" } = error as NodeError;
-      if (code === "aborted") return 130;
-      const because =
-        cause instanceof Error &&
-        !["refused", "link"].includes(code) &&
-        !message.includes(cause.message)
-          ? `\n  because: ${cause.message}`
-          : "";
-      const next = code === "refused" ? refusalAdvice[refusal] : advice[code];
-      const exit =
-        code === "refused" || code === "answer"
-          ? exitCode.refused
-          : code === "address"
-            ? exitCode.usage
-            : exitCode.unreachable;
-      return fail(message + because, next, exit);
-    }
+      return {
+        code: "source",
+        message: `the module is not accepted: ${message}`,
+        advice: "build it with `wasmote build`",
+        exit: exitCode.source,
+      };
+    case "NodeError":
+      return tellNode(error as NodeError);
     case "SamplesError":
-      return fail(message, "a CSV begins with: time,level", exitCode.usage);
+      return {
+        code: "usage",
+        message,
+        advice: "a CSV begins with: time,level",
+        exit: exitCode.usage,
+      };
     case "RangeError":
-      return fail(message, undefined, exitCode.failed);
+      return { code: "failed", message, exit: exitCode.failed };
   }
-  // Files and programs that are not there or not allowed: the system says which.
-  const { code, path } = error as NodeJS.ErrnoException;
-  if (typeof code === "string" && path !== undefined)
-    return fail(message, "check the name, and that it may be read or written", exitCode.failed);
-  say(`error: ${error.stack ?? message}\n  this is a fault of wasmote's: please report it`);
-  return exitCode.failed;
+  // Files, programs and disks: the system says what is wrong with them.
+  const { code, path, syscall } = error as NodeJS.ErrnoException;
+  if (typeof code === "string" && (path !== undefined || syscall !== undefined))
+    return {
+      code: "failed",
+      message,
+      advice: systemAdvice[code] ?? "check the name, and that it may be read or written",
+      exit: exitCode.failed,
+    };
+  return {
+    code: "internal",
+    message: `${error.stack ?? message}\n  this is a fault of wasmote's: please report it`,
+    exit: exitCode.failed,
+  };
+}
+
+const systemAdvice: Record<string, string> = {
+  ENOSPC: "the disk is full: make room, then run the same command again",
+  EDQUOT: "your share of the disk is full: make room, then run the same command again",
+  EROFS: "the disk takes no writes: choose another folder",
+  EISDIR: "that is a folder: name a file",
+  ENOTDIR: "a part of that path is a file, not a folder",
+  EMFILE: "too many files are open: close some programs, or raise the limit with `ulimit -n`",
+};
+
+function tellNode({ code, refusal, message, cause }: NodeError): Told {
+  const because =
+    cause instanceof Error &&
+    !["refused", "link", "aborted"].includes(code) &&
+    cause.name !== "NodeError" &&
+    !message.includes(cause.message)
+      ? `\n  because: ${cause.message}`
+      : "";
+  const exits: Partial<Record<NodeError["code"], number>> = {
+    refused: exitCode.refused,
+    answer: exitCode.refused,
+    address: exitCode.usage,
+    aborted: exitCode.interrupted,
+  };
+  return {
+    code,
+    message: message + because,
+    advice: code === "refused" ? refusalAdvice[refusal ?? ""] : advice[code],
+    exit: exits[code] ?? exitCode.unreachable,
+    ...(refusal === undefined ? {} : { refusal }),
+  };
 }

@@ -4,17 +4,21 @@ import { createInterface } from "node:readline";
 import { isDeepStrictEqual } from "node:util";
 import { engineNames, missingEngine, type EngineName } from "../lib/engine.ts";
 import { readSamples, simulate, Simulation, type Happening } from "../lib/simulate.ts";
-import { chart } from "./chart.ts";
+import { charts } from "./chart.ts";
+import { describeTrap, sourcePlace } from "../lib/backtrace.ts";
+import { UserError } from "../lib/errors.ts";
+import { keptModule } from "../lib/kept.ts";
+import { shortest } from "../lib/text.ts";
+import type { Program } from "../lib/program.ts";
 import {
   assignments,
-  exitCode,
   print,
+  project,
   untilInterrupted,
-  VerbError,
   withNode,
   type NodeOptions,
 } from "./context.ts";
-import { describeTrap, keptModule, load, sourcePlace, type Program } from "./program.ts";
+import { load } from "./program.ts";
 import { readRecording } from "./record.ts";
 
 interface Options extends NodeOptions {
@@ -29,15 +33,15 @@ export async function runVerb(file: string | undefined, options: Options): Promi
   const all = options.engine === "all";
   const wanted = (all ? engineNames : [options.engine as EngineName]).filter((engine) => {
     if (!engineNames.includes(engine))
-      throw new VerbError(
+      throw new UserError(
         `there is no engine ${engine}`,
         `there are: ${engineNames.join(", ")}, all`,
-        exitCode.usage,
+        "usage",
       );
     const reason = missingEngine(engine);
     if (reason === undefined) return true;
     // The node's own engine is the one that the others are compared with.
-    if (!all || engine === "wasmote") throw new VerbError(`${engine}: ${reason}`, "npm run build");
+    if (!all || engine === "wasmote") throw new UserError(`${engine}: ${reason}`, "npm run build");
     process.stderr.write(`without ${engine}: ${reason}\n`);
     return false;
   });
@@ -56,28 +60,29 @@ export async function runVerb(file: string | undefined, options: Options): Promi
     );
     const differs = mine!.findIndex((one, at) => !isDeepStrictEqual(one, theirs![at]));
     if (differs >= 0 || mine!.length !== theirs!.length) {
-      throw new VerbError(
+      throw new UserError(
         `${wanted[index + 1]} differs from ${wanted[0]} at event ${Math.max(differs, 0)}: ${JSON.stringify(mine![differs])} and ${JSON.stringify(theirs![differs])}`,
         "this is a fault of one of the engines: please report it with the module",
-        exitCode.check,
+        "check",
       );
     }
   }
   const { happenings, fuel, facts } = first!;
   if (options.chart && !options.json) {
-    for (const { name, unit } of facts.outputs) {
-      const values = happenings.flatMap((one) =>
-        one.kind === "output" && one.name === name ? [one.value] : [],
-      );
-      if (values.length === 0) continue;
-      const rows = chart(values, { width: (process.stdout.columns ?? 80) - 16 });
-      process.stdout.write(`${name}${unit === "" ? "" : ` (${unit})`}\n${rows.join("\n")}\n`);
-    }
+    const series = facts.outputs.map(({ name, unit }) => ({
+      label: unit === "" ? name : `${name} (${unit})`,
+      points: happenings.flatMap((one) =>
+        one.kind === "output" && one.name === name ? [{ at: one.at, value: one.value }] : [],
+      ),
+    }));
+    const moment = (at: number) => `${at / 1000} s`;
+    const rows = charts(series, { columns: process.stdout.columns ?? 80, moment });
+    process.stdout.write(rows.map((row) => `${row}\n`).join(""));
   } else for (const one of happenings) show(one, program, options.json);
   if (options.json)
     process.stdout.write(`${JSON.stringify({ kind: "end", runs: fuel.length, fuel })}\n`);
   const trap = happenings.find((one) => one.kind === "trap");
-  if (trap?.kind === "trap") throw new VerbError(trapOf(trap, program), undefined, exitCode.check);
+  if (trap?.kind === "trap") throw new UserError(trapOf(trap, program), undefined, "check");
 }
 
 /** The engines have their own words for a trap, and only one of them knows where it was. */
@@ -89,14 +94,14 @@ type Trap = Extract<Happening, { kind: "trap" }>;
 
 function trapOf({ ended }: Trap, { digest }: Program): string {
   const offsets = ended.backtrace.map(({ offset }) => offset);
-  return describeTrap(ended.trap ?? "", keptModule(digest), offsets);
+  return describeTrap(ended.trap ?? "", keptModule(project(), digest), offsets);
 }
 
 /** One line for each thing that happened. */
 function show(one: Happening, program: Program, json?: boolean): void {
   if (one.kind === "trap") {
     const [top] = one.ended.backtrace;
-    const place = top && sourcePlace(keptModule(program.digest), top.offset);
+    const place = top && sourcePlace(keptModule(project(), program.digest), top.offset);
     const facts = { at: one.at, kind: "trap", trap: one.ended.trap, ...(place ? { place } : {}) };
     // For people it is the error that the verb ends with.
     if (json) print(json, facts, () => "");
@@ -104,7 +109,7 @@ function show(one: Happening, program: Program, json?: boolean): void {
   }
   print(json, one, () => {
     const at = (one.at / 1000).toFixed(3).padStart(10);
-    if (one.kind === "output") return `${at}  ${one.name} = ${one.value}`;
+    if (one.kind === "output") return `${at}  ${one.name} = ${shortest(one.value)}`;
     if (one.kind === "log") return `${at}  log: ${one.text}`;
     if (one.kind === "gpio") return `${at}  gpio ${one.pin} = ${one.level}`;
     return `${at}  reply ${one.status} ${one.text}`;
@@ -125,8 +130,7 @@ async function live(
     for (; shown < simulation.happenings.length; shown++)
       show(simulation.happenings[shown]!, program, options.json);
     const last = simulation.happenings.at(-1);
-    if (last?.kind === "trap")
-      throw new VerbError(trapOf(last, program), undefined, exitCode.check);
+    if (last?.kind === "trap") throw new UserError(trapOf(last, program), undefined, "check");
   };
   const take = (sensor: string, value: number) => {
     simulation.sample({ at: Date.now() - began, sensor, value });
@@ -148,7 +152,7 @@ async function live(
   try {
     if (options.node !== undefined) {
       const { sensors } = program.facts;
-      if (sensors.length === 0) throw new VerbError("the module has no sensors");
+      if (sensors.length === 0) throw new UserError("the module has no sensors");
       await withNode(options, async (node) => {
         const all = sensors.map(async (sensor) => {
           const values = node.observe(`sensors/${sensor}`, signal);
@@ -164,16 +168,12 @@ async function live(
         const [sensor = "", value = ""] = line.trim().split(/\s+/);
         if (sensor === "") continue;
         if (value === "" || Number.isNaN(Number(value)))
-          throw new VerbError(
-            `${line}: not a sensor and a number`,
-            "write: level 1234",
-            exitCode.usage,
-          );
+          throw new UserError(`${line}: not a sensor and a number`, "write: level 1234", "usage");
         if (!program.facts.sensors.includes(sensor))
-          throw new VerbError(
+          throw new UserError(
             `the module has no sensor ${sensor}`,
             `it has: ${program.facts.sensors.join(", ") || "none"}`,
-            exitCode.usage,
+            "usage",
           );
         take(sensor, Number(value));
       }
@@ -214,12 +214,12 @@ function replay(
   const compared = [...recording.outputs.values()].reduce((sum, { length }) => sum + length, 0);
   const same = recording.digest === undefined || recording.digest === digest;
   if (wrong.length > 0)
-    throw new VerbError(
+    throw new UserError(
       wrong.join("\n       "),
       same
         ? "the module behaves otherwise than on the node: please report it with the recording"
         : "the module is another one than the one that was recorded: is the difference what you meant?",
-      exitCode.check,
+      "check",
     );
   print(
     json,

@@ -1,8 +1,11 @@
 // Looks for nodes: on the networks, at serial ports, in wasmote.toml. Says who answers now, and when the others last did.
-import { readdirSync } from "node:fs";
-import { discover } from "../lib/discover.ts";
+import { existsSync, readdirSync } from "node:fs";
+import { discover } from "../lib/coap/discover.ts";
 import { Node } from "../lib/node.ts";
-import { exitCode, heard, lastSeen, print, project, table, VerbError, waiting } from "./context.ts";
+import { UserError } from "../lib/errors.ts";
+import { normalAddress } from "../lib/coap/address.ts";
+import { heard, lastSeen } from "../lib/project.ts";
+import { print, project, table, waiting } from "./context.ts";
 
 interface Found {
   address: string;
@@ -19,7 +22,7 @@ interface Seen extends Found {
 export async function scanVerb(options: { seconds: string; json?: boolean }): Promise<void> {
   const listen = Number(options.seconds) * 1000;
   if (!(listen > 0))
-    throw new VerbError(`${options.seconds} is no time`, "write: --seconds 6", exitCode.usage);
+    throw new UserError(`${options.seconds} is no time`, "write: --seconds 6", "usage");
   const found = await waiting(
     "listening",
     Promise.all([network(listen), ask(serialPorts(), listen), ask(named(), listen)]),
@@ -57,13 +60,15 @@ async function network(listen: number): Promise<Seen[]> {
 
 /** Serial ports that look like a board's; one that does not answer is not a node, or is busy. */
 function serialPorts(): Found[] {
-  const ports = readdirSync("/dev").filter((name) => /^(ttyACM|ttyUSB|cu\.usb)/.test(name));
+  const ports = (existsSync("/dev") ? readdirSync("/dev") : []).filter((name) =>
+    /^(ttyACM|ttyUSB|cu\.usb)/.test(name),
+  );
   return ports.map((name) => ({ address: `serial:/dev/${name}`, name: "", how: "serial port" }));
 }
 
 function named(): Found[] {
   return Object.entries(project().nodes).map(([name, address]) => ({
-    address,
+    address: normalAddress(address) ?? address,
     name,
     how: "wasmote.toml",
   }));
@@ -71,13 +76,13 @@ function named(): Found[] {
 
 function ask(list: readonly Found[], patience: number): Promise<Seen[]> {
   const all = list.map(async (one): Promise<Seen> => {
-    const before = lastSeen()[one.address] ?? null;
+    const before = lastSeen(project().state)[one.address] ?? null;
     try {
       await using node = await Node.connect(one.address, { patience });
       const { name } = await node.info();
       const now = new Date();
-      heard(one.address, now);
-      const known = one.name || (typeof name === "string" ? name : "");
+      heard(project(), one.address, now);
+      const known = one.name || (name ?? "");
       return { ...one, name: known, answers: true, seen: now.toISOString() };
     } catch {
       return { ...one, answers: false, seen: before };

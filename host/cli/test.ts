@@ -2,7 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { project, VerbError } from "./context.ts";
+import { UserError } from "../lib/errors.ts";
+import { project } from "./context.ts";
 import { linkPackage } from "./program.ts";
 
 export async function testVerb(): Promise<void> {
@@ -11,7 +12,7 @@ export async function testVerb(): Promise<void> {
     ? readdirSync(join(folder, "test")).filter((name) => /\.test\.m?js$/.test(name))
     : [];
   if (tests.length === 0)
-    throw new VerbError(
+    throw new UserError(
       `there are no tests in ${join(folder, "test")}`,
       "`wasmote new` writes an example",
     );
@@ -21,5 +22,5 @@ export async function testVerb(): Promise<void> {
     stdio: "inherit",
   });
   if (run.status !== 0)
-    throw new VerbError("a test failed", "the runner's report above says which");
+    throw new UserError("a test failed", "the runner's report above says which");
 }

@@ -1,18 +1,19 @@
 // Remembers which node the verbs are for.
-import { writeFileSync } from "node:fs";
-import { address, print, readState, stateFile } from "./context.ts";
+import { nodeAddress } from "../lib/project.ts";
+import { print, project } from "./context.ts";
 
 export async function useVerb(
   node: string | undefined,
   { json }: { json?: boolean },
 ): Promise<void> {
+  const { state } = project();
   if (node === undefined) {
-    const chosen = readState("node");
+    const chosen = state.read("node");
     print(json, { node: chosen ?? null }, () => chosen ?? "no node has been chosen");
     return;
   }
   // A name has to be known now, not only when it is used.
-  const place = address(node);
-  writeFileSync(stateFile("node"), `${node}\n`);
+  const place = nodeAddress(project(), node);
+  state.write(`${node}\n`, ["node"]);
   print(json, { node, address: place }, () => `${node} is used from here on, in this folder`);
 }

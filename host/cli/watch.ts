@@ -1,18 +1,22 @@
 // Pushes at every change of the source, and shows what the node publishes, and where it trapped.
 import { watch as watchFile } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { paint, print, project, untilInterrupted, withNode, type NodeOptions } from "./context.ts";
+import { dirname, join, relative, resolve } from "node:path";
+import { installProgram } from "../lib/install.ts";
+import { signingKey } from "../lib/project.ts";
+import { paint, print, project, say, withNode, type NodeOptions } from "./context.ts";
 import { describeEvent } from "./info.ts";
 import { load } from "./program.ts";
-import { push, told } from "./push.ts";
+import { clock, shortest } from "../lib/text.ts";
+import { told } from "./push.ts";
 
 export async function watchVerb(
   file: string | undefined,
   options: NodeOptions & { key?: string },
 ): Promise<void> {
-  const signal = untilInterrupted();
   const source = file === undefined ? join(project().folder, project().main) : resolve(file);
-  await withNode(options, async (node) => {
+  const shownSource = relative(process.cwd(), source);
+  await withNode(options, async (node, { open }) => {
+    const signal = open();
     // A change while a push is under way counts for the next.
     let changed = false;
     let wake = (): void => {};
@@ -29,16 +33,19 @@ export async function watchVerb(
     let running = new AbortController();
     let followed: Promise<void>[] = [];
     let pushedDigest = "";
+    let again = false;
     while (!signal.aborted) {
       changed = false;
       const trouble = (error: unknown) => {
         const { message } = error as Error;
         if (running.signal.aborted) return;
         if (options.json) print(true, { error: message }, () => "");
-        else process.stderr.write(`${paint("red", message)}\n`);
+        else say(paint("red", message));
       };
       const follow = (work: () => Promise<void>) => followed.push(work().catch(trouble));
       try {
+        if (again) say(`${clock(began)} ${shownSource} changed: building`);
+        again = true;
         const program = await load(file);
         // An editor that writes twice, or a comment: what runs is what there is.
         if (program.digest === pushedDigest) continue;
@@ -48,7 +55,11 @@ export async function watchVerb(
         followed = [];
         pushedDigest = "";
         const since = began;
-        const pushed = await push(node, program, options.key, { began: since, wait: 0 });
+        const key = signingKey(project(), options.key);
+        const pushed = await installProgram(node, project(), program, key, {
+          began: since,
+          wait: 0,
+        });
         print(options.json, pushed, () => told(pushed).replace("; no output yet", ""));
         pushedDigest = program.digest;
         let first = true;
@@ -59,8 +70,8 @@ export async function watchVerb(
               first = false;
               print(options.json, { at, path: `outputs/${name}`, value, ...after }, () =>
                 after.after === undefined
-                  ? `${name} = ${value}`
-                  : `${name} = ${value} (first output, ${after.after} ms after the change)`,
+                  ? `${clock(at)}  ${name} = ${shortest(value)}`
+                  : `${clock(at)}  ${name} = ${shortest(value)} (first output, ${after.after} ms after the change)`,
               );
             }
           });

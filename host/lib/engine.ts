@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { packageRoot } from "./root.ts";
 import { withWidePages } from "./build/section.ts";
 
 /** A value of WebAssembly: an i64 is a bigint. */
@@ -146,15 +146,12 @@ interface Wasm3Addon {
 /** Asks the host for an import by its index; checks what it answers. */
 type Ask = (index: number, values: Value[]) => Value[] | undefined;
 
-const root = fileURLToPath(
-  new URL(import.meta.url.includes("/host/lib/") ? "../../" : "../", import.meta.url),
-);
 const addons = new Map<string, unknown>();
 
 function addon<T>(name: string): T {
   let loaded = addons.get(name);
   if (loaded === undefined) {
-    const path = join(root, "dist", name);
+    const path = join(packageRoot, "dist", name);
     if (!existsSync(path)) throw new Error(`${path} has not been built: npm run build`);
     loaded = createRequire(import.meta.url)(path);
     addons.set(name, loaded);
@@ -166,7 +163,9 @@ function addon<T>(name: string): T {
 export function missingEngine(name: EngineName): string | undefined {
   if (name === "v8") return undefined;
   const file = name === "wasm3" ? "wasm3.node" : "engine.node";
-  return existsSync(join(root, "dist", file)) ? undefined : `dist/${file} has not been built`;
+  return existsSync(join(packageRoot, "dist", file))
+    ? undefined
+    : `dist/${file} has not been built`;
 }
 
 /** Validates a module in the node's engine and says what it needs. */

@@ -1,4 +1,4 @@
-// The one error of the library: a code to act on, and a message that says what was wrong and what to do.
+// The errors of the library: each has a code to act on, and a message that says what was wrong and what to do.
 
 /** Why something with a node did not work. */
 export type NodeErrorCode =
@@ -6,11 +6,11 @@ export type NodeErrorCode =
   | "address"
   /** The link cannot be opened: no such port, busy, not allowed. */
   | "link"
-  /** The node does not answer. */
+  /** The node does not answer, or not in time. */
   | "timeout"
   /** The link was closed while something was under way. */
   | "closed"
-  /** The node answers with something that is no CoAP, or not what was asked for. */
+  /** The node answers with something that is not CoAP, or not what was asked for. */
   | "protocol"
   /** The node answered with an error of its own; `status` has its CoAP code. */
   | "answer"
@@ -39,5 +39,37 @@ export class NodeError extends Error {
     this.status = options.status;
     this.diagnostic = options.diagnostic;
     this.refusal = options.refusal;
+  }
+}
+
+/** What kind of fault it is that somebody at this computer can mend. */
+export type UserErrorKind =
+  /** It did not work: a file that is missing, a tool that is not there. */
+  | "failed"
+  /** A word, a setting or an input that is not as it should be. */
+  | "usage"
+  /** A source that does not build, or a module or package that is none. */
+  | "source"
+  /** A check that found something. */
+  | "check"
+  /** A node that cannot be reached. */
+  | "unreachable"
+  /** A node, or this program on its behalf, that refuses. */
+  | "refused";
+
+/** A fault that is not a node's: what was wrong, and what to do next. */
+export class UserError extends Error {
+  override name = "UserError";
+  readonly kind: UserErrorKind;
+  readonly advice: string | undefined;
+  constructor(
+    message: string,
+    advice?: string,
+    kind: UserErrorKind = "failed",
+    options: ErrorOptions = {},
+  ) {
+    super(message, options);
+    this.kind = kind;
+    this.advice = advice;
   }
 }

@@ -16,18 +16,20 @@ export {
   type Instance,
   type Value,
 } from "./engine.ts";
-export { discover, type DiscoverOptions } from "./discover.ts";
+export { discover, type DiscoverOptions } from "./coap/discover.ts";
 export { emulate, machines, missing, type Emulated, type EmulateOptions } from "./emulate.ts";
-export { NodeError, type NodeErrorCode } from "./errors.ts";
+export { NodeError, UserError, type NodeErrorCode, type UserErrorKind } from "./errors.ts";
 export type { Fault } from "./fault.ts";
 export {
   Node,
   type AppState,
   type ConnectOptions,
+  type NodeInfo,
   type PushOptions,
   type Reading,
   type Resource,
   type Staged,
+  type Stats,
 } from "./node.ts";
 export {
   generateKey,
@@ -50,3 +52,12 @@ export {
   type SimulateOptions,
 } from "./simulate.ts";
 export type { Place } from "./sourcemap.ts";
+export { openProject, signingKey, type Project } from "./project.ts";
+export { loadProgram, type Program } from "./program.ts";
+export {
+  installPackage,
+  installProgram,
+  signProgram,
+  type Installed,
+  type InstallOptions,
+} from "./install.ts";

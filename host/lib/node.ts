@@ -1,60 +1,36 @@
 // A node, as the host sees it.
-import { decode } from "cbor2";
 import { refusals } from "./contract.ts";
 import {
   Endpoint,
-  printable,
+  formats,
   sleep,
   type EndpointOptions,
   type Method,
   type ObserveOptions,
   type RequestOptions,
   type Response,
-} from "./endpoint.ts";
+} from "./coap/endpoint.ts";
+import { openLink } from "./coap/link.ts";
+import {
+  decodeCbor,
+  plain,
+  readDocument,
+  type AppState,
+  type NodeInfo,
+  type Staged,
+  type Stats,
+} from "./document.ts";
 import { NodeError } from "./errors.ts";
-import { openLink } from "./link.ts";
 import { openPackage } from "./package.ts";
+import { oneLine, printable } from "./text.ts";
+
+export type { AppState, NodeInfo, Staged, Stats } from "./document.ts";
 
 /** A resource of `/.well-known/core` (RFC 6690). */
 export interface Resource {
   path: string;
   /** Attributes as they stand there; those without a value are `true`. */
   attributes: Record<string, string | true>;
-}
-
-/** `/app`: the package that runs, and what happened to the one before. */
-export interface AppState {
-  state: "empty" | "trial" | "confirmed";
-  name?: string;
-  version?: string;
-  sequence?: number;
-  digest?: string;
-  size?: number;
-  table?: number;
-  ram?: number;
-  trial?: number;
-  sensors?: string[];
-  outputs?: string[];
-  params?: string[];
-  previous: number;
-  highest: number;
-  returned: boolean;
-  event?: {
-    what: "trap" | "fuel" | "reset" | "rollback" | "damaged";
-    sequence: number;
-    trap?: string;
-    function?: number;
-    offset?: number;
-    backtrace?: number[];
-  };
-}
-
-/** `/app/staged`: empty where nothing is on its way. */
-export interface Staged {
-  /** Of the module, in hexadecimal. */
-  digest?: string;
-  size?: number;
-  received?: number;
 }
 
 /** A value of a sensor or output. */
@@ -67,7 +43,10 @@ export interface Reading {
 export interface ConnectOptions extends EndpointOptions {
   /** Called for each line of text that a serial line carries beside the datagrams. */
   onText?: (text: string) => void;
+  /** Gives up opening the link. */
   signal?: AbortSignal | undefined;
+  /** Gives up whatever is under way, where an operation has no signal of its own. */
+  within?: AbortSignal | undefined;
 }
 
 export interface PushOptions {
@@ -80,18 +59,33 @@ export interface PushOptions {
 export class Node {
   readonly address: string;
   readonly #endpoint: Endpoint;
+  readonly #options: ConnectOptions;
 
-  private constructor(address: string, endpoint: Endpoint) {
+  private constructor(address: string, endpoint: Endpoint, options: ConnectOptions) {
     this.address = address;
     this.#endpoint = endpoint;
+    this.#options = options;
   }
 
   /** Opens the link to a node. Whether it answers is seen with the first request. */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Node> {
-    const { onText, signal, ...rest } = options;
-    const link = await openLink(address, signal);
+    const { onText, signal, within, ...rest } = options;
+    const link = await openLink(address, signal ?? within);
     if (onText) link.onText = onText;
-    return new Node(address, new Endpoint(link, rest));
+    return new Node(address, new Endpoint(link, rest), options);
+  }
+
+  /** Whether the link was lost, as when a cable is pulled: everything fails until `reconnect`. */
+  get lost(): boolean {
+    return this.#endpoint.lost;
+  }
+
+  /** Opens the link anew. What was under way fails with the code `closed`; whoever observed observes again. */
+  async reconnect(signal?: AbortSignal): Promise<void> {
+    const link = await openLink(this.address, signal ?? this.#options.within);
+    const { onText } = this.#options;
+    if (onText) link.onText = onText;
+    await this.#endpoint.reconnect(link);
   }
 
   close(): Promise<void> {
@@ -103,56 +97,64 @@ export class Node {
   }
 
   request(method: Method, path: string, options: RequestOptions = {}): Promise<Response> {
-    return this.#endpoint.request(method, path, options);
+    return this.#endpoint.request(method, path, this.#limited(options));
   }
 
-  /** A resource as text. */
+  #limited<T extends { signal?: AbortSignal | undefined }>(options: T): T {
+    return options.signal === undefined ? { ...options, signal: this.#options.within } : options;
+  }
+
+  /** A resource as text: what a terminal may show, CBOR as JSON. */
   async get(path: string, options: RequestOptions = {}): Promise<string> {
-    const { payload } = await this.request("GET", path, options);
-    return payload.toString("utf8");
+    const { payload, format } = await this.request("GET", path, options);
+    const value = readValue(payload, format);
+    return typeof value === "string" ? value : JSON.stringify(value);
+  }
+
+  /** A resource as a value: text, or what stands in its CBOR. */
+  async read(path: string, options: RequestOptions = {}): Promise<unknown> {
+    const { payload, format } = await this.request("GET", path, options);
+    return readValue(payload, format);
   }
 
   async put(path: string, text: string, options: RequestOptions = {}): Promise<void> {
-    await this.request("PUT", path, { ...options, format: "text", payload: Buffer.from(text) });
+    await this.request("PUT", path, { format: "text", ...options, payload: Buffer.from(text) });
   }
 
-  /** A document: `node`, `app`, `stats`, `app/staged`. */
-  async #document(path: string, signal?: AbortSignal): Promise<Record<string, unknown>> {
-    const { payload } = await this.request("GET", path, { accept: "cbor", signal });
-    return readDocument(path, payload);
+  /** The CBOR of a document. */
+  async #document(path: string, signal?: AbortSignal): Promise<Buffer> {
+    return (await this.request("GET", path, { accept: "cbor", signal })).payload;
   }
 
-  info(signal?: AbortSignal): Promise<Record<string, unknown>> {
-    return this.#document("node", signal);
+  async info(signal?: AbortSignal): Promise<NodeInfo> {
+    return readDocument("node", await this.#document("node", signal));
   }
 
-  stats(signal?: AbortSignal): Promise<Record<string, number>> {
-    return this.#document("stats", signal) as Promise<Record<string, number>>;
+  async stats(signal?: AbortSignal): Promise<Stats> {
+    return readDocument("stats", await this.#document("stats", signal));
   }
 
   async app(signal?: AbortSignal): Promise<AppState> {
-    return readApp(await this.#document("app", signal));
+    return readDocument("app", await this.#document("app", signal));
   }
 
-  /** What has been received of a package that is on its way. */
+  /** What has been received of a package that is on its way; a node that keeps no such thing has received nothing. */
   async staged(signal?: AbortSignal): Promise<Staged> {
-    const { digest, size, received } = await this.#document("app/staged", signal);
-    return typeof digest === "string" && typeof size === "number" && typeof received === "number"
-      ? { digest, size, received }
-      : {};
+    return readDocument("app/staged", await this.#document("app/staged", signal));
   }
 
   /** Each state of the running package from now on. */
   async *watchApp(signal?: AbortSignal): AsyncGenerator<AppState, void, void> {
-    for await (const { payload } of this.#endpoint.observe("app", { accept: "cbor", signal })) {
-      yield readApp(readDocument("app", payload));
+    const options = this.#limited({ accept: "cbor" as const, signal });
+    for await (const { payload } of this.#endpoint.observe("app", options)) {
+      yield readDocument("app", payload);
     }
   }
 
   async discover(filters: readonly string[] = [], signal?: AbortSignal): Promise<Resource[]> {
     const options = { query: filters, signal };
     const { payload } = await this.request("GET", ".well-known/core", options);
-    return parseLinks(payload.toString("utf8"));
+    return parseLinks(printable(payload.toString("utf8")));
   }
 
   /** Values of `sensors/level` or `outputs/flow`, as they come in. */
@@ -161,7 +163,8 @@ export class Node {
     signal?: AbortSignal,
     options: ObserveOptions = {},
   ): AsyncGenerator<Reading, void, void> {
-    const states = this.#endpoint.observe(path, { ...options, accept: "text", signal });
+    const limited = this.#limited({ ...options, accept: "text" as const, signal });
+    const states = this.#endpoint.observe(path, limited);
     for await (const { payload } of states) {
       const text = payload.toString("utf8");
       // An observation begins with what there is, which may be nothing yet.
@@ -187,7 +190,7 @@ export class Node {
   }
 
   async *watchLog(signal?: AbortSignal): AsyncGenerator<string, void, void> {
-    for await (const { payload } of this.#endpoint.observe("log", { signal })) {
+    for await (const { payload } of this.#endpoint.observe("log", this.#limited({ signal }))) {
       yield* readLines(payload.toString("utf8"));
     }
   }
@@ -197,7 +200,8 @@ export class Node {
    * on trial; a refusal is a NodeError with the code `refused`.
    */
   async push(bytes: Uint8Array, options: PushOptions = {}): Promise<void> {
-    const { blockSize = 512, signal, onProgress } = options;
+    const { blockSize = 512, onProgress } = options;
+    const { signal } = this.#limited(options);
     const digest = Buffer.from(openPackage(bytes).manifest.digest).toString("hex");
     const place = async () => {
       const { digest: known, size, received = 0 } = await this.staged(signal);
@@ -264,47 +268,23 @@ function readLines(text: string): string[] {
 /** A number as a node writes it; `NaN` and the infinities are values of a module too. */
 function readNumber(path: string, text: string): number {
   const value = { NaN: Number.NaN, inf: Infinity, "-inf": -Infinity, null: Number.NaN }[text];
-  const number = value ?? Number(text);
-  if (value === undefined && (text.trim() === "" || Number.isNaN(number)))
-    throw new NodeError("protocol", `/${path}: the answer is no number: ${text.slice(0, 40)}`);
-  return number;
+  if (value !== undefined) return value;
+  if (!/^-?\d{1,400}(\.\d{1,400})?(e[+-]?\d{1,3})?$/i.test(text))
+    throw new NodeError(
+      "protocol",
+      `/${oneLine(path)}: the answer is no number: ${oneLine(text.slice(0, 40))}`,
+    );
+  return Number(text);
 }
 
-/** A CBOR map with names for keys. */
-function readDocument(path: string, payload: Uint8Array): Record<string, unknown> {
-  let document: unknown;
-  try {
-    document = plain(decode(payload));
-  } catch (cause) {
-    throw new NodeError("protocol", `/${path}: the answer is no CBOR`, { cause });
+/** The content of an answer: CBOR decoded, bytes that are no text in hexadecimal, everything else as the text it is. */
+function readValue(payload: Buffer, format: number | undefined): unknown {
+  if (format === formats.cbor || format === formats["senml+cbor"]) {
+    const decoded = decodeCbor(payload);
+    if (decoded !== undefined) return plain(decoded.value);
   }
-  if (typeof document !== "object" || document === null || Array.isArray(document))
-    throw new NodeError("protocol", `/${path}: the answer is no document`);
-  return document as Record<string, unknown>;
-}
-
-/** What others do with `/app`, they can: its lists are lists of names, its numbers numbers. */
-function readApp(document: Record<string, unknown>): AppState {
-  const names = (value: unknown) =>
-    value === undefined || (Array.isArray(value) && value.every((one) => typeof one === "string"));
-  const event = document["event"] as Record<string, unknown> | undefined;
-  const sound =
-    ["sensors", "outputs", "params"].every((key) => names(document[key])) &&
-    ["previous", "highest"].every((key) => typeof document[key] === "number") &&
-    (event === undefined || (typeof event === "object" && typeof event?.["sequence"] === "number"));
-  if (!sound) throw new NodeError("protocol", "/app: the answer is no state of a package");
-  return document as unknown as AppState;
-}
-
-/** Bytes as hexadecimal text, all the way down: what people and JSON can read. */
-function plain(value: unknown): unknown {
-  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
-  if (typeof value === "string") return printable(value);
-  if (Array.isArray(value)) return value.map(plain);
-  if (typeof value === "object" && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
-  }
-  return value;
+  if (format === formats.octets) return payload.toString("hex");
+  return printable(payload.toString("utf8"));
 }
 
 /** Links in the format of RFC 6690 §2. */

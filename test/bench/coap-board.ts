@@ -107,7 +107,7 @@ export async function measureBoard(): Promise<OnBoard | string> {
       quantile(taken, 0.99),
       (medians[state] ?? NaN) / (medians.idle ?? NaN),
     ]);
-    const { link, coap } = (await node.info()) as Record<string, Record<string, number>>;
+    const { link, coap } = await node.info();
     if (link && (link.lost ?? 0) + (link.damaged ?? 0) + (link.unsent ?? 0) > 0)
       notes.unshift(`The link of the board lost something: ${JSON.stringify(link)}`);
     notes.push(

@@ -1,8 +1,8 @@
 // From a program in AssemblyScript to a module: compile, number the names, fit the memory, keep the source map outside.
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
+import { packageRoot } from "../root.ts";
 import { customSection, importModule, imports as contractImports } from "../contract.ts";
 import { inspect, missingEngine, ModuleError, refusal } from "../engine.ts";
 import { describe, type Fault } from "../fault.ts";
@@ -62,9 +62,6 @@ export class BuildError extends Error {
 
 /** 16 KiB pages, as the custom-page-sizes proposal writes them. */
 const pageBits = 14;
-const root = fileURLToPath(
-  new URL(import.meta.url.includes("/host/lib/build/") ? "../../../" : "../", import.meta.url),
-);
 
 /** Builds the program in `file`. */
 export async function build(file: string, options: BuildOptions = {}): Promise<Built> {
@@ -73,9 +70,9 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
   const output = new Map<string, Uint8Array | string>();
   const { Hooks, declared } = declarations(options.plain ?? false);
   const faults: Fault[] = [];
-  const inputs = new Set([join(root, "assembly/runtime.ts")]);
+  const inputs = new Set([join(packageRoot, "assembly/runtime.ts")]);
   const stub = asc.libraryFiles["rt/stub"];
-  asc.libraryFiles["rt/stub"] = readFileSync(join(root, "assembly/runtime.ts"), "utf8");
+  asc.libraryFiles["rt/stub"] = readFileSync(join(packageRoot, "assembly/runtime.ts"), "utf8");
   const words = [
     basename(path),
     "--baseDir",
@@ -226,7 +223,7 @@ function readSource(path: string): string | null {
 
 function sourceFile(path: string): string {
   const own = /[\\/]node_modules[\\/]wasmote[\\/](.*)$/.exec(path)?.[1];
-  return own === undefined ? path : join(root, own);
+  return own === undefined ? path : join(packageRoot, own);
 }
 
 /** Where a source of the compiler's lies: this package's own are its library `wasmote`. */

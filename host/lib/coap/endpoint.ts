@@ -5,7 +5,8 @@ import { randomBytes, randomInt } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { generate, parse, type ParsedPacket } from "coap-packet";
-import { NodeError } from "./errors.ts";
+import { NodeError } from "../errors.ts";
+import { oneLine } from "../text.ts";
 import type { Link } from "./link.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE" | "FETCH" | "PATCH" | "iPATCH";
@@ -60,7 +61,10 @@ interface Option {
 }
 
 export interface EndpointOptions {
-  /** How long a node may stay silent before it counts as gone, in milliseconds; at most the 93 s of RFC 7252 §4.8.2. */
+  /**
+   * How long a node may stay silent before it counts as gone, in milliseconds; at most the 93 s of RFC 7252 §4.8.2. An answer of
+   * several blocks is whole within this time too: a node that lets one drip in now and then is as good as gone.
+   */
   patience?: number;
   /** ACK_TIMEOUT in milliseconds: 2,000 unless the way is known to be faster (RFC 7252 §4.8.1). */
   ackTimeout?: number;
@@ -71,6 +75,11 @@ export interface EndpointOptions {
 export interface ObserveOptions extends RequestOptions {
   /** After how long without a word the registration is renewed, in milliseconds; by default what the node says. */
   refresh?: number;
+}
+
+/** A request that has to be done at a time, in milliseconds since 1970. */
+interface Timed extends RequestOptions {
+  until?: number;
 }
 
 interface Waiting {
@@ -85,6 +94,10 @@ const defaultAckTimeout = 2_000;
 const defaultRetransmit = 4;
 /** How long a separate response may take: the longest that a node erases and verifies, many times over. */
 const separateTimeout = 30_000;
+/** The longest payload that is sent in one datagram (RFC 7959 §2.2); what is longer goes block by block. */
+const longestPayload = 1024;
+/** So many blocks of an upload may take as long as a node may be silent. */
+const blocksOfPatience = 16;
 /** The largest body that is put together from blocks: many times what any resource of a node has. */
 const longestBody = 1 << 18;
 /** Notifications that wait for whoever observes; beyond that the oldest goes, since the newest state is what counts (RFC 7641 §1.3). */
@@ -102,7 +115,8 @@ const farewell = 2_000;
 const echo = "252";
 
 export class Endpoint {
-  readonly #link: Link;
+  #link: Link;
+  #closed = false;
   #id = randomInt(0x10000);
   /** Whether uploads go without a token. */
   #plain = true;
@@ -123,6 +137,11 @@ export class Endpoint {
     this.#patience = options.patience ?? Number.POSITIVE_INFINITY;
     this.#ackTimeout = options.ackTimeout ?? defaultAckTimeout;
     this.#maxRetransmit = options.maxRetransmit ?? defaultRetransmit;
+    this.#use(link);
+  }
+
+  #use(link: Link): void {
+    this.#link = link;
     link.onDatagram = (datagram) => this.#receive(datagram);
     link.onUnreachable = (cause) => {
       for (const waiting of this.#byId.values()) waiting.unreachable(cause);
@@ -133,7 +152,36 @@ export class Endpoint {
     };
   }
 
+  /** Whether the link was lost or closed: everything fails until there is a new one. */
+  get lost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  /**
+   * Goes on over another link to the same node, as after a cable was plugged in again. What was under way over the old one has failed, or fails now;
+   * whoever observed observes again.
+   */
+  async reconnect(link: Link): Promise<void> {
+    if (this.#closed) {
+      await link.close();
+      throw this.#gone("is closed");
+    }
+    const old = this.#link;
+    this.#lost ??= new Error("there is a new link");
+    for (const waiting of this.#waiting.values()) waiting.rejected();
+    old.onDatagram = () => {};
+    old.onLost = () => {};
+    old.onUnreachable = () => {};
+    this.#use(link);
+    // A port that changed is another client to the node (RFC 7252 §1.2: an endpoint is an address with its port).
+    this.#seen.clear();
+    this.#toEcho = undefined;
+    this.#lost = undefined;
+    await old.close();
+  }
+
   async close(): Promise<void> {
+    this.#closed = true;
     this.#lost = new Error("closed");
     for (const waiting of this.#waiting.values()) waiting.rejected();
     await this.#link.close();
@@ -141,18 +189,22 @@ export class Endpoint {
 
   /** A request whose response may take several blocks. An error response is thrown as a NodeError. */
   async request(method: Method, path: string, options: RequestOptions = {}): Promise<Response> {
-    let first = await this.#exchange(method, path, options, []);
-    // A node that does not know us yet gives small blocks alone; once we have shown ourselves, large ones.
+    const { payload } = options;
+    if (payload !== undefined && payload.length > longestPayload)
+      return this.upload(method, path, payload, options);
+    const within = { ...options, until: Date.now() + this.#patience };
+    let first = await this.#exchange(method, path, within, []);
+    // A node that does not know us yet gives only small blocks; once we have shown ourselves, large ones.
     if (this.#toEcho && method === "GET" && blockOf(first, "Block2")?.more)
-      first = await this.#exchange(method, path, options, []);
-    return this.#rest(method, path, options, first);
+      first = await this.#exchange(method, path, within, []);
+    return this.#rest(method, path, within, first);
   }
 
   /** Fetches the blocks behind the first (RFC 7959 §2.4); a body that changes meanwhile is begun anew. */
   async #rest(
     method: Method,
     path: string,
-    options: RequestOptions,
+    options: Timed,
     first: ParsedPacket,
   ): Promise<Response> {
     for (let attempt = 0; attempt < 4; attempt++) {
@@ -213,6 +265,8 @@ export class Endpoint {
     }
     let offset = options.from ?? 0;
     let busy = 0;
+    const blocks = Math.ceil(body.length / size / blocksOfPatience);
+    const until = Date.now() + this.#patience * (1 + blocks);
     // RFC 7252 §5.3.1: requests that are made one after the other need no token, which is a tenth of a small block. Unless one was
     // given up, whose answer may still come.
     const token = this.#plain && !this.#waiting.has("") ? Buffer.alloc(0) : randomBytes(4);
@@ -225,7 +279,7 @@ export class Endpoint {
       try {
         const block = { name: "Block1", value: encodeBlock({ offset, size, more }) };
         const extra = [block, ...sizeOption];
-        answer = await this.#exchange(method, path, { ...options, payload }, extra, token);
+        answer = await this.#exchange(method, path, { ...options, payload, until }, extra, token);
       } catch (error) {
         if (!(error instanceof NodeError && error.code === "answer")) this.#plain = false;
         // RFC 7252 §5.9.3.4: full for the moment.
@@ -325,7 +379,8 @@ export class Endpoint {
           (Math.min(uintOf(packet, "Max-Age") ?? 60, longestAge) + 5) *
           1000 *
           (1 + Math.random() / 4);
-        const state = await this.#rest("GET", path, options, packet);
+        const until = Date.now() + this.#patience;
+        const state = await this.#rest("GET", path, { ...options, until }, packet);
         // A renewed registration is answered with the state there is, which may be known.
         if (packet === renewal && shown?.equals(state.payload)) continue;
         shown = state.payload;
@@ -355,12 +410,12 @@ export class Endpoint {
   #exchange(
     method: Method,
     path: string,
-    options: RequestOptions,
+    options: Timed,
     extra: Option[],
     token: Buffer = randomBytes(4),
     echoed = false,
   ): Promise<ParsedPacket> {
-    const { signal, payload } = options;
+    const { signal, payload, until = Number.POSITIVE_INFINITY } = options;
     const id = (this.#id = (this.#id + 1) & 0xffff);
     const toEcho = echoed ? undefined : this.#toEcho;
     this.#toEcho = undefined;
@@ -425,11 +480,13 @@ export class Endpoint {
         fail(
           new NodeError(
             "timeout",
-            `${this.#link.address} does not answer: is the address right, and is the node on?`,
+            Date.now() >= until && began + this.#patience > until
+              ? `${this.#link.address} does not answer in time: ${path} is not whole yet`
+              : `${this.#link.address} does not answer: is the address right, and is the node on?`,
           ),
         );
       const again = () => {
-        const left = began + this.#patience - Date.now();
+        const left = Math.min(began + this.#patience, until) - Date.now();
         if (attempt > this.#maxRetransmit || left <= 0) return silence();
         this.#link.send(datagram);
         attempt++;
@@ -454,7 +511,8 @@ export class Endpoint {
         },
         acknowledged: () => {
           clearTimeout(timer);
-          timer = setTimeout(silence, separateTimeout);
+          const left = Math.min(began + this.#patience, until) - Date.now();
+          timer = setTimeout(silence, Math.max(0, Math.min(separateTimeout, left)));
         },
         unreachable: (cause) => {
           // One may be of an earlier datagram, or of a node that is just starting.
@@ -531,14 +589,9 @@ function listen(signal: AbortSignal | undefined, abort: () => void): void {
 }
 
 function failure(path: string, packet: ParsedPacket): NodeError {
-  const text = printable(packet.payload.toString("utf8"));
+  const text = oneLine(packet.payload.toString("utf8"));
   const message = `/${path.replace(/^\//, "")}: ${packet.code}${text ? ` ${text}` : ` ${meanings[packet.code] ?? ""}`}`;
   return new NodeError("answer", message.trimEnd(), { status: packet.code, diagnostic: text });
-}
-
-/** What a peer sent, without what would move the cursor of whoever reads it. */
-export function printable(text: string): string {
-  return text.replaceAll(/(?![\t\n])\p{Cc}/gu, "\ufffd");
 }
 
 const meanings: Record<string, string> = {

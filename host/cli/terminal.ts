@@ -1,0 +1,75 @@
+// Reading lines from standard input without being stopped: a job in the background that reads its terminal is sent SIGTTIN and stands
+// still (POSIX.1-2017 §11.1.4). So a terminal is read only in the foreground; a shell that brings the job there sends SIGCONT.
+import { spawnSync } from "node:child_process";
+import { fstatSync, readFileSync } from "node:fs";
+import { createInterface, type Interface } from "node:readline";
+import { isatty } from "node:tty";
+
+/** Whether this process may read the terminal now. */
+export function inForeground(): boolean {
+  const [group, foreground] = groups();
+  return group === undefined || foreground === undefined || group === foreground;
+}
+
+/** The process group of this process, and the one that its terminal is for; undefined where they cannot be told. */
+function groups(): [number?, number?] {
+  const numbers = (text: string) => text.trim().split(/\s+/).map(Number);
+  try {
+    // proc(5): behind the name in brackets come state, parent, group, session, terminal, the terminal's group.
+    const stat = readFileSync("/proc/self/stat", "utf8");
+    const fields = numbers(stat.slice(stat.lastIndexOf(")") + 4));
+    return [fields[1], fields[4]];
+  } catch {
+    const words = ["-o", "pgid=,tpgid=", "-p", String(process.pid)];
+    const { stdout, status } = spawnSync("ps", words, { encoding: "utf8" });
+    if (status !== 0) return [];
+    const [group, foreground] = numbers(stdout);
+    return [group, foreground];
+  }
+}
+
+/** Whether lines come in by themselves: a pipe, a file, a socket; not a terminal and not nothing. */
+export function inputIsGiven(): boolean {
+  try {
+    const input = fstatSync(0);
+    return input.isFIFO() || input.isFile() || input.isSocket();
+  } catch {
+    // Closed by whoever started this.
+    return false;
+  }
+}
+
+/** Calls `use` with each line of standard input until it ends or `stop` is called. */
+export function readLines(use: (line: string) => void): { ended: Promise<void>; stop(): void } {
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  let input: Interface | undefined;
+  let stopped = false;
+  const begin = () => {
+    input = createInterface({ input: process.stdin, terminal: false });
+    input.on("line", use);
+    input.on("close", () => end());
+    // A terminal that was closed.
+    process.stdin.on("error", () => end());
+  };
+  const terminal = isatty(0);
+  // Moved to the background (Ctrl-Z, bg) or to the foreground (fg).
+  const moved = () => {
+    if (stopped) return;
+    if (!inForeground()) process.stdin.pause();
+    else if (input === undefined) begin();
+    else process.stdin.resume();
+  };
+  if (terminal) process.on("SIGCONT", moved);
+  if (!terminal || inForeground()) begin();
+  return {
+    ended,
+    stop: () => {
+      stopped = true;
+      process.off("SIGCONT", moved);
+      if (input === undefined) return;
+      input.close();
+      process.stdin.destroy();
+    },
+  };
+}

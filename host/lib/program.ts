@@ -1,0 +1,102 @@
+// A program as it can be sent: a source, built, or a module as it is.
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import packageFile from "../../package.json" with { type: "json" };
+import type { Built } from "./build/build.ts";
+import { UserError } from "./errors.ts";
+import { hex, keepBuild, keptBuild, keptBytes, keptModule } from "./kept.ts";
+import { digestOf } from "./package.ts";
+import type { Project } from "./project.ts";
+import { readFacts } from "./build/section.ts";
+
+export interface Program extends Omit<Built, "compiled"> {
+  name: string;
+  digest: string;
+}
+
+/** Called around a build that takes seconds. */
+export type Waiting = <T>(title: string, work: Promise<T>) => Promise<T>;
+
+/** Builds a source, or takes a module as it is. Without a name it is the project's main file. */
+export async function loadProgram(
+  project: Project,
+  given: string | undefined,
+  waiting: Waiting = (_, work) => work,
+): Promise<Program> {
+  const file = given === undefined ? join(project.folder, project.main) : resolve(given);
+  if (!existsSync(file))
+    throw new UserError(
+      `there is no file ${file}`,
+      given === undefined
+        ? "name a source, or begin a project with `wasmote new NAME`"
+        : "check the name",
+    );
+  if (!statSync(file).isFile())
+    throw new UserError(`${file} is a folder, not a source`, "name a file in it", "source");
+  // The project's own program bears its name, however it was named on the command line.
+  const own = resolve(file) === resolve(project.folder, project.main);
+  const name = own && project.name !== "" ? project.name : nameOf(file);
+  if (file.endsWith(".wasm")) return loadModule(project, file, name);
+  refuseOther(file);
+  const { module, ...rest } = keptBuild(project, file, version) ?? (await make());
+  const { places, sources, inputs } = rest;
+  const facts = readFacts(module);
+  return { name, digest: hex(digestOf(module)), module, facts, places, sources, inputs };
+
+  async function make() {
+    const { build } = await import("./build/build.ts");
+    const options = project.heap === undefined ? {} : { heap: project.heap };
+    const built = await waiting(`building ${basename(file)}`, build(file, options));
+    const digest = hex(digestOf(built.module));
+    keepBuild(project, file, version, { ...built, digest, folder: dirname(file) });
+    return built;
+  }
+}
+
+const { version } = packageFile;
+
+/** A file's name as the name of a package. */
+function nameOf(file: string): string {
+  const name = basename(file).replace(/\.\w+$/, "");
+  return name.replaceAll(/[^\w.-]/g, "-").slice(0, 32) || "program";
+}
+
+/** A file that cannot be a source is told apart before the compiler makes a hundred faults of it. */
+function refuseOther(file: string): void {
+  const bytes = readFileSync(file);
+  const text = !bytes.includes(0) && Buffer.from(bytes.toString("utf8")).equals(bytes);
+  if (text && /\.[cm]?ts$/.test(file)) return;
+  throw new UserError(
+    `${file} is not a source: ${text ? "a source is a file of AssemblyScript, NAME.ts" : "it is not text"}`,
+    bytes.subarray(0, 4).equals(Buffer.from("\0asm"))
+      ? "it is a module: call it NAME.wasm"
+      : "name a source (NAME.ts) or a module (NAME.wasm)",
+    "source",
+  );
+}
+
+function loadModule(project: Project, file: string, name: string): Program {
+  const module = new Uint8Array(readFileSync(file));
+  const digest = hex(digestOf(module));
+  const { places = [], sources = {} } = keptModule(project, digest) ?? {};
+  try {
+    const facts = readFacts(module);
+    return { module, facts, places, sources, inputs: [file], name, digest };
+  } catch (error) {
+    throw new UserError(
+      `${file} is not a module: ${(error as Error).message}`,
+      "build it with `wasmote build`",
+      "source",
+      { cause: error },
+    );
+  }
+}
+
+/** A module that was built here, by its digest. */
+export function keptProgram(project: Project, digest: string): Program | undefined {
+  const module = keptBytes(project, digest);
+  if (module === undefined) return undefined;
+  const name = project.name || digest.slice(0, 8);
+  const { places = [], sources = {} } = keptModule(project, digest) ?? {};
+  return { module, facts: readFacts(module), places, sources, inputs: [], name, digest };
+}

@@ -14,6 +14,9 @@ interface Function {
   result?: string;
   link?: string;
   global?: string;
+  /** Of an import: what a call costs, and how many bytes it takes for one unit more. */
+  fuel?: number;
+  fuel_bytes?: number;
 }
 
 interface Contract {
@@ -60,9 +63,9 @@ function typescript(contract: Contract): string {
   const constant = (name: string, value: unknown) =>
     `export const ${name} = ${JSON.stringify(value, null, 2)} as const;\n`;
   const links = Object.fromEntries(
-    module.import.map(({ name, link, parameters, result }) => [
+    module.import.map(({ name, link, parameters, result, fuel = 0, fuel_bytes = 0 }) => [
       name,
-      { link, parameters: parameters ?? [], result: result ?? null },
+      { link, parameters: parameters ?? [], result: result ?? null, fuel, fuelBytes: fuel_bytes },
     ]),
   );
   return [
@@ -71,7 +74,7 @@ function typescript(contract: Contract): string {
     constant("contractVersion", contract.version),
     constant("importModule", module.import_module),
     constant("customSection", module.custom_section),
-    "/** What a module may import: its clear name, its name on the wire, its type. */",
+    "/** What a module may import: its clear name, its name on the wire, its type, what a call costs and how many bytes it takes for a unit more. */",
     constant("imports", links),
     "/** What a module may export. */",
     constant(
@@ -148,6 +151,16 @@ function rust(contract: Contract): string {
     ),
     "            _ => return None,",
     "        })",
+    "    }",
+    "",
+    "    /// Fuel of a call beside the module's own instructions, and how many bytes it takes for a unit more (0: none does).",
+    "    pub const fn fuel(self) -> (u32, u32) {",
+    "        match self {",
+    ...module.import.map(
+      ({ name, fuel = 0, fuel_bytes = 0 }) =>
+        `            Self::${camel(name)} => (${fuel}, ${fuel_bytes}),`,
+    ),
+    "        }",
     "    }",
     "}",
     "",

@@ -6,47 +6,63 @@ export const importModule = "wasmote" as const;
 
 export const customSection = "wasmote" as const;
 
-/** What a module may import: its clear name, its name on the wire, its type. */
+/** What a module may import: its clear name, its name on the wire, its type, what a call costs and how many bytes it takes for a unit more. */
 export const imports = {
   read: {
     link: "r",
     parameters: ["i32"],
     result: "f32",
+    fuel: 40,
+    fuelBytes: 0,
   },
   publish: {
     link: "p",
     parameters: ["i32", "f32"],
     result: null,
+    fuel: 40,
+    fuelBytes: 0,
   },
   parameter: {
     link: "m",
     parameters: ["i32"],
     result: "f32",
+    fuel: 40,
+    fuelBytes: 0,
   },
   now: {
     link: "n",
     parameters: [],
     result: "i32",
+    fuel: 40,
+    fuelBytes: 0,
   },
   unix: {
     link: "u",
     parameters: [],
     result: "i64",
+    fuel: 40,
+    fuelBytes: 0,
   },
   log: {
     link: "l",
     parameters: ["i32", "i32"],
     result: null,
+    fuel: 60,
+    fuelBytes: 4,
   },
   gpio: {
     link: "g",
     parameters: ["i32", "i32"],
     result: null,
+    fuel: 40,
+    fuelBytes: 0,
   },
   reply: {
     link: "y",
     parameters: ["i32", "i32", "i32"],
     result: null,
+    fuel: 80,
+    fuelBytes: 16,
   },
 } as const;
 

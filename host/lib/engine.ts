@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "./root.ts";
 import { withWidePages } from "./build/section.ts";
+import { importModule, imports } from "./contract.ts";
 
 /** A value of WebAssembly: an i64 is a bigint. */
 export type Value = number | bigint;
@@ -57,6 +58,8 @@ export interface Ended {
   values: Value[];
   /** Fuel used; only the node's own engine counts it. */
   fuel: number | undefined;
+  /** What of it host calls cost (contract.toml). */
+  hostFuel?: number;
   /** Why it trapped, in the words of the specification; `fuel` when the budget was used up. */
   trap?: string;
   /** The calls that were active then, innermost first. */
@@ -266,8 +269,18 @@ function memoryOf(instance: {
   };
 }
 
+/** Fuel of a host call beside the module's own instructions, as the node charges it (contract.toml). */
+function callFuel(one: Import | undefined, values: Value[]): number {
+  if (one?.module !== importModule) return 0;
+  const found = Object.values(imports).find(({ link }) => link === one.name);
+  if (!found) return 0;
+  const length = Number(values.at(-1) ?? 0) >>> 0;
+  return found.fuel + (found.fuelBytes > 0 ? Math.ceil(length / found.fuelBytes) : 0);
+}
+
 function own(module: Uint8Array, facts: Inspection, ask: Ask, grants: Grants): Instance {
   const { EngineInstance } = addon<EngineAddon>("engine.node");
+  const functions = facts.imports.filter(({ kind }) => kind === "function");
   const instance = taking(() => new EngineInstance(module, grants));
   /** Answers a host call; `false` where it is refused. What is thrown ends the run. */
   const answer = (index: number, values: Value[]) => {
@@ -286,20 +299,29 @@ function own(module: Uint8Array, facts: Inspection, ask: Ask, grants: Grants): I
     memorySize: () => instance.memorySize(),
     call(name, values, fuel) {
       const before = instance.fuelUsed();
-      const used = () => instance.fuelUsed() - before;
+      let hostFuel = 0;
+      const used = () => instance.fuelUsed() - before + hostFuel;
+      const ended = (end: Partial<Ended>): Ended => ({
+        values: [],
+        backtrace: [],
+        fuel: used(),
+        hostFuel,
+        ...end,
+      });
       if (name !== undefined) instance.call(name, values);
       for (;;) {
         const run = instance.run(Math.max(0, fuel - used()));
-        if (run.state === "done") return { values: run.values, fuel: used(), backtrace: [] };
-        if (run.state === "trap")
-          return { values: [], fuel: used(), trap: run.trap ?? "", backtrace: run.backtrace };
+        if (run.state === "done") return ended({ values: run.values });
+        if (run.state === "trap") return ended({ trap: run.trap ?? "", backtrace: run.backtrace });
         if (run.state === "fuel") {
           instance.cancel();
-          return { values: [], fuel: used(), trap: "fuel", backtrace: run.backtrace };
+          return ended({ trap: "fuel", backtrace: run.backtrace });
         }
+        hostFuel += callFuel(functions[run.import ?? 0], run.values);
+        if (used() >= fuel) return ended({ trap: "fuel", backtrace: instance.abort().backtrace });
         if (!answer(run.import ?? 0, run.values)) {
-          const trap = instance.abort();
-          return { values: [], fuel: used(), trap: trap.trap ?? "", backtrace: trap.backtrace };
+          const { trap = "", backtrace } = instance.abort();
+          return ended({ trap, backtrace });
         }
       }
     },

@@ -42,6 +42,8 @@ export class Simulation {
   readonly facts: Facts;
   /** Fuel of each run, in order; empty in engines that do not count. */
   readonly fuel: number[] = [];
+  /** What of it host calls cost, run by run. */
+  readonly hostFuel: number[] = [];
   readonly happenings: Happening[] = [];
   readonly #instance: Instance;
   readonly #buffer: number | undefined;
@@ -78,7 +80,8 @@ export class Simulation {
     if (set.trap !== undefined || !this.#instance.has("start")) this.#end(set);
     else {
       const start = this.#instance.call("start", [], fuel - used);
-      this.#end(start.fuel === undefined ? start : { ...start, fuel: start.fuel + used });
+      const hostFuel = (set.hostFuel ?? 0) + (start.hostFuel ?? 0);
+      this.#end(start.fuel === undefined ? start : { ...start, fuel: start.fuel + used, hostFuel });
     }
   }
 
@@ -125,7 +128,10 @@ export class Simulation {
   }
 
   #end(ended: Ended): void {
-    if (ended.fuel !== undefined) this.fuel.push(ended.fuel);
+    if (ended.fuel !== undefined) {
+      this.fuel.push(ended.fuel);
+      this.hostFuel.push(ended.hostFuel ?? 0);
+    }
     if (ended.trap === undefined) return;
     this.#trapped = true;
     this.happenings.push({ at: this.#now, kind: "trap", ended });

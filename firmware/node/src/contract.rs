@@ -49,6 +49,20 @@ impl Import {
             _ => return None,
         })
     }
+
+    /// Fuel of a call beside the module's own instructions, and how many bytes it takes for a unit more (0: none does).
+    pub const fn fuel(self) -> (u32, u32) {
+        match self {
+            Self::Read => (40, 0),
+            Self::Publish => (40, 0),
+            Self::Parameter => (40, 0),
+            Self::Now => (40, 0),
+            Self::Unix => (40, 0),
+            Self::Log => (60, 4),
+            Self::Gpio => (40, 0),
+            Self::Reply => (80, 16),
+        }
+    }
 }
 
 /// Keys of the map in the custom section.

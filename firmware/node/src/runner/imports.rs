@@ -2,7 +2,7 @@
 use super::Io;
 use super::active::{Active, Job};
 use crate::contract::Import;
-use crate::mail::{Reply, RunnerMail, Up};
+use crate::mail::{LINE, Reply, RunnerMail, Up};
 use crate::module::NAMES;
 use wasmote_coap::Code;
 use wasmote_engine::Value;
@@ -18,6 +18,18 @@ pub(super) struct Context<'c> {
 }
 
 impl Active {
+    /// Charges the pending host call to the present run, and says what it costs.
+    pub(super) fn charge(&mut self, import: Option<Import>) -> u64 {
+        let (fuel, bytes) = import.map_or((0, 0), Import::fuel);
+        let mut cost = u64::from(fuel);
+        if bytes > 0 {
+            let length = self.instance.arguments().last().map_or(0, number);
+            cost += u64::from(length.div_ceil(bytes));
+        }
+        self.charged = self.charged.saturating_add(cost);
+        cost
+    }
+
     /// Answers the pending host call; `None` when its arguments make no sense.
     pub(super) fn host(
         &mut self,
@@ -29,10 +41,6 @@ impl Active {
         for (to, from) in arguments.iter_mut().zip(self.instance.arguments()) {
             *to = from;
         }
-        let number = |v: Value| match v {
-            Value::I32(v) => v as u32,
-            _ => 0,
-        };
         let [a, b, d] = arguments;
         let (first, second, third) = (number(a), number(b), number(d));
         let result = match import? {
@@ -60,12 +68,7 @@ impl Active {
                 ))
             }
             Import::Log => {
-                let mut line = heapless::String::new();
-                for ch in utf8(self.bytes(first, second)?) {
-                    if line.push(ch).is_err() {
-                        break;
-                    }
-                }
+                let line = line(self.bytes(first, second)?);
                 let _ = c.mail.up.enqueue(Up::Log(true, line));
                 None
             }
@@ -102,10 +105,27 @@ impl Active {
     }
 }
 
-/// The characters of what should be UTF-8.
-fn utf8(bytes: &[u8]) -> impl Iterator<Item = char> + '_ {
-    bytes.utf8_chunks().flat_map(|c| {
-        let broken = (!c.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
-        c.valid().chars().chain(broken)
-    })
+/// What of these bytes fits a line of the log; what is not UTF-8 is shown as U+FFFD.
+fn line(bytes: &[u8]) -> heapless::String<LINE> {
+    let mut line = heapless::String::new();
+    for chunk in bytes.utf8_chunks() {
+        let room = line.capacity() - line.len();
+        let valid = chunk.valid();
+        let fits = valid.get(..valid.floor_char_boundary(room));
+        let _ = line.push_str(fits.unwrap_or(""));
+        let whole = valid.len() <= room;
+        let broken = !chunk.invalid().is_empty();
+        if !whole || broken && line.push(char::REPLACEMENT_CHARACTER).is_err() {
+            break;
+        }
+    }
+    line
+}
+
+/// A number that a module handed over.
+fn number(value: Value) -> u32 {
+    match value {
+        Value::I32(value) => value as u32,
+        _ => 0,
+    }
 }

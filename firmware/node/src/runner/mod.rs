@@ -745,6 +745,10 @@ impl<F: Flash> Runner<F> {
                         .imports
                         .get(function as usize)
                         .copied();
+                    slice = slice.saturating_sub(active.charge(import));
+                    if active.used() >= budget {
+                        continue;
+                    }
                     let context = Context {
                         latest: &self.latest,
                         clock: self.clock,

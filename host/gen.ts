@@ -19,6 +19,14 @@ interface Function {
   fuel_bytes?: number;
 }
 
+/** Pairs of the first and the last character of each range. */
+interface TextRule {
+  least: number;
+  most: number;
+  ranges: string[];
+  first?: string[];
+}
+
 interface Contract {
   version: number;
   module: {
@@ -30,6 +38,8 @@ interface Contract {
   section: Record<string, number>;
   manifest: Record<string, number>;
   provision: Record<string, number>;
+  limits: Record<string, number>;
+  text: Record<string, TextRule>;
   resource: {
     name: string;
     path: string;
@@ -43,6 +53,14 @@ interface Contract {
 }
 
 const root = new URL("../", import.meta.url);
+/** The two code points of a range. */
+function points(range: string): [number, number] {
+  const [from, to, more] = Array.from(range, (character) => character.codePointAt(0)!);
+  if (from === undefined || to === undefined || more !== undefined || from > to)
+    throw new RangeError(`no range of characters: ${JSON.stringify(range)}`);
+  return [from, to];
+}
+
 const marker = "Generated from firmware/node/contract.toml by `npm run gen`. Not for editing.";
 
 /** Every generated file, by its path in the repository. */
@@ -87,6 +105,18 @@ function typescript(contract: Contract): string {
     constant("manifestKeys", contract.manifest),
     "/** Keys of the map in a provisioning record. */",
     constant("provisionKeys", contract.provision),
+    "/** Limits that both sides must know. */",
+    constant("limits", contract.limits),
+    "/** What texts may be: bytes of UTF-8, and ranges of code points. */",
+    constant(
+      "texts",
+      Object.fromEntries(
+        Object.entries(contract.text).map(([kind, { least, most, ranges, first }]) => [
+          kind,
+          { least, most, ranges: ranges.map(points), first: (first ?? ranges).map(points) },
+        ]),
+      ),
+    ),
     constant("resources", contract.resource),
     "/** Why a package is refused, and the CoAP code that says so. */",
     constant(
@@ -110,7 +140,13 @@ function assemblyscript({ version, module }: Contract): string {
 }
 
 function rust(contract: Contract): string {
-  const { version, module, section, manifest, provision, resource, refusal } = contract;
+  const { version, module, section, manifest, provision, resource, refusal, limits, text } =
+    contract;
+  const ranges = (list: string[]) =>
+    list
+      .map(points)
+      .map(([from, to]) => `(0x${from.toString(16)}, 0x${to.toString(16)})`)
+      .join(", ");
   const camel = (name: string) =>
     name.replaceAll(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
   const keys = (name: string, what: string, map: Record<string, number>) => [
@@ -169,6 +205,28 @@ function rust(contract: Contract): string {
     ...keys("manifest", "Keys of the map in a package's manifest.", manifest),
     "",
     ...keys("provision", "Keys of the map in a provisioning record.", provision),
+    "",
+    "/// Limits that both sides must know.",
+    "pub mod limits {",
+    ...Object.entries(limits).flatMap(([name, value]) => [
+      `    /// \`${name}\`.`,
+      `    pub const ${name.toUpperCase()}: u32 = ${value};`,
+    ]),
+    "}",
+    "",
+    "/// What texts may be.",
+    "pub mod text {",
+    "    use crate::text::Rule;",
+    ...Object.entries(text).flatMap(([kind, { least, most, ranges: all, first }]) => [
+      `    /// A ${kind}.`,
+      `    pub const ${kind.toUpperCase()}: Rule = Rule {`,
+      `        least: ${least},`,
+      `        most: ${most},`,
+      `        ranges: &[${ranges(all)}],`,
+      `        first: &[${ranges(first ?? all)}],`,
+      "    };",
+    ]),
+    "}",
     "",
     "/// What a node has resources for.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",

@@ -3,7 +3,7 @@
 import { createPrivateKey } from "node:crypto";
 import binaryen from "binaryen";
 import { encode } from "cbor2";
-import { contractVersion, customSection, manifestKeys } from "./lib/contract.ts";
+import { contractVersion, customSection, limits, manifestKeys } from "./lib/contract.ts";
 import {
   digestOf,
   encodeManifest,
@@ -129,7 +129,9 @@ function wrongManifests(
       "malformed",
       manifest([...whole, [keys.drop_key, new Uint8Array(9)]]),
     ],
-    ["with a key that nobody knows", "malformed", manifest([...whole, [12, 1]])],
+    ["with a key that nobody knows", "malformed", manifest([...whole, [13, 1]])],
+    ["its era is negative", "malformed", manifest([...whole, [keys.era, -1]])],
+    ["its era has 33 bits", "malformed", manifest([...whole, [keys.era, 2 ** 32]])],
     ["its keys are out of order", "malformed", manifest(whole.toReversed())],
     ["its manifest has something behind it", "malformed", Uint8Array.from([...good, 0])],
     ["its manifest ends early", "malformed", good.subarray(0, -1)],
@@ -209,6 +211,14 @@ export function packageVectors(): { keys: string[]; packages: PackageVector[] } 
   add("of another class of boards", "class", pack({ class: "toaster" }));
   add("of a sequence number that was used", "sequence", pack({ sequence: 5, name: "again" }));
   add("of an older sequence number", "sequence", pack({ sequence: 1 }));
+  const jump = limits.sequence_jump;
+  add("good, and as far above as is taken", "ok", pack({ sequence: 5 + jump }));
+  add("too far above what was installed", "sequence", pack({ sequence: 5 + jump + 1 }));
+  add("the last sequence number there is", "sequence", pack({ sequence: 2 ** 32 - 1 }));
+  add("good, and of the next era", "ok", pack({ era: 1, sequence: 1 }));
+  add("of the next era, and too far above", "sequence", pack({ era: 1, sequence: jump + 1 }));
+  add("of the era after the next", "sequence", pack({ era: 2, sequence: 6 }));
+  add("of the last era there is", "sequence", pack({ era: 2 ** 32 - 1, sequence: 6 }));
   add("needs more RAM", "needs", pack({ needs: { ...options.needs, ram: 1 << 20 } }));
   add("needs more fuel", "needs", pack({ needs: { ...options.needs, fuel: 1 << 30 } }));
   add("needs more flash", "needs", pack({ needs: { ...options.needs, table: 1 << 20 } }));

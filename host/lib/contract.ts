@@ -92,6 +92,7 @@ export const manifestKeys = {
   needs: 9,
   add_key: 10,
   drop_key: 11,
+  era: 12,
 } as const;
 
 /** Keys of the map in a provisioning record. */
@@ -100,6 +101,103 @@ export const provisionKeys = {
   vendor: 2,
   keys: 3,
   development: 4,
+} as const;
+
+/** Limits that both sides must know. */
+export const limits = {
+  sequence_jump: 65536,
+} as const;
+
+/** What texts may be: bytes of UTF-8, and ranges of code points. */
+export const texts = {
+  node: {
+    least: 1,
+    most: 32,
+    ranges: [
+      [45, 46],
+      [48, 58],
+      [65, 90],
+      [95, 95],
+      [97, 122],
+    ],
+    first: [
+      [48, 57],
+      [65, 90],
+      [97, 122],
+    ],
+  },
+  name: {
+    least: 1,
+    most: 32,
+    ranges: [
+      [45, 46],
+      [48, 58],
+      [65, 90],
+      [95, 95],
+      [97, 122],
+    ],
+    first: [
+      [45, 46],
+      [48, 58],
+      [65, 90],
+      [95, 95],
+      [97, 122],
+    ],
+  },
+  unit: {
+    least: 0,
+    most: 16,
+    ranges: [
+      [33, 33],
+      [35, 91],
+      [93, 126],
+    ],
+    first: [
+      [33, 33],
+      [35, 91],
+      [93, 126],
+    ],
+  },
+  label: {
+    least: 0,
+    most: 32,
+    ranges: [
+      [32, 126],
+      [160, 172],
+      [174, 1535],
+      [1542, 1563],
+      [1565, 1756],
+      [1758, 1806],
+      [1808, 6157],
+      [6159, 8202],
+      [8208, 8231],
+      [8239, 8287],
+      [8304, 55295],
+      [57344, 65278],
+      [65280, 65519],
+      [65532, 65533],
+      [65536, 119154],
+      [119163, 917503],
+    ],
+    first: [
+      [32, 126],
+      [160, 172],
+      [174, 1535],
+      [1542, 1563],
+      [1565, 1756],
+      [1758, 1806],
+      [1808, 6157],
+      [6159, 8202],
+      [8208, 8231],
+      [8239, 8287],
+      [8304, 55295],
+      [57344, 65278],
+      [65280, 65519],
+      [65532, 65533],
+      [65536, 119154],
+      [119163, 917503],
+    ],
+  },
 } as const;
 
 export const resources = [

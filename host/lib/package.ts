@@ -25,6 +25,8 @@ export interface Manifest {
   contract: number;
   vendor: string;
   class: string;
+  /** Rises by one to let the sequence begin anew; absent is 0. */
+  era?: number;
   sequence: number;
   digest: Uint8Array;
   size: number;
@@ -149,6 +151,7 @@ export function manifestEntries(m: Manifest): [number, unknown][] {
   ];
   if (m.addKey) entries.push([manifestKeys.add_key, Uint8Array.from(m.addKey)]);
   if (m.dropKey) entries.push([manifestKeys.drop_key, Uint8Array.from(m.dropKey)]);
+  if (m.era) entries.push([manifestKeys.era, m.era]);
   return entries;
 }
 
@@ -247,6 +250,7 @@ function decodeManifest(payload: Uint8Array): Manifest {
     name: text(m.get(manifestKeys.name), "name"),
     version: text(m.get(manifestKeys.version), "version"),
     needs: { ram, table, fuel, sensors, outputs },
+    ...(m.has(manifestKeys.era) ? { era: uint(m.get(manifestKeys.era), "era") } : {}),
     ...(addKey === undefined ? {} : { addKey: fixed(addKey, 32, "add_key") }),
     ...(dropKey === undefined ? {} : { dropKey: fixed(dropKey, 8, "drop_key") }),
   };

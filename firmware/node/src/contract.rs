@@ -105,6 +105,8 @@ pub mod manifest {
     pub const ADD_KEY: u8 = 10;
     /// Key `drop_key`.
     pub const DROP_KEY: u8 = 11;
+    /// Key `era`.
+    pub const ERA: u8 = 12;
 }
 
 /// Keys of the map in a provisioning record.
@@ -117,6 +119,97 @@ pub mod provision {
     pub const KEYS: u8 = 3;
     /// Key `development`.
     pub const DEVELOPMENT: u8 = 4;
+}
+
+/// Limits that both sides must know.
+pub mod limits {
+    /// `sequence_jump`.
+    pub const SEQUENCE_JUMP: u32 = 65536;
+}
+
+/// What texts may be.
+pub mod text {
+    use crate::text::Rule;
+    /// A node.
+    pub const NODE: Rule = Rule {
+        least: 1,
+        most: 32,
+        ranges: &[
+            (0x2d, 0x2e),
+            (0x30, 0x3a),
+            (0x41, 0x5a),
+            (0x5f, 0x5f),
+            (0x61, 0x7a),
+        ],
+        first: &[(0x30, 0x39), (0x41, 0x5a), (0x61, 0x7a)],
+    };
+    /// A name.
+    pub const NAME: Rule = Rule {
+        least: 1,
+        most: 32,
+        ranges: &[
+            (0x2d, 0x2e),
+            (0x30, 0x3a),
+            (0x41, 0x5a),
+            (0x5f, 0x5f),
+            (0x61, 0x7a),
+        ],
+        first: &[
+            (0x2d, 0x2e),
+            (0x30, 0x3a),
+            (0x41, 0x5a),
+            (0x5f, 0x5f),
+            (0x61, 0x7a),
+        ],
+    };
+    /// A unit.
+    pub const UNIT: Rule = Rule {
+        least: 0,
+        most: 16,
+        ranges: &[(0x21, 0x21), (0x23, 0x5b), (0x5d, 0x7e)],
+        first: &[(0x21, 0x21), (0x23, 0x5b), (0x5d, 0x7e)],
+    };
+    /// A label.
+    pub const LABEL: Rule = Rule {
+        least: 0,
+        most: 32,
+        ranges: &[
+            (0x20, 0x7e),
+            (0xa0, 0xac),
+            (0xae, 0x5ff),
+            (0x606, 0x61b),
+            (0x61d, 0x6dc),
+            (0x6de, 0x70e),
+            (0x710, 0x180d),
+            (0x180f, 0x200a),
+            (0x2010, 0x2027),
+            (0x202f, 0x205f),
+            (0x2070, 0xd7ff),
+            (0xe000, 0xfefe),
+            (0xff00, 0xffef),
+            (0xfffc, 0xfffd),
+            (0x10000, 0x1d172),
+            (0x1d17b, 0xdffff),
+        ],
+        first: &[
+            (0x20, 0x7e),
+            (0xa0, 0xac),
+            (0xae, 0x5ff),
+            (0x606, 0x61b),
+            (0x61d, 0x6dc),
+            (0x6de, 0x70e),
+            (0x710, 0x180d),
+            (0x180f, 0x200a),
+            (0x2010, 0x2027),
+            (0x202f, 0x205f),
+            (0x2070, 0xd7ff),
+            (0xe000, 0xfefe),
+            (0xff00, 0xffef),
+            (0xfffc, 0xfffd),
+            (0x10000, 0x1d172),
+            (0x1d17b, 0xdffff),
+        ],
+    };
 }
 
 /// What a node has resources for.

@@ -21,6 +21,7 @@ pub mod package;
 mod runner;
 mod server;
 pub mod slot;
+pub mod text;
 
 pub use mail::{App, Event, Stats};
 pub use memory::{Memory, RunnerMemory, ServerMemory};

@@ -48,6 +48,8 @@ pub struct Chunk {
 pub enum ChunkKind {
     /// A part of a package.
     Part {
+        /// The upload it belongs to.
+        transfer: u8,
         /// Of its first byte.
         offset: u32,
         /// Whether more follows.
@@ -179,7 +181,9 @@ pub struct App {
     pub requests: bool,
     /// Sequence number of the package to go back to; 0: none.
     pub previous: u32,
-    /// The highest sequence number that ever ran.
+    /// The era that sequence numbers are of now.
+    pub era: u32,
+    /// The highest sequence number of it that ever ran.
     pub highest: u32,
     /// Identifiers of the keys whose packages the node takes.
     pub trusted: Ids,
@@ -189,6 +193,8 @@ pub struct App {
     pub event: Event,
     /// The calls that were active then, innermost first.
     pub backtrace: heapless::Vec<Place, 8>,
+    /// Erasures that are left for today, and how often one was refused.
+    pub budget: (u8, u32),
     /// How often the slots were erased.
     pub erased: [u32; crate::slot::SLOTS],
 }

@@ -124,7 +124,7 @@ impl Facts {
     pub fn outputs(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
         Self::entries(self.outputs, |d| {
             d.array()?;
-            Ok((name(d)?, d.str()?))
+            Ok((name(d)?, text(d, &crate::contract::text::UNIT)?))
         })
     }
 
@@ -149,15 +149,21 @@ impl Facts {
     }
 }
 
-/// A name that can stand in a path and in SenML (RFC 8428 §4.5.1).
-fn name(d: &mut Decoder<'static>) -> Result<&'static str, minicbor::decode::Error> {
-    let name = d.str()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-    if !name.is_empty() && name.len() <= 32 && name.bytes().all(plain) {
-        Ok(name)
+/// A text that its rule in contract.toml allows: names stand in paths and in SenML (RFC 8428 §4.5.1).
+fn text(
+    d: &mut Decoder<'static>,
+    rule: &crate::text::Rule,
+) -> Result<&'static str, minicbor::decode::Error> {
+    let text = d.str()?;
+    if rule.takes(text) {
+        Ok(text)
     } else {
-        Err(minicbor::decode::Error::message("name"))
+        Err(minicbor::decode::Error::message("text"))
     }
+}
+
+fn name(d: &mut Decoder<'static>) -> Result<&'static str, minicbor::decode::Error> {
+    text(d, &crate::contract::text::NAME)
 }
 
 /// How a module is joined to a node.

@@ -1,4 +1,5 @@
 //! Packages: a COSE_Sign1 (RFC 9052 §4.2) with Ed25519 over the manifest, then the module. See PACKAGE.md.
+use crate::contract::text::{LABEL, NODE};
 use crate::contract::{manifest, provision};
 use crate::slot::Rotation;
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -11,8 +12,6 @@ pub const ENVELOPE: usize = 512;
 const SIGN1: u64 = 18;
 /// EdDSA (RFC 9053 §2.2).
 const EDDSA: i64 = -8;
-/// Longest text of a manifest.
-const TEXT: usize = 32;
 
 /// What the module needs of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +37,9 @@ pub struct Manifest<'a> {
     pub vendor: &'a str,
     /// The class of boards it is for.
     pub class: &'a str,
-    /// Rises with every package.
+    /// Rises by one to let the sequence begin anew; 0 where it never did.
+    pub era: u32,
+    /// Rises with every package of an era.
     pub sequence: u32,
     /// SHA-256 of the module.
     pub digest: [u8; 32],
@@ -205,6 +206,7 @@ impl<'a> Manifest<'a> {
                     }
                 }
                 manifest::ADD_KEY => m.add_key = Some(fixed(d.bytes()?)?),
+                manifest::ERA => m.era = d.u32()?,
                 manifest::DROP_KEY => m.drop_key = Some(fixed(d.bytes()?)?),
                 _ => return Err(Error::message("unknown key")),
             }
@@ -221,10 +223,10 @@ impl<'a> Manifest<'a> {
 
 fn text<'a>(d: &mut Decoder<'a>) -> Result<&'a str, Error> {
     let text = d.str()?;
-    if text.len() <= TEXT && !text.chars().any(char::is_control) {
+    if LABEL.takes(text) {
         Ok(text)
     } else {
-        Err(Error::message("text too long"))
+        Err(Error::message("no text of this kind"))
     }
 }
 
@@ -271,7 +273,8 @@ impl Provision {
         let mut p = Self::default();
         for _ in 0..d.map()?.ok_or(Error::message("no length"))? {
             match d.u8()? {
-                provision::NAME => p.name = text(&mut d)?,
+                // A name of another kind is none: the keys beside it are worth more than it.
+                provision::NAME => p.name = Some(d.str()?).filter(|n| NODE.takes(n)).unwrap_or(""),
                 provision::VENDOR => p.vendor = text(&mut d)?,
                 provision::KEYS => {
                     for _ in 0..d.array()?.ok_or(Error::message("no length"))? {

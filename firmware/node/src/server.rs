@@ -20,8 +20,6 @@ const HISTORY: usize = 16;
 const LINES: usize = 24;
 /// The most that the body of a parameter or the time takes, in bytes.
 const SMALL: u32 = 64;
-/// An upload that nobody continues for this long, in milliseconds, gives way to another.
-const UPLOAD_IDLE: u64 = 10_000;
 
 /// Numbers of what can be observed.
 mod observed {
@@ -159,8 +157,6 @@ struct Resources {
     clock: Option<i64>,
     now: u64,
     ticket: u16,
-    /// The upload under way: its transfer, when it was last continued, and the ticket of its last block.
-    upload: Option<(u8, u64, u16)>,
     /// Samples that found the queue full, and requests that did.
     dropped: u32,
     refused: u32,
@@ -189,7 +185,6 @@ impl<E: Copy + Eq> Server<E> {
                 clock: None,
                 now: 0,
                 ticket: 0,
-                upload: None,
                 dropped: 0,
                 refused: 0,
                 counters: Counters::default(),
@@ -318,16 +313,14 @@ impl<E: Copy + Eq> Server<E> {
             if let (Some(now), Some((.., received))) = (reply.received, &mut r.app.staged) {
                 *received = now;
             }
-            // An upload that was refused is over: others need not wait for it.
-            let over = |(.., ticket): (_, _, u16)| ticket == reply.ticket;
-            if reply.code.class() >= 4 && r.upload.is_some_and(over) {
-                r.upload = None;
-            }
             coap.complete(
                 now,
                 reply.ticket,
                 |response| {
                     response.code(reply.code);
+                    if reply.code == Code::SERVICE_UNAVAILABLE {
+                        response.max_age(1);
+                    }
                     response.write(&reply.payload);
                 },
                 out,
@@ -646,6 +639,8 @@ impl Resources {
         let taken = u32::from(self.app.sequence > 0) + u32::from(self.app.previous > 0);
         d.uint("free_slots", SLOTS as u32 - taken);
         d.uints("erased", self.app.erased.iter().copied());
+        d.uint("erasures_left", self.app.budget.0);
+        d.uint("erasures_refused", self.app.budget.1);
         d.map("coap");
         let c = &m.counters;
         for (name, value) in [
@@ -734,6 +729,7 @@ impl Resources {
             d.bool("requests", a.requests);
         }
         d.uint("previous", a.previous);
+        d.uint("era", a.era);
         d.uint("highest", a.highest);
         d.bool("returned", a.returned);
         let (what, sequence) = match a.event {
@@ -986,18 +982,13 @@ impl Resources {
             );
             return Answer::Now;
         }
-        // One upload at a time; whoever is at it goes first while it lasts.
-        if let Some((owner, last, _)) = self.upload
-            && owner != request.transfer
-            && self.now < last + UPLOAD_IDLE
-        {
-            return self.busy(response);
-        }
-        let answer = self.chunk(request, response, ChunkKind::Part { offset, more }, 0);
-        if let Answer::Later(ticket) = answer {
-            self.upload = more.then_some((request.transfer, self.now, ticket));
-        }
-        answer
+        let transfer = request.transfer;
+        let kind = ChunkKind::Part {
+            transfer,
+            offset,
+            more,
+        };
+        self.chunk(request, response, kind, 0)
     }
 
     fn forward(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {

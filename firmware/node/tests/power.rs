@@ -9,7 +9,7 @@ mod rig;
 
 use rig::{EVEN, Layout, Memory, Rig, TEARS, Tear, UNEVEN, Vectors, tell, vectors};
 use wasmote_coap::{Code, format};
-use wasmote_node::slot::{SLOTS, WEAR};
+use wasmote_node::slot::{PACKAGE, SLOTS, WEAR};
 
 /// A node with package 5 confirmed, and 6 on top of it where that is wanted.
 fn confirmed(layout: &'static Layout, both: bool) -> Memory {
@@ -380,4 +380,111 @@ fn slots_wear_evenly_whatever_goes_on() {
         worst = worst.max(total);
     }
     assert!(worst > 150);
+}
+
+/// A node with one package of which the branch table is not empty, and where that table lies.
+fn with_table(confirm: bool) -> (Memory, u32, u32) {
+    let v = vectors();
+    let memory = Memory::with(&EVEN);
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    let package = v.named("good, and traps at its eleventh sample");
+    assert_eq!(node.push(package).0, Code::CHANGED);
+    node.feed(if confirm { 9 } else { 0 });
+    let app = node.json("app");
+    let slot = app["slot"].as_u64().unwrap() as usize;
+    let at = memory.place(slot).0 + PACKAGE + (package.len() as u32).next_multiple_of(4);
+    (memory, at, app["table"].as_u64().unwrap() as u32)
+}
+
+#[test]
+fn a_damaged_branch_table_is_made_again_and_the_package_runs() {
+    let v = vectors();
+    let (base, at, length) = with_table(true);
+    assert!(length > 0);
+    let (mut mended, mut moved) = (0, 0);
+    for bit in 0..length * 8 {
+        let memory = base.copy();
+        memory.flip(at + bit / 8, (bit % 8) as u8);
+        let mut node = Rig::boot(&memory, &v.keys[..1]);
+        assert_eq!(
+            (node.sequence(), node.app("state").as_str()),
+            (8, "confirmed"),
+            "{bit}"
+        );
+        assert!(node.log().contains("made again"), "{bit}");
+        node.feed(1);
+        assert_eq!(node.get("outputs/flow", format::TEXT, "").1, b"0", "{bit}");
+        let erased: u64 = node.erased().iter().sum();
+        mended += u32::from(erased == 1);
+        moved += u32::from(erased > 1);
+        // From then on it is whole.
+        let mut node = Rig::boot(&memory, &v.keys[..1]);
+        assert_eq!(node.sequence(), 8, "{bit}");
+        assert!(!node.log().contains("made again"), "{bit}");
+        assert_eq!(memory.violations.get(), 0, "{bit}");
+    }
+    assert!(mended > 0 && moved > 0, "{mended} in place, {moved} moved");
+}
+
+#[test]
+fn power_may_be_cut_while_a_branch_table_is_made_again() {
+    let v = vectors();
+    let (base, at, length) = with_table(true);
+    for bit in [0, length * 4, length * 8 - 1] {
+        for tear in TEARS {
+            for left in 1.. {
+                let memory = base.copy();
+                memory.flip(at + bit / 8, (bit % 8) as u8);
+                let before = memory.asked.get();
+                memory.tear.set(tear);
+                memory.left.set(left);
+                drop(Rig::boot(&memory, &v.keys[..1]));
+                let done = memory.asked.get() - before < left;
+                memory.left.set(u64::MAX);
+                let mut node = Rig::boot(&memory, &v.keys[..1]);
+                assert_eq!(
+                    (node.sequence(), node.app("state").as_str()),
+                    (8, "confirmed"),
+                    "{bit} {tear:?} {left}"
+                );
+                if done {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_flash_damaged_may_be_installed_again_and_nothing_else_of_its_number() {
+    let v = vectors();
+    let memory = confirmed(&EVEN, true);
+    let slot = Rig::boot(&memory, &v.keys[..1]).json("app")["slot"]
+        .as_u64()
+        .unwrap() as usize;
+    let package = v.named("good");
+    let (base, _) = memory.place(slot);
+    // In the envelope, and in the module.
+    for at in [20, package.len() as u32 - 5] {
+        let memory = memory.copy();
+        memory.flip(base + PACKAGE + at, 2);
+        let mut node = Rig::boot(&memory, &v.keys[..1]);
+        assert_eq!(
+            (node.sequence(), node.app("event.what").as_str()),
+            (5, "damaged")
+        );
+        let (_, payload) = node.push(v.named("of a sequence number that was used"));
+        assert!(payload.starts_with(b"sequence"));
+        assert_eq!(node.push(package).0, Code::CHANGED, "{at}");
+        node.feed(12);
+        assert_eq!((node.sequence(), node.app("previous").as_str()), (6, "5"));
+        // Once it is back, it cannot come once more: that would begin it anew as often as somebody likes.
+        let (_, payload) = node.push(package);
+        assert!(payload.starts_with(b"sequence"));
+        // Neither can it after it was withdrawn.
+        node.request(Code::POST, "app/rollback", &[], &[]);
+        let (_, payload) = node.push(package);
+        assert!(payload.starts_with(b"sequence"));
+        assert_eq!(node.sequence(), 5);
+    }
 }

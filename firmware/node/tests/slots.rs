@@ -597,8 +597,12 @@ fn erasures_that_nobody_with_a_key_asked_for_have_a_daily_budget() {
             }
         }
     }
-    // The first time each newer one was its maker's doing.
-    assert_eq!(erased(&slots) - began, u32::from(ERASES) + 1);
+    // The first time the newer one was its maker's doing; and one in four evens the wear out.
+    let count = erased(&slots) - began - 1;
+    assert!(
+        (u32::from(ERASES)..=u32::from(ERASES) * 5 / 4).contains(&count),
+        "{count}"
+    );
     assert_eq!(slots.budget(), (0, refused));
     // Parameters do not get more of it.
     for value in 0..1_000 {

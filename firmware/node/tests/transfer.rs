@@ -9,7 +9,8 @@
 mod rig;
 
 use rig::{Memory, Rig, tell, vectors};
-use wasmote_coap::{Code, format};
+use wasmote_coap::Code;
+use wasmote_node::slot::ERASES;
 
 /// A node with package 5 confirmed.
 fn confirmed() -> Memory {
@@ -243,21 +244,148 @@ fn keys_follow_each_other_and_a_dropped_one_is_refused() {
 }
 
 #[test]
-fn one_upload_at_a_time_and_whoever_is_idle_gives_way() {
+fn whoever_has_the_newest_signed_package_goes_first_and_strangers_hold_up_nobody() {
     let v = vectors();
-    let good = v.named("good");
     let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
-    assert_eq!(node.block(good, 0, 64).0, Code::CONTINUE);
-    node.peer = 2;
-    let (code, payload) = node.block(good, 0, 64);
-    let text = String::from_utf8_lossy(&payload);
-    assert_eq!(code, Code::SERVICE_UNAVAILABLE, "{text}");
+    let (older, newer) = (v.named("good"), v.named("good, and the next"));
+    // Strangers begin uploads that are no packages, a block each, and go on at it.
+    for stranger in 10..14 {
+        node.peer = stranger;
+        assert_eq!(node.block(&[0xd2, 0x84, 0x58, 0xff], 0, 16).0.class(), 4);
+        assert_eq!(node.block(&older[..64], 0, 16).0, Code::CONTINUE);
+    }
     node.peer = 1;
-    assert_eq!(node.block(good, 64, 64).0, Code::CONTINUE);
-    node.wait(11_000);
+    assert_eq!(node.block(older, 0, 64).0, Code::CONTINUE);
+    for stranger in 10..12 {
+        node.peer = stranger;
+        assert_eq!(node.block(&older[..64], 0, 16).0, Code::CONTINUE);
+    }
+    node.peer = 1;
+    for offset in (64..256).step_by(64) {
+        assert_eq!(node.block(older, offset, 64).0, Code::CONTINUE);
+    }
+    // The same package from another waits while this one goes on, and its blocks do not come in between.
     node.peer = 2;
-    assert_eq!(node.push(good).0, Code::CHANGED);
-    assert_eq!(node.get("outputs/flow", format::TEXT, "").0, Code::CONTENT);
+    assert_eq!(node.block(older, 0, 256).0, Code::SERVICE_UNAVAILABLE);
+    assert_eq!(node.block(older, 256, 16).0, Code::SERVICE_UNAVAILABLE);
+    // A newer one was signed since: its maker goes first.
+    let began = node.erased().iter().sum::<u64>();
+    assert_eq!(node.block(newer, 0, 256).0, Code::CONTINUE);
+    node.peer = 1;
+    assert_eq!(node.block(older, 256, 64).0, Code::SERVICE_UNAVAILABLE);
+    assert!(node.erased().iter().sum::<u64>() > began);
+    // Who comes no further gives way.
+    node.wait(11_000);
+    assert_eq!(node.upload(newer, 0, 64).0.0, Code::CHANGED);
+    assert_eq!(node.sequence(), 7);
+}
+
+#[test]
+fn one_envelope_is_one_erasure_however_often_it_comes() {
+    let v = vectors();
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    let package = v.named("good");
+    assert_eq!(node.block(package, 0, 256).0, Code::CONTINUE);
+    let erased = node.erased();
+    for round in 0..90 {
+        assert_eq!(node.block(package, 0, 256).0, Code::CONTINUE, "{round}");
+        if round % 30 == 29 {
+            node = Rig::boot(&memory, &v.keys[..1]);
+        }
+    }
+    assert_eq!(node.erased(), erased);
+    // Nor does what is refused erase anything.
+    for (name, expected, other) in &v.packages {
+        if !["ok", "digest", "module"].contains(&expected.as_str()) {
+            assert!(node.push(other).0.class() >= 4, "{name}");
+        }
+    }
+    assert_eq!(node.erased(), erased);
+    assert_eq!(node.push(package).0, Code::CHANGED);
+    assert_eq!(node.erased(), erased);
+    assert_eq!(node.sequence(), 6);
+}
+
+#[test]
+fn who_repeats_an_envelope_with_another_module_behind_it_wears_nothing_out() {
+    let v = vectors();
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    let package = v.named("good, and the next");
+    let mut other = package.to_vec();
+    *other.last_mut().unwrap() ^= 1;
+    let sum = |node: &mut Rig| node.erased().iter().sum::<u64>();
+    let began = sum(&mut node);
+    for _ in 0..100 {
+        assert!(node.push(&other).0.class() >= 4);
+    }
+    // One in four evens the wear out.
+    assert!(sum(&mut node) - began <= u64::from(ERASES) * 5 / 4 + 3);
+    let document = node.json("node");
+    assert_eq!(document["erasures_left"], 0);
+    assert!(document["erasures_refused"].as_u64().unwrap() > 50);
+    // Whoever has the key signs a newer one, and goes first.
+    assert_eq!(
+        node.push(v.named("good, and ticks every 10 ms")).0,
+        Code::CHANGED
+    );
+    assert_eq!(node.sequence(), 8);
+}
+
+#[test]
+fn the_last_sequence_number_locks_nobody_out_and_nothing_comes_twice() {
+    let v = vectors();
+    let memory = confirmed();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    let refused = |node: &mut Rig, name: &str| {
+        let (code, payload) = node.push(v.named(name));
+        let text = String::from_utf8(payload).unwrap();
+        assert!(text.starts_with("sequence: "), "{name}: {text}");
+        assert_eq!(code.class(), 4, "{name}");
+    };
+    refused(&mut node, "the last sequence number there is");
+    refused(&mut node, "too far above what was installed");
+    refused(&mut node, "of the era after the next");
+    assert_eq!(
+        node.push(v.named("good, and as far above as is taken")).0,
+        Code::CHANGED
+    );
+    node.feed(12);
+    assert_eq!(node.app("highest"), (5 + 65_536).to_string());
+    refused(&mut node, "good");
+    refused(&mut node, "signed later");
+    // The way out is the next era, which needs the key.
+    refused(&mut node, "of the next era, and too far above");
+    assert_eq!(
+        node.push(v.named("good, and of the next era")).0,
+        Code::CHANGED
+    );
+    node.feed(12);
+    for _ in 0..2 {
+        assert_eq!(
+            (node.app("era"), node.app("highest"), node.app("state")),
+            ("1".into(), "1".into(), "confirmed".into())
+        );
+        // Nothing of the era before comes again, whatever its number.
+        for name in [
+            "first",
+            "good",
+            "signed later",
+            "good, and as far above as is taken",
+        ] {
+            refused(&mut node, name);
+        }
+        refused(&mut node, "good, and of the next era");
+        refused(&mut node, "the last sequence number there is");
+        // Neither after a reset.
+        node = Rig::boot(&memory, &v.keys[..1]);
+    }
+    // The era after it is the next one now.
+    assert_eq!(
+        node.push(v.named("of the era after the next")).0,
+        Code::CHANGED
+    );
 }
 
 #[test]

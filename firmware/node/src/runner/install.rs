@@ -2,11 +2,11 @@
 //! A machine that returns outcomes; what follows from them for the package that runs is the Runner's to do.
 //!
 //! ```text
-//! part 0 ─▶ head ─▶ envelope whole? ─▶ check ─▶ slot prepared ─▶ written, hashed ─▶ last part ─▶ digest, validate ─▶ Whole
+//! parts ─▶ head ─▶ envelope whole? ─▶ check ─▶ slot prepared ─▶ written, hashed ─▶ last part ─▶ digest, validate ─▶ Whole
 //! ```
 use super::load::{self, Loaded, TORN};
 use super::{Io, Limits, Phase, Refused, Room};
-use crate::contract::{Refusal, VERSION};
+use crate::contract::{Refusal, VERSION, limits::SEQUENCE_JUMP};
 use crate::module::NAMES;
 use crate::package::{ENVELOPE, Envelope, Provision};
 use crate::slot::{Coming, Flash, Reason, SlotError, Slots};
@@ -14,6 +14,24 @@ use sha2::{Digest, Sha256};
 
 /// Uploads resume at a multiple of this many bytes.
 pub(super) const PIECE: u32 = 64;
+
+/// A part of a package.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'p> {
+    /// Of whoever sends it: the same for all its parts.
+    pub(super) transfer: u8,
+    /// Of its first byte.
+    pub(super) offset: u32,
+    /// Whether another follows.
+    pub(super) more: bool,
+    pub(super) bytes: &'p [u8],
+}
+
+/// All that came of a package when its envelope was whole.
+type Beginning = heapless::Vec<u8, { ENVELOPE + crate::mail::CHUNK }>;
+
+/// Somebody else's turn.
+pub(super) const OTHER: Refused = (Refusal::Busy, "another upload is under way");
 
 /// What became of a part.
 #[derive(Debug)]
@@ -43,21 +61,40 @@ pub(super) struct Bench<'r, F: Flash> {
     pub(super) scratch: &'r mut Room,
 }
 
-/// An upload that has begun.
+/// An upload whose envelope was found good, and that has a slot.
 #[derive(Debug)]
 struct Upload {
-    /// What arrived before the envelope was whole.
-    head: heapless::Vec<u8, { ENVELOPE + crate::mail::CHUNK }>,
-    slot: Option<usize>,
+    /// Whose blocks it takes; nobody's in particular after a reset.
+    transfer: Option<u8>,
+    slot: usize,
     /// Bytes of the package that were taken.
     position: u32,
     hash: Sha256,
+    /// When it last came further, in milliseconds since the start.
+    progress: u64,
 }
+
+/// The first bytes of an upload whose envelope is not whole yet.
+#[derive(Debug)]
+struct Head {
+    transfer: u8,
+    bytes: heapless::Vec<u8, ENVELOPE>,
+}
+
+/// Uploads whose envelopes are not whole yet and that are remembered at the same time. Most need no place here, as their first
+/// block has all of it.
+const HEADS: usize = 3;
+/// An upload that comes no further for this long, in milliseconds, gives way to another of the same age.
+const IDLE: u64 = 10_000;
 
 /// The installation of a package.
 #[derive(Debug, Default)]
 pub(super) struct Install {
+    /// The one that writes to flash.
     upload: Option<Upload>,
+    /// Those that cannot yet show that somebody with a key made them; the newest last, and the oldest gives way. They hold up
+    /// nobody.
+    heads: heapless::Deque<Head, HEADS>,
 }
 
 impl From<SlotError> for Problem {
@@ -86,75 +123,221 @@ impl Install {
     /// Bytes of the package in this slot that are here; `None` when another is being received, or none.
     pub(super) fn position(&self, slot: usize) -> Option<u32> {
         let upload = self.upload.as_ref()?;
-        (upload.slot == Some(slot)).then_some(upload.position)
+        (upload.slot == slot).then_some(upload.position)
     }
 
     /// Bytes of the package that are in a slot.
     pub(super) fn stored(&self) -> Option<u32> {
-        let upload = self.upload.as_ref()?;
-        upload.slot.and(Some(upload.position))
+        self.upload.as_ref().map(|upload| upload.position)
     }
 
     /// Forgets the upload; what is in the slot stays there.
     pub(super) fn forget(&mut self) {
         self.upload = None;
+        self.heads.clear();
     }
 
-    /// Takes a part of a package. Parts may come twice, overlap what is here, and be of any sizes.
+    /// Takes a part of a package. Parts may come twice, overlap what is here, and be of any sizes. Whoever sends the newest
+    /// package that a trusted key signed goes first; others are told to wait, and change nothing.
     pub(super) fn take<F: Flash>(
+        &mut self,
+        bench: &mut Bench<'_, F>,
+        io: &mut impl Io,
+        part: &Part<'_>,
+    ) -> Result<Outcome, Problem> {
+        let now = io.micros() / 1000;
+        if part.more && !part.bytes.len().is_multiple_of(4) {
+            return Err((Refusal::Malformed, "a block of odd length").into());
+        }
+        let begins = part.offset == 0 || self.heads.iter().any(|h| h.transfer == part.transfer);
+        let stored = if begins {
+            let Some(head) = self.begin(bench, io, part)? else {
+                return Ok(Outcome::Taken { begun: false });
+            };
+            self.store(bench, io, 0, part.more, &head)
+        } else {
+            if self.upload.is_none() {
+                self.upload = resume(bench, io, part.offset);
+            }
+            let Some(upload) = &mut self.upload else {
+                return Ok(Outcome::Gap);
+            };
+            if upload.transfer != Some(part.transfer) {
+                if upload.transfer.is_some() && now < upload.progress + IDLE {
+                    return Err(OTHER.into());
+                }
+                upload.transfer = Some(part.transfer);
+            }
+            self.store(bench, io, part.offset, part.more, part.bytes)
+        };
+        let Some(slot) = stored? else {
+            return Ok(Outcome::Gap);
+        };
+        if part.more {
+            // The answer says how far it has come; of /app itself nothing changes with each part.
+            return Ok(Outcome::Taken { begun: begins });
+        }
+        let finished = self.finish(bench, io, slot);
+        if finished.is_err() {
+            let _ = bench.slots.reject(slot, Reason::Refused);
+        }
+        finished.map(Outcome::Whole)
+    }
+
+    /// Takes the first bytes of an upload; all that came of it, once the envelope is whole and its package has a slot.
+    fn begin<F: Flash>(
+        &mut self,
+        bench: &mut Bench<'_, F>,
+        io: &mut impl Io,
+        part: &Part<'_>,
+    ) -> Result<Option<Beginning>, Problem> {
+        const MALFORMED: Refused = (Refusal::Malformed, "no COSE_Sign1 with a manifest");
+        let mut head = Beginning::new();
+        if let Some(old) = self.head(part.transfer)
+            && part.offset > 0
+        {
+            let _ = head.extend_from_slice(&old.bytes);
+        }
+        // What is here already comes again when an answer was lost.
+        let Some(known) = head.len().checked_sub(part.offset as usize) else {
+            return Err(MALFORMED.into());
+        };
+        let _ = head.extend_from_slice(part.bytes.get(known..).unwrap_or(&[]));
+        let envelope = match Envelope::parse(&head) {
+            Ok(Some(envelope)) => envelope,
+            Ok(None) if part.more => {
+                let bytes = heapless::Vec::from_slice(&head).map_err(|_| MALFORMED)?;
+                if self.heads.is_full() {
+                    self.heads.pop_front();
+                }
+                let transfer = part.transfer;
+                let _ = self.heads.push_back(Head { transfer, bytes });
+                return Ok(None);
+            }
+            _ => return Err(MALFORMED.into()),
+        };
+        self.admit(bench, io, &envelope, &head, part)?;
+        Ok(Some(head))
+    }
+
+    /// Takes the first bytes of an upload out of where they wait.
+    fn head(&mut self, transfer: u8) -> Option<Head> {
+        let mut found = None;
+        for _ in 0..self.heads.len() {
+            let head = self.heads.pop_front()?;
+            if head.transfer == transfer {
+                found = Some(head);
+            } else {
+                let _ = self.heads.push_back(head);
+            }
+        }
+        found
+    }
+
+    /// A whole envelope: checks it, and finds a slot for its package. Nothing is erased before all of that is good, nor for the
+    /// same envelope twice.
+    fn admit<F: Flash>(
+        &mut self,
+        bench: &mut Bench<'_, F>,
+        io: &mut impl Io,
+        envelope: &Envelope<'_>,
+        head: &[u8],
+        part: &Part<'_>,
+    ) -> Result<(), Problem> {
+        let m = &envelope.manifest;
+        let now = io.micros() / 1000;
+        if let Some(upload) = &self.upload
+            && upload.transfer.is_some_and(|t| t != part.transfer)
+        {
+            let there = bench.slots.slot(upload.slot);
+            let newer = (m.era, m.sequence) > (there.era, there.sequence);
+            if !newer && now < upload.progress + IDLE {
+                return Err(OTHER.into());
+            }
+        }
+        let signed = head.get(..envelope.length).unwrap_or(&[]);
+        check(bench, io, envelope, signed)?;
+        let size = envelope.length as u32 + m.size;
+        fits(size, head.len() as u32, part.more)?;
+        let transfer = Some(part.transfer);
+        let same = bench.slots.receiving().filter(|slot| {
+            let there = bench.slots.package(*slot);
+            there.len() == size as usize && there.starts_with(signed)
+        });
+        if let Some(slot) = same {
+            let upload = self.upload.take().filter(|u| u.slot == slot);
+            let upload = upload.unwrap_or_else(|| {
+                let position = bench.slots.received(slot, PIECE);
+                rehash(bench, io, slot, envelope.length, position)
+            });
+            self.upload = Some(Upload {
+                transfer,
+                progress: now,
+                ..upload
+            });
+            return Ok(());
+        }
+        io.phase(Phase::Store);
+        let slot = bench.slots.prepare(&Coming {
+            era: m.era,
+            sequence: m.sequence,
+            envelope: envelope.length as u16,
+            size,
+            digest: m.digest,
+        })?;
+        io.phase(Phase::Receive);
+        self.upload = Some(Upload {
+            transfer,
+            slot,
+            position: 0,
+            hash: Sha256::new(),
+            progress: now,
+        });
+        Ok(())
+    }
+
+    /// Writes bytes to the slot of the upload, which it gives; `None` where they do not follow on what is there. Where they are
+    /// not those that are there, what was begun is spoilt: whoever sent the others had the same envelope.
+    fn store<F: Flash>(
         &mut self,
         bench: &mut Bench<'_, F>,
         io: &mut impl Io,
         offset: u32,
         more: bool,
         bytes: &[u8],
-    ) -> Result<Outcome, Problem> {
-        if offset == 0 {
-            self.upload = Some(Upload {
-                head: heapless::Vec::new(),
-                slot: None,
-                position: 0,
-                hash: Sha256::new(),
-            });
-        } else if self.upload.is_none() {
-            self.upload = resume(bench, io, offset);
-        }
+    ) -> Result<Option<usize>, Problem> {
         let Some(upload) = &mut self.upload else {
-            return Ok(Outcome::Gap);
+            return Ok(None);
         };
-        // What is here already comes again when an answer was lost, and when an upload resumes with larger blocks.
-        let known = upload.position.checked_sub(offset);
-        let Some(bytes) = known.and_then(|known| bytes.get(known as usize..)) else {
-            return Ok(if known.is_some() && more {
-                Outcome::Taken { begun: false }
-            } else {
-                Outcome::Gap
-            });
+        let slot = upload.slot;
+        let Some(known) = upload.position.checked_sub(offset) else {
+            return Ok(None);
         };
-        if more && !bytes.len().is_multiple_of(4) {
-            return Err((Refusal::Malformed, "a block of odd length").into());
-        }
-        let begun = upload.slot.is_none();
-        let slot = match upload.slot {
-            Some(slot) => {
-                upload.store(bench, io, slot, bytes)?;
-                slot
-            }
-            None => match upload.begin(bench, io, more, bytes)? {
-                Some(slot) => slot,
-                None => return Ok(Outcome::Taken { begun: false }),
-            },
+        let end = offset.saturating_add(bytes.len() as u32);
+        fits(bench.slots.slot(slot).size, end, more)?;
+        let (old, new) = bytes.split_at(bytes.len().min(known as usize));
+        let there = bench.slots.package(slot).get(offset as usize..);
+        io.phase(Phase::Store);
+        let written = if there.is_some_and(|there| there.starts_with(old)) {
+            bench.slots.write(slot, upload.position, new)
+        } else {
+            Err(SlotError::Flash)
         };
-        if more {
-            // The answer says how far it has come; of /app itself nothing changes with each part.
-            return Ok(Outcome::Taken { begun });
-        }
-        let finished = self.finish(bench, io, slot);
-        self.upload = None;
-        if finished.is_err() {
+        if written.is_err() {
+            self.upload = None;
             let _ = bench.slots.reject(slot, Reason::Refused);
+            return Err(TORN.into());
         }
-        finished.map(Outcome::Whole)
+        io.phase(Phase::Hash);
+        let envelope = u32::from(bench.slots.slot(slot).envelope);
+        let module = new.get(envelope.saturating_sub(upload.position) as usize..);
+        upload.hash.update(module.unwrap_or(&[]));
+        io.phase(Phase::Receive);
+        if !new.is_empty() {
+            upload.position = end;
+            upload.progress = io.micros() / 1000;
+        }
+        Ok(Some(slot))
     }
 
     /// All bytes are there: digest, validation with the branch table, what the module needs.
@@ -165,10 +348,6 @@ impl Install {
         slot: usize,
     ) -> Result<Loaded, Problem> {
         let upload = self.upload.take();
-        let size = bench.slots.slot(slot).size;
-        if upload.as_ref().is_none_or(|u| u.position != size) {
-            return Err((Refusal::Digest, "shorter than the manifest says").into());
-        }
         let Ok(Some(envelope)) = Envelope::parse(bench.slots.package(slot)) else {
             return Err(TORN.into());
         };
@@ -190,67 +369,13 @@ impl Install {
     }
 }
 
-impl Upload {
-    /// Takes bytes before there is a slot; `Some` once the envelope is whole and its package has one.
-    fn begin<F: Flash>(
-        &mut self,
-        bench: &mut Bench<'_, F>,
-        io: &mut impl Io,
-        more: bool,
-        bytes: &[u8],
-    ) -> Result<Option<usize>, Problem> {
-        self.position = self.position.saturating_add(bytes.len() as u32);
-        let full = self.head.extend_from_slice(bytes).is_err();
-        let head = self.head.clone();
-        let envelope = match Envelope::parse(&head) {
-            Ok(Some(envelope)) => envelope,
-            Ok(None) if more && !full => return Ok(None),
-            _ => return Err((Refusal::Malformed, "no COSE_Sign1 with a manifest").into()),
-        };
-        check(bench, io, &envelope)?;
-        let size = envelope.length as u32 + envelope.manifest.size;
-        if self.position > size {
-            return Err((Refusal::Digest, "longer than the manifest says").into());
-        }
-        io.phase(Phase::Store);
-        bench.slots.level()?;
-        let slot = bench.slots.prepare(&Coming {
-            era: 0,
-            sequence: envelope.manifest.sequence,
-            envelope: envelope.length as u16,
-            size,
-            digest: envelope.manifest.digest,
-        })?;
-        bench.slots.write(slot, 0, &head)?;
-        io.phase(Phase::Hash);
-        self.hash.update(head.get(envelope.length..).unwrap_or(&[]));
-        self.slot = Some(slot);
-        self.head.clear();
-        io.phase(Phase::Receive);
-        Ok(Some(slot))
-    }
-
-    /// Writes bytes to the slot.
-    fn store<F: Flash>(
-        &mut self,
-        bench: &mut Bench<'_, F>,
-        io: &mut impl Io,
-        slot: usize,
-        bytes: &[u8],
-    ) -> Result<(), Problem> {
-        let offset = self.position;
-        let end = offset.saturating_add(bytes.len() as u32);
-        if end > bench.slots.slot(slot).size {
-            return Err((Refusal::Digest, "longer than the manifest says").into());
-        }
-        io.phase(Phase::Store);
-        bench.slots.write(slot, offset, bytes)?;
-        io.phase(Phase::Hash);
-        let envelope = u32::from(bench.slots.slot(slot).envelope);
-        let module = bytes.get(envelope.saturating_sub(offset) as usize..);
-        self.hash.update(module.unwrap_or(&[]));
-        io.phase(Phase::Receive);
-        self.position = end;
+/// Whether a package of this size may come so far with a part, behind which more follows or not.
+fn fits(size: u32, end: u32, more: bool) -> Result<(), Refused> {
+    if end > size {
+        Err((Refusal::Digest, "longer than the manifest says"))
+    } else if !more && end < size {
+        Err((Refusal::Digest, "shorter than the manifest says"))
+    } else {
         Ok(())
     }
 }
@@ -259,21 +384,58 @@ impl Upload {
 fn resume<F: Flash>(bench: &Bench<'_, F>, io: &mut impl Io, offset: u32) -> Option<Upload> {
     let slot = bench.slots.receiving()?;
     let package = bench.slots.package(slot);
-    let begun = package.get(..offset as usize)?;
     let envelope = Envelope::parse(package).ok().flatten()?;
-    if offset > bench.slots.received(slot, PIECE) || check(bench, io, &envelope).is_err() {
+    let signed = package.get(..envelope.length)?;
+    if offset > bench.slots.received(slot, PIECE) || check(bench, io, &envelope, signed).is_err() {
         return None;
     }
+    Some(rehash(bench, io, slot, envelope.length, offset))
+}
+
+/// An upload that has come so far, by what is in the slot.
+fn rehash<F: Flash>(
+    bench: &Bench<'_, F>,
+    io: &mut impl Io,
+    slot: usize,
+    envelope: usize,
+    position: u32,
+) -> Upload {
     io.phase(Phase::Hash);
+    let begun = bench.slots.package(slot).get(envelope..position as usize);
     let mut hash = Sha256::new();
-    hash.update(begun.get(envelope.length..).unwrap_or(&[]));
+    hash.update(begun.unwrap_or(&[]));
     io.phase(Phase::Receive);
-    Some(Upload {
-        head: heapless::Vec::new(),
-        slot: Some(slot),
-        position: offset,
+    Upload {
+        transfer: None,
+        slot,
+        position,
         hash,
-    })
+        progress: io.micros() / 1000,
+    }
+}
+
+/// Whether a package may follow on what has been installed: a greater number of the same era, but not by so much that few numbers
+/// are left, whoever was led to sign it; or the next era, which begins anew. Either only goes up, so nothing comes twice.
+fn follows((era, sequence): (u32, u32), (now, highest): (u32, u32)) -> Result<(), Refused> {
+    let base = if era == now {
+        highest
+    } else if era.checked_sub(now) == Some(1) {
+        0
+    } else if era < now {
+        return Err((Refusal::Sequence, "of an era that is over"));
+    } else {
+        return Err((Refusal::Sequence, "of an era that is not the next"));
+    };
+    if sequence <= base {
+        Err((Refusal::Sequence, "not newer than what has been installed"))
+    } else if sequence - base > SEQUENCE_JUMP {
+        Err((
+            Refusal::Sequence,
+            "too far above what has been installed: see its era",
+        ))
+    } else {
+        Ok(())
+    }
 }
 
 /// Everything that can be refused from the manifest alone.
@@ -281,6 +443,7 @@ fn check<F: Flash>(
     bench: &Bench<'_, F>,
     io: &mut impl Io,
     envelope: &Envelope<'_>,
+    signed: &[u8],
 ) -> Result<(), Refused> {
     let (m, memory) = (&envelope.manifest, bench.slots.memory());
     let keys = &bench.provision.keys;
@@ -300,8 +463,9 @@ fn check<F: Flash>(
     if !bench.provision.vendor.is_empty() && m.vendor != bench.provision.vendor {
         return Err((Refusal::Class, "made by another vendor"));
     }
-    if m.sequence <= memory.highest {
-        return Err((Refusal::Sequence, "not newer than what has been installed"));
+    // What flash damaged may come again as it was.
+    if !bench.slots.lost(m.era, m.sequence, signed) {
+        follows((m.era, m.sequence), memory.reached())?;
     }
     let size = u64::from(m.size) + envelope.length as u64 + u64::from(m.needs.table) + 4;
     if size > u64::from(bench.slots.capacity()) {

@@ -53,12 +53,14 @@ pub(super) fn accept<F: Flash>(
     })
 }
 
-/// Checks a package that has been in flash for a while: what lies there is as little trusted as what comes over the air.
+/// Checks a package that has been in flash for a while: what lies there is as little trusted as what comes over the air. Its
+/// branch table can be derived, and is made again where it is damaged: in its place where that takes no erasure, else with
+/// the package in another slot. The slot it lies in now, and whether its table was made again.
 pub(super) fn recheck<F: Flash>(
-    slots: &Slots<F>,
+    slots: &mut Slots<F>,
     slot: usize,
     scratch: &mut Room,
-) -> Option<Summary> {
+) -> Option<(usize, Summary, bool)> {
     let envelope = Envelope::parse(slots.package(slot)).ok().flatten()?;
     let bytes = slots.module(slot);
     let whole = slots.sealed(slot) && Sha256::digest(bytes).as_slice() == envelope.manifest.digest;
@@ -71,7 +73,18 @@ pub(super) fn recheck<F: Flash>(
         at,
         space,
     };
-    validate(bytes, table, scratch, PageSizes::Any).ok()
+    if let Ok(summary) = validate(bytes, table, scratch, PageSizes::Any) {
+        return Some((slot, summary, false));
+    }
+    let (to, summary) = match accept(slots, slot, scratch) {
+        Ok(summary) => (slot, summary),
+        Err(_) => {
+            let to = slots.remake(slot).ok()?;
+            (to, accept(slots, to, scratch).ok()?)
+        }
+    };
+    slots.remade(slot, to, summary.table_bytes()).ok()?;
+    Some((to, summary, true))
 }
 
 /// Joins a validated package to a node with this much RAM for modules, or says why it cannot run here. A sensor that the

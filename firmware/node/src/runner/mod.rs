@@ -26,7 +26,7 @@ use crate::slot::{Flash, Reason, SLOTS, Slots, State};
 use active::{Active, Job};
 use core::fmt;
 use imports::Context;
-use install::{Bench, Install, Outcome, PIECE, Problem};
+use install::{Bench, Install, Outcome, PIECE, Part, Problem};
 use load::Loaded;
 use post::Post;
 use retry::Retry;
@@ -258,7 +258,9 @@ impl<F: Flash> Runner<F> {
             event: self.event,
             returned: self.returned,
             backtrace: self.backtrace.clone(),
+            era: self.slots.memory().era,
             highest: self.slots.memory().highest,
+            budget: self.slots.budget(),
             previous: self
                 .slots
                 .previous()
@@ -392,9 +394,16 @@ impl<F: Flash> Runner<F> {
     /// Makes an instance of the package in a slot, after checking what lies there.
     fn start(&mut self, io: &mut impl Io, slot: usize) -> bool {
         self.unload();
-        let Some(summary) = load::recheck(&self.slots, slot, self.scratch) else {
+        let checked = load::recheck(&mut self.slots, slot, self.scratch);
+        let Some((slot, summary, remade)) = checked else {
             return false;
         };
+        if remade {
+            let sequence = self.slots.slot(slot).sequence;
+            self.post.log(format_args!(
+                "package {sequence}: its branch table was damaged, and made again"
+            ));
+        }
         match load::load(&self.slots, slot, &summary, &self.limits, self.memory) {
             Ok(package) => self.activate(io, package),
             Err(_) => false,
@@ -595,13 +604,25 @@ impl<F: Flash> Runner<F> {
 
     fn chunk(&mut self, io: &mut impl Io, chunk: &Chunk) {
         match chunk.kind {
-            ChunkKind::Part { offset, more } => self.part(io, chunk, offset, more),
+            ChunkKind::Part {
+                transfer,
+                offset,
+                more,
+            } => {
+                let part = Part {
+                    transfer,
+                    offset,
+                    more,
+                    bytes: &chunk.bytes,
+                };
+                self.part(io, chunk.ticket, &part);
+            }
             ChunkKind::Request(method, path) => self.request(io, chunk, method, path),
         }
     }
 
     /// A part of a package.
-    fn part(&mut self, io: &mut impl Io, chunk: &Chunk, offset: u32, more: bool) {
+    fn part(&mut self, io: &mut impl Io, ticket: u16, part: &Part<'_>) {
         io.phase(Phase::Receive);
         let mut bench = Bench {
             slots: &mut self.slots,
@@ -610,9 +631,7 @@ impl<F: Flash> Runner<F> {
             memory: self.memory,
             scratch: self.scratch,
         };
-        let taken = self
-            .install
-            .take(&mut bench, io, offset, more, &chunk.bytes);
+        let taken = self.install.take(&mut bench, io, part);
         self.follow(io);
         let code = match taken {
             Ok(Outcome::Taken { begun }) => {
@@ -626,19 +645,21 @@ impl<F: Flash> Runner<F> {
         io.phase(Phase::Rest);
         match code {
             Ok(code) => {
-                self.post.answer(chunk.ticket, code, format_args!(""));
+                self.post.answer(ticket, code, format_args!(""));
                 if let Some(reply) = &mut self.post.reply {
                     reply.received = self.install.stored();
                 }
             }
             Err(Problem((refusal, text))) => {
                 let (name, code) = refusal.wire();
-                self.install.forget();
+                // Who is told to wait has changed nothing.
+                if refusal != Refusal::Busy {
+                    self.post
+                        .log(format_args!("package refused: {name}: {text}"));
+                    self.post.app = true;
+                }
                 self.post
-                    .log(format_args!("package refused: {name}: {text}"));
-                self.post.app = true;
-                self.post
-                    .answer(chunk.ticket, code, format_args!("{name}: {text}"));
+                    .answer(ticket, code, format_args!("{name}: {text}"));
             }
         }
     }

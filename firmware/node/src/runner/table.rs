@@ -14,6 +14,14 @@ impl<F: Flash> Emit for Table<'_, F> {
         if offset.checked_add(4).is_none_or(|end| end > self.space) {
             return Err(TableFull);
         }
+        // What is there is not written again, and a bit that is cleared stays so until flash is erased.
+        let there = self.read(offset);
+        if there == word {
+            return Ok(());
+        }
+        if there & word != word {
+            return Err(TableFull);
+        }
         let written = self.flash.write(self.at + offset, &word.to_le_bytes());
         if written.is_ok() && self.read(offset) == word {
             Ok(())

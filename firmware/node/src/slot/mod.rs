@@ -390,19 +390,22 @@ impl<F: Flash> Slots<F> {
         newest.map(|index| self.slot(index))
     }
 
-    /// Whether this package was left because flash damaged it: it alone may come again with the sequence number it had. The
-    /// seal is of the signed envelope, which only whoever holds the key can make.
+    /// Whether this package was left because flash damaged it, and nothing came of its number since: it alone may come again with
+    /// it. The seal is of the signed envelope, which only whoever holds the key can make.
     pub fn lost(&self, era: u32, sequence: u32, envelope: &[u8]) -> bool {
-        let seal = checksum(&[envelope]);
-        self.slots.iter().any(|s| {
-            (s.state, s.reason) == (State::Bad, Reason::Damaged)
-                && (s.era, s.sequence, s.seal) == (era, sequence, seal)
+        let same = self
+            .slots
+            .iter()
+            .filter(|s| s.state != State::Empty && (s.era, s.sequence) == (era, sequence));
+        same.max_by_key(|s| s.epoch).is_some_and(|s| {
+            (s.state, s.reason) == (State::Bad, Reason::Damaged) && s.seal == checksum(&[envelope])
         })
     }
 
     // ---- a package's way ----------------------------------------------------------------------------------------------
 
-    /// Prepares the free slot for a package: what only it knows is copied to a slot that stays, then it is erased. For a
+    /// Prepares the free slot for a package: what only it knows is copied to a slot that stays, then it is erased. Wear is evened
+    /// out first, which may move the package that runs: compare [`Slots::current`] before and after. For a
     /// package newer than all that a slot was prepared for, whoever signed it is asking; for any other it may be
     /// somebody who repeats what he heard, and the budget decides.
     pub fn prepare(&mut self, coming: &Coming) -> Result<usize, SlotError> {
@@ -411,6 +414,7 @@ impl<F: Flash> Slots<F> {
         }
         let number = (coming.era, coming.sequence);
         self.afford(number > self.prepared)?;
+        self.level()?;
         let index = self.free().ok_or(SlotError::Nothing)?;
         let epoch = self.slots.iter().map(|s| s.epoch).max().unwrap_or(0) + 1;
         self.clear(index, epoch)?;
@@ -536,7 +540,7 @@ impl<F: Flash> Slots<F> {
 
     /// Evens out the wear: where the slot that would be erased next is far more worn than one that holds a package, that package
     /// is moved. Whether the current one was, which whoever runs it has to start anew from where it is now.
-    pub fn level(&mut self) -> Result<bool, SlotError> {
+    fn level(&mut self) -> Result<bool, SlotError> {
         let free = self.free().ok_or(SlotError::Nothing)?;
         let (current, previous) = (self.current(), self.previous());
         let cold = (0..SLOTS)
@@ -699,8 +703,8 @@ impl<F: Flash> Slots<F> {
         Ok(())
     }
 
-    /// Moves a confirmed package to a fresh slot without its branch table, which flash damaged: whoever starts it makes the table
-    /// again.
+    /// Moves a confirmed package to a fresh slot without its branch table, which flash damaged, and without its state. Whoever
+    /// asks makes the table again and says so with [`Slots::remade`].
     pub fn remake(&mut self, index: usize) -> Result<usize, SlotError> {
         if self.slot(index).state != State::Confirmed {
             return Err(SlotError::Nothing);
@@ -708,6 +712,19 @@ impl<F: Flash> Slots<F> {
         let free = self.free().ok_or(SlotError::Nothing)?;
         self.relocate(index, free, false)?;
         Ok(free)
+    }
+
+    /// The branch table of a package was made again, and takes so many bytes now.
+    pub fn remade(&mut self, from: usize, index: usize, table: u32) -> Result<(), SlotError> {
+        let slot = self.slot(index);
+        if slot.table != table {
+            self.mark(index, &Cell::new(kind::STAGED, 0, table, slot.seal))?;
+        }
+        if from == index {
+            Ok(())
+        } else {
+            self.carry(from, index)
+        }
     }
 
     /// Copies a confirmed package to a free slot with the newest value of each parameter and the newest state. It keeps its
@@ -739,7 +756,9 @@ impl<F: Flash> Slots<F> {
                 self.extend(to, &cell, &[])?;
             }
         }
-        self.carry(from, to)?;
+        if table {
+            self.carry(from, to)?;
+        }
         self.remember(to, kind::CONFIRMED, COPIES)?;
         self.read(to);
         self.mark(from, &Cell::new(kind::MOVED, 0, 0, 0))

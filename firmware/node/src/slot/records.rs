@@ -21,7 +21,7 @@
 //! **When full.** [`SlotError::Full`] while the package is on trial or another is being received and no journal has room: try
 //! again when that is over. [`SlotError::Worn`] for a state: nothing is lost but what would have been saved.
 use super::journal::{CELL, COPIES, Cell, Layout, Range};
-use super::{Flash, PACKAGE, SlotError, Slots, State, kind};
+use super::{Flash, PACKAGE, SlotError, Slots, kind};
 
 /// Numbers that a record of the node may have: below this. 0 to 7 are for peers' security contexts, 8 to 15 for how far their
 /// numbers are taken.
@@ -138,7 +138,7 @@ impl<F: Flash> Slots<F> {
         let mut newest = None;
         let tail = self.tail(index);
         let mut end = tail.from;
-        if self.slot(index).state >= State::Staged {
+        if self.slot(index).seal != 0 {
             end = tail.read(&self.flash, |cell, content| {
                 let mut bytes = heapless::Vec::new();
                 if cell.kind == kind::STATE

@@ -63,7 +63,9 @@ describe("the product's image", () => {
   });
 
   test.skipIf(!existsSync(product))("leaves the provisioning record and the slots alone", () => {
-    const sectors = readFileSync(join(root, "boards/stm32f407-discovery/src/sectors.rs"), "utf8");
+    const sectors = ["stm32f407-discovery/src/sectors.rs", "cortex-m/src/layout.rs"]
+      .map((file) => readFileSync(join(root, "boards", file), "utf8"))
+      .join("");
     const number = (name: string) => {
       const [, value] = new RegExp(`pub const ${name}: u32 = (\\w+);`).exec(sectors) ?? [];
       return Number((value ?? "").replaceAll("_", ""));

@@ -231,9 +231,9 @@ describe("errors say what was wrong and what to do", () => {
     expect(JSON.parse(flashed.out)).toEqual({ image: "image.elf", chip: "STM32F407VGTx" });
     expect((await wasmoteIn(project, path, "provision", "--flash")).code).toBe(0);
     const called = readFileSync(join(folder.path, "called"), "utf8").split("\n");
-    expect(called[0]).toBe("download --chip STM32F407VGTx --verify image.elf");
+    expect(called[0]).toBe("download --chip STM32F407VGTx --restore-unwritten --verify image.elf");
     expect(called[2]).toMatch(
-      /^download --chip STM32F407VGTx --binary-format bin --base-address 0x8003c00 .*provision\.bin$/,
+      /^download --chip STM32F407VGTx --restore-unwritten --binary-format bin --base-address 0x8003c00 .*provision\.bin$/,
     );
     stub(['[ "$1" = list ] && exit 0', "exit 1"]);
     const none = await wasmoteIn(project, path, "flash", "image.elf");

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { UserError } from "../lib/errors.ts";
 import { packageRoot } from "../lib/root.ts";
 import { print } from "./context.ts";
-import { probe } from "./probe.ts";
+import { download } from "./probe.ts";
 
 export async function flashVerb(
   image: string | undefined,
@@ -12,7 +12,6 @@ export async function flashVerb(
 ): Promise<void> {
   const file = image ?? join(packageRoot, "dist/stm32f407-discovery.elf");
   if (!existsSync(file)) throw new UserError(`there is no image ${file}`, "npm run build");
-  probe(["download", "--chip", chip, "--verify", file], json);
-  probe(["reset", "--chip", chip], json);
+  download(file, { chip, json });
   print(json, { image: file, chip }, () => `${file} runs on the board`);
 }

@@ -23,3 +23,17 @@ export function probe(words: string[], json = false): void {
       : `the probe is there (${found.join(", ")}): is another program using it, and is --chip the right one?`,
   );
 }
+
+/**
+ * Writes a file to a board's flash, and starts it. Sectors are erased as a whole, and the first one has the vector table of the
+ * firmware and the provisioning record: what is in a sector and not in the file is read before and written again.
+ */
+export function download(
+  file: string,
+  { chip, json, address }: { chip: string; json?: boolean; address?: string },
+): void {
+  const form =
+    address === undefined ? ["--verify"] : ["--binary-format", "bin", "--base-address", address];
+  probe(["download", "--chip", chip, "--restore-unwritten", ...form, file], json);
+  probe(["reset", "--chip", chip], json);
+}

@@ -5,7 +5,7 @@ import { UserError } from "../lib/errors.ts";
 import { nameFault, textFault } from "../lib/names.ts";
 import { signingKey } from "../lib/project.ts";
 import { print, project } from "./context.ts";
-import { probe } from "./probe.ts";
+import { download } from "./probe.ts";
 
 /** Where flash lies in the address space of the STM32F407. */
 const flashStart = 0x0800_0000;
@@ -57,7 +57,5 @@ export async function provisionVerb(
     () => `${file}: ${record.length} bytes, for ${place}`,
   );
   if (!options.flash) return;
-  const words = ["--chip", chip, "--binary-format", "bin", "--base-address", place];
-  probe(["download", ...words, file], json);
-  probe(["reset", "--chip", chip], json);
+  download(file, { chip, json, address: place });
 }

@@ -3,7 +3,7 @@
 //   WASMOTE_TARGET=probe-rs:/dev/ttyUSB0 npm test -- typescript
 //   WASMOTE_TARGET=probe-rs:/dev/ttyUSB0,/dev/ttyUSB1 ...
 //
-// The first port is the link (PA2, PA3), the second one goes to the level sensor's pin (PB11) and plays the sensor. Starting a node
+// The first port is the link (PD5 sends, PD6 receives), the second one goes to the level sensor's pin (PD9) and plays the sensor. Starting a node
 // writes the firmware, the provisioning record and the slots of its flash file; a file that a test starts again with is not written
 // again, since what the board's flash holds has gone on.
 import { spawnSync } from "node:child_process";
@@ -52,7 +52,7 @@ export async function startBoard(
 ): Promise<Emulated> {
   const [link = "", sensor] = portsOf(target);
   if (options.flash === undefined || !given.has(options.flash)) {
-    probe("download", "--chip", chip, image);
+    probe("download", "--chip", chip, "--restore-unwritten", image);
     const flash = options.flash === undefined ? undefined : readFileSync(options.flash);
     using folder = scratch();
     const file = join(folder.path, "flash.bin");

@@ -6,7 +6,7 @@
 //! | `lines`  | UART 0: a byte of `sample NAME VALUE`          | 4        | a line of 48 bytes                           |
 //! | `level`  | UART 1: a byte of the level sensor             | 4        | a few register accesses                      |
 //! | `tick`   | SysTick, every millisecond                     | 3        | a few loads; wakes the server at its deadline|
-//! | `serve`  | pended by the tasks above and by the Runner    | 2        | 16 frames and their answers                  |
+//! | `serve`  | pended by the tasks above and by the Runner    | 2        | its share of 5 ms, and one answer more       |
 //! | `idle`   | always                                         | 0        | the Runner, a slice of fuel at a time        |
 //!
 //! The server is an interrupt of its own (one the board has no other use for), so that waking it while it runs makes it run
@@ -16,31 +16,17 @@
 
 mod chip;
 mod lan9118;
-#[path = "../../stm32f407-discovery/src/qemu.rs"]
-mod qemu;
 mod samples;
-#[path = "../../stm32f407-discovery/src/stack.rs"]
-mod stack;
 mod uart;
-
-/// Where in flash the provisioning record and the slots lie, and the bytes of each: as on the STM32F407.
-pub const PROVISION: u32 = 0x3c00;
-/// See [`PROVISION`].
-pub const SLOTS: u32 = 0x4000;
-/// See [`PROVISION`].
-pub const SLOT: u32 = 0x4000;
 
 /// The PSRAM (AN386 §3.1), which memory.x gives to nobody: the slots' flash, behind it a word that outlives resets, and the
 /// modules' memory.
 const PSRAM: usize = 0x2100_0000;
+/// Where flash is mirrored.
+pub const MIRROR: *mut u8 = PSRAM as *mut u8;
 const KEPT: usize = PSRAM + 0x1_0000;
 /// Where modules run: beside the RAM of DMA and stack, as the STM32F407 has its CCM.
 pub const MODULES: *mut u8 = (PSRAM + 0x2_0000) as *mut u8;
-
-/// Where flash is mirrored.
-pub fn mirror() -> *mut u8 {
-    PSRAM as *mut u8
-}
 
 /// What the word that outlives resets says: the node ran, or it panicked.
 const RAN: u32 = 0x5741_534d;
@@ -69,14 +55,19 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 mod app {
     use crate::chip::{Interrupt, Registers};
     use crate::lan9118::Lan9118;
-    use crate::qemu::{self, Flash};
     use crate::samples::Samples;
     use crate::uart::Uart;
-    use crate::{PROVISION, SLOT, SLOTS};
     use core::mem::MaybeUninit;
     use core::net::Ipv4Addr;
     use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
     use heapless::spsc::{Consumer, Producer, Queue};
+    use wasmote_cortex_m::clock::Alarm;
+    use wasmote_cortex_m::layout::{PROVISION, SLOT, SLOTS};
+    use wasmote_cortex_m::semihosting::{self, Flash};
+    use wasmote_cortex_m::sensors::{LEVEL, SHARED};
+    use wasmote_cortex_m::share::Share;
+    use wasmote_cortex_m::time::{self, CLOCK, micros, millis};
+    use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
     use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
@@ -87,25 +78,7 @@ mod app {
     const FUEL: u32 = 2_000_000;
     /// The class of boards that packages name.
     const CLASS: &str = "mps2-an386";
-    const SENSORS: &[Sensor] = &[
-        Sensor {
-            name: "level",
-            unit: "mm",
-        },
-        Sensor {
-            name: "rain",
-            unit: "mm",
-        },
-        Sensor {
-            name: "temperature",
-            unit: "Cel",
-        },
-        Sensor {
-            name: "button",
-            unit: "",
-        },
-    ];
-    const LEVEL: u8 = 0;
+    const SENSORS: &[Sensor] = &SHARED;
     /// QEMU's user network, where nobody else can be.
     const FIXED: Fixed = Fixed {
         address: Ipv4Addr::new(10, 0, 2, 15),
@@ -124,10 +97,8 @@ mod app {
     // SAFETY: as above.
     const CONTROLLER: Registers = unsafe { Registers::new(0x4020_0000) };
 
-    /// Milliseconds since the start, as far as 32 bits go; the Runner and the server make 64 of them.
-    static MILLIS: AtomicU32 = AtomicU32::new(0);
-    /// When the server wants to be woken, in the same.
-    static DEADLINE: AtomicU32 = AtomicU32::new(u32::MAX);
+    /// When the server wants to be woken.
+    static DEADLINE: Alarm = Alarm::new();
     /// Whether the CPU sleeps, and in how many of the last thousand milliseconds it did.
     static ASLEEP: AtomicBool = AtomicBool::new(false);
     static IDLE: AtomicU32 = AtomicU32::new(0);
@@ -168,23 +139,7 @@ mod app {
         }
 
         fn gpio(&mut self, pin: u8, high: bool) {
-            qemu::gpio(pin, high);
-        }
-    }
-
-    fn millis() -> u64 {
-        u64::from(MILLIS.load(Relaxed))
-    }
-
-    /// Microseconds since the start: the milliseconds, and what SysTick has counted of the next.
-    fn micros() -> u64 {
-        loop {
-            let before = MILLIS.load(Relaxed);
-            let left = u64::from(cortex_m::peripheral::SYST::get_current());
-            let whole = u64::from(HERTZ / 1000);
-            if MILLIS.load(Relaxed) == before {
-                return u64::from(before) * 1000 + (whole - 1).saturating_sub(left) * 1000 / whole;
-            }
+            semihosting::gpio(pin, high);
         }
     }
 
@@ -216,23 +171,14 @@ mod app {
         runner_place: MaybeUninit<Runner<Flash>> = MaybeUninit::uninit(),
     ])]
     fn init(cx: init::Context) -> (Shared, Local) {
-        let fpu = cx.core.FPU;
-        // Arithmetic gives the default NaN, in this context and in every new one (ARMv7-M ARM, FPSCR.DN and FPDSCR).
-        // SAFETY: changes nothing but how floats behave from here on.
-        unsafe {
-            core::arch::asm!("vmrs {0}, fpscr", "orr {0}, {0}, #0x2000000", "vmsr fpscr, {0}", out(reg) _);
-            fpu.fpdscr.modify(|v| v | 1 << 25);
-        }
+        floats::give_default_nan(&cx.core.FPU);
         let reset = crate::reset_cause();
         let mut timer = cx.core.SYST;
-        timer.set_clock_source(cortex_m::peripheral::syst::SystClkSource::Core);
-        timer.set_reload(HERTZ / 1000 - 1);
-        timer.clear_current();
-        timer.enable_counter();
-        timer.enable_interrupt();
+        time::start(&mut timer, HERTZ);
 
-        let flash = Flash::new();
-        let seed = qemu::seed();
+        // SAFETY: RAM that memory.x gives to nobody.
+        let flash = unsafe { Flash::new(crate::MIRROR) };
+        let seed = semihosting::seed();
         let provision =
             Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
         let slots = Slots::open(flash, SLOTS, SLOT);
@@ -323,15 +269,14 @@ mod app {
 
     #[task(binds = SysTick, priority = 3, local = [ms: u32 = 0, slept: u32 = 0])]
     fn tick(cx: tick::Context) {
-        let now = MILLIS.load(Relaxed).wrapping_add(1);
-        MILLIS.store(now, Relaxed);
+        let now = CLOCK.tick();
         *cx.local.slept += u32::from(ASLEEP.load(Relaxed));
         *cx.local.ms += 1;
         if *cx.local.ms == 1000 {
             IDLE.store(*cx.local.slept, Relaxed);
             (*cx.local.ms, *cx.local.slept) = (0, 0);
         }
-        if now >= DEADLINE.load(Relaxed) {
+        if DEADLINE.is_due(now) {
             rtic::pend(SERVE);
         }
     }
@@ -383,7 +328,9 @@ mod app {
         }
     }
 
-    #[task(binds = DUALTIMER, priority = 2, local = [server, network, to_name, to_sample, answered: u32 = 0])]
+    #[task(binds = DUALTIMER, priority = 2, local = [
+        server, network, to_name, to_sample, answered: u32 = 0, share: Share = Share::new(),
+    ])]
     fn serve(cx: serve::Context) {
         let serve::LocalResources {
             server,
@@ -391,6 +338,7 @@ mod app {
             to_name,
             to_sample,
             answered,
+            share,
             ..
         } = cx.local;
         let now = millis();
@@ -404,16 +352,24 @@ mod app {
             return;
         };
         let up = chip.link();
+        share.rested(micros());
         let again = interface.poll(
             now,
             up,
             chip,
-            || true,
+            || share.worked(micros()),
             |from, many, datagram, output| {
                 let mut out = |to, datagram: &[u8]| output.send(to, datagram);
                 server.receive(now, from, many, datagram, &mut out);
             },
         );
+        // A share that is spent is not filled by calling again at once.
+        let spent = !share.worked(micros());
+        let again = if spent {
+            Some(now + share.again())
+        } else {
+            again
+        };
         // Of several at once it cannot be said how long each took.
         let datagrams = interface.counters().datagrams;
         if datagrams == core::mem::replace(answered, datagrams).wrapping_add(1) {
@@ -433,8 +389,8 @@ mod app {
         let (address, origin) = interface.address();
         (gauges.address, gauges.origin) = (address, origin.name());
         REACHABLE.store(address.is_some(), Relaxed);
-        gauges.stack_size = crate::stack::size();
-        gauges.stack_free = crate::stack::free();
+        gauges.stack_size = stack::size();
+        gauges.stack_free = stack::free();
         let mut output = interface.output(now, chip);
         let mut out = |to, datagram: &[u8]| output.send(to, datagram);
         while let Some(level) = to_sample.dequeue() {
@@ -447,8 +403,9 @@ mod app {
         }
         let deadline = server.poll(now, &mut out);
         let next = deadline.into_iter().chain(again).min();
-        DEADLINE.store(next.map_or(u32::MAX, |d| d as u32), Relaxed);
-        if chip.listen() || again.is_some_and(|at| at <= now) {
+        DEADLINE.set(now, next);
+        // While the share is spent frames stay in the controller, or are lost there and counted, and make no interrupts.
+        if !spent && (chip.listen() || again.is_some_and(|at| at <= now)) {
             rtic::pend(SERVE);
         }
     }

@@ -4,6 +4,8 @@
 #[derive(Debug)]
 pub struct Circle<const N: usize> {
     read: usize,
+    /// Ends of halves among what was put back, which DMA has told of before.
+    told: u32,
 }
 
 impl<const N: usize> Default for Circle<N> {
@@ -15,7 +17,7 @@ impl<const N: usize> Default for Circle<N> {
 impl<const N: usize> Circle<N> {
     /// Nothing has come.
     pub const fn new() -> Self {
-        Self { read: 0 }
+        Self { read: 0, told: 0 }
     }
 
     /// Reads on. `left` is how many bytes DMA has until it begins anew (its NDTR); `halves` how often it has told since the last
@@ -29,6 +31,7 @@ impl<const N: usize> Circle<N> {
         halves: u32,
     ) -> (impl Iterator<Item = usize> + use<N>, usize) {
         let start = self.read;
+        let halves = halves.saturating_add(core::mem::take(&mut self.told));
         let write = N.saturating_sub(left) % N;
         let come = (N + write - start) % N;
         self.read = write;
@@ -41,6 +44,12 @@ impl<const N: usize> Circle<N> {
             (0, laps * N + come)
         };
         ((start..start + taken).map(|at| at % N), lost)
+    }
+
+    /// The last so many of the places that [`Self::advance`] just gave were not read: they are given again.
+    pub fn put_back(&mut self, count: usize) {
+        self.read = (self.read + N - count % N) % N;
+        self.told = ((self.read + count % N) / (N / 2) - self.read / (N / 2)) as u32;
     }
 }
 
@@ -98,6 +107,35 @@ mod tests {
         }
         let expected: Vec<u8> = (0..line.written).map(|n| n as u8).collect();
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_put_back_is_read_later_and_lost_when_that_is_too_late() {
+        let mut seed = 7_u32;
+        let mut random = |limit: usize| {
+            seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+            (seed >> 16) as usize % limit
+        };
+        let mut line = Line::new();
+        // The number of the next byte that the reader has not seen.
+        let mut expected = 0;
+        for _ in 0..5000 {
+            line.write(random(20));
+            let (bytes, lost) = line.read();
+            if line.written - expected < 16 {
+                // Nothing was overtaken: all that is there, in order.
+                assert_eq!((bytes.len(), lost), (line.written - expected, 0));
+                for (at, byte) in bytes.iter().enumerate() {
+                    assert_eq!(*byte, (expected + at) as u8);
+                }
+                let back = random(bytes.len() + 1);
+                line.circle.put_back(back);
+                expected = line.written - back;
+            } else {
+                assert_eq!((bytes.len(), lost), (0, line.written - expected));
+                expected = line.written;
+            }
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ impl Converter {
             w.smp16().cycles480();
             w.smp17().cycles480()
         });
+        // A sequence of one, as after a reset; some emulators learn it only when it is written.
+        // SAFETY: one less than the length.
+        adc.sqr1().write(|w| unsafe { w.l().bits(0) });
         adc.cr2().modify(|_, w| w.adon().set_bit());
         Self(adc)
     }

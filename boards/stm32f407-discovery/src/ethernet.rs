@@ -2,7 +2,8 @@
 //! `discovery::ring`'s, the transceiver is `discovery::phy`'s.
 use core::sync::atomic::{Ordering, fence};
 use discovery::phy::{Bus, Link, Phy, find};
-use discovery::ring::{Mac, Memory, Rings};
+use discovery::ring::{Mac, Memory, Rings, missed};
+use stm32f4xx_hal::gpio::{Pin, Speed};
 use stm32f4xx_hal::pac::{ETHERNET_DMA, ETHERNET_MAC, RCC, SYSCFG};
 
 /// Frames that can wait to be read, and to be sent.
@@ -77,9 +78,9 @@ impl Registers {
             w.te().clear_bit();
             w.re().clear_bit()
         });
-        // What is still in the queue is of the time before.
+        // What is still in the queue is of the time before. The register must be left alone until that is done, a few cycles of
+        // the transceiver's clock: the next poll comes milliseconds later.
         self.dma.dmaomr().modify(|_, w| w.ftf().set_bit());
-        let _ = (0..PATIENCE).any(|_| self.dma.dmaomr().read().ftf().bit_is_clear());
     }
 }
 
@@ -109,6 +110,29 @@ pub struct Ethernet {
     pub up: bool,
     /// Frames that found no buffer, or no room in the MAC.
     pub missed: u32,
+    /// The link that came up at the last poll: the MAC starts at the next.
+    starting: Option<Link>,
+}
+
+/// The management bus to the transceiver.
+pub fn management_pins(data: Pin<'A', 2>, clock: Pin<'C', 1>) {
+    data.into_alternate::<11>().speed(Speed::VeryHigh);
+    clock.into_alternate::<11>().speed(Speed::VeryHigh);
+}
+
+/// RMII: clock, carrier; to send; received (RM0090 §33.4.4).
+pub fn data_pins(
+    (clock, carrier): (Pin<'A', 1>, Pin<'A', 7>),
+    (enable, first, second): (Pin<'B', 11>, Pin<'B', 12>, Pin<'B', 13>),
+    received: (Pin<'C', 4>, Pin<'C', 5>),
+) {
+    clock.into_alternate::<11>().speed(Speed::VeryHigh);
+    carrier.into_alternate::<11>().speed(Speed::VeryHigh);
+    enable.into_alternate::<11>().speed(Speed::VeryHigh);
+    first.into_alternate::<11>().speed(Speed::VeryHigh);
+    second.into_alternate::<11>().speed(Speed::VeryHigh);
+    received.0.into_alternate::<11>().speed(Speed::VeryHigh);
+    received.1.into_alternate::<11>().speed(Speed::VeryHigh);
 }
 
 /// Gives the MAC its clocks, and tells the chip that the transceiver has an RMII. That is chosen while the MAC is reset, and the
@@ -201,6 +225,7 @@ impl Ethernet {
             phy,
             up: false,
             missed: 0,
+            starting: None,
         })
     }
 
@@ -208,15 +233,19 @@ impl Ethernet {
     pub fn poll(&mut self, now: u64) {
         let registers = &mut self.device.mac;
         // Reading clears it: frames missed by the DMA, and by the queue before it.
-        let missed = registers.dma.dmamfbocr().read();
-        self.missed = self
-            .missed
-            .wrapping_add(u32::from(missed.mfc().bits()) + u32::from(missed.mfa().bits()));
+        let counts = registers.dma.dmamfbocr().read().bits();
+        self.missed = self.missed.wrapping_add(missed(counts));
+        if let Some(link) = self.starting.take() {
+            fence(Ordering::SeqCst);
+            registers.start(link);
+            self.up = true;
+        }
         let Some(link) = self.phy.poll(registers, now) else {
             return;
         };
         registers.stop();
-        self.up = link.is_some();
+        self.up = false;
+        self.starting = link;
         self.device.clear();
         let (receive, transmit) = self.device.addresses();
         let registers = &self.device.mac;
@@ -224,10 +253,6 @@ impl Ethernet {
         unsafe {
             registers.dma.dmardlar().write(|w| w.bits(receive));
             registers.dma.dmatdlar().write(|w| w.bits(transmit));
-        }
-        if let Some(link) = link {
-            fence(Ordering::SeqCst);
-            registers.start(link);
         }
     }
 }

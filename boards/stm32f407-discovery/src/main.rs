@@ -7,7 +7,7 @@
 //! | `sonar` | USART3: a byte of the level sensor            | 4        | 10 µs: a byte, with what `line` interrupts      |
 //! | `frames`| Ethernet: a frame came, or was sent           | 4        | 10 µs: one register access, and as above        |
 //! | `tick`  | SysTick, every millisecond                    | 3        | 10 µs: two pins, and as above                   |
-//! | `serve` | pended by the tasks above and by the Runner   | 2        | 3 ms: what came in and its answers              |
+//! | `serve` | pended by the tasks above and by the Runner   | 2        | 3 ms; in a flood its share, 5 ms, and an answer |
 //! | `idle`  | always                                        | 0        | a slice of fuel; 0.5 s: a sector that is erased |
 //!
 //! Each task measures itself; the figures of a node are in its /stats, those of a busy one in QEMU in docs/benchmarks/tasks.md.
@@ -33,27 +33,13 @@
 
 mod chip;
 mod converter;
+mod dog;
 mod ethernet;
 #[cfg(not(feature = "qemu"))]
 mod flash;
-#[cfg(feature = "qemu")]
-mod qemu;
-mod stack;
-
-pub use discovery::sectors::{PROVISION, SLOT, SLOTS};
-
-/// Where the emulated flash is mirrored: in the memory that is the module's otherwise.
-#[cfg(feature = "qemu")]
-pub fn mirror() -> *mut u8 {
-    use core::sync::atomic::{AtomicPtr, Ordering};
-    static AT: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
-    if AT.load(Ordering::Relaxed).is_null() {
-        let memory = chip::further_memory();
-        assert!(memory.len() >= (SLOTS + 3 * SLOT - PROVISION) as usize);
-        AT.store(memory.as_mut_ptr(), Ordering::Relaxed);
-    }
-    AT.load(Ordering::Relaxed)
-}
+mod line;
+mod senses;
+mod watch;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
@@ -64,54 +50,54 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 
 #[rtic::app(device = stm32f4xx_hal::pac, peripherals = true)]
 mod app {
-    use crate::converter::{self, Converter};
+    use crate::chip;
+    use crate::converter::Converter;
+    use crate::dog::Dog;
     use crate::ethernet::{self, Ethernet, Frames};
-    use crate::{PROVISION, SLOT, SLOTS, chip};
+    use crate::line::{In, Look, Out};
+    use crate::senses::{self, DAMAGED, Senses};
+    use crate::watch::{FRAMES_TASK, LONGEST, SERVE_TASK, SONAR_TASK, TICK_TASK, Watch};
     use core::mem::MaybeUninit;
     use core::net::Ipv4Addr;
     use core::sync::atomic::Ordering::Relaxed;
-    use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
-    use discovery::circle::Circle;
-    use embedded_hal_bus::spi::{ExclusiveDevice, NoDelay};
+    use core::sync::atomic::{AtomicBool, AtomicU32};
     use heapless::spsc::{Consumer, Producer, Queue};
-    use stm32f4xx_hal::gpio::{Input, Output as PushPull, Pin, Speed};
+    use stm32f4xx_hal::gpio::{Input, Output as PushPull, Pin};
     use stm32f4xx_hal::pac::{self, Interrupt};
     use stm32f4xx_hal::prelude::*;
+    use stm32f4xx_hal::rcc::Rcc;
     use stm32f4xx_hal::serial::{self, Serial};
-    use stm32f4xx_hal::spi::{Mode, Phase, Polarity, Spi};
-    use stm32f4xx_hal::watchdog::IndependentWatchdog;
+    use wasmote_cortex_m::clock::Alarm;
+    use wasmote_cortex_m::layout::{PROVISION, SLOT, SLOTS};
+    use wasmote_cortex_m::sensors::{BUTTON, RAIN, SHARED, sensor};
+    use wasmote_cortex_m::share::Share;
+    use wasmote_cortex_m::time::{self, CLOCK, micros, millis};
+    use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
-    use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step, link};
+    use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
     use wasmote_sensors::temperature::Calibration;
-    use wasmote_sensors::{Accelerometer, Debounce, Level, Rain};
+    use wasmote_sensors::{Debounce, Rain};
 
     #[cfg(not(feature = "qemu"))]
     use crate::flash::Flash;
     #[cfg(feature = "qemu")]
-    use crate::qemu::Flash;
+    use wasmote_cortex_m::semihosting::{self, Flash};
 
     /// Fuel for a run.
     const FUEL: u32 = 2_000_000;
     /// The class of boards that packages name.
     const CLASS: &str = "stm32f407";
-    const SENSORS: &[Sensor] = &[
-        sensor("level", "mm"),
-        sensor("rain", "mm"),
-        sensor("temperature", "Cel"),
-        sensor("button", ""),
-        sensor("ax", "m/s2"),
-        sensor("ay", "m/s2"),
-        sensor("az", "m/s2"),
-    ];
-    const LEVEL: u8 = 0;
-    const RAIN: u8 = 1;
-    const TEMPERATURE: u8 = 2;
-    const BUTTON: u8 = 3;
-    const ACCELERATION: u8 = 4;
-    /// Milliseconds between two samples.
-    const TEMPERATURE_EVERY: u64 = 5_000;
-    const ACCELERATION_EVERY: u64 = 100;
+    const SENSORS: &[Sensor] = {
+        let [level, rain, temperature, button] = SHARED;
+        const AXES: [Sensor; 3] = [
+            sensor("ax", "m/s2"),
+            sensor("ay", "m/s2"),
+            sensor("az", "m/s2"),
+        ];
+        let [x, y, z] = AXES;
+        &[level, rain, temperature, button, x, y, z]
+    };
     /// Milliseconds for which a button must stay as it is.
     const BUTTON_STABLE: u64 = 20;
     /// Of the serial link.
@@ -126,70 +112,8 @@ mod app {
     const PATIENCE: u64 = 8_000;
     /// The interrupt that is the server's: of a peripheral that this board does not use.
     const SERVE: Interrupt = Interrupt::SPI3;
-    /// Beside a byte of the level sensor: the line lost or damaged one.
-    const DAMAGED: u16 = 0x100;
-
-    /// The most cycles that each task has taken, as SysTick counts them, with what interrupted it; in /stats. The numbers are places.
-    static LONGEST: [(&str, AtomicU32); 6] = [
-        ("line", AtomicU32::new(0)),
-        ("half", AtomicU32::new(0)),
-        ("sonar", AtomicU32::new(0)),
-        ("frames", AtomicU32::new(0)),
-        ("tick", AtomicU32::new(0)),
-        ("serve", AtomicU32::new(0)),
-    ];
-    const LINE_TASK: usize = 0;
-    const HALF_TASK: usize = 1;
-    const SONAR_TASK: usize = 2;
-    const FRAMES_TASK: usize = 3;
-    const TICK_TASK: usize = 4;
-    const SERVE_TASK: usize = 5;
-
-    /// Measures a task from here to the end of its block.
-    struct Watch {
-        task: usize,
-        start: u32,
-    }
-
-    /// Cycles since the start, as far as 32 bits go.
-    fn cycles() -> u32 {
-        let whole = cortex_m::peripheral::SYST::get_reload() + 1;
-        let counted = whole - 1 - cortex_m::peripheral::SYST::get_current();
-        MILLIS
-            .load(Relaxed)
-            .wrapping_mul(whole)
-            .wrapping_add(counted)
-    }
-
-    impl Watch {
-        fn start(task: usize) -> Self {
-            let start = cycles();
-            Self { task, start }
-        }
-    }
-
-    impl Drop for Watch {
-        fn drop(&mut self) {
-            let mut taken = cycles().wrapping_sub(self.start);
-            if taken > u32::MAX / 2 {
-                // The counter has begun anew, and `tick` has not run since: this task goes before it.
-                taken = taken.wrapping_add(cortex_m::peripheral::SYST::get_reload() + 1);
-            }
-            if let Some((_, longest)) = LONGEST.get(self.task) {
-                // Each task writes its own alone.
-                longest.store(longest.load(Relaxed).max(taken), Relaxed);
-            }
-        }
-    }
-
-    const fn sensor(name: &'static str, unit: &'static str) -> Sensor {
-        Sensor { name, unit }
-    }
-
-    /// Milliseconds since the start, as far as 32 bits go; the Runner and the server make 64 of them.
-    static MILLIS: AtomicU32 = AtomicU32::new(0);
-    /// When the server wants to be woken, in the same.
-    static DEADLINE: AtomicU32 = AtomicU32::new(u32::MAX);
+    /// When the server wants to be woken.
+    static DEADLINE: Alarm = Alarm::new();
     /// Cycles that the CPU slept in this second, and thousandths of the last second in which it did.
     static SLEPT: AtomicU32 = AtomicU32::new(0);
     static IDLE: AtomicU32 = AtomicU32::new(0);
@@ -197,16 +121,6 @@ mod app {
     static SERVED: AtomicBool = AtomicBool::new(false);
     /// Bytes of the stack that were never used.
     static STACK_FREE: AtomicU32 = AtomicU32::new(u32::MAX);
-
-    /// What the serial link brings, in a circle: filled by DMA, or by its interrupt where DMA does not work (QEMU has none).
-    const CIRCLE: usize = 2048;
-    static RECEIVED: [AtomicU8; CIRCLE] = [const { AtomicU8::new(0) }; CIRCLE];
-    /// Whether DMA does it; bytes that the interrupt has put there otherwise; halves of the circle that were filled.
-    static DMA: AtomicBool = AtomicBool::new(false);
-    static WRITTEN: AtomicU32 = AtomicU32::new(0);
-    static HALVES: AtomicU32 = AtomicU32::new(0);
-    /// Bytes that the USART lost.
-    static LOST: AtomicU32 = AtomicU32::new(0);
 
     /// Where a client is. Not an enum: a table of clients that is all zeros when empty needs no place in flash.
     type Peer = Endpoint;
@@ -218,10 +132,6 @@ mod app {
 
     /// The MAC, and the stack on it.
     pub type Network = (Ethernet, Interface);
-    /// The accelerometer, on a bus of its own.
-    pub type Gravity =
-        Accelerometer<ExclusiveDevice<Spi<pac::SPI1>, Pin<'E', 3, PushPull>, NoDelay>>;
-
     #[shared]
     struct Shared {}
 
@@ -231,8 +141,9 @@ mod app {
         runner: &'static mut Runner<Flash>,
         network: Option<&'static mut Network>,
         pins: Pins,
-        dog: IndependentWatchdog,
-        line: Line,
+        dog: Dog,
+        line_in: In,
+        line_out: Out,
         to_send: Consumer<'static, u8>,
         heard: Producer<'static, u16>,
         to_parse: Consumer<'static, u16>,
@@ -269,115 +180,8 @@ mod app {
                 _ => {}
             }
             #[cfg(feature = "qemu")]
-            crate::qemu::gpio(pin, high);
+            semihosting::gpio(pin, high);
         }
-    }
-
-    /// The serial link's way out, and what came in by it.
-    pub struct Line {
-        to_frame: Producer<'static, u8>,
-        circle: Circle<CIRCLE>,
-        decoder: link::Decoder,
-        unsent: u32,
-        overrun: u32,
-    }
-
-    impl Line {
-        /// All of it or nothing: a datagram that does not fit is lost, as any may be, and counted.
-        fn send(&mut self, datagram: &[u8]) {
-            if self.to_frame.capacity() - self.to_frame.len() < datagram.len() * 2 + 8 {
-                self.unsent += 1;
-                return;
-            }
-            link::encode(datagram, |byte| {
-                let _ = self.to_frame.enqueue(byte);
-            });
-            rtic::pend(Interrupt::USART2);
-        }
-
-        /// A line of text beside the datagrams, while these leave the line alone.
-        fn show(&mut self, text: impl core::fmt::Display) {
-            let mut line = heapless::String::<128>::new();
-            let _ = core::fmt::Write::write_fmt(&mut line, format_args!("{text}"));
-            link::diagnostic(&line, |byte| {
-                let _ = self.to_frame.enqueue(byte);
-            });
-            rtic::pend(Interrupt::USART2);
-        }
-    }
-
-    /// The sensors that are asked, and not heard.
-    pub struct Senses {
-        level: Level,
-        gravity: Option<Gravity>,
-        gravity_due: u64,
-        converter: Converter,
-        calibration: Option<Calibration>,
-        /// The sensor's reading, while the reference is read.
-        first: Option<u16>,
-        converting: bool,
-        temperature_due: u64,
-    }
-
-    fn millis() -> u64 {
-        u64::from(MILLIS.load(Relaxed))
-    }
-
-    /// Microseconds since the start: the milliseconds, and what SysTick has counted of the next.
-    fn micros() -> u64 {
-        loop {
-            let before = MILLIS.load(Relaxed);
-            let left = u64::from(cortex_m::peripheral::SYST::get_current());
-            let whole = u64::from(cortex_m::peripheral::SYST::get_reload()) + 1;
-            if MILLIS.load(Relaxed) == before {
-                return u64::from(before) * 1000 + (whole - 1).saturating_sub(left) * 1000 / whole;
-            }
-        }
-    }
-
-    fn usart2() -> &'static pac::usart1::RegisterBlock {
-        // SAFETY: set up in `init`; from then on `line` alone reads and writes its data register, beside DMA.
-        unsafe { &*pac::USART2::ptr() }
-    }
-
-    fn stream() -> &'static pac::dma2::ST {
-        // SAFETY: set up in `init`; from then on `tick` alone writes it.
-        unsafe { (*pac::DMA1::ptr()).st(5) }
-    }
-
-    /// Lets DMA fill the circle (RM0090 §10.3.17: stream 5, channel 4), if there is a DMA controller.
-    fn start_dma() -> bool {
-        let stream = stream();
-        let from = usart2().dr().as_ptr() as u32;
-        // SAFETY: the addresses and the length of the circle, which is nobody else's.
-        unsafe {
-            stream.par().write(|w| w.bits(from));
-            stream.m0ar().write(|w| w.bits(RECEIVED.as_ptr() as u32));
-            stream.ndtr().write(|w| w.bits(CIRCLE as u32));
-        }
-        // SAFETY: a channel that there is.
-        stream.cr().write(|w| unsafe {
-            w.chsel().bits(4);
-            w.pl().very_high();
-            w.minc().set_bit();
-            w.circ().set_bit();
-            w.htie().set_bit();
-            w.tcie().set_bit()
-        });
-        stream.cr().modify(|_, w| w.en().set_bit());
-        stream.cr().read().en().bit_is_set()
-    }
-
-    /// A number that differs from reset to reset, of the chip's generator (RM0090 §24.3.1) if it gives one.
-    #[cfg(not(feature = "qemu"))]
-    fn seed(rcc: &pac::RCC, generator: &pac::RNG) -> Option<u64> {
-        rcc.ahb2enr().modify(|_, w| w.rngen().set_bit());
-        generator.cr().modify(|_, w| w.rngen().set_bit());
-        let word = || {
-            let ready = (0..10_000).any(|_| generator.sr().read().drdy().bit_is_set());
-            ready.then(|| u64::from(generator.dr().read().bits()))
-        };
-        Some(word()? << 32 | word()?)
     }
 
     #[inline(never)]
@@ -392,6 +196,60 @@ mod app {
         place.write((ethernet, interface))
     }
 
+    /// Sets both serial lines up: the link's, and the level sensor's with its interrupt.
+    fn serial_lines(
+        link: (pac::USART2, Pin<'D', 5>, Pin<'D', 6>),
+        ranger: (pac::USART3, Pin<'D', 8>, Pin<'D', 9>),
+        rcc: &mut Rcc,
+    ) {
+        let rate = |baud: u32| serial::config::Config::default().baudrate(baud.bps());
+        let line: Result<Serial<pac::USART2>, _> =
+            Serial::new(link.0, (link.1, link.2), rate(BAUD), rcc);
+        let sonar: Result<Serial<pac::USART3>, _> =
+            Serial::new(ranger.0, (ranger.1, ranger.2), rate(9600), rcc);
+        if line.is_err() || sonar.is_err() {
+            // Only a clock too slow for the baud rate, which neither of the two is.
+            unreachable!()
+        }
+        // SAFETY: nobody else has it; the task `sonar` reads it from here on.
+        let usart3 = unsafe { &*pac::USART3::ptr() };
+        usart3.cr1().modify(|_, w| w.rxneie().set_bit());
+    }
+
+    /// The chip's flash.
+    #[cfg(not(feature = "qemu"))]
+    fn open_flash(parts: pac::FLASH, missing: &mut impl FnMut(&'static str)) -> Flash {
+        let (flash, there) = Flash::new(parts);
+        if !there {
+            missing("flash");
+        }
+        flash
+    }
+
+    /// A file's, mirrored in the memory that is the module's otherwise.
+    #[cfg(feature = "qemu")]
+    fn open_flash(_: pac::FLASH, _: &mut impl FnMut(&'static str)) -> Flash {
+        let memory = chip::further_memory();
+        assert!(memory.len() >= semihosting::SIZE as usize);
+        // SAFETY: as many bytes as it wants, of memory that is given away here.
+        unsafe { Flash::new(memory.as_mut_ptr()) }
+    }
+
+    /// Where modules run.
+    #[cfg(not(feature = "qemu"))]
+    fn module_memory() -> &'static mut [u8] {
+        chip::further_memory()
+    }
+
+    /// What is left of the other RAM.
+    #[cfg(feature = "qemu")]
+    fn module_memory() -> &'static mut [u8] {
+        const SIZE: usize = 32 * 1024;
+        static mut REGION: [u64; SIZE / 8] = [0; SIZE / 8];
+        // SAFETY: `init` has the only reference, and calls this once.
+        unsafe { core::slice::from_raw_parts_mut((&raw mut REGION).cast::<u8>(), SIZE) }
+    }
+
     #[init(local = [
         tx: Queue<u8, 4096> = Queue::new(),
         echoes: Queue<u16, 64> = Queue::new(),
@@ -404,13 +262,7 @@ mod app {
         runner_place: MaybeUninit<Runner<Flash>> = MaybeUninit::uninit(),
     ])]
     fn init(cx: init::Context) -> (Shared, Local) {
-        // Arithmetic gives the default NaN, in this context and in every new one (ARMv7-M ARM, FPSCR.DN and FPDSCR).
-        let fpu = cx.core.FPU;
-        // SAFETY: changes nothing but how floats behave from here on.
-        unsafe {
-            core::arch::asm!("vmrs {0}, fpscr", "orr {0}, {0}, #0x2000000", "vmsr fpscr, {0}", out(reg) _);
-            fpu.fpdscr.modify(|v| v | 1 << 25);
-        }
+        floats::give_default_nan(&cx.core.FPU);
         let dp = cx.device;
         let reset = chip::reset_cause(&dp.RCC);
         let mut missing = heapless::Vec::new();
@@ -426,74 +278,30 @@ mod app {
             dp.GPIOC.split(&mut rcc),
         );
         let (d, e) = (dp.GPIOD.split(&mut rcc), dp.GPIOE.split(&mut rcc));
-        let config = serial::config::Config::default();
-        let line: Result<Serial<pac::USART2>, _> = Serial::new(
-            dp.USART2,
-            (d.pd5, d.pd6),
-            config.baudrate(BAUD.bps()),
+        serial_lines(
+            (dp.USART2, d.pd5, d.pd6),
+            (dp.USART3, d.pd8, d.pd9),
             &mut rcc,
         );
-        let sonar: Result<Serial<pac::USART3>, _> = Serial::new(
-            dp.USART3,
-            (d.pd8, d.pd9),
-            config.baudrate(9600.bps()),
-            &mut rcc,
-        );
-        if line.is_err() || sonar.is_err() {
-            // Only a clock too slow for the baud rate, which neither of the two is.
-            unreachable!()
-        }
-        // What a byte of the line needs from here on is done with registers: a few instructions.
-        rcc.ahb1enr().modify(|_, w| w.dma1en().set_bit());
-        let dma = start_dma();
-        DMA.store(dma, Relaxed);
-        usart2().cr3().modify(|_, w| {
-            w.dmar().bit(dma);
-            w.eie().bit(dma)
-        });
-        usart2().cr1().modify(|_, w| w.rxneie().bit(!dma));
-        // SAFETY: nobody else has it; `sonar` reads it from here on.
-        let usart3 = unsafe { &*pac::USART3::ptr() };
-        usart3.cr1().modify(|_, w| w.rxneie().set_bit());
+        crate::line::start(&rcc);
 
-        // Ethernet is looked for before the accelerometer, which shares a pin with it.
-        let (_mdio, _mdc) = (
-            a.pa2.into_alternate::<11>().speed(Speed::VeryHigh),
-            c.pc1.into_alternate::<11>().speed(Speed::VeryHigh),
-        );
-        // Its reset is this pin's on ST's base board, and has nobody else to let it go. It answers a millisecond later.
+        // Ethernet is looked for before the accelerometer, which shares a pin with it. The transceiver's reset is this pin's on
+        // ST's base board, and has nobody else to let it go. It answers a millisecond later.
+        ethernet::management_pins(a.pa2, c.pc1);
         e.pe2.into_push_pull_output().set_high();
         cortex_m::asm::delay(hertz / 500);
         let parts = (dp.ETHERNET_MAC, dp.ETHERNET_DMA);
         let mut registers = ethernet::power(&rcc, &dp.SYSCFG, parts, rcc.clocks.hclk().raw());
         let transceiver = ethernet::transceiver(&mut registers);
         let hardware = factory.map_or([2, 0, 0, 0, 0, 1], |f| f.hardware());
-        let mut gravity = None;
-        let ethernet = if let Some(phy) = transceiver {
-            let fast = Speed::VeryHigh;
-            let _rmii = (
-                a.pa1.into_alternate::<11>().speed(fast),
-                a.pa7.into_alternate::<11>().speed(fast),
-                c.pc4.into_alternate::<11>().speed(fast),
-                c.pc5.into_alternate::<11>().speed(fast),
-                b.pb11.into_alternate::<11>().speed(fast),
-                b.pb12.into_alternate::<11>().speed(fast),
-                b.pb13.into_alternate::<11>().speed(fast),
-            );
-            Ethernet::new(registers, phy, hardware, cx.local.frames, 0)
+        let (ethernet, gravity) = if let Some(phy) = transceiver {
+            ethernet::data_pins((a.pa1, a.pa7), (b.pb11, b.pb12, b.pb13), (c.pc4, c.pc5));
+            let ethernet = Ethernet::new(registers, phy, hardware, cx.local.frames, 0);
+            (ethernet, None)
         } else {
-            let mode = Mode {
-                polarity: Polarity::IdleHigh,
-                phase: Phase::CaptureOnSecondTransition,
-            };
-            let pins = (Some(a.pa5), Some(a.pa6), Some(a.pa7));
-            let bus = Spi::new(dp.SPI1, pins, mode, 2.MHz(), &mut rcc);
-            let mut select = e.pe3.into_push_pull_output();
-            select.set_high();
-            gravity = ExclusiveDevice::new_no_delay(bus, select)
-                .ok()
-                .and_then(|device| Accelerometer::new(device).ok());
-            None
+            let pins = (a.pa5, a.pa6, a.pa7);
+            let gravity = senses::accelerometer(dp.SPI1, pins, e.pe3, &mut rcc);
+            (None, gravity)
         };
         for (there, what) in [
             (ethernet.is_some(), "ethernet"),
@@ -511,47 +319,21 @@ mod app {
 
         let ticks = chip::systick(hertz);
         let mut timer = cx.core.SYST;
-        timer.set_clock_source(cortex_m::peripheral::syst::SystClkSource::Core);
-        timer.set_reload(ticks / 1000 - 1);
-        timer.clear_current();
-        timer.enable_counter();
-        timer.enable_interrupt();
-        let mut dog = IndependentWatchdog::new(dp.IWDG);
-        dog.start(30_000.millis());
+        time::start(&mut timer, ticks);
+        let dog = Dog::start(dp.IWDG);
 
-        #[cfg(not(feature = "qemu"))]
-        let flash = {
-            let (flash, there) = Flash::new(dp.FLASH);
-            if !there {
-                let _ = missing.push("flash");
-            }
-            flash
-        };
-        #[cfg(feature = "qemu")]
-        let flash = Flash::new();
-        #[cfg(not(feature = "qemu"))]
-        let seed = seed(&rcc, &dp.RNG).unwrap_or_else(|| {
-            // It differs from board to board, and the timer a little from reset to reset.
-            let [x, y, z] = factory.map_or([0; 3], |f| f.number);
-            let number = u64::from(x) << 32 ^ u64::from(y) << 16 ^ u64::from(z);
-            number ^ u64::from(cortex_m::peripheral::SYST::get_current())
+        let flash = open_flash(dp.FLASH, &mut |what| {
+            let _ = missing.push(what);
         });
+        #[cfg(not(feature = "qemu"))]
+        let seed = chip::seed(&rcc, &dp.RNG, factory);
         #[cfg(feature = "qemu")]
-        let seed = crate::qemu::seed();
+        let seed = semihosting::seed();
 
         let provision =
             Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
         let slots = Slots::open(flash, SLOTS, SLOT);
-        #[cfg(not(feature = "qemu"))]
-        let region = chip::further_memory();
-        #[cfg(feature = "qemu")]
-        let region = {
-            /// What is left of the other RAM.
-            const SIZE: usize = 32 * 1024;
-            static mut REGION: [u64; SIZE / 8] = [0; SIZE / 8];
-            // SAFETY: `init` has the only reference and gives it away here.
-            unsafe { core::slice::from_raw_parts_mut((&raw mut REGION).cast::<u8>(), SIZE) }
-        };
+        let region = module_memory();
         let board = Board {
             name: "stm32f407-discovery",
             class: CLASS,
@@ -602,23 +384,7 @@ mod app {
             red: d.pd14.into_push_pull_output(),
             blue: d.pd15.into_push_pull_output(),
         };
-        let senses = Senses {
-            level: Level::new(),
-            gravity,
-            gravity_due: 0,
-            converter,
-            calibration,
-            first: None,
-            converting: false,
-            temperature_due: 0,
-        };
-        let line = Line {
-            to_frame,
-            circle: Circle::new(),
-            decoder: link::Decoder::new(),
-            unsent: 0,
-            overrun: 0,
-        };
+        let senses = Senses::new(gravity, converter, calibration);
         (
             Shared {},
             Local {
@@ -627,7 +393,8 @@ mod app {
                 network,
                 pins,
                 dog,
-                line,
+                line_in: In::new(),
+                line_out: Out::new(to_frame),
                 to_send,
                 heard,
                 to_parse,
@@ -687,7 +454,7 @@ mod app {
             let now = millis();
             if now >= *looked {
                 *looked = now + 500;
-                STACK_FREE.store(crate::stack::free(), Relaxed);
+                STACK_FREE.store(stack::free(), Relaxed);
             }
             if let Step::Idle(until) = step
                 && until.is_none_or(|until| until > now)
@@ -698,12 +465,11 @@ mod app {
     }
 
     #[task(binds = SysTick, priority = 3, local = [
-        sensed, rain, button, ticks, ms: u32 = 0, left: u32 = 0, waited: u8 = 0,
+        sensed, rain, button, ticks, ms: u32 = 0, look: Look = Look::new(),
         pressed: Debounce = Debounce::new(false, BUTTON_STABLE),
     ])]
     fn tick(cx: tick::Context) {
-        let now = MILLIS.load(Relaxed).wrapping_add(1);
-        MILLIS.store(now, Relaxed);
+        let now = CLOCK.tick();
         let _watch = Watch::start(TICK_TASK);
         *cx.local.ms += 1;
         if *cx.local.ms == 1000 {
@@ -714,96 +480,30 @@ mod app {
             *cx.local.ms = 0;
         }
         // A sample that finds the queue full is followed by another: rain is a sum, a button is let go.
-        if cx.local.rain.poll(u64::from(now)) {
+        if cx.local.rain.poll(now) {
             let _ = cx.local.sensed.enqueue((RAIN, cx.local.rain.millimetres()));
             rtic::pend(SERVE);
         }
         let down = cx.local.button.is_high();
-        if let Some(down) = cx.local.pressed.push(u64::from(now), down) {
+        if let Some(down) = cx.local.pressed.push(now, down) {
             let _ = cx.local.sensed.enqueue((BUTTON, f32::from(u8::from(down))));
             rtic::pend(SERVE);
         }
-        // Looked at here, and not told by the USART when the line falls idle: clearing that takes a read of the data register,
-        // which would now and then take a byte away from DMA.
-        let left = stream().ndtr().read().bits();
-        let came = DMA.load(Relaxed) && left != *cx.local.left;
-        *cx.local.left = left;
-        // A byte that DMA has not fetched for two milliseconds never will be: its controller is there, and does not work with
-        // the USART (some emulators). The interrupt takes over where it stands.
-        let waits = DMA.load(Relaxed) && !came && usart2().sr().read().rxne().bit_is_set();
-        *cx.local.waited = if waits { *cx.local.waited + 1 } else { 0 };
-        if *cx.local.waited > 2 {
-            stream().cr().modify(|_, w| w.en().clear_bit());
-            usart2().cr3().modify(|_, w| w.dmar().clear_bit());
-            WRITTEN.store(CIRCLE as u32 - left.min(CIRCLE as u32), Relaxed);
-            DMA.store(false, Relaxed);
-            usart2().cr1().modify(|_, w| w.rxneie().set_bit());
-        }
+        let came = cx.local.look.look();
         // Every 20 ms also for what the server asks of sensors and the cable.
-        if came || now >= DEADLINE.load(Relaxed) || now.is_multiple_of(20) {
+        if came || DEADLINE.is_due(now) || now.is_multiple_of(20) {
             rtic::pend(SERVE);
         }
     }
 
     #[task(binds = USART2, priority = 5, local = [to_send])]
     fn line(cx: line::Context) {
-        let usart = usart2();
-        loop {
-            // For each byte: on hardware there is one at a time.
-            let _watch = Watch::start(LINE_TASK);
-            let status = usart.sr().read();
-            let lost = status.ore().bit_is_set();
-            LOST.store(LOST.load(Relaxed).wrapping_add(lost.into()), Relaxed);
-            if DMA.load(Relaxed) {
-                // Errors alone come here, and reading the data register clears them. The checksum of the frame finds the byte.
-                if lost || status.fe().bit_is_set() || status.nf().bit_is_set() {
-                    let _ = usart.dr().read().bits();
-                }
-            } else if status.rxne().bit_is_set() || lost {
-                take(usart.dr().read().bits() as u8);
-                continue;
-            }
-            // One byte on hardware, and as many as there are where a byte takes no time.
-            if status.txe().bit_is_clear() {
-                return;
-            }
-            let byte = cx.local.to_send.dequeue();
-            usart.cr1().modify(|_, w| w.txeie().bit(byte.is_some()));
-            let Some(byte) = byte else {
-                return;
-            };
-            // SAFETY: eight bits.
-            usart.dr().write(|w| unsafe { w.bits(byte.into()) });
-        }
-    }
-
-    /// Puts a byte into the circle, as DMA would.
-    fn take(byte: u8) {
-        let written = WRITTEN.load(Relaxed);
-        if let Some(place) = RECEIVED.get(written as usize % CIRCLE) {
-            place.store(byte, Relaxed);
-        }
-        let written = written.wrapping_add(1);
-        WRITTEN.store(written, Relaxed);
-        if written.is_multiple_of(CIRCLE as u32 / 2) {
-            HALVES.fetch_add(1, Relaxed);
-        }
-        rtic::pend(SERVE);
+        crate::line::interrupt(cx.local.to_send, || rtic::pend(SERVE));
     }
 
     #[task(binds = DMA1_STREAM5, priority = 5)]
     fn half(_: half::Context) {
-        let _watch = Watch::start(HALF_TASK);
-        // SAFETY: flags of this stream alone, of which this task is the only reader.
-        let dma = unsafe { &*pac::DMA1::ptr() };
-        let flags = dma.hisr().read();
-        let filled = u32::from(flags.htif5().bit_is_set()) + u32::from(flags.tcif5().bit_is_set());
-        dma.hifcr().write(|w| {
-            w.chtif5().set_bit();
-            w.ctcif5().set_bit();
-            w.cteif5().set_bit()
-        });
-        HALVES.fetch_add(filled, Relaxed);
+        crate::line::half();
         rtic::pend(SERVE);
     }
 
@@ -835,67 +535,25 @@ mod app {
         rtic::pend(SERVE);
     }
 
-    /// Asks the sensors that have to be asked, and tells what they say.
-    fn sense(
-        senses: &mut Senses,
-        now: u64,
-        server: &mut Server<Peer>,
-        out: &mut impl FnMut(Peer, &[u8]),
-    ) {
-        if now >= senses.gravity_due {
-            senses.gravity_due = now + ACCELERATION_EVERY;
-            if let Some(gravity) = &mut senses.gravity {
-                let read = gravity.read();
-                server.missing(now, "accelerometer", read.is_err());
-                for (axis, value) in read.into_iter().flatten().enumerate() {
-                    server.sample(now, ACCELERATION + axis as u8, value, out);
-                }
-            }
-            server.missing(now, "level", !senses.level.answers(now));
-        }
-        if !senses.converting {
-            if now < senses.temperature_due {
-                return;
-            }
-            senses.temperature_due = now + TEMPERATURE_EVERY;
-            senses.converter.start(converter::TEMPERATURE);
-            (senses.first, senses.converting) = (None, true);
-            return;
-        }
-        let value = senses.converter.done();
-        if let Some(value) = value
-            && senses.first.is_none()
-        {
-            senses.first = Some(value);
-            senses.converter.start(converter::REFERENCE);
-            return;
-        }
-        if value.is_none() && now < senses.temperature_due {
-            return;
-        }
-        senses.converting = false;
-        let readings = senses.first.zip(value).zip(senses.calibration);
-        let celsius = readings.and_then(|((sensor, reference), c)| c.celsius(sensor, reference));
-        server.missing(now, "temperature", celsius.is_none());
-        if let Some(celsius) = celsius {
-            server.sample(now, TEMPERATURE, celsius, out);
-        }
-    }
-
-    #[task(binds = SPI3, priority = 2, local = [server, network, line, senses, to_parse, to_sample])]
+    #[task(binds = SPI3, priority = 2, local = [
+        server, network, line_in, line_out, senses, to_parse, to_sample, share: Share = Share::new(),
+    ])]
     fn serve(cx: serve::Context) {
         let _watch = Watch::start(SERVE_TASK);
         let serve::LocalResources {
             server,
             network,
-            line,
+            line_in,
+            line_out,
             senses,
             to_parse,
             to_sample,
+            share,
             ..
         } = cx.local;
         let now = millis();
         let mut again = None;
+        share.rested(micros());
         if let Some((ethernet, interface)) = network {
             ethernet.poll(now);
             let up = ethernet.up;
@@ -903,67 +561,52 @@ mod app {
                 now,
                 up,
                 &mut ethernet.device,
-                || true,
+                || share.worked(micros()),
                 |from, many, datagram, output| {
                     let mut out = |to, datagram: &[u8]| match to {
-                        SERIAL => line.send(datagram),
+                        SERIAL => line_out.send(datagram),
                         to => output.send(to, datagram),
                     };
                     server.receive(now, from, many, datagram, &mut out);
                 },
             );
         }
-
-        // What came by the serial line. Its decoder is put aside while answers leave by the same line.
-        let halves = HALVES.swap(0, Relaxed);
-        let left = if DMA.load(Relaxed) {
-            stream().ndtr().read().bits() as usize
-        } else {
-            CIRCLE - WRITTEN.load(Relaxed) as usize % CIRCLE
-        };
-        let (places, lost) = line.circle.advance(left, halves);
-        line.overrun = line.overrun.wrapping_add(lost as u32);
-        let mut decoder = core::mem::take(&mut line.decoder);
         let mut output = network
             .as_mut()
             .map(|(ethernet, interface)| interface.output(now, &mut ethernet.device));
         let mut out = |to, datagram: &[u8]| match (to, &mut output) {
-            (SERIAL, _) => line.send(datagram),
+            (SERIAL, _) => line_out.send(datagram),
             (to, Some(output)) => output.send(to, datagram),
             (_, None) => {}
         };
-        for byte in places.filter_map(|at| RECEIVED.get(at)) {
-            if let Some(datagram) = decoder.push(byte.load(Relaxed)) {
-                server.receive(now, SERIAL, false, datagram, &mut out);
-            }
+        let done = line_in.receive(
+            || share.worked(micros()),
+            |datagram| server.receive(now, SERIAL, false, datagram, &mut out),
+        );
+        // Once the share is spent, what comes stays in the MAC's ring and in the circle; neither makes interrupts when it is full.
+        if !share.worked(micros()) || !done {
+            again = Some(now + share.again());
         }
 
-        while let Some(heard) = to_parse.dequeue() {
-            if heard & DAMAGED != 0 {
-                senses.level.lost();
-            } else if let Some(level) = senses.level.push(now, heard as u8) {
-                server.sample(now, LEVEL, f32::from(level), &mut out);
-            }
-        }
+        senses.listen(now, to_parse, server, &mut out);
         while let Some((sensor, value)) = to_sample.dequeue() {
             server.sample(now, sensor, value, &mut out);
         }
-        sense(senses, now, server, &mut out);
+        senses.ask(now, server, &mut out);
         let deadline = server.poll(now, &mut out);
-        line.decoder = decoder;
-        if line.to_frame.is_empty()
+        if line_out.is_idle()
             && let Some(text) = server.take_line()
         {
-            line.show(text);
+            line_out.show(text);
         }
 
         let gauges = server.gauges();
         gauges.idle = IDLE.load(Relaxed) as u16;
-        gauges.link_lost = LOST.load(Relaxed).wrapping_add(line.overrun);
-        gauges.link_damaged = line.decoder.damaged;
-        gauges.link_unsent = line.unsent;
+        gauges.link_lost = line_in.lost();
+        gauges.link_damaged = line_in.damaged();
+        gauges.link_unsent = line_out.unsent;
         gauges.tasks = &LONGEST;
-        gauges.stack_size = crate::stack::size();
+        gauges.stack_size = stack::size();
         gauges.stack_free = STACK_FREE.load(Relaxed);
         if let Some((ethernet, interface)) = network {
             let (counters, frames) = (interface.counters(), ethernet.device.counters);
@@ -973,8 +616,7 @@ mod app {
             let (address, origin) = interface.address();
             (gauges.address, gauges.origin) = (address, origin.name());
         }
-        let next = deadline.into_iter().chain(again).min();
-        DEADLINE.store(next.map_or(u32::MAX, |d| d as u32), Relaxed);
+        DEADLINE.set(now, deadline.into_iter().chain(again).min());
         if again.is_some_and(|at| at <= now) {
             rtic::pend(SERVE);
         }

@@ -115,6 +115,15 @@ pub struct Rings<M, const R: usize, const T: usize> {
     pub counters: Counters,
 }
 
+/// Frames that the MAC missed since its counters were last read, as it says (RM0090 §33.8.4, ETH_DMAMFBOCR): those that found no
+/// buffer, and those that found its queue full. A counter that ran over has counted at least a round.
+pub fn missed(counts: u32) -> u32 {
+    let round = |bit: u32, size: u32| (counts >> bit & 1) * size;
+    let without_buffer = (counts & 0xffff) + round(16, 1 << 16);
+    let without_room = (counts >> 17 & 0x7ff) + round(28, 1 << 11);
+    without_buffer + without_room
+}
+
 /// An address as the MAC knows it.
 fn address<X>(of: &X) -> u32 {
     core::ptr::from_ref(of) as usize as u32

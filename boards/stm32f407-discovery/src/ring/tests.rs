@@ -353,3 +353,15 @@ fn the_network_stack_answers_over_the_rings() {
         assert_eq!(answer.ethertype(), EthernetProtocol::Arp);
     }
 }
+
+#[test]
+fn what_the_mac_missed_is_counted_also_when_its_counters_ran_over() {
+    assert_eq!(missed(0), 0);
+    assert_eq!(missed(3), 3);
+    assert_eq!(missed(5 << 17), 5);
+    assert_eq!(missed(5 << 17 | 0xffff), 0x1_0004);
+    assert_eq!(missed(1 << 16 | 7), 0x1_0007);
+    assert_eq!(missed(1 << 28 | 9 << 17), 0x809);
+    // Other bits mean nothing.
+    assert_eq!(missed(0xe000_0000), 0);
+}

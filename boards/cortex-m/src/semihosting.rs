@@ -1,6 +1,6 @@
 //! What QEMU lacks, through semihosting: flash that can be written (a file, named by the command line's second word) and
-//! a console for the pins. The flash is mirrored in RAM, so that modules run from where they lie. The board says where
-//! (`mirror`), and what lies where in flash.
+//! a console for the pins. The flash is mirrored in RAM, so that modules run from where they lie. The board says where.
+use crate::layout::{END, PROVISION, SLOT};
 use core::ffi::CStr;
 use cortex_m_semihosting::{hprintln, syscall};
 use embedded_storage::nor_flash::{
@@ -9,21 +9,16 @@ use embedded_storage::nor_flash::{
 use wasmote_node::slot::Flash as Mapped;
 
 /// The part of flash that is mirrored: the provisioning record and the slots.
-const START: u32 = super::PROVISION;
-const SIZE: u32 = super::SLOTS + 3 * super::SLOT - START;
-
-/// Where these bytes of flash are mirrored.
-fn place(offset: u32, length: u32) -> Option<*mut u8> {
-    let at = offset.checked_sub(START)?;
-    let inside = u64::from(at) + u64::from(length) <= u64::from(SIZE);
-    // SAFETY: inside the mirror.
-    inside.then(|| unsafe { super::mirror().add(at as usize) })
-}
+const START: u32 = PROVISION;
+/// Bytes of the mirror.
+pub const SIZE: u32 = END - START;
 
 /// Flash in a file.
 #[derive(Debug)]
 pub struct Flash {
     file: usize,
+    /// The address of the mirror.
+    mirror: usize,
     /// Operations until the power is cut, as the word `cut=` of the command line wants it; 0: never.
     left: u32,
 }
@@ -62,7 +57,11 @@ fn open(path: &CStr, mode: usize) -> usize {
 
 impl Flash {
     /// Opens the file, which is made erased when it does not exist.
-    pub fn new() -> Self {
+    ///
+    /// # Safety
+    ///
+    /// From `mirror` on there are [`SIZE`] bytes of RAM that nobody else uses, aligned for words.
+    pub unsafe fn new(mirror: *mut u8) -> Self {
         let mut buffer = [0; 512];
         let left = cut(&mut buffer);
         let path = argument(&mut buffer).unwrap_or(c"flash");
@@ -71,18 +70,24 @@ impl Flash {
         if file == usize::MAX {
             file = open(path, 7);
         }
-        let mut flash = Self { file, left };
-        if let Some(mirror) = place(START, SIZE) {
-            // SAFETY: as many bytes as the mirror has; SYS_SEEK and SYS_READ of an open file. A shorter file leaves the
-            // rest erased.
-            unsafe {
-                mirror.write_bytes(0xff, SIZE as usize);
-                syscall!(SEEK, file, START);
-                syscall!(READ, file, mirror, SIZE);
-            }
+        // SAFETY: as many bytes as the mirror has; SYS_SEEK and SYS_READ of an open file. A shorter file leaves the rest erased.
+        unsafe {
+            mirror.write_bytes(0xff, SIZE as usize);
+            syscall!(SEEK, file, START);
+            syscall!(READ, file, mirror, SIZE);
         }
+        let mirror = mirror as usize;
+        let mut flash = Self { file, mirror, left };
         let _ = flash.save(START, SIZE);
         flash
+    }
+
+    /// Where these bytes of flash are mirrored.
+    fn place(&self, offset: u32, length: u32) -> Option<*mut u8> {
+        let at = offset.checked_sub(START)?;
+        let inside = u64::from(at) + u64::from(length) <= u64::from(SIZE);
+        // SAFETY: inside the mirror.
+        inside.then(|| unsafe { (self.mirror as *mut u8).add(at as usize) })
     }
 
     fn save(&mut self, offset: u32, length: u32) -> Result<(), NorFlashErrorKind> {
@@ -105,7 +110,9 @@ impl Flash {
         length: u32,
         new: impl Fn(usize, u8) -> u8,
     ) -> Result<(), NorFlashErrorKind> {
-        let to = place(offset, length).ok_or(NorFlashErrorKind::OutOfBounds)?;
+        let to = self
+            .place(offset, length)
+            .ok_or(NorFlashErrorKind::OutOfBounds)?;
         // The operation that the power cut comes into is done by half, a word at a time.
         let cut = self.left == 1;
         let length = if cut { (length / 2) & !3 } else { length };
@@ -149,7 +156,7 @@ impl ReadNorFlash for Flash {
 
 impl NorFlash for Flash {
     const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = super::SLOT as usize;
+    const ERASE_SIZE: usize = SLOT as usize;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
         self.change(from, to.saturating_sub(from), |_, _| 0xff)
@@ -167,7 +174,7 @@ impl MultiwriteNorFlash for Flash {}
 
 impl Mapped for Flash {
     fn mapped(&self, offset: u32, length: u32) -> &'static [u8] {
-        match place(offset, length) {
+        match self.place(offset, length) {
             // SAFETY: inside the mirror, and unchanged while it is held, as the trait says.
             Some(at) => unsafe { core::slice::from_raw_parts(at, length as usize) },
             None => &[],
@@ -175,7 +182,7 @@ impl Mapped for Flash {
     }
 
     fn words(&self, offset: u32, words: u32) -> &'static [u32] {
-        match place(offset, words.saturating_mul(4)) {
+        match self.place(offset, words.saturating_mul(4)) {
             // SAFETY: as above, and aligned: the mirror and its beginning in flash are.
             Some(at) if offset.is_multiple_of(4) => unsafe {
                 core::slice::from_raw_parts(at.cast::<u32>(), words as usize)

@@ -16,6 +16,8 @@ export type NodeErrorCode =
   | "answer"
   /** The node refused a package; `refusal` says why. */
   | "refused"
+  /** What came was not protected by the keys that are shared with the node, or keys are used up. */
+  | "insecure"
   /** The signal that was given has fired; `cause` is its reason. */
   | "aborted";
 

@@ -1,6 +1,6 @@
-//! The one table of opcodes: byte, name, immediates and stack effect. The validator, the disassembly and the checks of the
-//! feature `checked` read it; the execution loop uses the same names as constants. A test compares it with another
-//! project's assembler, opcode by opcode, and runs each (test/conformance/tests/opcodes.rs).
+//! The one table of opcodes: byte, name, immediates, stack effect and fuel. The validator, the disassembly, the compiler and the
+//! checks of the feature `checked` read it; the execution loops use the same names as constants. A test compares it with
+//! another project's assembler, opcode by opcode, runs each, and measures its fuel (test/conformance/tests/opcodes.rs).
 
 /// What follows an opcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,18 +39,38 @@ pub enum Immediates {
     RefType,
 }
 
+/// What an instruction costs besides a unit of fuel for each byte of it, which all of them cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fuel {
+    /// Nothing.
+    Length,
+    /// A unit for each value that it moves down the stack when it is taken, if there are several. A `return`, and an `end` of a
+    /// function, moves its results.
+    Moved,
+    /// A unit for each local of the callee that is set to zero.
+    Locals,
+    /// A unit for each byte or entry that it writes: the number that its last operand says.
+    Written,
+    /// The same, and a unit for each element of the segment before the first that it copies.
+    WrittenSkipped,
+    /// A unit for each byte or entry that it adds.
+    Grown,
+}
+
 /// What the validator goes by. Names and effects as text are in a table apart, which a board that shows none has not in
 /// its flash.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rule {
-    pub(crate) immediates: Immediates,
-    pub(crate) effect: Effect,
+pub struct Rule {
+    /// What follows the opcode.
+    pub immediates: Immediates,
+    /// What it takes and gives.
+    pub effect: Effect,
 }
 
 /// An opcode's stack effect in three bits a type (0x80 less its byte, 0 for none): the last operand in the lowest, the result
 /// in the fourth. Nothing at all where the validator has a rule of its own.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Effect(u16);
+pub struct Effect(u16);
 
 impl Effect {
     /// From "operands:results" in the letters i I f F.
@@ -84,12 +104,12 @@ impl Effect {
     }
 
     /// The bytes of the operands' types, the last operand first.
-    pub(crate) fn operands(self) -> impl Iterator<Item = u8> {
+    pub fn operands(self) -> impl Iterator<Item = u8> {
         [0, 3, 6].into_iter().filter_map(move |at| self.at(at))
     }
 
     /// The byte of the result's type.
-    pub(crate) fn result(self) -> Option<u8> {
+    pub fn result(self) -> Option<u8> {
         self.at(9)
     }
 
@@ -102,7 +122,7 @@ impl Effect {
 }
 
 /// The rule of the opcode with this first byte and, where that is 0xfc, this number after it.
-pub(crate) fn rule(byte: u8, number: u32) -> Option<Rule> {
+pub fn rule(byte: u8, number: u32) -> Option<Rule> {
     if byte == op::PREFIX {
         u8::try_from(number).ok().and_then(prefixed)
     } else {
@@ -120,13 +140,15 @@ pub struct Opcode {
     /// What it takes and gives: "operands:results" in the letters i I f F (i32 i64 f32 f64), or "" where the validator
     /// has a rule of its own.
     pub effect: &'static str,
+    /// What it costs besides its length.
+    pub fuel: Fuel,
 }
 
 impl Opcode {
     /// The opcode with this first byte and, where that is 0xfc, this number after it.
     pub fn find(byte: u8, number: u32) -> Option<Self> {
         let Rule { immediates, .. } = rule(byte, number)?;
-        let (name, effect) = if byte == op::PREFIX {
+        let (name, effect, fuel) = if byte == op::PREFIX {
             more::text(number as u8)
         } else {
             op::text(byte)
@@ -135,20 +157,32 @@ impl Opcode {
             name,
             immediates,
             effect,
+            fuel,
         })
     }
 }
 
+/// What a row says of fuel: nothing, where its length is all.
+macro_rules! fuel {
+    () => {
+        Fuel::Length
+    };
+    ($fuel:ident) => {
+        Fuel::$fuel
+    };
+}
+
 macro_rules! opcodes {
-    ($table:ident, $lookup:ident, $count:literal; $($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal;)*) => {
+    ($table:ident, $lookup:ident, $count:literal; $($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal $(, $fuel:ident)?;)*) => {
         /// The opcodes as constants.
-        pub(crate) mod $table {
-            $(pub(crate) const $name: u8 = $byte;)*
-            /// Name and effect of the opcode with this number.
-            pub(crate) fn text(byte: u8) -> (&'static str, &'static str) {
+        pub mod $table {
+            use super::Fuel;
+            $(#[doc = concat!("`", $text, "`")] pub const $name: u8 = $byte;)*
+            /// Name, effect and fuel of the opcode with this number.
+            pub(crate) fn text(byte: u8) -> (&'static str, &'static str, Fuel) {
                 match byte {
-                    $($byte => ($text, $effect),)*
-                    _ => ("", ""),
+                    $($byte => ($text, $effect, fuel!($($fuel)?)),)*
+                    _ => ("", "", Fuel::Length),
                 }
             }
         }
@@ -178,13 +212,13 @@ macro_rules! each_opcode {
         0x03 LOOP "loop" Block, "";
         0x04 IF "if" Block, "";
         0x05 ELSE "else" None, "";
-        0x0b END "end" None, "";
-        0x0c BR "br" Label, "";
-        0x0d BR_IF "br_if" Label, "";
-        0x0e BR_TABLE "br_table" Labels, "";
-        0x0f RETURN "return" None, "";
-        0x10 CALL "call" Index, "";
-        0x11 CALL_INDIRECT "call_indirect" Indices, "";
+        0x0b END "end" None, "", Moved;
+        0x0c BR "br" Label, "", Moved;
+        0x0d BR_IF "br_if" Label, "", Moved;
+        0x0e BR_TABLE "br_table" Labels, "", Moved;
+        0x0f RETURN "return" None, "", Moved;
+        0x10 CALL "call" Index, "", Locals;
+        0x11 CALL_INDIRECT "call_indirect" Indices, "", Locals;
         0x1a DROP "drop" None, "";
         0x1b SELECT "select" None, "";
         0x1c SELECT_T "select" Types, "";
@@ -219,7 +253,7 @@ macro_rules! each_opcode {
         0x3d I64_STORE16 "i64.store16" Memory(1), "iI:";
         0x3e I64_STORE32 "i64.store32" Memory(2), "iI:";
         0x3f MEMORY_SIZE "memory.size" Zero, ":i";
-        0x40 MEMORY_GROW "memory.grow" Zero, "i:i";
+        0x40 MEMORY_GROW "memory.grow" Zero, "i:i", Grown;
         0x41 I32_CONST "i32.const" I32, ":i";
         0x42 I64_CONST "i64.const" I64, ":I";
         0x43 F32_CONST "f32.const" F32, ":f";
@@ -371,14 +405,14 @@ opcodes! { more, prefixed, 18;
     5 I64_TRUNC_SAT_F32_U "i64.trunc_sat_f32_u" None, "f:I";
     6 I64_TRUNC_SAT_F64_S "i64.trunc_sat_f64_s" None, "F:I";
     7 I64_TRUNC_SAT_F64_U "i64.trunc_sat_f64_u" None, "F:I";
-    8 MEMORY_INIT "memory.init" SegmentZero, "iii:";
+    8 MEMORY_INIT "memory.init" SegmentZero, "iii:", Written;
     9 DATA_DROP "data.drop" Index, ":";
-    10 MEMORY_COPY "memory.copy" ZeroZero, "iii:";
-    11 MEMORY_FILL "memory.fill" Zero, "iii:";
-    12 TABLE_INIT "table.init" Indices, "iii:";
+    10 MEMORY_COPY "memory.copy" ZeroZero, "iii:", Written;
+    11 MEMORY_FILL "memory.fill" Zero, "iii:", Written;
+    12 TABLE_INIT "table.init" Indices, "iii:", WrittenSkipped;
     13 ELEM_DROP "elem.drop" Index, ":";
-    14 TABLE_COPY "table.copy" Indices, "iii:";
-    15 TABLE_GROW "table.grow" Index, "";
+    14 TABLE_COPY "table.copy" Indices, "iii:", Written;
+    15 TABLE_GROW "table.grow" Index, "", Grown;
     16 TABLE_SIZE "table.size" Index, ":i";
-    17 TABLE_FILL "table.fill" Index, "";
+    17 TABLE_FILL "table.fill" Index, "", Written;
 }

@@ -5,7 +5,7 @@ use crate::opcode::each_opcode;
 use crate::state::{Exit, NOBODY, State};
 
 macro_rules! assemble {
-    ($($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal;)*) => {
+    ($($byte:literal $name:ident $text:literal $immediates:expr, $effect:literal $(, $fuel:ident)?;)*) => {
         core::arch::global_asm!(
             ".cpu cortex-m4",
             ".fpu fpv4-sp-d16",

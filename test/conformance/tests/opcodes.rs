@@ -2,7 +2,7 @@
 //! project's assembler on the bytes, with wasmi on what comes out. What is not in the table is refused, at its place.
 use wasmi::Val;
 use wasmote_engine::{
-    Fault, Immediates, Instance, Module, Opcode, Options, PageSizes, Run, Scratch, Value,
+    Fault, Fuel, Immediates, Instance, Module, Opcode, Options, PageSizes, Run, Scratch, Value,
     instruction, validate,
 };
 use wast::Wat;
@@ -163,8 +163,8 @@ fn load(bytes: &[u8]) -> Result<(Vec<u32>, wasmote_engine::Summary), wasmote_eng
     Ok((table, summary))
 }
 
-/// What a call comes to: values, or the trap.
-fn here(bytes: &[u8], arguments: &[Value]) -> Result<Vec<Value>, String> {
+/// What a call comes to: values and the fuel used, or the trap.
+fn here(bytes: &[u8], arguments: &[Value]) -> Result<(Vec<Value>, u64), String> {
     let (table, summary) = load(bytes).expect("valid");
     let module = Module::new(bytes, &table, &summary).expect("its table");
     let options = Options {
@@ -179,9 +179,10 @@ fn here(bytes: &[u8], arguments: &[Value]) -> Result<Vec<Value>, String> {
     let mut fuel = 1_000_000;
     assert_eq!(instance.run(&mut fuel), Run::Done);
     let function = module.export_function("f").expect("exported");
+    let before = instance.fuel_used();
     instance.call(function, arguments).expect("its types");
     match instance.run(&mut fuel) {
-        Run::Done => Ok(instance.results().collect()),
+        Run::Done => Ok((instance.results().collect(), instance.fuel_used() - before)),
         Run::Trap(trap) => Err(trap.kind.message().to_owned()),
         other => panic!("{other:?}"),
     }
@@ -241,9 +242,34 @@ fn bits(value: &Value) -> (u8, u64) {
     }
 }
 
+/// What the table says that the instruction costs besides its length, with these operands; nothing where it may leave the
+/// straight line.
+fn extra(opcode: Opcode, operands: &[Value], results: &[Value]) -> Option<u64> {
+    let last = match operands.last() {
+        Some(Value::I32(v)) => u64::from(v.cast_unsigned()),
+        _ => 0,
+    };
+    let grown = results != [Value::I32(-1)];
+    Some(match (opcode.name, opcode.fuel) {
+        ("unreachable" | "if" | "else", _) | (_, Fuel::Locals) => return None,
+        // Where a block ends nothing is moved; a branch does not pass through what follows it.
+        ("end", Fuel::Moved) => 0,
+        (_, Fuel::Moved) => return None,
+        (_, Fuel::Length) => 0,
+        (_, Fuel::Written) => last,
+        // The segment's elements from the second operand on.
+        (_, Fuel::WrittenSkipped) => match operands.get(1) {
+            Some(Value::I32(from)) => u64::from(from.cast_unsigned()) + last,
+            _ => last,
+        },
+        ("memory.grow", Fuel::Grown) => u64::from(grown) * last * 65_536,
+        (_, Fuel::Grown) => u64::from(grown) * last,
+    })
+}
+
 #[test]
 fn every_opcode_is_the_same_in_table_assembler_validator_loop_and_disassembly() {
-    let mut seen = 0;
+    let (mut seen, mut charged) = (0, 0);
     for (byte, number, opcode) in all() {
         let Some(opcode) = opcode else { continue };
         let (module, line, taken) = text(opcode, byte);
@@ -283,7 +309,18 @@ fn every_opcode_is_the_same_in_table_assembler_validator_loop_and_disassembly() 
                     }
                 })
                 .collect();
-            let (mine, theirs) = (here(&bytes, &arguments), there(&bytes, &arguments));
+            let mine = here(&bytes, &arguments).map(|(values, fuel)| {
+                if let Some(extra) = extra(opcode, &arguments, &values) {
+                    assert_eq!(
+                        fuel,
+                        (end - start) as u64 + extra,
+                        "{line} of {arguments:?}"
+                    );
+                    charged += 1;
+                }
+                values
+            });
+            let theirs = there(&bytes, &arguments);
             match (&mine, &theirs) {
                 (Ok(mine), Ok(theirs)) => assert_eq!(
                     mine.iter().map(bits).collect::<Vec<_>>(),
@@ -298,6 +335,7 @@ fn every_opcode_is_the_same_in_table_assembler_validator_loop_and_disassembly() 
     }
     // 172 of the MVP, 5 sign extensions, 5 of the reference types, the typed select, and 18 behind the prefix.
     assert_eq!(seen, 201);
+    assert!(charged > 850, "{charged}");
 }
 
 #[test]

@@ -49,7 +49,52 @@ pub struct Frame {
     pub gap: u32,
 }
 
+/// What an indirect call leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callee {
+    /// A function of the module's own, by its record.
+    Own(u32),
+    /// The imported function with this index.
+    Import(u32),
+    /// A reference that is not this instance's.
+    Foreign(u32),
+}
+
+impl Callee {
+    /// Whether the embedder answers it.
+    pub fn is_host(self) -> bool {
+        !matches!(self, Self::Own(_))
+    }
+}
+
 impl State {
+    /// What `call_indirect` with this type leads to, from this entry of this table.
+    #[inline(always)]
+    pub fn callee(
+        &self,
+        module: &Module<'_>,
+        ty: u32,
+        table: u32,
+        index: u32,
+    ) -> Result<Callee, TrapKind> {
+        let entry = self
+            .table_entry(table, index)
+            .ok_or(TrapKind::UndefinedElement)?;
+        let reference = entry.checked_sub(1).ok_or(TrapKind::UninitializedElement)?;
+        let function = reference.wrapping_sub(self.function_base);
+        if function >= module.functions() {
+            return Ok(Callee::Foreign(reference));
+        }
+        let actual = module.type_index(function);
+        if actual != ty && module.ty(actual) != module.ty(ty) {
+            return Err(TrapKind::IndirectCallType);
+        }
+        Ok(match function.checked_sub(module.imported_functions()) {
+            Some(own) => Callee::Own(module.record_of(own)),
+            None => Callee::Import(function),
+        })
+    }
+
     /// What the words of frame records are relative to: code, table and region.
     fn origins(&self, module: &Module<'_>) -> [u32; 3] {
         if cfg!(fast_loop) {

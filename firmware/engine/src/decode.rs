@@ -99,7 +99,7 @@ pub(crate) fn limits(s: &mut Reader<'_>) -> Load<RawLimits> {
 }
 
 /// Skips the immediates of a validated instruction whose first byte was read.
-pub(crate) fn skip(r: &mut Reader<'_>, byte: u8) -> Load<()> {
+pub fn skip(r: &mut Reader<'_>, byte: u8) -> Load<()> {
     let number = if byte == op::PREFIX { r.u32()? } else { 0 };
     let immediates = rule(byte, number).map_or(Immediates::None, |rule| rule.immediates);
     let (numbers, bytes) = match immediates {

@@ -168,6 +168,24 @@ impl Format {
     }
 }
 
+/// A conversion of a float to an integer, by its number behind the prefix 0xfc: what it saturates to, and why the one that does
+/// not saturate traps. The bits above those of a single mean nothing.
+#[inline(never)]
+pub fn truncate(number: u8, bits: u64) -> (u64, Option<TrapKind>) {
+    let signed = number & 1 == 0;
+    let to = match number & 4 {
+        0 if signed => I32,
+        0 => U32,
+        _ if signed => I64,
+        _ => U64,
+    };
+    if number & 2 == 0 {
+        SINGLE.truncate(bits & 0xffff_ffff, to)
+    } else {
+        DOUBLE.truncate(bits, to)
+    }
+}
+
 /// The square root of a single, by the means that the target has.
 #[inline(always)]
 pub(crate) fn sqrt32(a: u32, sqrt: impl Fn(f32) -> f32) -> u32 {

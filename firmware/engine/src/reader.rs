@@ -2,17 +2,18 @@
 use crate::load::{Fault, LoadError};
 
 /// What every step of loading returns.
-pub(crate) type Load<T> = Result<T, Refusal>;
+pub type Load<T> = Result<T, Refusal>;
 
 /// A [`LoadError`] in two words, so that what may fail returns in registers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     fault: &'static Fault,
     offset: u32,
 }
 
 impl Refusal {
-    pub(crate) fn new(fault: &'static Fault, offset: usize) -> Self {
+    /// A refusal with this reason, at this byte of the module.
+    pub fn new(fault: &'static Fault, offset: usize) -> Self {
         Self {
             fault,
             offset: offset as u32,
@@ -31,15 +32,17 @@ impl From<Refusal> for LoadError {
 
 /// A position in the module and the end of what may be read.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     bytes: &'a [u8],
-    pub(crate) at: usize,
-    pub(crate) end: usize,
+    /// The next byte.
+    pub at: usize,
+    /// Behind the last one.
+    pub end: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Reads `bytes` from `at` up to `end` (cut to the length of `bytes`).
-    pub(crate) fn new(bytes: &'a [u8], at: usize, end: usize) -> Self {
+    pub fn new(bytes: &'a [u8], at: usize, end: usize) -> Self {
         Self {
             bytes,
             at,
@@ -48,17 +51,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether everything has been read.
-    pub(crate) fn done(&self) -> bool {
+    pub fn done(&self) -> bool {
         self.at >= self.end
     }
 
     /// An error found here.
-    pub(crate) fn fail<T>(&self, fault: &'static Fault) -> Load<T> {
+    pub fn fail<T>(&self, fault: &'static Fault) -> Load<T> {
         Err(Refusal::new(fault, self.at))
     }
 
+    /// The next byte.
     #[inline(never)]
-    pub(crate) fn byte(&mut self) -> Load<u8> {
+    pub fn byte(&mut self) -> Load<u8> {
         if self.at < self.end
             && let Some(byte) = self.bytes.get(self.at)
         {
@@ -68,8 +72,9 @@ impl<'a> Reader<'a> {
         self.fail(&Fault::Malformed("unexpected end"))
     }
 
+    /// The next so many bytes.
     #[inline(never)]
-    pub(crate) fn take(&mut self, count: u32) -> Load<&'a [u8]> {
+    pub fn take(&mut self, count: u32) -> Load<&'a [u8]> {
         let end = self.at.saturating_add(count as usize);
         if end <= self.end
             && let Some(bytes) = self.bytes.get(self.at..end)
@@ -114,28 +119,34 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// An unsigned number of 32 bits (WebAssembly 2.0 §5.2.2), as the others here.
     #[inline(never)]
-    pub(crate) fn u32(&mut self) -> Load<u32> {
+    pub fn u32(&mut self) -> Load<u32> {
         self.leb(32, false).map(|v| v as u32)
     }
 
-    pub(crate) fn u64(&mut self) -> Load<u64> {
+    /// An unsigned number of 64 bits.
+    pub fn u64(&mut self) -> Load<u64> {
         self.leb(64, false)
     }
 
-    pub(crate) fn s32(&mut self) -> Load<i32> {
+    /// A signed number of 32 bits.
+    pub fn s32(&mut self) -> Load<i32> {
         self.leb(32, true).map(|v| v as i32)
     }
 
-    pub(crate) fn s33(&mut self) -> Load<i64> {
+    /// A signed number of 33 bits: a block type.
+    pub fn s33(&mut self) -> Load<i64> {
         self.leb(33, true).map(u64::cast_signed)
     }
 
-    pub(crate) fn s64(&mut self) -> Load<i64> {
+    /// A signed number of 64 bits.
+    pub fn s64(&mut self) -> Load<i64> {
         self.leb(64, true).map(u64::cast_signed)
     }
 
-    pub(crate) fn name(&mut self) -> Load<&'a str> {
+    /// A name: its length, and UTF-8.
+    pub fn name(&mut self) -> Load<&'a str> {
         let length = self.u32()?;
         let start = self.at;
         let bytes = self.take(length)?;

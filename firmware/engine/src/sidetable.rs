@@ -1,5 +1,5 @@
 //! What validation writes and execution reads, beside the module: the [`Summary`], and the table of words whose entries are
-//! the views in this file. Nobody else knows which bit of which word means what; thumb.s takes its offsets from here.
+//! the views in this file. Nobody else knows which bit of which word means what; thumb takes its offsets from here.
 //!
 //! ```text
 //! table:  types │ functions │ records │ globals │ tables │ elements │ datas │ branches
@@ -273,6 +273,10 @@ impl Branch {
     pub fn moves(self) -> bool {
         self.then & Self::MOVES != 0
     }
+
+    /// Where `then` lies in it.
+    #[cfg(fast_loop)]
+    pub(crate) const THEN: usize = core::mem::offset_of!(Self, then);
 
     /// The bytes of an entry.
     pub(crate) const BYTES: u32 = size_of::<Self>() as u32;

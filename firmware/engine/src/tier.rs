@@ -36,8 +36,10 @@
 use crate::module::Module;
 use crate::{interpret, numeric};
 
-pub use crate::call::Frame;
+pub use crate::call::{Callee, Frame};
+pub use crate::decode::skip;
 pub use crate::footprint::Layout;
+pub use crate::reader::{Load, Reader, Refusal};
 pub use crate::sidetable::{ALIGNMENT, Branch, FRAME_RECORD, Record, Room};
 pub use crate::state::{Exit, NOBODY, State};
 

@@ -2,234 +2,29 @@
 //! feature `checked` verifies that again before every instruction.
 //!
 //! Slots are 32 bits wide in functions without 64-bit values and 64 bits in all others: the loop is compiled once for
-//! each, or once for both where flash is short (see [`SMALL`]). The top operand is kept in a register, so the operand stack in
+//! each, or once for both where flash is short (see [`tuning::SMALL`]). The top operand is kept in a register, so the operand stack in
 //! memory holds all others, above one slot that nothing reads. A frame lies where its arguments were pushed: locals, the unused
 //! slot, operands. Frame records grow down from the end of the stack area to meet them.
 //!
-//! Fuel is one unit for each byte of code passed through, counted without touching a counter: `bound` is the address at which
-//! the fuel would be used up on a straight line, and moves along with every branch. What a few bytes can make long is charged by
-//! its length: locals that are zeroed, bytes and entries of bulk instructions, several values that a branch or a return moves.
-use crate::call::FrameRecord;
+//! Fuel (docs/engine.md) is counted without touching a counter: `bound` is the address at which the fuel would be used up on
+//! a straight line, and moves along with every branch.
+mod immediate;
+mod kept;
+mod slot;
+mod tuning;
+
+use crate::call::{Callee, FrameRecord};
 use crate::module::Module;
 use crate::numeric::{self, DOUBLE, Rounding, SINGLE, canon32, canon64};
 use crate::opcode::{more, op};
 use crate::sidetable::{Branch, FRAME_RECORD, Record};
 use crate::state::{Exit, State};
 use crate::trap::TrapKind;
-use core::cmp::Ordering;
-
-/// Whether the fast loop of thumb.rs stands beside this one, which then has what that leaves to it.
-const FAST: bool = cfg!(fast_loop);
-
-/// Whether there is one loop for slots of any width, slower and half as large: what the fast loop leaves is not worth the flash
-/// of two. With every trust checked it runs too, so that it is tried on the computer at hand.
-const SMALL: bool = FAST || cfg!(feature = "checked");
-
-/// Whether common pairs of instructions are executed at once. Results and fuel are the same either way.
-const FUSE: bool = !FAST && !cfg!(feature = "checked");
-
-/// The execution state that the loop keeps in memory.
-struct Kept {
-    /// The next branch's entry in the table.
-    stp: *const u8,
-    /// Where on a straight line the fuel would be used up.
-    bound: isize,
-    /// Behind the function's last `end`.
-    end: *const u8,
-}
-
-/// What a slot holds: 32 or 64 bits.
-pub(crate) trait Slot: Copy + 'static {
-    fn from32(v: u32) -> Self;
-    fn low(self) -> u32;
-    fn from64(v: u64) -> Self;
-    fn whole(self) -> u64;
-    /// A new value of 32 bits; what a wide slot has above them is nothing that is read.
-    #[inline(always)]
-    fn with(self, v: u32) -> Self {
-        Self::from32(v)
-    }
-}
-
-impl Slot for u32 {
-    #[inline(always)]
-    fn from32(v: u32) -> Self {
-        v
-    }
-    #[inline(always)]
-    fn low(self) -> u32 {
-        self
-    }
-    #[inline(always)]
-    fn from64(v: u64) -> Self {
-        v as u32
-    }
-    #[inline(always)]
-    fn whole(self) -> u64 {
-        u64::from(self)
-    }
-}
-
-impl Slot for u64 {
-    #[inline(always)]
-    fn from32(v: u32) -> Self {
-        u64::from(v)
-    }
-    #[inline(always)]
-    fn low(self) -> u32 {
-        self as u32
-    }
-    #[inline(always)]
-    fn from64(v: u64) -> Self {
-        v
-    }
-    #[inline(always)]
-    fn whole(self) -> u64 {
-        self
-    }
-}
-
-/// A slot that may be narrow, and then has something in `high` that is nothing.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Pair {
-    low: u32,
-    high: u32,
-}
-
-impl Slot for Pair {
-    #[inline(always)]
-    fn from32(low: u32) -> Self {
-        Self { low, high: 0 }
-    }
-    #[inline(always)]
-    fn low(self) -> u32 {
-        self.low
-    }
-    #[inline(always)]
-    fn from64(v: u64) -> Self {
-        Self {
-            low: v as u32,
-            high: (v >> 32) as u32,
-        }
-    }
-    #[inline(always)]
-    fn whole(self) -> u64 {
-        u64::from(self.low) | u64::from(self.high) << 32
-    }
-    #[inline(always)]
-    fn with(self, low: u32) -> Self {
-        Self { low, ..self }
-    }
-}
-
-/// How wide the slots of a function are, and with it where they lie.
-pub(crate) trait Width: Copy + 'static {
-    /// What is read of a slot, which must have room for it: the frame records lie behind the last slot.
-    type Slot: Slot;
-    /// Whether there may be 64-bit values.
-    const WIDE: bool;
-    /// The bytes of a slot.
-    fn size(self) -> usize;
-    /// Writes a slot, and nothing behind it.
-    ///
-    /// # Safety
-    /// `at` is a slot of this width.
-    #[inline(always)]
-    unsafe fn put(self, at: *mut u8, v: Self::Slot) {
-        // SAFETY: by the caller's promise; slots are aligned to 4 bytes or to their size.
-        unsafe { at.cast::<Self::Slot>().write(v) }
-    }
-}
-
-/// Slots of 32 bits.
-#[derive(Clone, Copy)]
-struct Narrow;
-
-impl Width for Narrow {
-    type Slot = u32;
-    const WIDE: bool = false;
-    #[inline(always)]
-    fn size(self) -> usize {
-        4
-    }
-}
-
-/// Slots of 64 bits.
-#[derive(Clone, Copy)]
-struct Wide;
-
-impl Width for Wide {
-    type Slot = u64;
-    const WIDE: bool = true;
-    #[inline(always)]
-    fn size(self) -> usize {
-        8
-    }
-}
-
-/// Slots of so many bytes as is known only when the loop runs.
-#[derive(Clone, Copy)]
-struct Either(usize);
-
-impl Width for Either {
-    type Slot = Pair;
-    const WIDE: bool = true;
-    #[inline(always)]
-    fn size(self) -> usize {
-        self.0
-    }
-    #[inline(never)]
-    unsafe fn put(self, at: *mut u8, v: Pair) {
-        let at = at.cast::<u32>();
-        // SAFETY: by the caller's promise: one word, and another if the slot has it.
-        unsafe {
-            at.write(v.low);
-            if self.0 == 8 {
-                at.add(1).write(v.high);
-            }
-        }
-    }
-}
-
-/// A LEB128 number: its bits, how many, and where it ends.
-///
-/// # Safety
-/// `p` is the first byte of a complete LEB128 number.
-#[cold]
-#[inline(never)]
-unsafe fn number(mut p: *const u8) -> (u64, u32, *const u8) {
-    let mut value = 0;
-    let mut shift = 0;
-    loop {
-        // SAFETY: the number is complete, by the caller's promise.
-        let byte = unsafe { *p };
-        // SAFETY: one past a byte of the module.
-        p = unsafe { p.add(1) };
-        value |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 || shift > 63 {
-            return (value, shift, p);
-        }
-    }
-}
-
-/// The offset in a memory of `length` bytes of an access to `size` bytes at `at`, and where the code goes on behind its
-/// immediates: nowhere if the memory has not all of these bytes.
-///
-/// # Safety
-/// `pc` is the first byte of the immediates.
-#[inline(never)]
-unsafe fn place(pc: *const u8, at: u32, size: u32, length: usize) -> (u32, *const u8) {
-    // SAFETY: by the caller's promise: the alignment, and the offset behind it.
-    let (offset, _, next) = unsafe { number(number(pc).2) };
-    let first = u64::from(at) + offset;
-    if first + u64::from(size) > length as u64 {
-        (0, core::ptr::null())
-    } else {
-        (first as u32, next)
-    }
-}
+use core::cmp::Ordering::{Greater, Less};
+use immediate::{number, place, shape, sign_extend, small};
+use kept::Kept;
+use slot::{Either, Narrow, Slot, Wide, Width};
+use tuning::{FAST, FUSE, SMALL};
 
 /// Executes until there is something to say, or another tier goes on (`None`). Square roots of singles are the caller's.
 ///
@@ -269,30 +64,16 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
     let code = module.bytes.as_ptr();
     let table = module.table.as_ptr().cast::<u8>();
     let base = m.base;
-    let mut memory = m.base.add(m.layout.memory as usize);
+    let memory = m.base.add(m.layout.memory as usize);
     let mut memory_len = m.memory;
     let mut pc;
     let mut fp;
     let mut sp;
     let mut tos;
-    // What only branches and calls touch stays in memory: the chip has too few registers for it beside `pc`, `fp`, `sp`
-    // and `tos`, and left to itself the compiler would rather spill those.
-    let mut kept = Kept {
-        stp: table,
-        bound: 0,
-        end: code,
-    };
-    macro_rules! kept {
-        ($field:ident) => {
-            (&raw const kept.$field).read_volatile()
-        };
-    }
-    macro_rules! keep {
-        ($field:ident, $value:expr) => {{
-            let value = $value;
-            (&raw mut kept.$field).write_volatile(value)
-        }};
-    }
+    // The next branch's entry in the table; where on a straight line the fuel would be used up; behind the last `end`.
+    let mut stp = Kept::new(table);
+    let mut bound = Kept::new(0isize);
+    let mut end = Kept::new(code);
 
     // A slot at an address, and the address so many slots above or below another.
     macro_rules! get {
@@ -318,22 +99,22 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
     macro_rules! load {
         () => {{
             pc = code.add(m.code as usize);
-            keep!(stp, table.add(m.branch as usize));
+            stp.set(table.add(m.branch as usize));
             fp = base.add(m.fp as usize);
             sp = below!(base.add(m.top as usize), 1);
             tos = get!(sp);
-            keep!(bound, m.fuel.wrapping_add(pc as isize));
-            keep!(end, code.add(module.record(m.function).end as usize));
+            bound.set(m.fuel.wrapping_add(pc as isize));
+            end.set(code.add(module.record(m.function).end as usize));
         }};
     }
     macro_rules! save {
         () => {{
             put!(sp, tos);
             m.code = pc.offset_from(code) as u32;
-            m.branch = kept!(stp).offset_from(table) as u32;
+            m.branch = stp.get().offset_from(table) as u32;
             m.fp = fp.offset_from(base) as u32;
             m.top = above!(sp, 1).offset_from(base) as u32;
-            m.fuel = kept!(bound).wrapping_sub(pc as isize);
+            m.fuel = bound.get().wrapping_sub(pc as isize);
         }};
     }
     macro_rules! leave {
@@ -355,11 +136,6 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             sp = above!(sp, 1);
             tos = v;
         }};
-    }
-    macro_rules! push32 {
-        ($v:expr) => {
-            push!(tos.with($v))
-        };
     }
     macro_rules! pop {
         () => {{
@@ -437,6 +213,23 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             })
         };
     }
+    // From a slot of one width to the other.
+    macro_rules! narrow {
+        (|$a:ident| $v:expr) => {
+            wide!({
+                let $a = tos.whole();
+                tos = tos.with($v);
+            })
+        };
+    }
+    macro_rules! widen {
+        (|$a:ident| $v:expr) => {
+            wide!({
+                let $a = tos.low();
+                tos = S::from64($v);
+            })
+        };
+    }
     // A truth value: taken at once by the branch that follows it, as it nearly always does.
     macro_rules! truth {
         ($label:lifetime, $below:literal, $v:expr) => {{
@@ -459,28 +252,23 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             truth!($label, 1, a $o b)
         }};
     }
+    macro_rules! compare {
+        ($slot:ident as |$v:ident| $e:expr, $o:tt) => {{
+            let $v = tos.$slot();
+            let b = $e;
+            sp = below!(sp, 1);
+            let $v = get!(sp).$slot();
+            tos = tos.with(u32::from($e $o b));
+        }};
+    }
     macro_rules! cmp64 {
-        ($t:ty, $o:tt) => {
-            wide!({
-                let b = tos.whole() as $t;
-                sp = below!(sp, 1);
-                let a = get!(sp).whole() as $t;
-                tos = tos.with(u32::from(a $o b));
-            })
-        };
+        ($t:ty, $o:tt) => { wide!(compare!(whole as |v| v as $t, $o)) };
     }
     macro_rules! fcmp32 {
-        ($o:tt) => { bin32!(|a, b| u32::from(f32::from_bits(a) $o f32::from_bits(b))) };
+        ($o:tt) => { compare!(low as |v| f32::from_bits(v), $o) };
     }
     macro_rules! fcmp64 {
-        ($o:tt) => {
-            wide!({
-                let b = f64::from_bits(tos.whole());
-                sp = below!(sp, 1);
-                let a = f64::from_bits(get!(sp).whole());
-                tos = tos.with(u32::from(a $o b));
-            })
-        };
+        ($o:tt) => { wide!(compare!(whole as |v| f64::from_bits(v), $o)) };
     }
     macro_rules! float32 {
         ($o:tt) => { bin32!(|a, b| canon32(f32::from_bits(a) $o f32::from_bits(b))) };
@@ -488,35 +276,29 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
     macro_rules! float64 {
         ($o:tt) => { bin64!(|a, b| canon64(f64::from_bits(a) $o f64::from_bits(b))) };
     }
-    // Floats as bits, by the functions of their format.
-    macro_rules! integral32 {
-        ($rounding:ident) => {
-            un32!(|a| SINGLE.integral(u64::from(a), Rounding::$rounding) as u32)
-        };
-    }
-    macro_rules! integral64 {
-        ($rounding:ident) => {
-            un64!(|a| DOUBLE.integral(a, Rounding::$rounding))
-        };
-    }
-    macro_rules! choose32 {
-        ($which:ident) => {
-            bin32!(|a, b| SINGLE.choose(u64::from(a), u64::from(b), Ordering::$which) as u32)
-        };
-    }
-    macro_rules! choose64 {
-        ($which:ident) => {
-            bin64!(|a, b| DOUBLE.choose(a, b, Ordering::$which))
-        };
-    }
-    // A float as an integer, which saturates or traps.
-    macro_rules! truncate {
-        ($from:ident, $a:expr, $to:ident, saturated) => {{
-            let (v, _) = $from.truncate($a, numeric::$to);
-            tos = S::from64(v);
+    // Division and remainder, in the types of their operands.
+    macro_rules! divide {
+        ($slot:ident as $t:ty, $quotient:expr, |$v:ident| $result:expr) => {{
+            let (a, b) = (get!(below!(sp, 1)).$slot() as $t, tos.$slot() as $t);
+            if b == 0 {
+                trap!(TrapKind::DivideByZero);
+            }
+            if $quotient && <$t>::MIN != 0 && a == <$t>::MIN && b == !0 {
+                trap!(TrapKind::IntegerOverflow);
+            }
+            sp = below!(sp, 1);
+            let $v = if $quotient {
+                a.wrapping_div(b)
+            } else {
+                a.wrapping_rem(b)
+            };
+            tos = $result;
         }};
-        ($from:ident, $a:expr, $to:ident) => {{
-            let (v, fault) = $from.truncate($a, numeric::$to);
+    }
+    // A float as an integer, which traps where it does not fit.
+    macro_rules! truncate {
+        ($number:expr) => {{
+            let (v, fault) = numeric::truncate($number, tos.whole());
             if let Some(kind) = fault {
                 trap!(kind);
             }
@@ -580,7 +362,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
     // Takes the branch whose entry is at `stp`; `pc` points behind the opcode.
     macro_rules! branch {
         () => {{
-            let entry = kept!(stp).cast::<Branch>();
+            let entry = stp.get().cast::<Branch>();
             let distance = (*entry).distance as isize;
             if (*entry).moves() {
                 let (kept, dropped) = ((*entry).kept as usize, (*entry).dropped as usize);
@@ -591,17 +373,17 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                     sp = below!(sp, dropped);
                 } else {
                     put!(sp, tos);
-                    keep!(bound, kept!(bound).wrapping_sub(kept as isize));
+                    bound.set(bound.get().wrapping_sub(kept as isize));
                     let from = below!(above!(sp, 1), kept);
                     core::ptr::copy(from, below!(from, dropped), kept * width.size());
                     sp = below!(sp, dropped);
                 }
             }
             pc = pc.offset(distance);
-            let bound = kept!(bound).wrapping_add(distance);
-            keep!(bound, bound);
-            keep!(stp, entry.cast::<u8>().offset((*entry).then() as isize));
-            if distance < 0 && bound.wrapping_sub(pc as isize) <= 0 {
+            let spent = bound.get().wrapping_add(distance);
+            bound.set(spent);
+            stp.set(entry.cast::<u8>().offset((*entry).then() as isize));
+            if distance < 0 && spent.wrapping_sub(pc as isize) <= 0 {
                 leave!(Exit::OutOfFuel);
             }
         }};
@@ -615,19 +397,10 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             load!();
         }};
     }
-    macro_rules! call {
-        ($function:expr, $opcode:expr) => {{
-            let function: u32 = $function;
-            let imported = module.imported_functions();
-            if function < imported {
-                // Tested before the call is charged: a slice that is left with something has to get on.
-                if kept!(bound).wrapping_sub($opcode as isize) <= 0 {
-                    pc = $opcode;
-                    leave!(Exit::OutOfFuel);
-                }
-                leave!(Exit::Import(function));
-            }
-            let callee = module.record_of(function - imported);
+    // Enters the function with this record, called by the instruction at `$opcode`.
+    macro_rules! enter {
+        ($callee:expr, $opcode:expr) => {{
+            let callee: u32 = $callee;
             let r = table.add(callee as usize).cast::<Record>();
             let (params, locals) = ((*r).params as usize, (*r).locals as usize);
             let new = below!(above!(sp, 1), params);
@@ -640,14 +413,13 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 put!(sp, tos);
                 let w = records.sub(FRAME_RECORD as usize).cast::<FrameRecord>();
                 (*w).function = m.function;
-                (*w).branch = kept!(stp).offset_from(table) as u32;
+                (*w).branch = stp.get().offset_from(table) as u32;
                 (*w).code = pc.offset_from(code) as u32;
                 (*w).frame = fp.offset_from(base) as u32;
                 m.frames -= FRAME_RECORD;
                 m.function = callee;
-                let fuel = kept!(bound)
-                    .wrapping_sub(pc as isize)
-                    .wrapping_sub((locals - params) as isize);
+                let entry = (pc as isize).wrapping_add((locals - params) as isize);
+                let fuel = bound.get().wrapping_sub(entry);
                 let mut local = above!(new, params);
                 fp = new;
                 sp = above!(new, locals);
@@ -657,9 +429,9 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 }
                 tos = get!(sp);
                 pc = code.add((*r).code as usize);
-                keep!(stp, table.add((*r).branch as usize));
-                keep!(end, code.add((*r).end as usize));
-                keep!(bound, fuel.wrapping_add(pc as isize));
+                stp.set(table.add((*r).branch as usize));
+                end.set(code.add((*r).end as usize));
+                bound.set(fuel.wrapping_add(pc as isize));
                 if fuel <= 0 {
                     leave!(Exit::OutOfFuel);
                 }
@@ -683,7 +455,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             let results = (*table.add(m.function as usize).cast::<Record>()).results;
             // To a caller of the same width with at most one result: what `State::leave` does, in registers.
             if !FAST && caller & (FrameRecord::GAP | FrameRecord::CROSSING) == 0 && results <= 1 {
-                let fuel = kept!(bound).wrapping_sub(pc as isize);
+                let fuel = bound.get().wrapping_sub(pc as isize);
                 sp = fp;
                 if results == 0 {
                     sp = below!(sp, 1);
@@ -691,11 +463,11 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 }
                 m.frames += FRAME_RECORD;
                 m.function = caller;
-                keep!(stp, table.add((*newest).branch as usize));
+                stp.set(table.add((*newest).branch as usize));
                 pc = code.add((*newest).code as usize);
                 fp = base.add((*newest).frame as usize);
-                keep!(end, code.add((*table.add(caller as usize).cast::<Record>()).end as usize));
-                keep!(bound, fuel.wrapping_add(pc as isize));
+                end.set(code.add((*table.add(caller as usize).cast::<Record>()).end as usize));
+                bound.set(fuel.wrapping_add(pc as isize));
             } else {
             save!();
             if m.leave(module) {
@@ -714,7 +486,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             module,
             &crate::checked::Position {
                 code: pc as usize - code as usize,
-                table: kept!(stp) as usize - table as usize,
+                table: stp.get() as usize - table as usize,
                 sp: sp as usize - base as usize,
                 fp: fp as usize - base as usize,
                 wide: width.size() == 8,
@@ -731,7 +503,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 op::IF => break 'condition pop!().low() == 0,
                 op::ELSE | op::BR => branch!(),
                 op::END => {
-                    if pc == kept!(end) {
+                    if pc == end.get() {
                         ret!();
                     }
                 }
@@ -741,14 +513,23 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                     let n = leb!(p);
                     let _ = p;
                     let index = pop!().low().min(n);
-                    keep!(stp, kept!(stp).add(index as usize * Branch::BYTES as usize));
+                    stp.set(stp.get().add(index as usize * Branch::BYTES as usize));
                     branch!();
                 }
                 op::RETURN => ret!(),
                 op::CALL => {
                     let opcode = pc.sub(1);
                     let function = leb!(pc);
-                    call!(function, opcode);
+                    if let Some(own) = function.checked_sub(module.imported_functions()) {
+                        enter!(module.record_of(own), opcode);
+                    } else {
+                        // Tested before the call is charged: a slice that is left with something has to get on.
+                        if bound.get().wrapping_sub(opcode as isize) <= 0 {
+                            pc = opcode;
+                            leave!(Exit::OutOfFuel);
+                        }
+                        leave!(Exit::Import(function));
+                    }
                 }
                 op::CALL_INDIRECT => {
                     let opcode = pc.sub(1);
@@ -756,55 +537,43 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                     let ty = leb!(p);
                     let table_index = leb!(p);
                     let index = tos.low();
-                    let Some(entry) = m.table_entry(table_index, index) else {
-                        trap!(TrapKind::UndefinedElement)
+                    let callee = match m.callee(module, ty, table_index, index) {
+                        Ok(callee) => callee,
+                        Err(kind) => trap!(kind),
                     };
-                    if entry == 0 {
-                        trap!(TrapKind::UninitializedElement);
-                    }
-                    let function = (entry - 1).wrapping_sub(m.function_base);
-                    let foreign = function >= module.functions();
-                    if !foreign {
-                        let actual = module.type_index(function);
-                        if actual != ty && module.ty(actual) != module.ty(ty) {
-                            trap!(TrapKind::IndirectCallType);
-                        }
-                    }
-                    if (foreign || function < module.imported_functions())
-                        && kept!(bound).wrapping_sub(opcode as isize) <= 0
-                    {
+                    if callee.is_host() && bound.get().wrapping_sub(opcode as isize) <= 0 {
                         pc = opcode;
                         leave!(Exit::OutOfFuel);
                     }
                     pc = p;
                     let _ = pop!();
-                    if foreign {
-                        leave!(Exit::Foreign(entry - 1, ty));
+                    match callee {
+                        Callee::Foreign(reference) => leave!(Exit::Foreign(reference, ty)),
+                        Callee::Import(function) => leave!(Exit::Import(function)),
+                        Callee::Own(function) => enter!(function, opcode),
                     }
-                    call!(function, opcode);
                 }
-                op::DROP => {
-                    let _ = pop!();
-                }
+                op::DROP => _ = pop!(),
                 op::SELECT | op::SELECT_T => {
                     if byte == op::SELECT_T {
                         pc = pc.add(2);
                     }
                     let condition = tos.low();
                     sp = below!(sp, 2);
-                    tos = if condition != 0 {
-                        get!(sp)
-                    } else {
-                        get!(above!(sp, 1))
-                    };
+                    tos = get!(above!(sp, usize::from(condition == 0)));
                 }
                 op::LOCAL_GET => {
                     let index = leb!(pc);
                     let value = get!(above!(fp, index as usize));
                     // What follows nearly always takes it: another local or a constant, perhaps to be added.
                     let next = *pc;
-                    if FUSE && next == op::LOCAL_GET && *pc.add(1) & 0x80 == 0 {
-                        let second = get!(above!(fp, usize::from(*pc.add(1))));
+                    let second = matches!(next, op::LOCAL_GET | op::I32_CONST);
+                    if FUSE && second && *pc.add(1) & 0x80 == 0 {
+                        let second = if next == op::LOCAL_GET {
+                            get!(above!(fp, usize::from(*pc.add(1))))
+                        } else {
+                            S::from32(small(*pc.add(1)))
+                        };
                         pc = pc.add(2);
                         if *pc == op::I32_ADD {
                             pc = pc.add(1);
@@ -812,16 +581,6 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                         } else {
                             push!(value);
                             push!(second);
-                        }
-                    } else if FUSE && next == op::I32_CONST && *pc.add(1) & 0x80 == 0 {
-                        let second = small(*pc.add(1));
-                        pc = pc.add(2);
-                        if *pc == op::I32_ADD {
-                            pc = pc.add(1);
-                            push!(S::from32(value.low().wrapping_add(second)));
-                        } else {
-                            push!(value);
-                            push!(S::from32(second));
                         }
                     } else if FUSE && next == op::I32_ADD {
                         tos = tos.with(tos.low().wrapping_add(value.low()));
@@ -886,22 +645,18 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 op::I64_STORE32 => wide!(store!(u32, 4, tos.whole())),
                 op::MEMORY_SIZE => {
                     pc = pc.add(1);
-                    push32!(
+                    push!(tos.with(
                         (memory_len >> module.summary.memory.map_or(0, |t| t.page_log2)) as u32
-                    );
+                    ));
                 }
                 op::MEMORY_GROW => {
                     pc = pc.add(1);
-                    let before = m.memory;
                     let old = m.grow_memory(module, tos.low());
-                    keep!(
-                        bound,
-                        kept!(bound).wrapping_sub((m.memory - before) as isize)
-                    );
+                    let grown = m.memory - memory_len;
+                    bound.set(bound.get().wrapping_sub(grown as isize));
                     tos = tos.with(old.unwrap_or(u32::MAX));
-                    memory = m.base.add(m.layout.memory as usize);
                     memory_len = m.memory;
-                    if kept!(bound).wrapping_sub(pc as isize) <= 0 && memory_len != before {
+                    if grown > 0 && bound.get().wrapping_sub(pc as isize) <= 0 {
                         leave!(Exit::OutOfFuel);
                     }
                 }
@@ -914,12 +669,12 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                             tos = tos.with(tos.low().wrapping_add(value));
                             pc = pc.add(1);
                         } else {
-                            push32!(value);
+                            push!(tos.with(value));
                         }
                     } else {
                         let (v, shift, next) = number(pc);
                         pc = next;
-                        push32!(sign_extend(v, shift) as u32);
+                        push!(tos.with(sign_extend(v, shift) as u32));
                     }
                 }
                 op::I64_CONST => wide!({
@@ -933,7 +688,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                     push!(S::from64(sign_extend(v, shift)));
                 }),
                 op::F32_CONST => {
-                    push32!(pc.cast::<u32>().read_unaligned());
+                    push!(tos.with(pc.cast::<u32>().read_unaligned()));
                     pc = pc.add(4);
                 }
                 op::F64_CONST => wide!({
@@ -951,7 +706,7 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 op::I32_LE_U => cmp32!('condition, u32, <=),
                 op::I32_GE_S => cmp32!('condition, i32, >=),
                 op::I32_GE_U => cmp32!('condition, u32, >=),
-                op::I64_EQZ => wide!(tos = tos.with(u32::from(tos.whole() == 0))),
+                op::I64_EQZ => narrow!(|a| u32::from(a == 0)),
                 op::I64_EQ => cmp64!(u64, ==),
                 op::I64_NE => cmp64!(u64, !=),
                 op::I64_LT_S => cmp64!(i64, <),
@@ -981,27 +736,10 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 op::I32_SUB => bin32!(|a, b| a.wrapping_sub(b)),
                 op::I32_MUL => bin32!(|a, b| a.wrapping_mul(b)),
                 op::I32_DIV_S | op::I32_REM_S => {
-                    let (a, b) = (get!(below!(sp, 1)).low() as i32, tos.low() as i32);
-                    if b == 0 {
-                        trap!(TrapKind::DivideByZero);
-                    }
-                    if byte == op::I32_DIV_S && a == i32::MIN && b == -1 {
-                        trap!(TrapKind::IntegerOverflow);
-                    }
-                    sp = below!(sp, 1);
-                    tos = tos.with(if byte == op::I32_DIV_S {
-                        a.wrapping_div(b)
-                    } else {
-                        a.wrapping_rem(b)
-                    } as u32);
+                    divide!(low as i32, byte == op::I32_DIV_S, |v| tos.with(v as u32))
                 }
                 op::I32_DIV_U | op::I32_REM_U => {
-                    let (a, b) = (get!(below!(sp, 1)).low(), tos.low());
-                    if b == 0 {
-                        trap!(TrapKind::DivideByZero);
-                    }
-                    sp = below!(sp, 1);
-                    tos = tos.with(if byte == op::I32_DIV_U { a / b } else { a % b });
+                    divide!(low as u32, byte == op::I32_DIV_U, |v| tos.with(v))
                 }
                 op::I32_AND => bin32!(|a, b| a & b),
                 op::I32_OR => bin32!(|a, b| a | b),
@@ -1017,29 +755,16 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 op::I64_ADD => bin64!(|a, b| a.wrapping_add(b)),
                 op::I64_SUB => bin64!(|a, b| a.wrapping_sub(b)),
                 op::I64_MUL => bin64!(|a, b| a.wrapping_mul(b)),
-                op::I64_DIV_S | op::I64_REM_S => wide!({
-                    let (a, b) = (get!(below!(sp, 1)).whole() as i64, tos.whole() as i64);
-                    if b == 0 {
-                        trap!(TrapKind::DivideByZero);
-                    }
-                    if byte == op::I64_DIV_S && a == i64::MIN && b == -1 {
-                        trap!(TrapKind::IntegerOverflow);
-                    }
-                    sp = below!(sp, 1);
-                    tos = S::from64(if byte == op::I64_DIV_S {
-                        a.wrapping_div(b)
-                    } else {
-                        a.wrapping_rem(b)
-                    } as u64);
-                }),
-                op::I64_DIV_U | op::I64_REM_U => wide!({
-                    let (a, b) = (get!(below!(sp, 1)).whole(), tos.whole());
-                    if b == 0 {
-                        trap!(TrapKind::DivideByZero);
-                    }
-                    sp = below!(sp, 1);
-                    tos = S::from64(if byte == op::I64_DIV_U { a / b } else { a % b });
-                }),
+                op::I64_DIV_S | op::I64_REM_S => {
+                    wide!(divide!(whole as i64, byte == op::I64_DIV_S, |v| S::from64(
+                        v as u64
+                    )))
+                }
+                op::I64_DIV_U | op::I64_REM_U => {
+                    wide!(divide!(whole as u64, byte == op::I64_DIV_U, |v| S::from64(
+                        v
+                    )))
+                }
                 op::I64_AND => bin64!(|a, b| a & b),
                 op::I64_OR => bin64!(|a, b| a | b),
                 op::I64_XOR => bin64!(|a, b| a ^ b),
@@ -1050,61 +775,51 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 op::I64_ROTR => bin64!(|a, b| a.rotate_right(b as u32 & 63)),
                 op::F32_ABS => un32!(|a| a & 0x7fff_ffff),
                 op::F32_NEG => un32!(|a| a ^ 0x8000_0000),
-                op::F32_CEIL => integral32!(Up),
-                op::F32_FLOOR => integral32!(Down),
-                op::F32_TRUNC => integral32!(TowardsZero),
-                op::F32_NEAREST => integral32!(Nearest),
+                op::F32_CEIL => un32!(|a| SINGLE.integral(a.into(), Rounding::Up) as u32),
+                op::F32_FLOOR => un32!(|a| SINGLE.integral(a.into(), Rounding::Down) as u32),
+                op::F32_TRUNC => un32!(|a| SINGLE.integral(a.into(), Rounding::TowardsZero) as u32),
+                op::F32_NEAREST => un32!(|a| SINGLE.integral(a.into(), Rounding::Nearest) as u32),
                 op::F32_SQRT => un32!(|a| sqrt(a)),
                 op::F32_ADD => float32!(+),
                 op::F32_SUB => float32!(-),
                 op::F32_MUL => float32!(*),
                 op::F32_DIV => float32!(/),
-                op::F32_MIN => choose32!(Less),
-                op::F32_MAX => choose32!(Greater),
+                op::F32_MIN => bin32!(|a, b| SINGLE.choose(a.into(), b.into(), Less) as u32),
+                op::F32_MAX => bin32!(|a, b| SINGLE.choose(a.into(), b.into(), Greater) as u32),
                 op::F32_COPYSIGN => bin32!(|a, b| a & 0x7fff_ffff | b & 0x8000_0000),
                 op::F64_ABS => un64!(|a| a & !(1 << 63)),
                 op::F64_NEG => un64!(|a| a ^ 1 << 63),
-                op::F64_CEIL => integral64!(Up),
-                op::F64_FLOOR => integral64!(Down),
-                op::F64_TRUNC => integral64!(TowardsZero),
-                op::F64_NEAREST => integral64!(Nearest),
+                op::F64_CEIL => un64!(|a| DOUBLE.integral(a, Rounding::Up)),
+                op::F64_FLOOR => un64!(|a| DOUBLE.integral(a, Rounding::Down)),
+                op::F64_TRUNC => un64!(|a| DOUBLE.integral(a, Rounding::TowardsZero)),
+                op::F64_NEAREST => un64!(|a| DOUBLE.integral(a, Rounding::Nearest)),
                 op::F64_SQRT => un64!(|a| canon64(libm::sqrt(f64::from_bits(a)))),
                 op::F64_ADD => float64!(+),
                 op::F64_SUB => float64!(-),
                 op::F64_MUL => float64!(*),
                 op::F64_DIV => float64!(/),
-                op::F64_MIN => choose64!(Less),
-                op::F64_MAX => choose64!(Greater),
+                op::F64_MIN => bin64!(|a, b| DOUBLE.choose(a, b, Less)),
+                op::F64_MAX => bin64!(|a, b| DOUBLE.choose(a, b, Greater)),
                 op::F64_COPYSIGN => bin64!(|a, b| a & !(1 << 63) | b & 1 << 63),
-                op::I32_WRAP_I64 => wide!(tos = tos.with(tos.low())),
-                op::I32_TRUNC_F32_S => truncate!(SINGLE, u64::from(tos.low()), I32),
-                op::I32_TRUNC_F32_U => truncate!(SINGLE, u64::from(tos.low()), U32),
-                op::I32_TRUNC_F64_S => wide!(truncate!(DOUBLE, tos.whole(), I32)),
-                op::I32_TRUNC_F64_U => wide!(truncate!(DOUBLE, tos.whole(), U32)),
-                op::I64_EXTEND_I32_S => wide!(tos = S::from64(tos.low() as i32 as u64)),
-                op::I64_EXTEND_I32_U => wide!(tos = S::from64(u64::from(tos.low()))),
-                op::I64_TRUNC_F32_S => wide!(truncate!(SINGLE, u64::from(tos.low()), I64)),
-                op::I64_TRUNC_F32_U => wide!(truncate!(SINGLE, u64::from(tos.low()), U64)),
-                op::I64_TRUNC_F64_S => wide!(truncate!(DOUBLE, tos.whole(), I64)),
-                op::I64_TRUNC_F64_U => wide!(truncate!(DOUBLE, tos.whole(), U64)),
+                op::I32_WRAP_I64 => narrow!(|a| a as u32),
+                op::I32_TRUNC_F32_S..=op::I32_TRUNC_F64_U => {
+                    truncate!(byte - op::I32_TRUNC_F32_S + more::I32_TRUNC_SAT_F32_S)
+                }
+                op::I64_EXTEND_I32_S => widen!(|a| a as i32 as u64),
+                op::I64_EXTEND_I32_U => widen!(|a| u64::from(a)),
+                op::I64_TRUNC_F32_S..=op::I64_TRUNC_F64_U => {
+                    truncate!(byte - op::I64_TRUNC_F32_S + more::I64_TRUNC_SAT_F32_S)
+                }
                 op::F32_CONVERT_I32_S => un32!(|a| (a as i32 as f32).to_bits()),
                 op::F32_CONVERT_I32_U => un32!(|a| (a as f32).to_bits()),
-                op::F32_CONVERT_I64_S => {
-                    wide!(tos = tos.with((tos.whole() as i64 as f32).to_bits()))
-                }
-                op::F32_CONVERT_I64_U => wide!(tos = tos.with((tos.whole() as f32).to_bits())),
-                op::F32_DEMOTE_F64 => {
-                    wide!(tos = tos.with(canon32(f64::from_bits(tos.whole()) as f32)))
-                }
-                op::F64_CONVERT_I32_S => {
-                    wide!(tos = S::from64(f64::from(tos.low() as i32).to_bits()))
-                }
-                op::F64_CONVERT_I32_U => wide!(tos = S::from64(f64::from(tos.low()).to_bits())),
+                op::F32_CONVERT_I64_S => narrow!(|a| (a as i64 as f32).to_bits()),
+                op::F32_CONVERT_I64_U => narrow!(|a| (a as f32).to_bits()),
+                op::F32_DEMOTE_F64 => narrow!(|a| canon32(f64::from_bits(a) as f32)),
+                op::F64_CONVERT_I32_S => widen!(|a| f64::from(a as i32).to_bits()),
+                op::F64_CONVERT_I32_U => widen!(|a| f64::from(a).to_bits()),
                 op::F64_CONVERT_I64_S => un64!(|a| (a as i64 as f64).to_bits()),
                 op::F64_CONVERT_I64_U => un64!(|a| (a as f64).to_bits()),
-                op::F64_PROMOTE_F32 => {
-                    wide!(tos = S::from64(canon64(f64::from(f32::from_bits(tos.low())))))
-                }
+                op::F64_PROMOTE_F32 => widen!(|a| canon64(f64::from(f32::from_bits(a)))),
                 op::I32_REINTERPRET_F32 | op::F32_REINTERPRET_I32 => {}
                 op::I64_REINTERPRET_F64 | op::F64_REINTERPRET_I64 => {}
                 op::I32_EXTEND8_S => un32!(|a| a as i8 as u32),
@@ -1114,59 +829,28 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                 op::I64_EXTEND32_S => un64!(|a| a as i32 as u64),
                 op::REF_NULL => {
                     pc = pc.add(1);
-                    push32!(0);
+                    push!(tos.with(0));
                 }
                 op::REF_IS_NULL => un32!(|a| u32::from(a == 0)),
                 op::REF_FUNC => {
                     let function = leb!(pc);
-                    push32!(m.reference(function));
+                    push!(tos.with(m.reference(function)));
                 }
                 op::PREFIX => {
                     let mut p = pc;
                     let number = leb!(p) as u8;
                     match number {
-                        more::I32_TRUNC_SAT_F32_S => {
-                            truncate!(SINGLE, u64::from(tos.low()), I32, saturated)
-                        }
-                        more::I32_TRUNC_SAT_F32_U => {
-                            truncate!(SINGLE, u64::from(tos.low()), U32, saturated)
-                        }
-                        more::I32_TRUNC_SAT_F64_S => {
-                            wide!(truncate!(DOUBLE, tos.whole(), I32, saturated))
-                        }
-                        more::I32_TRUNC_SAT_F64_U => {
-                            wide!(truncate!(DOUBLE, tos.whole(), U32, saturated))
-                        }
-                        more::I64_TRUNC_SAT_F32_S => {
-                            wide!(truncate!(SINGLE, u64::from(tos.low()), I64, saturated))
-                        }
-                        more::I64_TRUNC_SAT_F32_U => {
-                            wide!(truncate!(SINGLE, u64::from(tos.low()), U64, saturated))
-                        }
-                        more::I64_TRUNC_SAT_F64_S => {
-                            wide!(truncate!(DOUBLE, tos.whole(), I64, saturated))
-                        }
-                        more::I64_TRUNC_SAT_F64_U => {
-                            wide!(truncate!(DOUBLE, tos.whole(), U64, saturated))
+                        more::I32_TRUNC_SAT_F32_S..=more::I64_TRUNC_SAT_F64_U => {
+                            tos = S::from64(numeric::truncate(number, tos.whole()).0);
                         }
                         _ => {
-                            let operands = match number {
-                                more::DATA_DROP | more::ELEM_DROP | more::TABLE_SIZE => 0,
-                                more::TABLE_GROW => 2,
-                                _ => 3,
-                            };
+                            let (operands, two) = shape(number);
                             let x = leb!(p);
-                            let y = match number {
-                                more::MEMORY_INIT
-                                | more::MEMORY_COPY
-                                | more::TABLE_INIT
-                                | more::TABLE_COPY => leb!(p),
-                                _ => 0,
-                            };
+                            let y = if two { leb!(p) } else { 0 };
                             // The operands, flushed, end at `sp`.
                             put!(sp, tos);
-                            let mut values = [0u32; 3];
                             let first = below!(above!(sp, 1), operands);
+                            let mut values = [0u32; 3];
                             for (i, v) in values.iter_mut().take(operands).enumerate() {
                                 *v = get!(above!(first, i)).low();
                             }
@@ -1177,12 +861,12 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
                                     sp = below!(sp, operands);
                                     tos = get!(sp);
                                     if let Some(v) = result {
-                                        push32!(v);
+                                        push!(tos.with(v));
                                     }
                                 }
                             }
-                            keep!(bound, kept!(bound).wrapping_add(m.fuel));
-                            if m.fuel < 0 && kept!(bound).wrapping_sub(p as isize) <= 0 {
+                            bound.set(bound.get().wrapping_add(m.fuel));
+                            if m.fuel < 0 && bound.get().wrapping_sub(p as isize) <= 0 {
                                 pc = p;
                                 leave!(Exit::OutOfFuel);
                             }
@@ -1206,22 +890,11 @@ unsafe fn run_slots<W: Width<Slot = S>, S: Slot>(
             branch!();
         } else {
             skip!(pc);
-            keep!(stp, kept!(stp).add(Branch::BYTES as usize));
+            stp.set(stp.get().add(Branch::BYTES as usize));
         }
         if SMALL && m.once {
             save!();
             return None;
         }
     }
-}
-
-/// The value of a signed LEB128 number of one byte.
-#[inline(always)]
-fn small(byte: u8) -> u32 {
-    (((byte << 1) as i8) >> 1) as u32
-}
-
-fn sign_extend(v: u64, bits: u32) -> u64 {
-    let unused = 64u32.saturating_sub(bits);
-    ((v << unused) as i64 >> unused) as u64
 }

@@ -1,6 +1,6 @@
 // Building blocks for filters: each is made once, at the top level, and fed with `next`.
 //
-// They hold 32-bit floats, as samples are, and allocate at construction alone. Sums over a window are kept as running sums; a
+// They hold 32-bit floats, as samples are, and allocate at construction only. Sums over a window are kept as running sums; a
 // NaN that gets into one stays until the block is made again, so a sensor that may give NaN is tested before.
 
 /** Room for so many samples, which holds zero. */
@@ -13,14 +13,18 @@
 /**
  * Mean of the last `size` samples, or of all while there are fewer.
  *
- * Behind the object lie, in memory that holds zero: the sum (f64), the samples so far (i32), the samples. As fields, the first two
+ * Behind the size lie, in memory that holds zero: the sum (f64), the samples so far (i32), the samples. As fields, the first two
  * would be set to zero once more, which takes 20 bytes of code. The sum is in double precision: what leaves takes away what it
  * brought, to the last bit, and so the sum does not drift.
  */
 @unmanaged @final
 export class MovingAverage {
-  constructor(private readonly size: i32) {
-    heap(size + 5);
+  private readonly size: i32;
+
+  constructor(size: i32) {
+    const self = changetype<MovingAverage>(heap(size + 5));
+    self.size = size;
+    return self;
   }
 
   /** Takes a sample and gives the mean. */

@@ -4,7 +4,9 @@
 // small number and writes the names into the module's custom section, so none of this costs a byte in the module: the
 // classes below are integers, their methods single instructions or imports.
 import * as node from "./contract";
+import { __also, __at, __begin, __end, __fixed, __put, __quoted, __raw, textSize } from "./text";
 export * from "./filters";
+export { __also, __begin, __fixed, __put, __quoted, __raw };
 
 /** A sensor of the node. Declare one with {@link sensor}. */
 @unmanaged @final
@@ -93,34 +95,33 @@ export function every(milliseconds: i32, handler: () => void): void {}
   node.gpio(pin, i32(high));
 }
 
-/** Where lines for the log and texts for replies are turned into UTF-8, at most this many bytes. */
-const lineSize: i32 = 128;
-// @ts-ignore: decorator
-@lazy const line: usize = memory.data(128);
-
-/** Writes `text` as UTF-8 to `line`, as much as fits; returns its length in bytes. */
-function encode(text: string): i32 {
-  const length = text.length;
-  let size = 0;
-  for (let index = 0; index < length && size < lineSize - 2; index++) {
-    const unit = <u32>text.charCodeAt(index);
-    if (unit < 0x80) {
-      store<u8>(line + size++, unit);
-    } else if (unit < 0x800) {
-      store<u8>(line + size++, 0xc0 | (unit >> 6));
-      store<u8>(line + size++, 0x80 | (unit & 63));
-    } else {
-      store<u8>(line + size++, 0xe0 | (unit >> 12));
-      store<u8>(line + size++, 0x80 | ((unit >> 6) & 63));
-      store<u8>(line + size++, 0x80 | (unit & 63));
-    }
-  }
-  return size;
+/** Writes a line to the node's log: ``log(`level ${value} mm`);`` */
+export function log(text: string): void {
+  __log(__put<string>(__begin(), text));
 }
 
-/** Writes a line to the node's log: `log("flood");`. Characters beyond U+FFFF are not supported. */
-export function log(text: string): void {
-  node.log(<i32>line, encode(text));
+/** For the build step: writes the text that began there. */
+export function __log(begin: usize): void {
+  const length = __end(begin);
+  node.log(__at(begin), min<i32>(length, <i32>(textSize - begin)));
+}
+
+/**
+ * A number with so many digits behind the point, in a template: ``log(`${fixed(value, 1)} mm`)``. Anywhere else it is a text
+ * that is made in memory.
+ */
+export function fixed(value: f64, digits: i32): string {
+  return taken(__fixed(__begin(), value, digits));
+}
+
+/** A text with quotes around it and escapes in it, as JSON has it, in a template: `` `{"name":${quoted(name)}}` ``. */
+export function quoted(text: string): string {
+  return taken(__quoted(__begin(), text));
+}
+
+function taken(begin: usize): string {
+  const length = min<usize>(<usize>__end(begin), textSize - begin);
+  return String.UTF8.decodeUnsafe(<usize>__at(begin), length);
 }
 
 // ---- requests ---------------------------------------------------------------------------------------------------------
@@ -143,6 +144,7 @@ export namespace Code {
   export const BAD_REQUEST: i32 = 0x80;
   export const NOT_FOUND: i32 = 0x84;
   export const METHOD_NOT_ALLOWED: i32 = 0x85;
+  export const INTERNAL_SERVER_ERROR: i32 = 0xa0;
 }
 
 /** Where the node puts a request: the path, then the payload. Its size is in the custom section. */
@@ -203,20 +205,20 @@ export class Request {
 
   /** Answers with one of {@link Code} and a text. */
   reply(code: i32, text: string = ""): void {
-    node.reply(code, <i32>line, encode(text));
+    this.__reply(code, __put<string>(__begin(), text));
   }
 
   /** Answers 2.05 with a whole number as text. */
   replyNumber(value: i32): void {
-    let end = line + 12;
-    let start = end;
-    let rest = value < 0 ? 0 - <u32>value : <u32>value;
-    do {
-      store<u8>(--start, 0x30 + (rest % 10));
-      rest /= 10;
-    } while (rest !== 0);
-    if (value < 0) store<u8>(--start, 0x2d);
-    node.reply(Code.CONTENT, <i32>start, <i32>(end - start));
+    this.__reply(Code.CONTENT, __put<i32>(__begin(), value));
+  }
+
+  /** For the build step: answers with the text that began there. */
+  __reply(code: i32, begin: usize): void {
+    const length = __end(begin);
+    // Half an answer would be taken for a whole one.
+    if (begin + <usize>length > textSize) node.reply(Code.INTERNAL_SERVER_ERROR, 0, 0);
+    else node.reply(code, __at(begin), length);
   }
 }
 

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { generate } from "../host/gen.ts";
 import { build, BuildError } from "../host/lib/build/build.ts";
 import { missingEngine } from "../host/lib/engine.ts";
+import { Simulation } from "../host/lib/simulate.ts";
 import { digestOf, openPackage } from "../host/lib/package.ts";
 import { packageVectors } from "../host/vectors.ts";
 import { scratch } from "./harness/target.ts";
@@ -98,9 +99,9 @@ describe("a program that is wrong is refused with its line", () => {
       [/^2:11 5 is not between 0 and 4/],
     ],
     [
-      "an initial value that is computed",
-      [head, "const b: f32 = 3;", 'const a = parameter("a", b);'],
-      [/^3:26 this must be written as a number/],
+      "an initial value that is computed while the program runs",
+      [head, "let b: f32 = 3;", 'const a = parameter("a", b);'],
+      [/^3:26 this must be a number that is known before the program runs/],
     ],
     [
       "a unit that is none",
@@ -119,9 +120,19 @@ describe("a program that is wrong is refused with its line", () => {
       [/^3:1 a program has one request handler/],
     ],
     [
-      "a handler that is a name",
-      [head, 'const level = sensor("level");', "function f(v: f32): void {}", "level.onSample(f);"],
-      [/^4:16 the handler must be written here/],
+      "a constant that is defined by itself",
+      [head, "const b: f32 = c + 1, c: f32 = b;", "every(b, () => {});"],
+      [/^3:7 this must be a number/, /^3:1 the period/],
+    ],
+    [
+      "a handler that is the name of no function",
+      [head, 'const level = sensor("level");', "level.onSample(f);"],
+      [/^3:16 the handler must be written here/],
+    ],
+    [
+      "a named handler of two values",
+      [head, "function f(a: i32, b: i32): void {}", "every(1000, f);"],
+      [/^3:13 this handler takes nothing/],
     ],
     [
       "a handler of two values",
@@ -200,6 +211,40 @@ describe("a program that is wrong is refused with its line", () => {
       expect(Number(deep?.split(":")[0])).toBeGreaterThan(30);
     },
   );
+});
+
+test("periods and ranges may be constant expressions, and handlers functions with a name", async () => {
+  using folder_ = scratch();
+  const file = join(folder_.path, "program.ts");
+  writeFileSync(
+    file,
+    `import { every, onRequest, output, parameter, Request, sensor } from "wasmote";
+     const second = 1_000, minute = 60 * second;
+     const level = sensor("level");
+     const out = output("out");
+     const limit = parameter("limit", -(2 + 3) * 0x10, -minute, <f32>1.5e3 * 2 ** 3);
+     every(5 * minute, report);
+     level.onSample(take);
+     onRequest(answer);
+     let sum: f32 = 0;
+     function take(value: f32): void { sum += value; }
+     function report(): void { out.publish(sum); }
+     function answer(request: Request): void { request.reply(0x45, \`sum \${sum}\`); }`,
+  );
+  const { module, facts } = await build(file);
+  expect(facts.tick).toBe(300_000);
+  expect(facts.parameters).toEqual([
+    { name: "limit", initial: -80, minimum: -60_000, maximum: 12_000 },
+  ]);
+  const simulation = new Simulation(module);
+  simulation.sample({ at: 1, sensor: "level", value: 2.5 });
+  simulation.sample({ at: 2, sensor: "level", value: 2 });
+  simulation.request(3, 1, "");
+  simulation.until(300_000);
+  expect(simulation.happenings).toEqual([
+    { at: 3, kind: "reply", status: "2.05", text: "sum 4.5" },
+    { at: 300_000, kind: "output", name: "out", value: 4.5 },
+  ]);
 });
 
 test('import from "wasmote" resolves by AssemblyScript\'s own rules, with its own compiler', async () => {

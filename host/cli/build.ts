@@ -1,12 +1,12 @@
 // Compiles a source and writes the module.
 import { print } from "./context.ts";
-import { load, writeResult } from "./program.ts";
+import { load, writeResult, type MemoryOptions } from "./program.ts";
 
 export async function buildVerb(
   file: string | undefined,
-  options: { output?: string; json?: boolean },
+  options: MemoryOptions & { output?: string; json?: boolean },
 ): Promise<void> {
-  const { module, facts, name, digest } = await load(file);
+  const { module, facts, name, digest } = await load(file, options);
   const { inspect } = await import("../lib/engine.ts");
   // A source was checked by the build itself; a module that was given is checked here.
   inspect(module);

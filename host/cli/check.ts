@@ -2,12 +2,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect, refusal } from "../lib/engine.ts";
-import { readSamples, runFuel, simulate, type Sample } from "../lib/simulate.ts";
+import type { MemoryReport } from "../lib/build/finish.ts";
+import { exercise } from "../lib/exercise.ts";
+import { readSamples, runFuel } from "../lib/simulate.ts";
 import { describeTrap } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
 import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
-import { load } from "./program.ts";
+import { load, type MemoryOptions } from "./program.ts";
 
 /**
  * Instructions of a run on the Cortex-M4F, rounded up from what is measured: for a unit of fuel (fib, the largest of the kernels of
@@ -17,23 +19,22 @@ import { load } from "./program.ts";
 const instructionsPerFuel = 7;
 const instructionsPerRun = 1_000;
 const hertz = 168e6;
-/** Samples are gone through again until there were so many: what a handler leaks shows within them. */
-const leastSamples = 2_000;
 
 export async function checkVerb(
   file: string | undefined,
-  options: NodeOptions & { samples?: string },
+  options: NodeOptions & MemoryOptions & { samples?: string },
 ): Promise<void> {
-  const { module, facts, name, digest } = await load(file);
+  const { module, facts, name, digest, memory, paths } = await load(file, options);
   const { footprint, table: branches } = inspect(module);
   const refused = refusal(module);
   const own = join(project().folder, project().samples);
   const from = options.samples ?? (project().samples !== "" && existsSync(own) ? own : undefined);
   const samples = from === undefined ? [] : readSamples(readFileSync(from, "utf8"));
-  const { fuel, happenings } = simulate(module, repeated(samples, facts.sensors));
+  const { simulation, unexercised, runs: counts } = exercise(module, samples, paths);
+  const { fuel, happenings } = simulation;
   const trap = happenings.find((one) => one.kind === "trap");
   const [start = 0, ...runs] = fuel;
-  const worst = Math.max(0, ...fuel);
+  const worst = fuel.reduce((most, one) => Math.max(most, one), 0);
   const mean = runs.length === 0 ? 0 : runs.reduce((sum, one) => sum + one, 0) / runs.length;
   const result = {
     name,
@@ -50,6 +51,9 @@ export async function checkVerb(
     startFuel: start,
     meanFuel: Math.round(mean),
     runs: fuel.length,
+    exercised: counts,
+    notExercised: unexercised,
+    ...(memory ? { holds: memory } : {}),
     microseconds: Math.ceil(((instructionsPerRun + worst * instructionsPerFuel) * 1e6) / hertz),
   };
   const faults: string[] = [];
@@ -88,10 +92,12 @@ export async function checkVerb(
           faults.push(`the node has no sensor ${sensor}`);
     });
   }
+  const kinds = Object.entries(counts).filter(([, count]) => count > 0);
   const measured =
-    samples.length === 0
-      ? "the start alone: --samples measures more"
-      : `${result.meanFuel} on average, ${start} at the start, in ${fuel.length} runs`;
+    kinds.length === 0
+      ? "the start only: --samples measures more"
+      : `${result.meanFuel} on average, ${start} at the start, in ${kinds.map(([kind, count]) => `${count} ${kind}s`).join(", ")}`;
+  const without = unexercised.map((sensor) => `sensor ${sensor}: no samples of it`);
   const fits = options.node === undefined ? [] : [["fits", `on ${address(options)}`] as const];
   print(options.json, { ...result, faults }, () =>
     table([
@@ -100,6 +106,9 @@ export async function checkVerb(
         "RAM",
         `${footprint.total} bytes: memory ${footprint.memory}, stack ${footprint.stack}, globals ${footprint.globals}, tables ${footprint.tables}`,
       ],
+      ...(memory === undefined || footprint.memory === 0
+        ? []
+        : [["memory", describeMemory(memory)] as const]),
       [
         "stack",
         footprint.depth === undefined
@@ -108,6 +117,7 @@ export async function checkVerb(
       ],
       ["fuel", `${worst} at most (${measured})`],
       ["time", `about ${result.microseconds} us a run on a Cortex-M4F at 168 MHz`],
+      ...(without.length === 0 ? [] : [["not tried", without.join("; ")] as const]),
       ...(faults.length === 0 ? fits : []),
     ]),
   );
@@ -119,11 +129,7 @@ export async function checkVerb(
     );
 }
 
-/** The samples over and over, each time later, when there are any that the module takes. */
-function* repeated(samples: readonly Sample[], sensors: readonly string[]): Generator<Sample> {
-  const span = (samples.at(-1)?.at ?? 0) + 1000;
-  const taken = samples.filter(({ sensor }) => sensors.includes(sensor)).length;
-  if (taken === 0) return yield* samples;
-  for (let round = 0; round * taken < leastSamples || round === 0; round++)
-    for (const sample of samples) yield { ...sample, at: sample.at + round * span };
+function describeMemory({ constants, start, heap, collected }: MemoryReport): string {
+  const left = collected ? `${heap} for handlers, which are collected` : `${heap} free`;
+  return `constants ${constants}, objects of the start ${start}, ${left}`;
 }

@@ -9,6 +9,8 @@ const key = () => new Option("--key <file>", "the key to sign with (.wasmote/key
 const chip = () =>
   new Option("--chip <chip>", "the chip's name for probe-rs").default("STM32F407VGTx");
 const samples = () => new Option("--samples <csv>", "samples: a column for each sensor");
+const heap = () =>
+  new Option("--heap <bytes>", "memory that handlers have at least, beyond what the start takes");
 /** What every verb has that talks to a node. */
 const node = () => [
   new Option(
@@ -80,14 +82,14 @@ verb(
   "build [file]",
   "compile a source into a module",
   () => import("./build.ts"),
-  [new Option("-o, --output <file>", "where the module goes (NAME.wasm)"), json()],
+  [new Option("-o, --output <file>", "where the module goes (NAME.wasm)"), heap(), json()],
   ["build", "build src/other.ts -o other.wasm"],
 );
 verb(
   "check [file]",
   "say what a module will cost and whether it fits",
   () => import("./check.ts"),
-  [samples(), ...node()],
+  [samples(), heap(), ...node()],
   ["check --samples samples.csv", "check --node serial:/dev/ttyACM0"],
 );
 verb(
@@ -100,6 +102,7 @@ verb(
     new Option("--param <name=value...>", "values of parameters"),
     new Option("--replay <file>", "a recording of `observe --record`: its outputs are compared"),
     new Option("--chart", "draw the outputs"),
+    heap(),
     ...node(),
   ],
   [
@@ -126,6 +129,7 @@ verb(
     new Option("-o, --output <file>", "where it goes (NAME.wpkg)"),
     new Option("--sequence <n>", "its sequence number (the last one plus one)"),
     new Option("--class <class>", "the class of boards it is for"),
+    heap(),
     key(),
     json(),
   ],
@@ -139,6 +143,7 @@ verb(
     key(),
     new Option("--wait <seconds>", "how long to wait for the first output").default("10"),
     new Option("--no-wait", "do not wait for it"),
+    heap(),
     new Option("--again", "send a module that runs there already"),
     new Option("--sequence <n>", "the package's sequence number (the next one)"),
     ...several(),
@@ -155,7 +160,7 @@ verb(
   "watch [file]",
   "push at every change, and show the outputs",
   () => import("./watch.ts"),
-  [key(), ...node()],
+  [key(), heap(), ...node()],
   ["watch --node wye"],
 );
 verb(

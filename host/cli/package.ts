@@ -5,13 +5,19 @@ import { textFault } from "../lib/names.ts";
 import { signingKey } from "../lib/project.ts";
 import { nextSequence, takeSequence } from "../lib/sequence.ts";
 import { print, project } from "./context.ts";
-import { load, writeResult } from "./program.ts";
+import { load, writeResult, type MemoryOptions } from "./program.ts";
 
 export async function packageVerb(
   file: string | undefined,
-  options: { output?: string; sequence?: string; class?: string; key?: string; json?: boolean },
+  options: MemoryOptions & {
+    output?: string;
+    sequence?: string;
+    class?: string;
+    key?: string;
+    json?: boolean;
+  },
 ): Promise<void> {
-  const program = await load(file);
+  const program = await load(file, options);
   const boardClass = options.class ?? project().class;
   if (boardClass === "")
     throw new UserError(

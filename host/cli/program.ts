@@ -6,9 +6,18 @@ import { loadProgram, type Program } from "../lib/program.ts";
 import { packageRoot } from "../lib/root.ts";
 import { project, waiting } from "./context.ts";
 
+export interface MemoryOptions {
+  /** Bytes of memory that handlers have at least, where the command line says so. */
+  heap?: string;
+}
+
 /** Builds a source, or takes a module as it is. Without a name it is the project's main file. */
-export function load(given: string | undefined): Promise<Program> {
-  return loadProgram(project(), given, waiting);
+export function load(given: string | undefined, { heap }: MemoryOptions = {}): Promise<Program> {
+  if (heap === undefined) return loadProgram(project(), given, waiting);
+  const bytes = Number(heap);
+  if (!/^\d+$/.test(heap) || bytes > 2 ** 24)
+    throw new UserError(`${heap} is not a number of bytes`, "write: --heap 8192", "usage");
+  return loadProgram({ ...project(), heap: bytes }, given, waiting);
 }
 
 /**

@@ -14,10 +14,10 @@ import { signingKey } from "../lib/project.ts";
 import { shortest } from "../lib/text.ts";
 import { milliseconds, progress, project, say } from "./context.ts";
 import { describeEvent } from "./info.ts";
-import { load } from "./program.ts";
+import { load, type MemoryOptions } from "./program.ts";
 import { onEach, targets, type SeveralOptions } from "./several.ts";
 
-interface Options extends SeveralOptions {
+interface Options extends SeveralOptions, MemoryOptions {
   key?: string;
   wait: string | boolean;
   again?: boolean;
@@ -51,7 +51,7 @@ export async function pushVerb(file: string | undefined, options: Options): Prom
   };
   // Before the compiler runs for seconds.
   const alone = targets(options).length === 1;
-  const ready = file?.endsWith(".wpkg") ? readPackage(file) : await load(file);
+  const ready = file?.endsWith(".wpkg") ? readPackage(file) : await load(file, options);
   const key = "bytes" in ready ? undefined : signingKey(project(), options.key);
   await onEach<Installed>(
     options,

@@ -18,10 +18,10 @@ import {
   withNode,
   type NodeOptions,
 } from "./context.ts";
-import { load } from "./program.ts";
+import { load, type MemoryOptions } from "./program.ts";
 import { readRecording } from "./record.ts";
 
-interface Options extends NodeOptions {
+interface Options extends NodeOptions, MemoryOptions {
   samples?: string;
   engine: string;
   param?: string[];
@@ -45,7 +45,7 @@ export async function runVerb(file: string | undefined, options: Options): Promi
     process.stderr.write(`without ${engine}: ${reason}\n`);
     return false;
   });
-  const program = await load(file);
+  const program = await load(file, options);
   const parameters = Object.fromEntries(assignments(options.param ?? [], "--param limit=150"));
   if (options.replay !== undefined)
     return replay(program, options.replay, wanted[0]!, parameters, options);

@@ -5,13 +5,13 @@ import { installProgram } from "../lib/install.ts";
 import { signingKey } from "../lib/project.ts";
 import { paint, print, project, say, withNode, type NodeOptions } from "./context.ts";
 import { describeEvent } from "./info.ts";
-import { load } from "./program.ts";
+import { load, type MemoryOptions } from "./program.ts";
 import { clock, shortest } from "../lib/text.ts";
 import { told } from "./push.ts";
 
 export async function watchVerb(
   file: string | undefined,
-  options: NodeOptions & { key?: string },
+  options: NodeOptions & MemoryOptions & { key?: string },
 ): Promise<void> {
   const source = file === undefined ? join(project().folder, project().main) : resolve(file);
   const shownSource = relative(process.cwd(), source);
@@ -46,7 +46,7 @@ export async function watchVerb(
       try {
         if (again) say(`${clock(began)} ${shownSource} changed: building`);
         again = true;
-        const program = await load(file);
+        const program = await load(file, options);
         // An editor that writes twice, or a comment: what runs is what there is.
         if (program.digest === pushedDigest) continue;
         running.abort();

@@ -16,6 +16,7 @@ export {
   type Instance,
   type Value,
 } from "./engine.ts";
+export { exercise, type Exercise } from "./exercise.ts";
 export { discover, type DiscoverOptions } from "./coap/discover.ts";
 export { emulate, machines, missing, type Emulated, type EmulateOptions } from "./emulate.ts";
 export { NodeError, UserError, type NodeErrorCode, type UserErrorKind } from "./errors.ts";

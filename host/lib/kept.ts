@@ -6,6 +6,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { KeyPair } from "./package.ts";
 import { digestOf, openPackage } from "./package.ts";
+import type { MemoryReport } from "./build/finish.ts";
+import type { FunctionRange } from "./build/places.ts";
 import type { Project } from "./project.ts";
 import type { Place } from "./sourcemap.ts";
 import { sameText } from "./state.ts";
@@ -18,6 +20,12 @@ export interface Kept {
   places: Place[];
   /** The sources as they were, by name. */
   sources: Record<string, string>;
+  /** Its functions, with the places of those that are the user's. */
+  functions?: FunctionRange[];
+  /** What its memory holds. */
+  memory?: MemoryReport;
+  /** Paths of requests that it names. */
+  paths?: string[];
 }
 
 /** What a build was made from, and what it made. */
@@ -59,13 +67,22 @@ export function keptPackage({ state }: Project, sequence: number): Kept | undefi
 
 /** A file of another form, as an older version of this program or a power cut leaves it, is as if it were not there. */
 function sound(kept: unknown): Kept | undefined {
-  const { digest, folder, places, sources } = (kept ?? {}) as Partial<Kept>;
+  const { digest, folder, places, sources, functions, memory, paths } = (kept ??
+    {}) as Partial<Kept>;
   return typeof digest === "string" &&
     typeof folder === "string" &&
     Array.isArray(places) &&
     typeof sources === "object" &&
     sources !== null
-    ? { digest, folder, places, sources }
+    ? {
+        digest,
+        folder,
+        places,
+        sources,
+        ...(Array.isArray(functions) ? { functions } : {}),
+        ...(typeof memory === "object" && memory !== null ? { memory } : {}),
+        ...(Array.isArray(paths) ? { paths } : {}),
+      }
     : undefined;
 }
 

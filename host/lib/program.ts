@@ -4,12 +4,16 @@ import { basename, dirname, join, resolve } from "node:path";
 import packageFile from "../../package.json" with { type: "json" };
 import type { Built } from "./build/build.ts";
 import { UserError } from "./errors.ts";
-import { hex, keepBuild, keptBuild, keptBytes, keptModule } from "./kept.ts";
+import { hex, keepBuild, keptBuild, keptBytes, keptModule, type Kept } from "./kept.ts";
 import { digestOf } from "./package.ts";
 import type { Project } from "./project.ts";
 import { readFacts } from "./build/section.ts";
 
-export interface Program extends Omit<Built, "compiled"> {
+/** A module that was not built here has no places, and nothing is known of its memory. */
+export interface Program
+  extends
+    Omit<Built, "compiled" | "functions" | "memory" | "paths">,
+    Partial<Pick<Built, "functions" | "memory" | "paths">> {
   name: string;
   digest: string;
 }
@@ -38,22 +42,42 @@ export async function loadProgram(
   const name = own && project.name !== "" ? project.name : nameOf(file);
   if (file.endsWith(".wasm")) return loadModule(project, file, name);
   refuseOther(file);
-  const { module, ...rest } = keptBuild(project, file, version) ?? (await make());
-  const { places, sources, inputs } = rest;
+  const settings = `${version} heap ${project.heap ?? "fitted"}`;
+  const { module, ...rest } = keptBuild(project, file, settings) ?? (await make());
   const facts = readFacts(module);
-  return { name, digest: hex(digestOf(module)), module, facts, places, sources, inputs };
+  return {
+    ...known(rest),
+    inputs: rest.inputs,
+    name,
+    digest: hex(digestOf(module)),
+    module,
+    facts,
+  };
 
   async function make() {
     const { build } = await import("./build/build.ts");
     const options = project.heap === undefined ? {} : { heap: project.heap };
     const built = await waiting(`building ${basename(file)}`, build(file, options));
     const digest = hex(digestOf(built.module));
-    keepBuild(project, file, version, { ...built, digest, folder: dirname(file) });
+    const { module: bytes, inputs, ...about } = built;
+    const folder = dirname(file);
+    keepBuild(project, file, settings, { ...known(about), module: bytes, inputs, digest, folder });
     return built;
   }
 }
 
 const { version } = packageFile;
+
+/** What is kept of a module beside its bytes. */
+function known({ places, sources, functions, memory, paths }: Partial<Kept>) {
+  return {
+    places: places ?? [],
+    sources: sources ?? {},
+    ...(functions ? { functions } : {}),
+    ...(memory ? { memory } : {}),
+    ...(paths ? { paths } : {}),
+  };
+}
 
 /** A file's name as the name of a package. */
 function nameOf(file: string): string {
@@ -78,10 +102,10 @@ function refuseOther(file: string): void {
 function loadModule(project: Project, file: string, name: string): Program {
   const module = new Uint8Array(readFileSync(file));
   const digest = hex(digestOf(module));
-  const { places = [], sources = {} } = keptModule(project, digest) ?? {};
+  const kept = known(keptModule(project, digest) ?? {});
   try {
     const facts = readFacts(module);
-    return { module, facts, places, sources, inputs: [file], name, digest };
+    return { ...kept, module, facts, inputs: [file], name, digest };
   } catch (error) {
     throw new UserError(
       `${file} is not a module: ${(error as Error).message}`,
@@ -97,6 +121,6 @@ export function keptProgram(project: Project, digest: string): Program | undefin
   const module = keptBytes(project, digest);
   if (module === undefined) return undefined;
   const name = project.name || digest.slice(0, 8);
-  const { places = [], sources = {} } = keptModule(project, digest) ?? {};
-  return { module, facts: readFacts(module), places, sources, inputs: [], name, digest };
+  const kept = known(keptModule(project, digest) ?? {});
+  return { ...kept, module, facts: readFacts(module), inputs: [], name, digest };
 }

@@ -31,7 +31,7 @@ export interface Project {
   vendor: string;
   class: string;
   samples: string;
-  /** Bytes for what handlers allocate, where the file says so. */
+  /** Bytes of memory that handlers have at least, where the file says so. */
   heap: number | undefined;
   /** Addresses by name. */
   nodes: Record<string, string>;
@@ -79,7 +79,7 @@ function readProjectFile(path: string): ProjectFile {
       throw wrong(`${key} is not a table`, `write: [${key}]`);
   for (const [key, value] of [...Object.entries(texts), ...Object.entries(nodes)])
     if (typeof value !== "string") throw wrong(`${key} is no text`, `write: ${key} = "…"`);
-  if (heap !== undefined && !(Number.isInteger(heap) && heap >= 0))
+  if (heap !== undefined && !(Number.isInteger(heap) && heap >= 0 && heap <= 2 ** 24))
     throw wrong("heap is not a number of bytes", "write: heap = 4096");
   for (const [key, value] of Object.entries(groups))
     if (!Array.isArray(value) || value.some((one) => typeof one !== "string"))

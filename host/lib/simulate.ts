@@ -85,6 +85,16 @@ export class Simulation {
     }
   }
 
+  /** Bytes of its memory. */
+  get memorySize(): number {
+    return this.#instance.memorySize();
+  }
+
+  /** Whether it has this export. */
+  has(name: string): boolean {
+    return this.#instance.has(name);
+  }
+
   /** Whether the module trapped: a node would have stopped it, and so nothing more happens here. */
   get trapped(): boolean {
     return this.#trapped;

@@ -365,7 +365,10 @@ impl EngineInstance {
         };
         let fact = match run {
             Run::Done => ended("done", instance.results().map(number).collect()),
-            Run::OutOfFuel => ended("fuel", vec![]),
+            Run::OutOfFuel => RunFact {
+                backtrace: places(instance.backtrace(), instance.module().bytes()),
+                ..ended("fuel", vec![])
+            },
             Run::Host(Host::Import(import, _)) => RunFact {
                 import: Some(import),
                 ..ended("host", instance.arguments().map(number).collect())
@@ -464,19 +467,22 @@ fn trapped(trap: &Trap, backtrace: Vec<Place>, module: &[u8]) -> RunFact {
     };
     RunFact {
         trap: Some(trap.kind.message().into()),
-        backtrace: backtrace
-            .into_iter()
-            .map(|place| PlaceFact {
-                function: place.function,
-                offset: place.offset,
-                instruction: (place.function != u32::MAX)
-                    .then(|| wasmote_engine::instruction(module, place.offset))
-                    .flatten()
-                    .map(|instruction| instruction.to_string()),
-            })
-            .collect(),
+        backtrace: places(backtrace.into_iter(), module),
         ..ended("trap", vec![])
     }
+}
+
+fn places(backtrace: impl Iterator<Item = Place>, module: &[u8]) -> Vec<PlaceFact> {
+    backtrace
+        .map(|place| PlaceFact {
+            function: place.function,
+            offset: place.offset,
+            instruction: (place.function != u32::MAX)
+                .then(|| wasmote_engine::instruction(module, place.offset))
+                .flatten()
+                .map(|instruction| instruction.to_string()),
+        })
+        .collect()
 }
 
 fn number(value: Value) -> Number {

@@ -1,27 +1,20 @@
-// From a program in AssemblyScript to a module: compile, number the names, fit the memory, keep the source map outside.
-import { existsSync, readFileSync } from "node:fs";
-import { basename, dirname, join, relative, resolve } from "node:path";
-import asc from "assemblyscript/asc";
-import { packageRoot } from "../root.ts";
-import { customSection, importModule, imports as contractImports } from "../contract.ts";
+// From a program to a module: compile, fit the memory, add what it says of itself, keep the source map outside.
+import { existsSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { importModule, imports as contractImports } from "../contract.ts";
 import { inspect, missingEngine, ModuleError, refusal } from "../engine.ts";
-import { describe, type Fault } from "../fault.ts";
-import {
-  codeSection,
-  customBody,
-  encodeFacts,
-  joinSections,
-  memoryBody,
-  memorySection,
-  readMemory,
-  sections,
-  type Facts,
-} from "./section.ts";
-import { placeOf, readSourceMap, type Place } from "../sourcemap.ts";
-import { declarations, type Declared } from "./declarations.ts";
+import type { Fault } from "../fault.ts";
+import { placeOf, type Place } from "../sourcemap.ts";
+import { assemblyScript } from "./assemblyscript/front-end.ts";
+import { finish, measure, type MemoryReport } from "./finish.ts";
+import { BuildError, readSource, type Compiled, type FrontEnd } from "./front-end.ts";
+import type { FunctionRange } from "./places.ts";
+import type { Facts } from "./section.ts";
+
+export { BuildError } from "./front-end.ts";
 
 export interface BuildOptions {
-  /** Further bytes of memory for what handlers allocate; the build counts in what the start of the program takes. */
+  /** Bytes of memory that are free after the start: 4096 when not given where handlers allocate, none where they do not. */
   heap?: number;
   /** The program's own exports alone, without the SDK's declarations: for the benchmark kernels. */
   plain?: boolean;
@@ -34,117 +27,47 @@ export interface Built {
   /** What the compiler emitted, before the last step. */
   compiled: Uint8Array;
   facts: Facts;
+  /** What the memory holds. */
+  memory: MemoryReport;
+  /** Paths of requests that the program names, below `/app/x/`. */
+  paths: string[];
   /** From byte offsets in the module to places in the source; kept beside the module, never in it. */
   places: Place[];
+  /** The module's own functions, with the place of each that is the user's. */
+  functions: FunctionRange[];
   /** The sources as they were, by the names in `places`. */
   sources: Record<string, string>;
   /** The files it was made from: it is made anew when one of them changes. */
   inputs: string[];
 }
 
-/** A program that cannot be built; the message shows each fault with its line of source. */
-export class BuildError extends Error {
-  override name = "BuildError";
-  readonly faults: Fault[];
-  constructor(faults: Fault[], folder: string) {
-    const shown = faults.map((fault) =>
-      describe(
-        fault.file.startsWith("~lib/")
-          ? fault
-          : { ...fault, file: relative(process.cwd(), join(folder, fault.file)) },
-        readSource(sourcePath(fault.file, folder)) ?? undefined,
-      ),
-    );
-    super(shown.join("\n\n"));
-    this.faults = faults;
-  }
-}
-
-/** 16 KiB pages, as the custom-page-sizes proposal writes them. */
-const pageBits = 14;
+/** The languages, the first for sources that no other claims. */
+const frontEnds: readonly FrontEnd[] = [assemblyScript];
+/** Bytes that handlers which allocate have at least, where nobody says how many. */
+const leastHeap = 4096;
 
 /** Builds the program in `file`. */
 export async function build(file: string, options: BuildOptions = {}): Promise<Built> {
   const path = resolve(file);
   const folder = dirname(path);
-  const output = new Map<string, Uint8Array | string>();
-  const { Hooks, declared } = declarations(options.plain ?? false);
-  const faults: Fault[] = [];
-  const inputs = new Set([join(packageRoot, "assembly/runtime.ts")]);
-  const stub = asc.libraryFiles["rt/stub"];
-  asc.libraryFiles["rt/stub"] = readFileSync(join(packageRoot, "assembly/runtime.ts"), "utf8");
-  const words = [
-    basename(path),
-    "--baseDir",
-    folder,
-    "--outFile",
-    "module.wasm",
-    "--sourceMap",
-    "--runtime",
-    "stub",
-    "-O3z",
-    "--converge",
-    "--noAssert",
-    ...["abort=", ...(options.use ?? [])].flatMap((alias) => ["--use", alias]),
-    ...(options.plain ? [] : ["--exportStart", "start"]),
-    "--noExportMemory",
-    "--memoryBase",
-    "16",
-    "--disable",
-    "bulk-memory",
-  ];
-  const { error } = await asc
-    .main(words, {
-      readFile: (name, base) => {
-        const text = readSource(resolve(base, name));
-        if (text !== null) inputs.add(sourceFile(resolve(base, name)));
-        return text;
-      },
-      writeFile: (name, contents) => void output.set(name, contents),
-      listFiles: () => null,
-      stderr: asc.createMemoryStream(),
-      reportDiagnostic: (message) => {
-        const { range } = message;
-        // Warnings and hints (categories 0 to 2) do not stop a build.
-        if (message.category < 3) return;
-        const name = range?.source?.normalizedPath ?? basename(path);
-        const text = readSource(sourcePath(name, folder)) ?? "";
-        const before = text.slice(0, range?.start ?? 0).split("\n");
-        faults.push({
-          message: message.message,
-          file: name,
-          line: range ? before.length : 0,
-          column: (before.at(-1)?.length ?? 0) + 1,
-        });
-      },
-      transforms: [Hooks as never],
-    })
-    .finally(() => {
-      asc.libraryFiles["rt/stub"] = stub ?? "";
-    });
-  // A fault in a declaration explains what the compiler says of the same place.
-  if (declared.faults.length > 0) throw new BuildError(declared.faults, folder);
-  if (faults.length > 0) throw new BuildError(faults, folder);
-  const compiled = output.get("module.wasm");
-  if (error || !(compiled instanceof Uint8Array)) {
-    throw new BuildError(
-      [
-        {
-          message: error?.message ?? "no module came out",
-          file: basename(path),
-          line: 0,
-          column: 0,
-        },
-      ],
-      folder,
-    );
-  }
-  const map = output.get("module.wasm.map");
   const plain = options.plain ?? false;
-  const heap = { bytes: declared.heapBase + (options.heap ?? 0), plain };
-  const finished = finish(compiled, String(map ?? ""), declared.facts, heap);
-  const built = { ...finished, inputs: [...inputs] };
-  const refused = plain ? [] : nodeFaults(built, declared, { file: basename(path), folder });
+  if (!existsSync(path)) {
+    const nowhere = { file: basename(path), line: 0, column: 0 };
+    throw new BuildError([{ ...nowhere, message: "there is no such file" }], folder);
+  }
+  const end = extname(path);
+  const frontEnd = frontEnds.find(({ extensions }) => extensions.includes(end)) ?? frontEnds[0]!;
+  const compiled = await frontEnd.compile(path, { plain, use: options.use ?? [], measure });
+  const heap = options.heap ?? (compiled.allocates ? leastHeap : 0);
+  const finished = finish(compiled, { heap, plain });
+  const built: Built = {
+    ...finished,
+    compiled: compiled.module,
+    facts: compiled.facts,
+    paths: compiled.paths,
+    inputs: compiled.inputs,
+  };
+  const refused = plain ? [] : nodeFaults(built, compiled, { file: basename(path), folder });
   if (refused.length > 0) throw new BuildError(refused, folder);
   return built;
 }
@@ -152,7 +75,7 @@ export async function build(file: string, options: BuildOptions = {}): Promise<B
 /** What every node would refuse of a module, each with the place in the source that it comes from. */
 function nodeFaults(
   { module, places }: Built,
-  { wanted }: Declared,
+  { wanted }: Compiled,
   { file, folder }: { file: string; folder: string },
 ): Fault[] {
   // Without the engine nothing can be said; whoever runs or sends the module is told of it then.
@@ -188,47 +111,4 @@ function mention(text: string, file: string, name: string): Omit<Fault, "message
   const lines = text.split("\n");
   const line = lines.findIndex((one) => one.includes(word));
   return line < 0 ? undefined : { file, line: line + 1, column: lines[line]!.indexOf(word) + 1 };
-}
-
-/** The last step: memory, custom section, source map. */
-function finish(
-  compiled: Uint8Array,
-  map: string,
-  facts: Facts,
-  { bytes, plain }: { bytes: number; plain: boolean },
-): Omit<Built, "inputs"> {
-  const memory = readMemory(compiled);
-  const fitted = (pages: number) =>
-    joinSections([
-      ...sections(compiled)
-        .filter(({ id }) => id !== 0)
-        .map(({ id, body }) =>
-          id === memorySection
-            ? { id, body: memoryBody({ minimum: pages, maximum: pages, pageBits }) }
-            : { id, body },
-        ),
-      ...(plain ? [] : [{ id: 0, body: customBody(customSection, encodeFacts(facts)) }]),
-    ]);
-  const module = fitted(memory ? Math.max(1, Math.ceil(bytes / 2 ** pageBits)) : 0);
-  const code = (bytes_: Uint8Array) =>
-    sections(bytes_).find(({ id }) => id === codeSection)?.offset ?? 0;
-  return { module, compiled, facts, ...readSourceMap(map, code(module) - code(compiled)) };
-}
-
-/** A source file; what is looked for in a `node_modules/wasmote` is this package, wherever the project is. */
-function readSource(path: string): string | null {
-  const file = sourceFile(path);
-  return existsSync(file) ? readFileSync(file, "utf8") : null;
-}
-
-function sourceFile(path: string): string {
-  const own = /[\\/]node_modules[\\/]wasmote[\\/](.*)$/.exec(path)?.[1];
-  return own === undefined ? path : join(packageRoot, own);
-}
-
-/** Where a source of the compiler's lies: this package's own are its library `wasmote`. */
-function sourcePath(file: string, folder: string): string {
-  return file.startsWith("~lib/wasmote/")
-    ? join("/node_modules/wasmote", file.slice("~lib/wasmote/".length))
-    : join(folder, file);
 }

@@ -191,29 +191,128 @@ function exportsMemory(exports: Uint8Array): boolean {
   return false;
 }
 
-/** The value of a constant i32 that a module exports, such as the address of its request buffer. */
-export function exportedNumber(module: Uint8Array, name: string): number | undefined {
-  const list = sections(module);
-  const exports = list.find(({ id }) => id === 7)?.body;
-  const globals = list.find(({ id }) => id === 6)?.body;
-  if (!exports || !globals) return undefined;
-  let [left, place] = readUnsigned(exports, 0);
+// ---- exports and globals ------------------------------------------------------------------------------------------------
+
+const typeSection = 1;
+const importSection = 2;
+const functionSection = 3;
+const globalSection = 6;
+const exportSection = 7;
+const globalKind = 3;
+
+type Parts = { id: number; body: Uint8Array }[];
+
+/** The exports of a module: names, kinds, indices, and the bytes of each entry. */
+function exportEntries(list: Parts): {
+  name: string;
+  kind: number;
+  index: number;
+  bytes: Uint8Array;
+}[] {
+  const body = list.find(({ id }) => id === exportSection)?.body;
+  if (!body) return [];
+  const entries = [];
+  let [left, place] = readUnsigned(body, 0);
   for (; left > 0; left--) {
-    const [size, at] = readUnsigned(exports, place);
-    const found = new TextDecoder().decode(exports.subarray(at, at + size));
-    const [index, after] = readUnsigned(exports, at + size + 1);
-    if (found === name && exports[at + size] === 3) return constantAt(globals, index);
+    const [size, at] = readUnsigned(body, place);
+    const name = new TextDecoder().decode(body.subarray(at, at + size));
+    const [index, after] = readUnsigned(body, at + size + 1);
+    entries.push({
+      name,
+      kind: body[at + size] ?? 0,
+      index,
+      bytes: body.subarray(place, after),
+    });
     place = after;
   }
-  return undefined;
+  return entries;
 }
 
-/** The value of the global with this number; there are constants alone before it, as compilers write them. */
-function constantAt(globals: Uint8Array, index: number): number | undefined {
+/** The index of a global that a module exports. */
+export function exportedGlobal(module: Uint8Array, name: string): number | undefined {
+  return exportEntries(sections(module)).find((one) => one.name === name && one.kind === globalKind)
+    ?.index;
+}
+
+/** The sections without these exports. */
+export function withoutExports(list: Parts, names: readonly string[]): Parts {
+  const entries = exportEntries(list);
+  const kept = entries.filter(({ name }) => !names.includes(name));
+  if (kept.length === entries.length) return list;
+  const body = Uint8Array.from([
+    ...unsigned(kept.length),
+    ...kept.flatMap(({ bytes }) => [...bytes]),
+  ]);
+  return list.map((one) => (one.id === exportSection ? { id: one.id, body } : one));
+}
+
+/** The sections with another initial value of an i32 global; as they are without an index. */
+export function withGlobal(list: Parts, index: number | undefined, value: number): Parts {
+  const globals = list.find(({ id }) => id === globalSection)?.body;
+  const found = index === undefined || !globals ? undefined : constantAt(globals, index);
+  if (!globals || !found) return list;
+  const body = Uint8Array.from([
+    ...globals.subarray(0, found.start),
+    ...signed(value),
+    ...globals.subarray(found.end),
+  ]);
+  return list.map((one) => (one.id === globalSection ? { id: one.id, body } : one));
+}
+
+/** The module with one more function, exported as `__top`, that gives the value of an i32 global; its other exports stay. */
+export function withFunctionOf(module: Uint8Array, global: number): Uint8Array {
+  const name = "__top";
+  const list = withoutExports(sections(module), [name]);
+  const body = (id: number) => list.find((one) => one.id === id)?.body ?? Uint8Array.of(0);
+  const [types] = readUnsigned(body(typeSection), 0);
+  const [functions] = readUnsigned(body(functionSection), 0);
+  const added: Record<number, number[]> = {
+    [typeSection]: [0x60, 0, 1, 0x7f],
+    [functionSection]: unsigned(types),
+    [exportSection]: [
+      ...unsigned(name.length),
+      ...new TextEncoder().encode(name),
+      0,
+      ...unsigned(importedFunctions(module) + functions),
+    ],
+    [codeSection]: [2 + unsigned(global).length + 1, 0, 0x23, ...unsigned(global), 0x0b],
+  };
+  return joinSections(
+    list.map(({ id, body: bytes }) => {
+      const entry = added[id];
+      if (!entry) return { id, body: bytes };
+      const [count, start] = readUnsigned(bytes, 0);
+      return {
+        id,
+        body: Uint8Array.from([...unsigned(count + 1), ...bytes.subarray(start), ...entry]),
+      };
+    }),
+  );
+}
+
+/** How many functions a module imports; it imports functions only, as nodes have nothing else. */
+export function importedFunctions(module: Uint8Array): number {
+  const body = sections(module).find(({ id }) => id === importSection)?.body;
+  return body ? readUnsigned(body, 0)[0] : 0;
+}
+
+/** The value of a constant i32 that a module exports, such as the address of its request buffer. */
+export function exportedNumber(module: Uint8Array, name: string): number | undefined {
+  const index = exportedGlobal(module, name);
+  const globals = sections(module).find(({ id }) => id === globalSection)?.body;
+  return index === undefined || !globals ? undefined : constantAt(globals, index)?.value;
+}
+
+/** The initial value of the i32 global with this number, and its bytes; before it are constants only, as compilers write them. */
+function constantAt(
+  globals: Uint8Array,
+  index: number,
+): { value: number; start: number; end: number } | undefined {
   let [, place] = readUnsigned(globals, 0);
   for (let number = 0; ; number++) {
     const opcode = globals[place + 2];
     place += 3;
+    const start = place;
     if (opcode === 0x41 || opcode === 0x42) {
       let [value, shift] = [0, 0];
       for (let byte = 0x80; byte & 0x80; shift += 7) {
@@ -221,7 +320,7 @@ function constantAt(globals: Uint8Array, index: number): number | undefined {
         if (shift < 32) value |= (byte & 127) << shift;
         if (!(byte & 0x80) && byte & 0x40 && shift < 25) value |= -1 << (shift + 7);
       }
-      if (number === index) return opcode === 0x41 ? value : undefined;
+      if (number === index) return opcode === 0x41 ? { value, start, end: place } : undefined;
     } else if (opcode === 0x43) place += 4;
     else if (opcode === 0x44) place += 8;
     else return undefined;
@@ -242,6 +341,11 @@ export function readUnsigned(bytes: Uint8Array, start: number): [value: number, 
 
 export function unsigned(value: number): number[] {
   return value < 128 ? [value] : [(value % 128) | 128, ...unsigned(Math.floor(value / 128))];
+}
+
+/** A positive number as a signed one is written (WebAssembly 2.0 §5.2.2). */
+function signed(value: number): number[] {
+  return value < 64 ? [value] : [(value % 128) | 128, ...signed(Math.floor(value / 128))];
 }
 
 // ---- CBOR (RFC 8949 §3) -------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-// Memory for modules on a node: objects are laid one behind the other and stay until the module goes.
+// Memory of a module whose handlers allocate nothing: objects lie one behind the other and stay until the module goes.
 //
 // This stands in for AssemblyScript's `stub` runtime, which counts in pages of 64 KiB; a module for Wasmote has pages of
-// 16 KiB. Nothing is ever freed: a module makes what it needs at its start, and a handler that allocates at each sample ends
-// in a trap. `wasmote check` says when one does.
+// 16 KiB. Nothing is ever freed and no end is tested: the build runs the start, sees how much it takes (`top`, which it
+// exports and takes out again), and fits the memory to it. A module whose handlers allocate, or whose start takes an amount
+// that depends on what it reads, gets collecting.ts instead.
 
 // @ts-ignore: decorator
 @lazy let top: usize = __heap_base;
@@ -10,7 +11,6 @@
 // @ts-ignore: decorator
 @unsafe @global
 export function __alloc(size: usize): usize {
-  // Beyond the end of the memory, which does not grow, the first access traps.
   const address = top;
   top = address + size;
   return address;

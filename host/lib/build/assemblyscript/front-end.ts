@@ -1,0 +1,223 @@
+// AssemblyScript, the first language of modules: its compiler, with the SDK's declarations taken out between parser and compiler.
+import { basename, dirname, join, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import asc from "assemblyscript/asc";
+import type * as assemblyscript from "assemblyscript";
+import type { Fault } from "../../fault.ts";
+import { packageRoot } from "../../root.ts";
+import {
+  BuildError,
+  buildExports,
+  isUsers,
+  readSource,
+  sourceFile,
+  sourcePath,
+  type Compiled,
+  type CompileOptions,
+  type FrontEnd,
+  type Start,
+} from "../front-end.ts";
+import { nothingDeclared, takeDeclarations, type Declared } from "./declarations.ts";
+import { reachOf, type Reach } from "./reach.ts";
+
+export const assemblyScript: FrontEnd = { extensions: [".ts"], compile };
+
+/** How memory is managed: files of assembly/runtime. */
+type Runtime = "static" | "collecting";
+
+/** What one run of the compiler gives. */
+interface Pass {
+  module: Uint8Array;
+  map: string;
+  declared: Declared;
+  staticBytes: number;
+  start: Start;
+  reach: Reach;
+  inputs: string[];
+}
+
+/**
+ * Compiles with the runtime that never frees, which is a few bytes. Where handlers allocate, and where what the start takes
+ * depends on what it reads, it compiles again with the one that collects.
+ */
+async function compile(path: string, options: CompileOptions): Promise<Compiled> {
+  const first = await pass(path, options, "static", false);
+  const { reach } = first;
+  if (reach.kept.length > 0)
+    throw new BuildError(reach.kept.slice(0, 3).map(keptFault), dirname(path));
+  const allocates = !options.plain && reach.managed;
+  const chosen =
+    allocates || first.start.asked ? await pass(path, options, "collecting", allocates) : first;
+  const { module, map, declared, staticBytes, inputs, start } = chosen;
+  const { facts, wanted, functions } = declared;
+  const paths = [...declared.paths];
+  return {
+    module,
+    map,
+    facts,
+    paths,
+    wanted,
+    functions,
+    staticBytes,
+    top: start.top,
+    allocates,
+    inputs,
+  };
+}
+
+function keptFault(place: Omit<Fault, "message">): Fault {
+  return {
+    ...place,
+    message:
+      "an object of this class is never given back: make it once, at the top level of the program, and not in a handler",
+  };
+}
+
+async function pass(
+  path: string,
+  { plain, use, measure }: CompileOptions,
+  runtime: Runtime,
+  collects: boolean,
+): Promise<Pass> {
+  const folder = dirname(path);
+  const output = new Map<string, Uint8Array | string>();
+  const runtimeFile = join(packageRoot, "assembly/runtime", `${runtime}.ts`);
+  const inputs = new Set([runtimeFile]);
+  const faults: Fault[] = [];
+  const found = {
+    ...nothingDeclared(),
+    staticBytes: 0,
+    start: { top: 0, asked: false },
+    reach: { managed: false, kept: [] } as Reach,
+  };
+  class Hooks {
+    declare binaryen: unknown;
+    afterParse(parser: assemblyscript.Parser) {
+      // Only what is mentioned is compiled; the optimiser takes this out again.
+      parser.parseFile("__heap_base;", "wasmote-memory.ts", true);
+      if (!plain) takeDeclarations(parser, found, collects);
+    }
+    afterCompile(module: BinaryenModule) {
+      found.staticBytes = constant(module, this.binaryen);
+      found.start = { top: found.staticBytes, asked: false };
+      if (plain) return;
+      found.reach = reachOf(module.emitText(), isUsers);
+      const [top, limit] = ["~lib/rt/stub/top", "~lib/rt/stub/limit"] as const;
+      if (module.getGlobal(limit) !== 0) module.addGlobalExport(limit, buildExports.limit);
+      if (module.getGlobal(top) === 0) return;
+      // Measured as it is now: that it is exported would keep the optimiser from taking it out.
+      module.addGlobalExport(top, buildExports.top);
+      found.start = measure(module.emitBinary(), found.staticBytes);
+      module.removeExport(buildExports.top);
+    }
+  }
+  const words = [
+    basename(path),
+    "--baseDir",
+    folder,
+    "--outFile",
+    "module.wasm",
+    "--sourceMap",
+    // Names of functions: they stay in what is kept beside the module.
+    "--debug",
+    "--runtime",
+    "stub",
+    "-O3z",
+    "--converge",
+    ...["abort=", ...use].flatMap((alias) => ["--use", alias]),
+    ...(plain ? ["--noAssert", "--disable", "bulk-memory"] : ["--exportStart", "start"]),
+    "--noExportMemory",
+    "--memoryBase",
+    "16",
+  ];
+  const { error } = await alone(runtimeFile, words, {
+    readFile: (name, base) => {
+      const text = readSource(resolve(base, name));
+      if (text !== null) inputs.add(sourceFile(resolve(base, name)));
+      return text;
+    },
+    writeFile: (name, contents) => void output.set(name, contents),
+    listFiles: () => null,
+    stderr: asc.createMemoryStream(),
+    reportDiagnostic: (message) => {
+      // Warnings and hints (categories 0 to 2) do not stop a build.
+      if (message.category < 3) return;
+      faults.push(faultOf(message, path));
+    },
+    transforms: [Hooks as never],
+  });
+  // A fault in a declaration explains what the compiler says of the same place.
+  if (found.faults.length > 0) throw new BuildError(found.faults, folder);
+  if (faults.length > 0) throw new BuildError(faults, folder);
+  const module = output.get("module.wasm");
+  if (error || !(module instanceof Uint8Array)) {
+    const nowhere = { file: basename(path), line: 0, column: 0 };
+    throw new BuildError([{ ...nowhere, message: error?.message ?? "no module came out" }], folder);
+  }
+  return {
+    module,
+    map: String(output.get("module.wasm.map") ?? ""),
+    declared: found,
+    staticBytes: found.staticBytes,
+    start: found.start,
+    reach: found.reach,
+    inputs: [...inputs],
+  };
+}
+
+/** The compiler that works now: the file of the runtime is the same for all of this process, and so one works at a time. */
+let busy: Promise<unknown> = Promise.resolve();
+
+function alone(
+  runtimeFile: string,
+  words: string[],
+  options: Parameters<typeof asc.main>[1],
+): ReturnType<typeof asc.main> {
+  const ran = busy.then(async () => {
+    const stub = asc.libraryFiles["rt/stub"];
+    asc.libraryFiles["rt/stub"] = readFileSync(runtimeFile, "utf8");
+    try {
+      return await asc.main(words, options);
+    } finally {
+      asc.libraryFiles["rt/stub"] = stub ?? "";
+    }
+  });
+  busy = ran.catch(() => {});
+  return ran;
+}
+
+interface Diagnostic {
+  message: string;
+  range: { start: number; source: { normalizedPath: string } | null } | null;
+}
+
+function faultOf({ message, range }: Diagnostic, path: string): Fault {
+  const name = range?.source?.normalizedPath ?? basename(path);
+  const text = readSource(sourcePath(name, dirname(path))) ?? "";
+  const before = text.slice(0, range?.start ?? 0).split("\n");
+  return {
+    message,
+    file: name,
+    line: range ? before.length : 0,
+    column: (before.at(-1)?.length ?? 0) + 1,
+  };
+}
+
+/** The part of binaryen's module that is used here. */
+interface BinaryenModule {
+  getGlobal(name: string): number;
+  addGlobalExport(internal: string, external: string): unknown;
+  removeExport(external: string): void;
+  emitBinary(): Uint8Array;
+  emitText(): string;
+}
+
+/** The first byte of memory that constants leave free, which the compiler holds as a global. */
+function constant(module: BinaryenModule, binaryen: unknown): number {
+  const { getGlobalInfo, getExpressionInfo } = binaryen as {
+    getGlobalInfo: (this: void, global: number) => { init: number };
+    getExpressionInfo: (this: void, expression: number) => { value: number };
+  };
+  const global = module.getGlobal("~lib/memory/__heap_base");
+  return global === 0 ? 0 : getExpressionInfo(getGlobalInfo(global).init).value;
+}

@@ -1,20 +1,24 @@
 // The board in Renode, and the words it is started with. What it is made of is in renode/.
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Emulated, EmulateOptions } from "../emulate.ts";
+import type { Emulated, EmulateOptions, PinChange } from "../emulate.ts";
+import { Node } from "../node.ts";
 import { packageRoot } from "../root.ts";
-import { start, startLimit } from "./process.ts";
-import { programs } from "./programs.ts";
+import { start, type Running } from "./process.ts";
+import { onPath, programs } from "./programs.ts";
 import { connect, freePort } from "./socket.ts";
 import { ranger } from "./way.ts";
 
 /** Where a machine in Renode meets the outside. */
 export interface Seats {
-  /** The firmware, and the script that makes the machine. */
+  /** The firmware, the script that makes the machine, and the parts that differ between versions of Renode. */
   elf: string;
   script: string;
+  parts: string;
   /** What lies in the first 64 KiB of flash before the firmware is put there: the provisioning record, and slots. */
   flash: string | undefined;
   /** The name the serial link's pseudo-terminal gets. */
@@ -24,6 +28,14 @@ export interface Seats {
   monitor: number;
 }
 
+/** Where flash lies, and the bytes of it that are kept from start to start. */
+const flashStart = "0x08000000";
+const flashSize = "0x10000";
+/** Milliseconds that a button is held: longer than the firmware's debounce, in the board's time, which lags behind ours. */
+const held = 500;
+/** The lamps, in the order of a module's pins. */
+const lamps = ["green", "orange", "red", "blue"];
+
 /** A path as the monitor takes it. */
 function path(name: string): string {
   return `@${name.replaceAll(/([\\ ])/g, "\\$1")}`;
@@ -32,10 +44,11 @@ function path(name: string): string {
 export function renodeWords(seats: Seats): string[] {
   const commands = [
     `$elf=${path(seats.elf)}`,
+    `$parts=${path(seats.parts)}`,
     `$serial="${seats.serial}"`,
     `$level=${seats.level}`,
     `include ${path(seats.script)}`,
-    ...(seats.flash === undefined ? [] : [`sysbus LoadBinary ${path(seats.flash)} 0x08000000`]),
+    ...(seats.flash === undefined ? [] : [`sysbus LoadBinary ${path(seats.flash)} ${flashStart}`]),
     "runMacro $reset",
     "start",
   ];
@@ -45,45 +58,212 @@ export function renodeWords(seats: Seats): string[] {
 /** What the monitor is told to press the reset button: the macro `reset` of the script runs with it. */
 export const renodeReset = "machine Reset\n";
 
+/** The file of parts for what `renode --version` says: two peripherals have other types after 1.16.1. */
+export function partsFor(version: string): "release.repl" | "master.repl" {
+  const [, major = 0, minor = 0, patch = 0] = (/v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? []).map(
+    Number,
+  );
+  // What is built between two releases has the number of the one before, and says so: `1.16.1.1234+20260801git…`.
+  const later = /\d+\.\d+\.\d+[.+-]\S*git|nightly|master/i.test(version);
+  const number = major * 1_000_000 + minor * 1000 + patch;
+  return number > 1_016_001 || (number === 1_016_001 && later) ? "master.repl" : "release.repl";
+}
+
+/** Renode's monitor: commands go in, and what it prints comes out with echoes and colours. */
+class Monitor {
+  readonly #socket: Socket;
+  #heard = "";
+  #changed: () => void = () => {};
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.setEncoding("utf8");
+    socket.once("close", () => this.#changed());
+    socket.on("data", (text: string) => {
+      // oxlint-disable-next-line no-control-regex -- colours and telnet's negotiation are control characters.
+      this.#heard += text.replaceAll(/\x1b\[[0-9;?]*[A-Za-z]|[\x00\x07\r\xf0-\xff]/g, "");
+      this.#changed();
+    });
+  }
+
+  tell(command: string): void {
+    this.#socket.write(`${command}\n`);
+  }
+
+  /** What it prints until `pattern` is among it; nothing when that takes longer than `limit` milliseconds. One after the other. */
+  ask(command: string, pattern: RegExp, limit: number): Promise<RegExpExecArray | undefined> {
+    const asked = this.#queue.then(() => this.#ask(command, pattern, limit));
+    this.#queue = asked;
+    return asked;
+  }
+
+  async #ask(
+    command: string,
+    pattern: RegExp,
+    limit: number,
+  ): Promise<RegExpExecArray | undefined> {
+    this.#heard = "";
+    this.tell(command);
+    const end = AbortSignal.timeout(limit);
+    for (;;) {
+      const found = pattern.exec(this.#heard);
+      if (found) return found;
+      if (end.aborted || this.#socket.destroyed) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+        end.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+}
+
 /**
- * The product's own image in Renode. It has no console: the node is up when its serial link is there, and whoever connects repeats
- * a request that comes too early.
+ * The product's own image in Renode. It has no console: the node is up once it answers. `limit` is how long it may take to, and
+ * `program` what is started.
  */
-export async function renode(options: EmulateOptions): Promise<Emulated> {
+export async function renode(
+  options: EmulateOptions,
+  limit = 120_000,
+  program = onPath("renode") ?? "renode",
+): Promise<Emulated> {
+  const said = spawnSync(program, ["--version"], { encoding: "utf8", timeout: limit });
+  const first = partsFor(`${said.stdout ?? ""}${said.stderr ?? ""}`);
+  const other = first === "release.repl" ? "master.repl" : "release.repl";
+  // Builds between two releases do not always say what they are: what does not load with one is tried with the other.
+  const { process, seats, sensor, control } = await bringUp(options, limit, program, first).catch(
+    (error: unknown) => {
+      if (!(error instanceof Unloaded)) throw error;
+      return bringUp(options, limit, program, other);
+    },
+  );
+  const address = `serial:${seats.serial}`;
+  const pins: PinChange[] = [];
+  const looking = watchLamps(process, control, pins);
+  const ranging = ranger("");
+  return {
+    machine: "renode",
+    address,
+    console: process.console,
+    pins,
+    feed: (name, value) => {
+      if (name === "button") {
+        // `PressAndRelease` is shorter than a debounce.
+        control.tell(`sysbus.gpioPortA.button ${value === 0 ? "Release" : "Press"}`);
+        return;
+      }
+      if (name === "rain") {
+        // A bucket that tips opens its contact for a moment.
+        control.tell("sysbus.gpioPortD.bucket Release");
+        setTimeout(() => control.tell("sysbus.gpioPortD.bucket Press"), held).unref();
+        return;
+      }
+      if (!ranging.takes(name)) throw new Error(`renode has no way in for the sensor ${name}`);
+      sensor.write(ranging.frame(name, value));
+    },
+    reset: async () => {
+      control.tell(renodeReset.trimEnd());
+      await answers(process, address, Date.now() + limit);
+    },
+    stop: async () => {
+      looking.abort();
+      // Its flash is in its memory only: kept in the file, so that a next start goes on with it.
+      if (options.flash !== undefined) {
+        control.tell("pause");
+        const dump = `dump_file ${flashStart} ${flashSize} ${path(options.flash)}`;
+        await control.ask(`${dump}\necho "flash kept"`, /^flash kept/m, 10_000);
+      }
+      await process.stop();
+    },
+    ended: process.ended,
+  };
+}
+
+/** Renode says that the platform or the script is not as it wants it. */
+class Unloaded extends Error {}
+
+/** Starts Renode with these parts, and waits until the node answers. */
+async function bringUp(options: EmulateOptions, limit: number, program: string, parts: string) {
   const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
   const [level, monitor] = [await freePort(), await freePort()];
   const seats = {
     elf: programs.renode,
     script: join(packageRoot, "renode/stm32f407.resc"),
+    parts: join(packageRoot, "renode", parts),
     flash: options.flash !== undefined && existsSync(options.flash) ? options.flash : undefined,
     serial: join(folder, "serial"),
     level,
     monitor,
   };
-  const process = start("renode", [...renodeWords(seats), ...(options.arguments ?? [])]);
+  const process = start(program, [...renodeWords(seats), ...(options.arguments ?? [])]);
   void process.ended.then(() => rmSync(folder, { recursive: true, force: true }));
-  let ended = false;
-  void process.ended.then(() => (ended = true));
-  for (let waited = 0; !existsSync(seats.serial); waited += 100) {
-    if (ended || waited >= startLimit) {
-      await process.stop();
-      throw new Error(`renode did not bring the board up:\n${process.console.join("\n")}`);
-    }
-    await delay(100);
+  try {
+    const end = Date.now() + limit;
+    await patiently(process, end, "its serial line", async () => {
+      if (!existsSync(seats.serial)) throw new Error(`there is no ${seats.serial}`);
+    });
+    const sensor = await patiently(process, end, "the sensor's port", () => connect(level));
+    const control = await patiently(process, end, "its monitor", () => connect(monitor));
+    await answers(process, `serial:${seats.serial}`, end);
+    return { process, seats, sensor, control: new Monitor(control) };
+  } catch (error) {
+    await process.stop();
+    throw error;
   }
-  const [sensor, control] = await Promise.all([level, monitor].map((port) => connect(port)));
-  const ranging = ranger("");
-  return {
-    machine: "renode",
-    address: `serial:${seats.serial}`,
-    console: process.console,
-    pins: [],
-    feed: (name, value) => {
-      if (!ranging.takes(name)) throw new Error(`renode has no way in for the sensor ${name}`);
-      sensor?.write(ranging.frame(name, value));
-    },
-    reset: async () => void control?.write(renodeReset),
-    stop: () => process.stop(),
-    ended: process.ended,
-  };
+}
+
+/** Tries until it works, the process has ended or complains of what it loads, or it is too late. */
+async function patiently<T>(
+  process: Running,
+  end: number,
+  what: string,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  let over = false;
+  void process.ended.then(() => (over = true));
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (cause) {
+      // `ended` tells in a microtask.
+      await delay(50);
+      const unloaded = process.console.some((line) => /error E\d\d|error executing/i.test(line));
+      if (!over && !unloaded && Date.now() < end) continue;
+      const why = over ? "ended before" : unloaded ? "failed before" : "did not bring up in time";
+      const lines = process.console.map((line) => `\n  | ${line}`).join("");
+      const Kind = unloaded ? Unloaded : Error;
+      throw new Kind(`renode ${why} ${what}${lines}`, { cause });
+    }
+  }
+}
+
+/** Waits for an answer by CoAP: the line is there before the firmware listens. */
+function answers(process: Running, address: string, end: number): Promise<void> {
+  return patiently(process, end, "an answer of the node", async () => {
+    await using node = await Node.connect(address);
+    await node.get("node", { signal: AbortSignal.timeout(5_000) });
+  });
+}
+
+/** Looks at the lamps, a few times a second, and notes what changed. */
+function watchLamps(process: Running, control: Monitor, pins: PinChange[]): AbortController {
+  const stop = new AbortController();
+  void process.ended.then(() => stop.abort());
+  const levels = lamps.map(() => 0);
+  void (async () => {
+    while (!stop.signal.aborted) {
+      for (const [pin, lamp] of lamps.entries()) {
+        const port = `sysbus.gpioPortD.${lamp} State`;
+        const said = await control.ask(port, /^(True|False)\s*$/m, 2_000);
+        const level = said?.[1] === "True" ? 1 : 0;
+        if (said && level !== levels[pin]) {
+          levels[pin] = level;
+          pins.push({ pin, level });
+        }
+        if (stop.signal.aborted) return;
+      }
+      await delay(100, undefined, { ref: false });
+    }
+  })();
+  return stop;
 }

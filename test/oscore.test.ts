@@ -1,5 +1,8 @@
 // The host's end of OSCORE against the vectors of RFC 8613, Appendix C; firmware/oscore reads the same file.
-import { readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { generate, parse, type ParsedPacket } from "coap-packet";
 import { describe, expect, test } from "vitest";
 import { Context, type Message } from "../host/lib/coap/oscore.ts";
@@ -138,4 +141,38 @@ test("sequence numbers end where Partial IVs do, and keys have two ends", () => 
   const id = Buffer.from([1]);
   const material = { secret: Buffer.alloc(16), sender: id, recipient: id };
   expect(() => new Context(material, { take: () => 0 })).toThrow("different IDs");
+});
+
+test("no sequence number is used twice, by several processes that are killed at any moment", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
+  const module = new URL("../host/lib/coap/sequence.ts", import.meta.url).href;
+  // Each prints the numbers it has used, until it is killed.
+  const script = `const { ReservedNumbers } = await import(${JSON.stringify(module)});
+    const numbers = new ReservedNumbers(${JSON.stringify(join(folder, "numbers"))});
+    for (;;) process.stdout.write(numbers.take() + "\\n") || (await new Promise((go) => process.stdout.once("drain", go)));`;
+  const file = join(folder, "use.mts");
+  writeFileSync(file, script);
+  const loader = new URL("../node_modules/tsx/dist/loader.mjs", import.meta.url).href;
+  try {
+    const used: number[] = [];
+    const round = async () => {
+      const child = spawn(process.execPath, ["--import", loader, file], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      let text = "";
+      child.stdout.setEncoding("utf8");
+      for await (const part of child.stdout) {
+        text += part as string;
+        if (text.length > 20_000 && !child.killed) child.kill("SIGKILL");
+      }
+      // What it did not finish to print it may have used too; it is no whole line.
+      used.push(...text.split("\n").slice(0, -1).map(Number));
+    };
+    for (let i = 0; i < 3; i++) await Promise.all([round(), round(), round()]);
+    expect(used.length).toBeGreaterThan(9_000);
+    expect(new Set(used).size).toBe(used.length);
+    expect(readdirSync(join(folder, "numbers")).length).toBeLessThan(8);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -8,6 +8,7 @@ import { generate, parse, type ParsedPacket } from "coap-packet";
 import { NodeError } from "../errors.ts";
 import { oneLine } from "../text.ts";
 import type { Link } from "./link.ts";
+import type { Binding, Context } from "./oscore.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE" | "FETCH" | "PATCH" | "iPATCH";
 const methodCodes: Record<Method, string> = {
@@ -70,6 +71,8 @@ export interface EndpointOptions {
   ackTimeout?: number;
   /** MAX_RETRANSMIT: how often a datagram is sent again; 4 unless the way is known to be worse. */
   maxRetransmit?: number;
+  /** Keys that are shared with the node: with them every request is protected, and only protected answers are believed. */
+  context?: Context | undefined;
 }
 
 export interface ObserveOptions extends RequestOptions {
@@ -84,6 +87,8 @@ interface Timed extends RequestOptions {
 
 interface Waiting {
   settle(response: ParsedPacket): void;
+  /** What came cannot be believed. */
+  doubted(error: Error): void;
   acknowledged(): void;
   rejected(): void;
   unreachable(cause: Error): void;
@@ -111,6 +116,8 @@ const exchangeLifetime = 247_000;
 const busyLimit = 10_000;
 /** A farewell is sent for this long and no longer. */
 const farewell = 2_000;
+/** Requests with one token whose answers may still come: an observation, its renewal, and its end. */
+const mostBindings = 3;
 /** Option numbers that the codec has no name for. */
 const echo = "252";
 
@@ -123,6 +130,9 @@ export class Endpoint {
   /** Requests and observations by token. */
   readonly #waiting = new Map<string, Waiting>();
   readonly #byId = new Map<number, Waiting>();
+  readonly #context: Context | undefined;
+  /** What protected requests were sent with each token, the newest first. */
+  readonly #bindings = new Map<string, Binding[]>();
   /** Message IDs of confirmable responses that came in: a repeated one is acknowledged again and goes no further. */
   readonly #seen = new Map<number, number>();
   readonly #patience: number;
@@ -137,6 +147,7 @@ export class Endpoint {
     this.#patience = options.patience ?? Number.POSITIVE_INFINITY;
     this.#ackTimeout = options.ackTimeout ?? defaultAckTimeout;
     this.#maxRetransmit = options.maxRetransmit ?? defaultRetransmit;
+    this.#context = options.context;
     this.#use(link);
   }
 
@@ -347,6 +358,8 @@ export class Endpoint {
     // Known before it is registered: a notification may come right behind the response.
     this.#waiting.set(key, {
       settle: take,
+      // Whoever sends what is not believed must not be able to end an observation.
+      doubted: () => {},
       acknowledged: () => {},
       unreachable: () => {},
       rejected: () => {
@@ -391,6 +404,7 @@ export class Endpoint {
     } finally {
       signal?.removeEventListener("abort", abort);
       this.#waiting.delete(key);
+      this.#bindings.delete(key);
       // RFC 7641 §3.6: the node is told; whether it hears is of no matter, its next notification is rejected.
       if (!this.#lost && !failed) {
         const extra = [{ name: "Observe", value: encodeUint(1) }];
@@ -434,22 +448,34 @@ export class Endpoint {
       ...(toEcho ? [{ name: echo, value: toEcho }] : []),
       ...extra,
     ];
+    const key = token.toString("hex");
     let datagram: Buffer;
     try {
-      datagram = generate({
+      const plain = {
         code: methodCodes[method],
+        options: list,
+        payload: Buffer.from(payload ?? []),
+      };
+      const sealed = this.#context?.protect(plain);
+      const { code, options: outer, payload: body } = sealed?.message ?? plain;
+      datagram = generate({
+        code,
         messageId: id,
         token,
         confirmable: true,
-        options: list as never,
-        payload: Buffer.from(payload ?? []),
+        options: outer as never,
+        payload: Buffer.from(body),
       });
+      if (sealed) {
+        const bindings = [sealed.binding, ...(this.#bindings.get(key) ?? [])];
+        this.#bindings.set(key, bindings.slice(0, mostBindings));
+      }
     } catch (cause) {
+      if (cause instanceof NodeError) return Promise.reject(cause);
       return Promise.reject(
         new NodeError("protocol", `${path}: this fits into no datagram`, { cause }),
       );
     }
-    const key = token.toString("hex");
     return new Promise((resolve, reject) => {
       if (this.#lost) return reject(this.#gone("is closed"));
       const aborted = () =>
@@ -468,7 +494,10 @@ export class Endpoint {
         this.#byId.delete(id);
         // An observation lives on under its token.
         if (before) this.#waiting.set(key, before);
-        else this.#waiting.delete(key);
+        else {
+          this.#waiting.delete(key);
+          this.#bindings.delete(key);
+        }
         signal?.removeEventListener("abort", abort);
       };
       const fail = (error: Error) => {
@@ -509,6 +538,7 @@ export class Endpoint {
             resolve(this.#exchange(method, path, options, repeated, token, true));
           } else reject(failure(path, response));
         },
+        doubted: fail,
         acknowledged: () => {
           clearTimeout(timer);
           const left = Math.min(began + this.#patience, until) - Date.now();
@@ -577,7 +607,22 @@ export class Endpoint {
       if (repeated) return;
       this.#seen.set(packet.messageId, now);
     } else if (!known && !packet.ack) answerWith({ reset: true });
-    known?.settle(packet);
+    if (known) this.#settle(known, packet);
+  }
+
+  /** Hands a response to whoever waits for it, as it was before it was protected. */
+  #settle(waiting: Waiting, packet: ParsedPacket): void {
+    if (!this.#context) return waiting.settle(packet);
+    let doubt = new NodeError("insecure", "an answer to nothing that was asked");
+    for (const binding of this.#bindings.get(packet.token.toString("hex")) ?? []) {
+      try {
+        return waiting.settle(this.#context.unprotect(packet, binding));
+      } catch (error) {
+        if (!(error instanceof NodeError && error.code === "insecure")) throw error;
+        doubt = error;
+      }
+    }
+    waiting.doubted(doubt);
   }
 }
 

@@ -3,6 +3,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
 import { generate, parse, type ParsedPacket } from "coap-packet";
 import { NodeError } from "../errors.ts";
+import { oneLine } from "../text.ts";
 
 /** What two ends agree on beforehand (RFC 8613 §3.2). IDs have at most 7 bytes, and the empty one is an ID like any other. */
 export interface Material {
@@ -127,7 +128,11 @@ export class Context {
    */
   unprotect(packet: ParsedPacket, binding: Binding): ParsedPacket {
     const value = packet.options.find(({ name }) => name === oscore)?.value as Buffer | undefined;
-    if (value === undefined) throw insecure("is not protected");
+    if (value === undefined) {
+      // RFC 8613 §8.2: how a node says that it cannot open a request. Anybody could have said it.
+      const said = packet.code.startsWith("4.") ? oneLine(packet.payload.toString("utf8")) : "";
+      throw insecure(`is not protected${said && ` (${packet.code} ${said})`}`);
+    }
     const piv = responsePiv(value, this.#material.recipient);
     if (piv === undefined) throw insecure("has a malformed OSCORE option");
     // A response without a number of its own has the nonce of its request.
@@ -155,11 +160,15 @@ export class Context {
     } catch (cause) {
       throw insecure("is no message within", cause);
     }
-    // RFC 8613 §4.1.3.5.2: notifications are ordered by their numbers; one that is not newer was replayed, or overtaken.
-    if (opened.options.some(({ name }) => name === "Observe") && own) {
+    // RFC 8613 §4.1.3.5.2: notifications are ordered by their numbers; one that is not newer was replayed, or overtaken. For those
+    // who observe, it takes the place of the value of Observe, which is empty within: one more, for a response without a number comes before them.
+    const observe = opened.options.find(({ name }) => name === "Observe");
+    if (observe && own) {
       const number = piv.reduce((sum, byte) => sum * 256 + byte, 0);
       if (number <= binding.newest) throw insecure("is older than what came before");
       binding.newest = number;
+      observe.value = Buffer.alloc(4);
+      observe.value.writeUInt32BE((number + 1) % 2 ** 24);
     }
     const { ack, confirmable, reset, messageId, token } = packet;
     return { ...opened, ack, confirmable, reset, messageId, token };

@@ -106,7 +106,7 @@ describe("a project", () => {
     writeFileSync(join(project, "src/leak.ts"), lines.join("\n"));
     const { code, err } = await wasmote(project, "check", "src/leak.ts");
     expect(code).toBe(6);
-    expect(err).toMatch(/it traps after \d+ runs\n.*leak.ts:[58]:\d+: trap: out of memory/s);
+    expect(err).toMatch(/it traps after \d+ runs\n.*leak.ts:[678]:\d+: trap: out of memory/s);
     const fine = lines.filter((line) => !line.includes("all"));
     writeFileSync(join(project, "src/fine.ts"), fine.join("\n"));
     expect((await wasmote(project, "check", "src/fine.ts")).code).toBe(0);

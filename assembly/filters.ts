@@ -208,13 +208,74 @@ export class RatingTable {
 
   /** Flow at a level. There must be two points. */
   flow(level: f32): f32 {
-    let at = this.points;
-    if (level <= load<f32>(at)) return load<f32>(at, 4);
-    const last = at + (<usize>(this.count - 2) << 3);
-    while (at < last && level > load<f32>(at, 8)) at += 8;
-    const low = load<f32>(at);
-    const flow = load<f32>(at, 4);
-    return flow + ((level - low) * (load<f32>(at, 12) - flow)) / (load<f32>(at, 8) - low);
+    const at = this.points;
+    return level <= load<f32>(at) ? load<f32>(at, 4) : interpolate(at, this.count, level);
+  }
+}
+
+/** The straight line between the two of `count` points (x, y) that are nearest. */
+function interpolate(points: usize, count: i32, x: f32): f32 {
+  let at = points;
+  const last = at + (<usize>(count - 2) << 3);
+  while (at < last && x > load<f32>(at, 8)) at += 8;
+  const low = load<f32>(at);
+  const y = load<f32>(at, 4);
+  return y + ((x - low) * (load<f32>(at, 12) - y)) / (load<f32>(at, 8) - low);
+}
+
+/**
+ * From what a sensor gives to what it means, by points that were measured: straight between them, and beyond the first and the last
+ * as between the nearest two.
+ */
+@unmanaged @final
+export class Calibration {
+  private readonly points: usize;
+  private count: i32 = 0;
+
+  /** @param size The most points there will be. */
+  constructor(private readonly size: i32) {
+    this.points = heap(size << 1);
+  }
+
+  /** Adds a point; raw values rise from one to the next, and what is beyond `size` is left out. */
+  point(raw: f32, value: f32): void {
+    if (this.count === this.size) return;
+    const at = this.points + ((<usize>this.count) << 3);
+    this.count++;
+    store<f32>(at, raw);
+    store<f32>(at, value, 4);
+  }
+
+  /** The value for a raw one. There must be two points. */
+  value(raw: f32): f32 {
+    return interpolate(this.points, this.count, raw);
+  }
+}
+
+/** The last `size` samples, the newest first. */
+@unmanaged @final
+export class History {
+  private readonly samples: usize;
+  private place: i32 = 0;
+  /** How many there are, at most `size`. */
+  count: i32 = 0;
+
+  constructor(private readonly size: i32) {
+    this.samples = heap(size);
+  }
+
+  /** Takes a sample. */
+  push(value: f32): void {
+    if (++this.place >= this.size) this.place = 0;
+    store<f32>(this.samples + (<usize>this.place << 2), value);
+    if (this.count < this.size) this.count++;
+  }
+
+  /** The sample that came so many before the newest, which is at 0; NaN where there is none. */
+  at(age: i32): f32 {
+    if (<u32>age >= <u32>this.count) return NaN;
+    const place = this.place - age;
+    return load<f32>(this.samples + (<usize>(place < 0 ? place + this.size : place) << 2));
   }
 }
 

@@ -6,6 +6,7 @@
 import * as node from "./contract";
 import { __also, __at, __begin, __end, __fixed, __put, __quoted, __raw, textSize } from "./text";
 export * from "./filters";
+export * from "./time";
 export { __also, __begin, __fixed, __put, __quoted, __raw };
 
 /** A sensor of the node. Declare one with {@link sensor}. */
@@ -25,6 +26,12 @@ export class Sensor {
   onSample(handler: (value: f32) => void): void {}
 }
 
+/** What outputs published last, each as bits that are zero for NaN. */
+// @ts-ignore: decorator
+@lazy const published: usize = memory.data(64);
+// @ts-ignore: decorator
+@inline const nothing: u32 = 0x7fc00000;
+
 /** A value that the module publishes, to be read and observed at `/outputs/{name}`. Declare one with {@link output}. */
 @unmanaged @final
 export class Output {
@@ -32,6 +39,18 @@ export class Output {
   // @ts-ignore: decorator
   @inline publish(value: f32): void {
     node.publish(<i32>changetype<usize>(this), value);
+  }
+
+  /** What was published last; NaN while nothing was. Only a program that reads it keeps it, in four bytes an output. */
+  // @ts-ignore: decorator
+  @inline get value(): f32 {
+    return reinterpret<f32>(load<u32>(published + (changetype<usize>(this) << 2)) ^ nothing);
+  }
+
+  /** For the build step: publishes a value, and keeps it. */
+  __publish(value: f32): void {
+    store<u32>(published + (changetype<usize>(this) << 2), reinterpret<u32>(value) ^ nothing);
+    this.publish(value);
   }
 }
 
@@ -74,8 +93,61 @@ export class Parameter {
   return changetype<Parameter>(name);
 }
 
-/** Runs `handler` every so many milliseconds. Written at the top level, once in a program. */
+/**
+ * Runs `handler` every so many milliseconds, which are known before the program runs: `every(5 * 60 * 1000, report);`. Written at the
+ * top level, as often as there are periods; the module is woken at their greatest common divisor.
+ */
 export function every(milliseconds: i32, handler: () => void): void {}
+
+/** What timers are due for: each a time and whether it runs. */
+// @ts-ignore: decorator
+@lazy const timers: usize = memory.data(128);
+
+/** Something that happens once, later. Declare one with {@link timer}. */
+@unmanaged @final
+export class Timer {
+  /** Runs the handler once, so many milliseconds from now (at most 24 days); a start before is forgotten. */
+  start(milliseconds: i32): void {
+    const place = timers + (changetype<usize>(this) << 3);
+    store<u32>(place, now() + milliseconds);
+    store<u32>(place, 1, 4);
+  }
+
+  /** Forgets the start. */
+  // @ts-ignore: decorator
+  @inline stop(): void {
+    store<u32>(timers + (changetype<usize>(this) << 3), 0, 4);
+  }
+
+  /** Whether it was started and has not run. */
+  // @ts-ignore: decorator
+  @inline get running(): bool {
+    return <bool>load<u32>(timers + (changetype<usize>(this) << 3), 4);
+  }
+}
+
+/**
+ * Declares a timer, which `start` sets going: `const close = timer(() => gpio(0, false));`. Written at the top level. A tenth of a
+ * second is how exact it is.
+ */
+// @ts-ignore: decorator
+@inline export function timer(handler: () => void): Timer {
+  return changetype<Timer>(0);
+}
+
+/** For the build step: the timer with this number. */
+// @ts-ignore: decorator
+@inline export function __timer(index: usize): Timer {
+  return changetype<Timer>(index);
+}
+
+/** For the build step: whether a timer is due, which ends it. */
+export function __due(index: usize): bool {
+  const place = timers + (index << 3);
+  if (load<u32>(place, 4) === 0 || <i32>(now() - load<u32>(place)) < 0) return false;
+  store<u32>(place, 0, 4);
+  return true;
+}
 
 /** Milliseconds since the node started; starts again from zero after 49 days. */
 // @ts-ignore: decorator
@@ -201,6 +273,37 @@ export class Request {
       result = result * 10 + digit;
     }
     return negative ? -result : result;
+  }
+
+  /** The payload read as a number, as in `12.5` or `-7`; NaN where it begins with none. What follows the digits is ignored. */
+  decimal(): f32 {
+    const negative = this.byte(0) === 0x2d;
+    let result: f64 = 0;
+    let scale: f64 = 0;
+    let digits = 0;
+    for (let index = i32(negative); ; index++) {
+      const byte = this.byte(index);
+      const digit = <u32>byte - 0x30;
+      if (digit <= 9) {
+        result = result * 10 + <f64>digit;
+        scale *= 10;
+        digits++;
+      } else if (byte === 0x2e && scale === 0) scale = 1;
+      else break;
+    }
+    if (digits === 0) return NaN;
+    if (scale > 0) result /= scale;
+    return <f32>(negative ? -result : result);
+  }
+
+  /** The payload as a text, which is made in memory. */
+  get text(): string {
+    return String.UTF8.decodeUnsafe(requestBuffer + pathLength, payloadLength);
+  }
+
+  /** The path below `/app/x/` as a text, which is made in memory; {@link at} compares it without. */
+  get path(): string {
+    return String.UTF8.decodeUnsafe(requestBuffer, pathLength);
   }
 
   /** Answers with one of {@link Code} and a text. */

@@ -109,11 +109,19 @@ describe("a program that is wrong is refused with its line", () => {
       [/^2:11 .* is no SenML unit/],
     ],
     [
-      "two periods",
-      [head, "every(1000, () => {});", "every(500, () => {});"],
-      [/^3:1 a program has one period/],
+      "periods that have nothing in common",
+      [head, "every(1000, () => {});", "every(333, () => {});"],
+      [/^3:1 with the other periods the module would be woken every 1 ms/],
     ],
     ["a period of nothing", [head, "every(0, () => {});"], [/^2:1 the period is a whole number/]],
+    [
+      "a timer that is not declared at the top level",
+      [
+        'import { every, timer } from "wasmote";',
+        "every(1000, () => { timer(() => {}).start(5); });",
+      ],
+      [/^2:21 timer stands at the top level/],
+    ],
     [
       "two request handlers",
       [head, "onRequest((r) => {});", "onRequest((r) => {});"],

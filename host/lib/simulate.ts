@@ -132,6 +132,13 @@ export class Simulation {
     this.#now = Math.max(this.#now, at);
   }
 
+  /** Time passes, and no tick that would be due happens: as if the node had been asleep. */
+  skipTo(at: number): void {
+    if (this.#nextTick < at)
+      this.#nextTick += Math.ceil((at - this.#nextTick) / this.facts.tick) * this.facts.tick;
+    this.#now = Math.max(this.#now, at);
+  }
+
   #run(name: string, values: number[]): void {
     if (this.#trapped) return;
     this.#end(this.#instance.call(name, values, this.#budget));
@@ -156,7 +163,7 @@ export class Simulation {
       case "parameter":
         return numbers(this.#parameters[a]);
       case "now":
-        return [Math.trunc(at) | 0];
+        return [Math.trunc(at % 2 ** 32) | 0];
       case "unix":
         return [0n];
       case "publish": {

@@ -8,16 +8,18 @@ import type * as assemblyscript from "assemblyscript";
 import type { Fault } from "../../fault.ts";
 import { noFacts, type Facts } from "../section.ts";
 import { entrySource } from "./entry.ts";
-import { takeHandler, type Handler } from "./handlers.ts";
+import { ensureImport, takeHandler, type Handler } from "./handlers.ts";
 import {
   ambient,
   asText,
   constant,
   literalText,
+  named,
   Node,
   NodeKind,
   SourceKind,
   walk,
+  whole,
 } from "./nodes.ts";
 import { takeTexts } from "./text.ts";
 
@@ -26,6 +28,8 @@ export interface Declared {
   facts: Facts;
   faults: Fault[];
   handlers: Handler[];
+  /** The variables of outputs. */
+  outputs: Set<string>;
   /** What requests are compared with: `request.at("count")`. */
   paths: Set<string>;
   /** Where the program declares functions that it wants from its host, by name. */
@@ -39,6 +43,11 @@ export type Place = Omit<Fault, "message">;
 const requestBufferSize = 256;
 /** The most sensors, outputs and parameters of a module, each (firmware/node/src/module.rs, NAMES). */
 const mostNames = 16;
+/** How exact timers are, in milliseconds, and the most of them (assembly/index.ts, timers). */
+const timerPeriod = 100;
+const mostTimers = 16;
+/** The shortest time between runs that several periods may need together, in milliseconds. */
+const leastPeriod = 10;
 const names = { sensor: "sensors", output: "outputs", parameter: "parameters" } as const;
 type Kind = keyof typeof names;
 
@@ -48,6 +57,7 @@ const forms: Record<string, string> = {
   output: 'const flow = output("flow", "m3/s");',
   parameter: 'const limit = parameter("limit", 200);',
   every: "every(1000, () => { … });",
+  timer: "const close = timer(() => { … });",
   onRequest: "onRequest((request) => { … });",
   onSample: "level.onSample((value) => { … });",
 };
@@ -57,6 +67,7 @@ export function nothingDeclared(): Declared {
     facts: structuredClone(noFacts),
     faults: [],
     handlers: [],
+    outputs: new Set(),
     paths: new Set(),
     wanted: new Map(),
     functions: new Map(),
@@ -75,10 +86,35 @@ export function takeDeclarations(
       !normalizedPath.startsWith("~lib/"),
   );
   for (const source of users) new SourceFile(source, declared).take();
+  takePeriod(declared);
+  keepPublished(users, declared.outputs);
   // The entry file: it alone exports, and what the program's own files export stays inside the module.
   for (const source of users) source.sourceKind = SourceKind["User"] ?? 0;
   const files = [...new Set(users.map(({ internalPath }) => internalPath))];
   parser.parseFile(entrySource(files, declared, collects), "wasmote-entry.ts", true);
+}
+
+/** The module's period: the greatest common divisor of all periods, and of how exact timers are. */
+function takePeriod({ facts, handlers }: Declared): void {
+  const periods = handlers.flatMap(({ kind, number }) => (kind === "tick" ? [number] : []));
+  if (handlers.some(({ kind }) => kind === "timer")) periods.push(timerPeriod);
+  const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
+  facts.tick = periods.reduce(divisor, 0);
+}
+
+/** Where the program reads what an output published, what outputs publish is kept. */
+function keepPublished(users: assemblyscript.Source[], outputs: ReadonlySet<string>): void {
+  const properties: assemblyscript.IdentifierExpression[] = [];
+  for (const { statements } of users)
+    walk(statements, (node) => {
+      if (node.kind !== NodeKind["PropertyAccess"]) return;
+      const { expression, property } = node as assemblyscript.PropertyAccessExpression;
+      if (expression.kind !== NodeKind["Identifier"]) return;
+      if (outputs.has((expression as assemblyscript.IdentifierExpression).text))
+        properties.push(property);
+    });
+  if (!properties.some(({ text }) => text === "value")) return;
+  for (const property of properties) if (property.text === "publish") property.text = "__publish";
 }
 
 /** One of the program's files while its declarations are taken out. */
@@ -110,14 +146,12 @@ export class SourceFile {
   take(): void {
     const { source } = this;
     this.#placeFunctions();
-    source.statements = source.statements.map((statement) => {
-      if (statement.kind === NodeKind["Variable"]) {
-        this.#variables(statement as assemblyscript.VariableStatement);
-        return statement;
-      }
-      if (statement.kind !== NodeKind["Expression"]) return statement;
+    source.statements = source.statements.flatMap((statement) => {
+      if (statement.kind === NodeKind["Variable"])
+        return [statement, ...this.#variables(statement as assemblyscript.VariableStatement)];
+      if (statement.kind !== NodeKind["Expression"]) return [statement];
       const { expression } = statement as assemblyscript.ExpressionStatement;
-      return this.#handler(expression) ?? statement;
+      return [this.#handler(expression) ?? statement];
     });
     this.#misplaced();
     takeTexts(this);
@@ -170,14 +204,33 @@ export class SourceFile {
     });
   }
 
-  #variables({ declarations }: assemblyscript.VariableStatement): void {
+  /** Takes what variables declare; gives the handlers of timers. */
+  #variables({ declarations }: assemblyscript.VariableStatement): assemblyscript.Statement[] {
+    const made: assemblyscript.Statement[] = [];
     for (const { name, initializer } of declarations) {
       const found = this.called(initializer);
+      if (found?.name === "timer") made.push(...this.#timer(found.call));
       if (!found || !(found.name in names)) continue;
       const kind = found.name as Kind;
       const index = this.#declare(found.call, kind);
       if (kind === "sensor") this.#sensors.set(name.text, index);
+      if (kind === "output") this.declared.outputs.add(name.text);
     }
+    return made;
+  }
+
+  /** `timer(…)`: takes the handler out, and puts a number in. */
+  #timer(call: assemblyscript.CallExpression): assemblyscript.Statement[] {
+    this.#used.add(call);
+    const { args, range } = call;
+    const index = this.declared.handlers.filter(({ kind }) => kind === "timer").length;
+    if (index === mostTimers)
+      this.fault(range, `a program has at most ${mostTimers} timers: this is one too many`);
+    const handler = takeHandler(this, "timer", args[0], index, range);
+    ensureImport(this, "__timer", "__timer$");
+    call.expression = named("__timer$", range);
+    call.args = [whole(index, range)];
+    return handler ? [handler] : [];
   }
 
   /** `sensor(…)`, `output(…)` or `parameter(…)`: takes the name out and puts a number in. Gives the number. */
@@ -257,11 +310,17 @@ export class SourceFile {
     if (found?.name === "every") {
       const [period, handler] = found.call.args;
       this.#used.add(found.call);
-      if (facts.tick > 0) this.fault(range, "a program has one period: every is here twice");
-      facts.tick = this.number(period, 0);
-      if (!Number.isInteger(facts.tick) || facts.tick < 1 || facts.tick > 0xffff_ffff)
-        this.fault(range, "the period is a whole number of milliseconds, at least 1");
-      return takeHandler(this, "tick", handler, 0, range);
+      const milliseconds = this.number(period, 0);
+      if (!Number.isInteger(milliseconds) || milliseconds < 1 || milliseconds > 0xffff_ffff)
+        return this.fault(range, "the period is a whole number of milliseconds, at least 1");
+      const taken = takeHandler(this, "tick", handler, milliseconds, range);
+      takePeriod(this.declared);
+      if (taken && facts.tick < Math.min(leastPeriod, milliseconds))
+        this.fault(
+          range,
+          `with the other periods the module would be woken every ${facts.tick} ms: choose a multiple of one of them`,
+        );
+      return taken;
     }
     if (found?.name === "onRequest") {
       this.#used.add(found.call);

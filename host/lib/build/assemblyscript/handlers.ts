@@ -4,12 +4,12 @@ import type { SourceFile } from "./declarations.ts";
 import { call, named, Node, NodeKind, typeNamed } from "./nodes.ts";
 
 export interface Handler {
-  kind: "sample" | "tick" | "request";
+  kind: "sample" | "tick" | "timer" | "request";
   /** The name of its function, and the file it is in. */
   name: string;
   file: string;
-  /** The module's number of the sensor. */
-  sensor: number;
+  /** The module's number of the sensor, the period in milliseconds, or the number of the timer. */
+  number: number;
   /** Whether it takes its value. */
   takes: boolean;
 }
@@ -25,12 +25,12 @@ export function takeHandler(
   file: SourceFile,
   kind: Handler["kind"],
   given: assemblyscript.Expression | undefined,
-  sensor: number,
+  number: number,
   at: assemblyscript.Range,
 ): assemblyscript.Statement | undefined {
   const { handlers } = file.declared;
   const name = `__${kind}${handlers.length}`;
-  const type = { sample: "f32", tick: undefined, request: "Request" }[kind];
+  const type = { sample: "f32", tick: undefined, timer: undefined, request: "Request" }[kind];
   const most = type === undefined ? 0 : 1;
   const written = signatureOf(file, given);
   if (written === undefined)
@@ -50,7 +50,7 @@ export function takeHandler(
     kind,
     name,
     file: at.source.internalPath,
-    sensor,
+    number,
     takes: parameters.length > 0,
   });
   file.declared.functions.set(`${at.source.internalPath}/${name}`, file.placeOf(range));

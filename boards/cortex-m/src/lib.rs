@@ -1,11 +1,12 @@
 //! What the boards with a Cortex-M have in common: time that does not run out, the server's share of the CPU, the stack, floats,
-//! sensors' names and places in flash; and, for emulators, flash in a file and a console.
+//! the ranger, sensors' names and places in flash; and, for emulators, flash in a file and a console.
 //!
 //! What needs no chip is tested on any computer: [`clock`], [`share`] and [`layout`].
 #![no_std]
 
 pub mod clock;
 pub mod layout;
+pub mod ranger;
 pub mod sensors;
 pub mod share;
 

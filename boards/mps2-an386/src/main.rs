@@ -63,15 +63,15 @@ mod app {
     use heapless::spsc::{Consumer, Producer, Queue};
     use wasmote_cortex_m::clock::Alarm;
     use wasmote_cortex_m::layout::{PROVISION, SLOT, SLOTS};
+    use wasmote_cortex_m::ranger::Ranger;
     use wasmote_cortex_m::semihosting::{self, Flash};
-    use wasmote_cortex_m::sensors::{LEVEL, SHARED};
+    use wasmote_cortex_m::sensors::SHARED;
     use wasmote_cortex_m::share::Share;
     use wasmote_cortex_m::time::{self, CLOCK, micros, millis};
     use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
     use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
-    use wasmote_sensors::level::Level;
 
     /// Bytes for modules, and fuel for a run: as on the STM32F407.
     const MEMORY: usize = 64 * 1024;
@@ -127,8 +127,8 @@ mod app {
         level_in: Uart,
         named: Producer<'static, (u8, f32)>,
         to_name: Consumer<'static, (u8, f32)>,
-        measured: Producer<'static, u16>,
-        to_sample: Consumer<'static, u16>,
+        heard: Producer<'static, u8>,
+        to_parse: Consumer<'static, u8>,
     }
 
     struct Pins;
@@ -163,7 +163,7 @@ mod app {
 
     #[init(local = [
         names: Queue<(u8, f32), 64> = Queue::new(),
-        levels: Queue<u16, 8> = Queue::new(),
+        echoes: Queue<u8, 64> = Queue::new(),
         memory: Memory<Endpoint> = Memory::new(),
         storage: Storage = Storage::new(),
         network_place: MaybeUninit<Network> = MaybeUninit::uninit(),
@@ -223,7 +223,7 @@ mod app {
             runner_memory,
         ));
         let (named, to_name) = cx.local.names.split();
-        let (measured, to_sample) = cx.local.levels.split();
+        let (heard, to_parse) = cx.local.echoes.split();
         (
             Shared {},
             Local {
@@ -235,8 +235,8 @@ mod app {
                 level_in: Uart::new(UART1, HERTZ / 9600),
                 named,
                 to_name,
-                measured,
-                to_sample,
+                heard,
+                to_parse,
             },
         )
     }
@@ -314,31 +314,32 @@ mod app {
         });
     }
 
-    #[task(binds = UART1_RX, priority = 4, local = [level_in, measured, parser: Level = Level::new()])]
+    #[task(binds = UART1_RX, priority = 4, local = [level_in, heard])]
     fn level(cx: level::Context) {
         cx.local.level_in.quiet();
-        if !cx.local.measured.ready() {
+        // As above.
+        if !cx.local.heard.ready() {
             return;
         }
-        if let Some(byte) = cx.local.level_in.read()
-            && let Some(level) = cx.local.parser.push(millis(), byte)
-        {
-            let _ = cx.local.measured.enqueue(level);
+        if let Some(byte) = cx.local.level_in.read() {
+            let _ = cx.local.heard.enqueue(byte);
             rtic::pend(SERVE);
         }
     }
 
     #[task(binds = DUALTIMER, priority = 2, local = [
-        server, network, to_name, to_sample, answered: u32 = 0, share: Share = Share::new(),
+        server, network, to_name, to_parse, answered: u32 = 0, share: Share = Share::new(),
+        ranger: Ranger = Ranger::new(),
     ])]
     fn serve(cx: serve::Context) {
         let serve::LocalResources {
             server,
             network,
             to_name,
-            to_sample,
+            to_parse,
             answered,
             share,
+            ranger,
             ..
         } = cx.local;
         let now = millis();
@@ -393,10 +394,11 @@ mod app {
         gauges.stack_free = stack::free();
         let mut output = interface.output(now, chip);
         let mut out = |to, datagram: &[u8]| output.send(to, datagram);
-        while let Some(level) = to_sample.dequeue() {
-            server.sample(now, LEVEL, f32::from(level), &mut out);
+        while let Some(byte) = to_parse.dequeue() {
+            ranger.listen(now, byte.into(), server, &mut out);
             rtic::pend(Interrupt::UART1_RX);
         }
+        ranger.watch(now, server);
         while let Some((sensor, value)) = to_name.dequeue() {
             server.sample(now, sensor, value, &mut out);
             rtic::pend(Interrupt::UART0_RX);

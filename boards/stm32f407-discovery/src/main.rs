@@ -55,7 +55,7 @@ mod app {
     use crate::dog::Dog;
     use crate::ethernet::{self, Ethernet, Frames};
     use crate::line::{In, Look, Out};
-    use crate::senses::{self, DAMAGED, Senses};
+    use crate::senses::{self, Senses};
     use crate::watch::{FRAMES_TASK, LONGEST, SERVE_TASK, SONAR_TASK, TICK_TASK, Watch};
     use core::mem::MaybeUninit;
     use core::net::Ipv4Addr;
@@ -69,6 +69,7 @@ mod app {
     use stm32f4xx_hal::serial::{self, Serial};
     use wasmote_cortex_m::clock::Alarm;
     use wasmote_cortex_m::layout::{PROVISION, SLOT, SLOTS};
+    use wasmote_cortex_m::ranger::DAMAGED;
     use wasmote_cortex_m::sensors::{BUTTON, RAIN, SHARED, sensor};
     use wasmote_cortex_m::share::Share;
     use wasmote_cortex_m::time::{self, CLOCK, micros, millis};

@@ -7,19 +7,18 @@ use stm32f4xx_hal::pac;
 use stm32f4xx_hal::prelude::*;
 use stm32f4xx_hal::rcc::Rcc;
 use stm32f4xx_hal::spi::{Mode, Phase, Polarity, Spi};
-use wasmote_cortex_m::sensors::{LEVEL, OWN, TEMPERATURE};
+use wasmote_cortex_m::ranger::Ranger;
+use wasmote_cortex_m::sensors::{OWN, TEMPERATURE};
 use wasmote_net::Endpoint;
 use wasmote_node::Server;
+use wasmote_sensors::Accelerometer;
 use wasmote_sensors::temperature::Calibration;
-use wasmote_sensors::{Accelerometer, Level};
 
 /// Milliseconds between two samples.
 const TEMPERATURE_EVERY: u64 = 5_000;
 const ACCELERATION_EVERY: u64 = 100;
 /// The first of its three numbers.
 const ACCELERATION: u8 = OWN;
-/// Beside a byte of the level sensor: the line lost or damaged one.
-pub const DAMAGED: u16 = 0x100;
 
 /// The accelerometer, on a bus of its own.
 pub type Gravity = Accelerometer<ExclusiveDevice<Spi<pac::SPI1>, Pin<'E', 3, Output>, NoDelay>>;
@@ -45,7 +44,7 @@ pub fn accelerometer(
 
 /// What is known of them.
 pub struct Senses {
-    level: Level,
+    ranger: Ranger,
     gravity: Option<Gravity>,
     gravity_due: u64,
     converter: Converter,
@@ -64,7 +63,7 @@ impl Senses {
         calibration: Option<Calibration>,
     ) -> Self {
         Self {
-            level: Level::new(),
+            ranger: Ranger::new(),
             gravity,
             gravity_due: 0,
             converter,
@@ -84,11 +83,7 @@ impl Senses {
         out: &mut impl FnMut(Endpoint, &[u8]),
     ) {
         while let Some(heard) = heard.dequeue() {
-            if heard & DAMAGED != 0 {
-                self.level.lost();
-            } else if let Some(level) = self.level.push(now, heard as u8) {
-                server.sample(now, LEVEL, f32::from(level), out);
-            }
+            self.ranger.listen(now, heard, server, out);
         }
     }
 
@@ -108,7 +103,7 @@ impl Senses {
                     server.sample(now, ACCELERATION + axis as u8, value, out);
                 }
             }
-            server.missing(now, "level", !self.level.answers(now));
+            self.ranger.watch(now, server);
         }
         if !self.converting {
             if now < self.temperature_due {

@@ -11,5 +11,5 @@ pub mod temperature;
 
 pub use acceleration::Accelerometer;
 pub use debounce::Debounce;
-pub use level::Level;
+pub use level::{Level, Reading};
 pub use rain::Rain;

@@ -123,6 +123,7 @@ export async function setup(goal) {
   if (goal === "test" && found.toolchain.ok)
     await step("bench-wasmote.elf", (report) => engineImage("wasmote", report));
   if (existsSync(join(root, "host/cli/main.ts"))) await step("command line", bundle);
+  await step("dashboard", dashboard);
   if (goal !== "start") {
     await step("types of the library", declarations);
     found.wasm3 = await optional("libclang", libclang);
@@ -178,9 +179,16 @@ async function npmPackages(report) {
     "npm",
     ["ci", "--no-progress"],
     "see the messages above; without network, `npm ci` needs a filled cache",
+    { env: nodeHeaders() },
   );
   writeFileSync(stamp, wanted);
   return "installed from package-lock.json";
+}
+
+/** SQLite's addon is compiled where its binary cannot be fetched; the distribution's headers spare fetching Node's. */
+function nodeHeaders() {
+  const there = existsSync("/usr/include/node/node.h") && process.execPath.startsWith("/usr/bin/");
+  return there ? { npm_config_nodedir: "/usr" } : {};
 }
 
 /** A program of the distribution: there already, installed with apt as root, or named for the user to install. */
@@ -343,12 +351,16 @@ async function wasm3Source(report) {
 
 async function bundle(report) {
   const esbuild = join(root, "node_modules/.bin/esbuild");
-  const entries = ["host/cli/main.ts", "host/lib/index.ts"].filter((path) =>
-    existsSync(join(root, path)),
+  const entries = ["host/cli/main.ts", "host/lib/index.ts", "host/gateway/index.ts"].filter(
+    (path) => existsSync(join(root, path)),
   );
   // Chunks are named by their content: those of earlier builds would stay for ever.
   for (const name of readdirSync(dist)) if (name.endsWith(".js")) rmSync(join(dist, name));
-  const names = { "host/cli/main.ts": "wasmote", "host/lib/index.ts": "index" };
+  const names = {
+    "host/cli/main.ts": "wasmote",
+    "host/lib/index.ts": "index",
+    "host/gateway/index.ts": "gateway",
+  };
   const words = [
     "--bundle",
     "--platform=node",
@@ -365,7 +377,24 @@ async function bundle(report) {
     [...entries.map((path) => `${names[path]}=${path}`), ...words, "--outdir=dist"],
     "fix what esbuild names",
   );
-  return "dist/wasmote.js, dist/index.js";
+  return "dist/wasmote.js, dist/index.js, dist/gateway.js";
+}
+
+/** The gateway's page: two scripts, a style, no framework. */
+async function dashboard(report) {
+  const from = join(root, "host/gateway/dashboard");
+  const to = join(dist, "dashboard");
+  mkdirSync(to, { recursive: true });
+  const words = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--log-level=warning"];
+  const entries = ["main.ts", "try.ts", "main.css"].map((name) => join(from, name));
+  await run(
+    report,
+    join(root, "node_modules/.bin/esbuild"),
+    [...entries, ...words, `--outdir=${to}`],
+    "fix what esbuild names",
+  );
+  copyFileSync(join(from, "index.html"), join(to, "index.html"));
+  return "dist/dashboard";
 }
 
 /** What others' programs, and editors, know of the library. */

@@ -249,6 +249,21 @@ verb(
   ["emulate --name wye", "emulate qemu-stm32 --name wye"],
 );
 verb(
+  "gateway",
+  "nodes on the web: HTTP, live values, history, alarms, dashboard",
+  () => import("./gateway.ts"),
+  [
+    new Option("--listen <address>", "where it serves HTTP (127.0.0.1:8080; port 0: a free one)"),
+    new Option("--data <folder>", "where it keeps everything (gateway-data)"),
+    new Option("--config <file>", "its settings (gateway.toml)"),
+    new Option("--directory <address>", "takes registrations of nodes there (RFC 9176), over CoAP"),
+    new Option("--discover", "looks for nodes on the networks here"),
+    new Option("--demo", "starts three nodes here, with a winter of the river Wye"),
+    json(),
+  ],
+  ["gateway --demo", "gateway --listen 0.0.0.0:8080 --directory 0.0.0.0:5683"],
+);
+verb(
   "flash [image]",
   "write firmware to a board with probe-rs",
   () => import("./flash.ts"),

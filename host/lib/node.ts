@@ -104,6 +104,11 @@ export class Node {
     return options.signal === undefined ? { ...options, signal: this.#options.within } : options;
   }
 
+  /** Each state of a resource from now on, as the node sends it. */
+  notifications(path: string, options: ObserveOptions = {}): AsyncGenerator<Response, void, void> {
+    return this.#endpoint.observe(path, this.#limited(options));
+  }
+
   /** A resource as text: what a terminal may show, CBOR as JSON. */
   async get(path: string, options: RequestOptions = {}): Promise<string> {
     const { payload, format } = await this.request("GET", path, options);
@@ -266,7 +271,7 @@ function readLines(text: string): string[] {
 }
 
 /** A number as a node writes it; `NaN` and the infinities are values of a module too. */
-function readNumber(path: string, text: string): number {
+export function readNumber(path: string, text: string): number {
   const value = { NaN: Number.NaN, inf: Infinity, "-inf": -Infinity, null: Number.NaN }[text];
   if (value !== undefined) return value;
   if (!/^-?\d{1,400}(\.\d{1,400})?(e[+-]?\d{1,3})?$/i.test(text))

@@ -38,6 +38,8 @@ export interface RequestOptions {
   payload?: Uint8Array | undefined;
   accept?: Format | undefined;
   format?: Format | undefined;
+  /** Further options as they stand in the datagram: what a proxy passes on. */
+  options?: readonly Option[];
   signal?: AbortSignal | undefined;
 }
 
@@ -54,9 +56,11 @@ export interface Response {
   status: string;
   payload: Buffer;
   format: number | undefined;
+  /** All options of the response, or of its first block. */
+  options: readonly Option[];
 }
 
-interface Option {
+export interface Option {
   name: string | number;
   value: Buffer;
 }
@@ -256,7 +260,7 @@ export class Endpoint {
         block = got;
       }
       if (whole) {
-        return { status: first.code, payload: Buffer.concat(parts), format: formatOf(first) };
+        return responseOf(first, Buffer.concat(parts));
       }
       first = await this.#exchange(method, path, options, []);
     }
@@ -310,7 +314,7 @@ export class Endpoint {
       const smaller = more && taken !== undefined && taken.size < size;
       offset += smaller ? taken.size : payload.length;
       options.onProgress?.(offset, body.length);
-      if (!more) return { status: answer.code, payload: answer.payload, format: formatOf(answer) };
+      if (!more) return responseOf(answer);
       if (smaller) size = taken.size;
     }
   }
@@ -446,6 +450,7 @@ export class Endpoint {
         ? []
         : [{ name: "Content-Format", value: encodeUint(formats[options.format]) }]),
       ...(toEcho ? [{ name: echo, value: toEcho }] : []),
+      ...(options.options ?? []),
       ...extra,
     ];
     const key = token.toString("hex");
@@ -633,10 +638,28 @@ function listen(signal: AbortSignal | undefined, abort: () => void): void {
   signal.addEventListener("abort", abort);
 }
 
+/** Error responses by the error they were thrown as. */
+const answers = new WeakMap<NodeError, Response>();
+
+/** The response behind an error with the code `answer`: a proxy passes it on whole. */
+export function answerOf(error: unknown): Response | undefined {
+  return error instanceof NodeError ? answers.get(error) : undefined;
+}
+
+function responseOf(packet: ParsedPacket, payload: Buffer = packet.payload): Response {
+  const options = packet.options as readonly Option[];
+  return { status: packet.code, payload, format: formatOf(packet), options };
+}
+
 function failure(path: string, packet: ParsedPacket): NodeError {
   const text = oneLine(packet.payload.toString("utf8"));
   const message = `/${path.replace(/^\//, "")}: ${packet.code}${text ? ` ${text}` : ` ${meanings[packet.code] ?? ""}`}`;
-  return new NodeError("answer", message.trimEnd(), { status: packet.code, diagnostic: text });
+  const error = new NodeError("answer", message.trimEnd(), {
+    status: packet.code,
+    diagnostic: text,
+  });
+  answers.set(error, responseOf(packet));
+  return error;
 }
 
 const meanings: Record<string, string> = {

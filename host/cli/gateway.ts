@@ -1,0 +1,79 @@
+// Starts the gateway and keeps it until it is interrupted.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { defaults, readConfig } from "../gateway/config.ts";
+import { Gateway } from "../gateway/gateway.ts";
+import { UserError } from "../lib/errors.ts";
+import { emulatedNodes } from "../lib/project.ts";
+import { print, project, say, untilInterrupted, waiting } from "./context.ts";
+
+interface Options {
+  listen?: string;
+  data?: string;
+  config?: string;
+  directory?: string;
+  discover?: boolean;
+  demo?: boolean;
+  json?: boolean;
+}
+
+export async function gatewayVerb(options: Options): Promise<void> {
+  const signal = untilInterrupted();
+  const file = resolve(project().folder, options.config ?? "gateway.toml");
+  const config = { ...readConfig(file) };
+  if (options.listen !== undefined)
+    config.listen = place(options.listen, "--listen 127.0.0.1:8080");
+  if (options.directory !== undefined)
+    config.directory = place(options.directory, "--directory 0.0.0.0:5683");
+  if (options.discover) config.discover = true;
+  const passing = options.demo && options.data === undefined;
+  const folder = passing
+    ? mkdtempSync(join(tmpdir(), "wasmote-gateway-"))
+    : resolve(project().folder, options.data ?? "gateway-data");
+  const nodes = Object.fromEntries(
+    emulatedNodes(project()).map(({ name, address }) => [name, address]),
+  );
+  try {
+    const starting = Gateway.start({ folder, config, project: project(), nodes, say });
+    const gateway = await waiting("starting the gateway", starting).catch((cause: unknown) => {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      if (code !== "EADDRINUSE" && code !== "EACCES") throw cause;
+      throw new UserError(message, "choose another address: --listen 127.0.0.1:8081", "failed", {
+        cause,
+      });
+    });
+    try {
+      const { first } = gateway.access;
+      const { url } = gateway;
+      print(options.json, { url, folder, ...(first === undefined ? {} : { token: first }) }, () =>
+        first === undefined
+          ? `${url}  (data in ${folder}; Ctrl-C ends it)`
+          : `${url}/#token=${first}\n  this token is shown once: keep it. Until the next start, this computer needs none (data in ${folder}; Ctrl-C ends it)`,
+      );
+      const demo = options.demo
+        ? await waiting(
+            "starting three nodes",
+            import("../gateway/demo.ts").then(({ startDemo }) => startDemo(gateway, folder)),
+          )
+        : undefined;
+      await new Promise<void>((done) => {
+        signal.addEventListener("abort", () => done());
+        if (signal.aborted) done();
+      });
+      await demo?.stop();
+    } finally {
+      await gateway.stop();
+    }
+  } finally {
+    if (passing) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function place(text: string, example: string): typeof defaults.listen {
+  const parts = /^(?:(\[[0-9a-fA-F:]+\]|[\w.-]+):)?(\d{1,5})$/.exec(text);
+  const port = Number(parts?.[2]);
+  if (parts === null || port > 65535)
+    throw new UserError(`${text} is no address`, `write: ${example}`, "usage");
+  return { host: (parts[1] ?? "127.0.0.1").replace(/^\[(.*)\]$/, "$1"), port };
+}

@@ -1,0 +1,493 @@
+// The HTTP routes as one table: method, path, who may, what it does. The server dispatches by it and OpenAPI is made of it.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { cookieOf, roles, type Principal, type Role } from "./access.ts";
+import type { Filter } from "./envelope.ts";
+import type { Gateway } from "./gateway.ts";
+import { resolutions, type Resolution } from "./history.ts";
+import { readBody, readJson, Refused, send, sendJson } from "./http.ts";
+import { metrics } from "./metrics.ts";
+import type { ManagedNode } from "./nodes.ts";
+import { openapi, tryPage } from "./openapi.ts";
+import { fitOf, push, trapOf } from "./operate.ts";
+import { csv, senml } from "./senml.ts";
+import { lastSeq, serveEvents } from "./stream.ts";
+import { describeThing } from "./thing.ts";
+
+export interface Context {
+  gateway: Gateway;
+  request: IncomingMessage;
+  response: ServerResponse;
+  query: URLSearchParams;
+  /** The parts of the path in braces. */
+  parts: Record<string, string>;
+  principal: Principal;
+}
+
+export interface Route {
+  method: "GET" | "POST" | "PUT" | "DELETE";
+  path: string;
+  /** Undefined is for everybody. */
+  role: Role | undefined;
+  summary: string;
+  /** Arguments of the query, with what they mean. */
+  query?: Record<string, string>;
+  /** What the answer is, where it is not JSON. */
+  type?: string;
+  handle: (context: Context) => void | Promise<void>;
+}
+
+const longestPackage = 1 << 20;
+
+function nodeOf({ gateway, parts }: Context): ManagedNode {
+  const node = gateway.nodes.get(parts["node"] ?? "");
+  if (node === undefined) throw new Refused(404, `there is no node ${parts["node"] ?? ""}`);
+  return node;
+}
+
+/** What is known of a node, for lists. */
+function summary(gateway: Gateway, node: ManagedNode): object {
+  const { name, address, origin, lastSeen, trouble, app, info, stats, values } = node;
+  return {
+    name,
+    address,
+    origin,
+    lastSeen: lastSeen === 0 ? null : lastSeen,
+    ...(trouble === undefined ? {} : { trouble }),
+    board: info?.board ?? null,
+    firmware: info?.firmware ?? null,
+    uptime: info?.uptime ?? null,
+    values,
+    package:
+      app === undefined || app.state === "empty"
+        ? null
+        : {
+            name: app.name,
+            version: app.version,
+            state: app.state,
+            digest: app.digest,
+            sequence: app.sequence,
+            trial: app.trial,
+            ram: app.ram,
+          },
+    memory: info?.limits["memory"] ?? null,
+    fuel: {
+      last: stats?.fuel ?? null,
+      most: stats?.fuel_max ?? null,
+      limit: info?.limits["fuel"] ?? null,
+    },
+    traps: stats?.traps ?? null,
+    dropped: stats?.samples_dropped ?? null,
+    event: trapOf(gateway.project, node) ?? null,
+  };
+}
+
+function timeOf(text: string | null, standard: number): number {
+  if (text === null) return standard;
+  const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Date.parse(text);
+  if (Number.isNaN(value))
+    throw new Refused(
+      400,
+      `${text} is no time: write milliseconds since 1970 or 2026-11-28T12:00:00Z`,
+    );
+  // A negative number is a time ago.
+  return value < 0 ? Date.now() + value : value;
+}
+
+function limitOf(query: URLSearchParams, standard: number, most: number): number {
+  const text = query.get("limit");
+  if (text === null) return standard;
+  const value = /^\d{1,7}$/.test(text) ? Number(text) : 0;
+  if (value < 1 || value > most) throw new Refused(400, `limit is a number from 1 to ${most}`);
+  return value;
+}
+
+export function filterOf(query: URLSearchParams): Filter {
+  return {
+    nodes: query.getAll("node").slice(0, 64),
+    resources: query.getAll("resource").slice(0, 64),
+  };
+}
+
+/** Everything somebody did, with how it ended. */
+async function audited<T>(
+  { gateway, principal }: Context,
+  what: string,
+  target: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const write = (result: string) =>
+    gateway.store.audit({ time: Date.now(), who: principal.name, what, target, result });
+  try {
+    const result = await work();
+    write("done");
+    return result;
+  } catch (error) {
+    write((error as Error).message.slice(0, 500));
+    throw error;
+  }
+}
+
+async function history(context: Context): Promise<void> {
+  const { gateway, query, request, response } = context;
+  const node = query.get("node") ?? "";
+  const resource = query.get("resource") ?? "";
+  if (node === "" || resource === "") throw new Refused(400, "node and resource are needed");
+  const resolution = query.get("resolution") ?? "raw";
+  if (!Object.hasOwn(resolutions, resolution))
+    throw new Refused(400, `resolution is one of ${Object.keys(resolutions).join(", ")}`);
+  const to = timeOf(query.get("to"), Date.now() + 1);
+  const from = timeOf(query.get("from"), to - 86_400_000);
+  await gateway.history.flush();
+  const points = await gateway.history.query({
+    node,
+    resource,
+    from,
+    to,
+    resolution: resolution as Resolution,
+    limit: limitOf(query, 10_000, 100_000),
+  });
+  const wanted =
+    query.get("format") ??
+    /\b(csv|senml\+json)\b/.exec(request.headers.accept ?? "")?.[1] ??
+    "json";
+  if (wanted === "csv")
+    return send(
+      response,
+      200,
+      {
+        "content-type": "text/csv;charset=utf-8",
+        "content-disposition": "attachment; filename=history.csv",
+      },
+      csv(points),
+    );
+  if (wanted.startsWith("senml"))
+    return send(
+      response,
+      200,
+      { "content-type": "application/senml+json" },
+      JSON.stringify(senml(node, resource, points)),
+    );
+  if (wanted !== "json") throw new Refused(400, "format is json, csv or senml");
+  sendJson(response, { node, resource, resolution, points });
+}
+
+async function parameter(context: Context): Promise<void> {
+  const node = nodeOf(context);
+  const name = context.parts["name"] ?? "";
+  const { value } = await readJson(context.request);
+  if (typeof value !== "number" || !Number.isFinite(value))
+    throw new Refused(400, 'write: {"value": 150}');
+  await audited(context, `set ${name} = ${value}`, node.name, () =>
+    node.connection.setParam(name, value),
+  );
+  node.seen();
+  context.gateway.upstream.cache.invalidate({
+    authority: node.name,
+    method: "GET",
+    options: ["app", "params", name].map((part) => ({
+      name: "Uri-Path",
+      value: Buffer.from(part),
+    })),
+  });
+  sendJson(context.response, { name, value });
+}
+
+async function install(context: Context): Promise<void> {
+  const node = nodeOf(context);
+  const bytes = new Uint8Array(await readBody(context.request, longestPackage));
+  if (context.query.has("check")) return sendJson(context.response, await fitOf(node, bytes));
+  sendJson(context.response, await audited(context, "push", node.name, () => push(node, bytes)));
+}
+
+async function makeToken(context: Context): Promise<void> {
+  const { access } = context.gateway;
+  const { name, role } = await readJson(context.request);
+  if (typeof name !== "string" || !/^[\w.-]{1,40}$/.test(name))
+    throw new Refused(400, "name is 1 to 40 letters, digits and . _ -");
+  if (!roles.includes(role as Role)) throw new Refused(400, `role is one of ${roles.join(", ")}`);
+  if (access.has(name)) throw new Refused(409, `there is a token ${name}`);
+  const token = await audited(context, `token for ${role as string}`, name, () =>
+    Promise.resolve(access.create(name, role as Role)),
+  );
+  sendJson(context.response, { name, role, token }, 201);
+}
+
+async function login({ gateway, request, response }: Context): Promise<void> {
+  const { token } = await readJson(request);
+  const principal = typeof token === "string" ? gateway.access.bearer(token) : undefined;
+  if (principal === undefined) throw new Refused(401, "this is no token of this gateway");
+  send(
+    response,
+    200,
+    {
+      "content-type": "application/json",
+      "cache-control": "no-store",
+      "set-cookie": cookieOf(token as string, gateway.secure),
+    },
+    JSON.stringify(principal),
+  );
+}
+
+export const routes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/healthz",
+    role: undefined,
+    summary: "Whether the gateway runs",
+    type: "text/plain",
+    handle: ({ response }) => send(response, 200, { "content-type": "text/plain" }, "ok\n"),
+  },
+  {
+    method: "POST",
+    path: "/api/login",
+    role: undefined,
+    summary: "Keeps a token in the browser",
+    handle: login,
+  },
+  {
+    method: "GET",
+    path: "/api/me",
+    role: "read",
+    summary: "Who asks",
+    handle: ({ response, principal }) => sendJson(response, principal),
+  },
+  {
+    method: "GET",
+    path: "/api/nodes",
+    role: "read",
+    summary: "All nodes",
+    handle: ({ gateway, response }) =>
+      sendJson(
+        response,
+        [...gateway.nodes].map((node) => summary(gateway, node)),
+      ),
+  },
+  {
+    method: "GET",
+    path: "/api/nodes/{node}",
+    role: "read",
+    summary: "One node with its resources and counters",
+    handle: (context) => {
+      const node = nodeOf(context);
+      const { info, app, stats, resources } = node;
+      sendJson(context.response, {
+        ...summary(context.gateway, node),
+        info,
+        app,
+        stats,
+        resources,
+      });
+    },
+  },
+  {
+    method: "GET",
+    path: "/api/nodes/{node}/params",
+    role: "read",
+    summary: "The parameters of the running package",
+    handle: async (context) =>
+      sendJson(context.response, await nodeOf(context).connection.params()),
+  },
+  {
+    method: "PUT",
+    path: "/api/nodes/{node}/params/{name}",
+    role: "operate",
+    summary: "Sets a parameter",
+    handle: parameter,
+  },
+  {
+    method: "GET",
+    path: "/api/nodes/{node}/log",
+    role: "read",
+    summary: "The log, line by line",
+    handle: async (context) => sendJson(context.response, await nodeOf(context).connection.log()),
+  },
+  {
+    method: "PUT",
+    path: "/api/nodes/{node}/app",
+    role: "install",
+    summary: "Installs a signed package that fits",
+    query: { check: "says only whether it fits" },
+    handle: install,
+  },
+  {
+    method: "POST",
+    path: "/api/nodes/{node}/rollback",
+    role: "install",
+    summary: "Returns to the package before",
+    handle: async (context) => {
+      const node = nodeOf(context);
+      await audited(context, "rollback", node.name, () => node.connection.rollback());
+      sendJson(context.response, { done: true });
+    },
+  },
+  {
+    method: "GET",
+    path: "/api/nodes/{node}/thing",
+    role: "read",
+    summary: "The node's description for the Web of Things",
+    type: "application/td+json",
+    handle: (context) =>
+      send(
+        context.response,
+        200,
+        { "content-type": "application/td+json" },
+        JSON.stringify(describeThing(nodeOf(context), context.gateway.baseOf(context.request))),
+      ),
+  },
+  {
+    method: "GET",
+    path: "/api/values",
+    role: "read",
+    summary: "The newest value of every resource",
+    handle: ({ gateway, response }) => sendJson(response, [...gateway.hub.all()]),
+  },
+  {
+    method: "GET",
+    path: "/api/stream",
+    role: "read",
+    summary: "Values as they come, as Server-Sent Events; the same by WebSocket",
+    type: "text/event-stream",
+    query: {
+      node: "a node's name, more than once, with * at the end",
+      resource: "a resource's path, likewise",
+      last: "the last number that was seen",
+    },
+    handle: ({ gateway, request, response, query }) =>
+      serveEvents(gateway.hub, filterOf(query), lastSeq(request, query), response),
+  },
+  {
+    method: "GET",
+    path: "/api/history",
+    role: "read",
+    summary: "Values of one resource, raw or in steps",
+    query: {
+      node: "the node",
+      resource: "the resource",
+      from: "milliseconds since 1970, ISO 8601, or negative: so long ago",
+      to: "likewise",
+      resolution: "raw, 1m or 1h",
+      limit: "points at most",
+      format: "json, csv or senml",
+    },
+    handle: history,
+  },
+  {
+    method: "GET",
+    path: "/api/series",
+    role: "read",
+    summary: "What there is a history of",
+    handle: async ({ gateway, response }) => sendJson(response, await gateway.history.series()),
+  },
+  {
+    method: "GET",
+    path: "/api/alarms",
+    role: "read",
+    summary: "Alarms that are raised or not acknowledged",
+    handle: ({ gateway, response }) => sendJson(response, gateway.alarms.list()),
+  },
+  {
+    method: "POST",
+    path: "/api/alarms/acknowledge",
+    role: "operate",
+    summary: "Acknowledges an alarm: {id}",
+    handle: async (context) => {
+      const { id } = await readJson(context.request);
+      const alarm = await audited(context, "acknowledge", String(id).slice(0, 200), () =>
+        Promise.resolve(context.gateway.alarms.acknowledge(String(id), context.principal.name)),
+      );
+      if (alarm === undefined) throw new Refused(404, "there is no such alarm");
+      sendJson(context.response, alarm);
+    },
+  },
+  {
+    method: "GET",
+    path: "/api/events",
+    role: "read",
+    summary: "What befell nodes, newest first",
+    query: { node: "of one node alone", limit: "events at most" },
+    handle: ({ gateway, response, query }) =>
+      sendJson(
+        response,
+        gateway.store.events(limitOf(query, 100, 10_000), query.get("node") ?? undefined),
+      ),
+  },
+  {
+    method: "GET",
+    path: "/api/audit",
+    role: "admin",
+    summary: "Who did what, newest first",
+    query: { limit: "entries at most" },
+    handle: ({ gateway, response, query }) =>
+      sendJson(response, gateway.store.audits(limitOf(query, 100, 10_000))),
+  },
+  {
+    method: "GET",
+    path: "/api/directory",
+    role: "read",
+    summary: "Registrations at the resource directory",
+    handle: ({ gateway, response }) => sendJson(response, gateway.directory?.list() ?? []),
+  },
+  {
+    method: "GET",
+    path: "/api/tokens",
+    role: "admin",
+    summary: "Tokens, without their secrets",
+    handle: ({ gateway, response }) => sendJson(response, gateway.access.list()),
+  },
+  {
+    method: "POST",
+    path: "/api/tokens",
+    role: "admin",
+    summary: "Makes a token: {name, role}; it is shown once",
+    handle: makeToken,
+  },
+  {
+    method: "DELETE",
+    path: "/api/tokens/{name}",
+    role: "admin",
+    summary: "Revokes a token",
+    handle: async (context) => {
+      const name = context.parts["name"] ?? "";
+      const gone = await audited(context, "revoke", name, () =>
+        Promise.resolve(context.gateway.access.revoke(name)),
+      );
+      if (!gone) throw new Refused(404, `there is no token ${name}`);
+      send(context.response, 204, {});
+    },
+  },
+  {
+    method: "GET",
+    path: "/metrics",
+    role: "read",
+    summary: "Counters for Prometheus",
+    type: "text/plain; version=0.0.4",
+    handle: ({ gateway, response }) =>
+      send(
+        response,
+        200,
+        { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+        metrics(gateway),
+      ),
+  },
+  {
+    method: "GET",
+    path: "/openapi.json",
+    role: undefined,
+    summary: "This description",
+    handle: ({ response }) => sendJson(response, openapi(routes)),
+  },
+  {
+    method: "GET",
+    path: "/api",
+    role: undefined,
+    summary: "A page to try it",
+    type: "text/html",
+    handle: ({ response }) => tryPage(response, routes),
+  },
+];
+
+/** The role that a CoAP request through /nodes needs: what reads, what operates, and what changes the program. */
+export function roleOf(method: string, path: string): Role {
+  if (method === "GET" || method === "HEAD") return "read";
+  return /^app(\/(staged|rollback))?\/?$/.test(path) ? "install" : "operate";
+}

@@ -1,0 +1,325 @@
+// What the gateway is told: gateway.toml beside wasmote.toml. Everything has a default; what is wrong is said with its place.
+import { existsSync, readFileSync } from "node:fs";
+import { parse } from "smol-toml";
+import { UserError } from "../lib/errors.ts";
+import { nameFault } from "../lib/names.ts";
+
+/** A resource that is made of others. */
+export interface VirtualConfig {
+  name: string;
+  kind: "aggregate" | "fallback";
+  /** Of an aggregate. */
+  function: "mean" | "min" | "max" | "sum" | "count" | "newest";
+  /** `NODE/RESOURCE`, with a `*` at the end of either; of a fallback in the order of preference. */
+  sources: string[];
+  /** Seconds after which a value is too old to count. */
+  fresh: number;
+}
+
+export interface RuleConfig {
+  name: string;
+  kind: "threshold" | "silence" | "trap" | "rollback";
+  /** Patterns of names. */
+  nodes: string[];
+  /** Of a threshold. */
+  resource: string;
+  above: number | undefined;
+  below: number | undefined;
+  /** How far a value has to come back before the alarm ends. */
+  hysteresis: number;
+  /** Seconds that it has to last before the alarm begins; of a silence how long the silence is. */
+  for: number;
+  severity: "info" | "warning" | "critical";
+}
+
+export interface WebhookConfig {
+  kind: "webhook";
+  name: string;
+  url: string;
+  secret: string;
+}
+export interface MailConfig {
+  kind: "mail";
+  name: string;
+  server: string;
+  from: string;
+  to: string[];
+}
+export interface MqttAlarmConfig {
+  kind: "mqtt";
+  name: string;
+}
+export type DeliveryConfig = WebhookConfig | MailConfig | MqttAlarmConfig;
+
+export interface Config {
+  listen: { host: string; port: number };
+  tls: { certificate: string; key: string } | undefined;
+  /** Origins that may read across (CORS): none by default. */
+  targets: string[];
+  directory: { host: string; port: number } | undefined;
+  discover: boolean;
+  retentionDays: number;
+  quotaMegabytes: number;
+  postgres: string | undefined;
+  mqtt: { url: string; prefix: string; homeassistant: string | undefined } | undefined;
+  virtual: VirtualConfig[];
+  rules: RuleConfig[];
+  deliveries: DeliveryConfig[];
+}
+
+export const defaults: Config = {
+  listen: { host: "127.0.0.1", port: 8080 },
+  tls: undefined,
+  targets: [],
+  directory: undefined,
+  discover: false,
+  retentionDays: 90,
+  quotaMegabytes: 10_000,
+  postgres: undefined,
+  mqtt: undefined,
+  virtual: [],
+  rules: [
+    {
+      name: "silent",
+      kind: "silence",
+      nodes: ["*"],
+      resource: "",
+      above: undefined,
+      below: undefined,
+      hysteresis: 0,
+      for: 120,
+      severity: "warning",
+    },
+    {
+      name: "trap",
+      kind: "trap",
+      nodes: ["*"],
+      resource: "",
+      above: undefined,
+      below: undefined,
+      hysteresis: 0,
+      for: 0,
+      severity: "critical",
+    },
+    {
+      name: "rollback",
+      kind: "rollback",
+      nodes: ["*"],
+      resource: "",
+      above: undefined,
+      below: undefined,
+      hysteresis: 0,
+      for: 0,
+      severity: "warning",
+    },
+  ],
+  deliveries: [],
+};
+
+type Table = Record<string, unknown>;
+
+/** Reads values out of a table, each with its place, and names what it does not know. */
+class Reader {
+  readonly #table: Table;
+  readonly #place: string;
+  readonly #used = new Set<string>();
+
+  constructor(table: unknown, place: string) {
+    if (typeof table !== "object" || table === null || Array.isArray(table))
+      throw wrong(place, "is not a table");
+    this.#table = table as Table;
+    this.#place = place;
+  }
+
+  #take(key: string): unknown {
+    this.#used.add(key);
+    return Object.hasOwn(this.#table, key) ? this.#table[key] : undefined;
+  }
+
+  text<T extends string | undefined>(key: string, standard: T): string | T {
+    const value = this.#take(key) ?? standard;
+    if (value !== undefined && typeof value !== "string")
+      throw wrong(`${this.#place}${key}`, "is no text");
+    return value as string | T;
+  }
+
+  needed(key: string): string {
+    const value = this.text(key, undefined);
+    if (value === undefined) throw wrong(`${this.#place}${key}`, "is missing");
+    return value;
+  }
+
+  number<T extends number | undefined>(key: string, standard: T, least = -Infinity): number | T {
+    const value = this.#take(key) ?? standard;
+    if (value === undefined) return standard;
+    if (typeof value !== "number" || !(value >= least))
+      throw wrong(`${this.#place}${key}`, `is no number from ${least} on`);
+    return value;
+  }
+
+  flag(key: string, standard: boolean): boolean {
+    const value = this.#take(key) ?? standard;
+    if (typeof value !== "boolean")
+      throw wrong(`${this.#place}${key}`, "is neither true nor false");
+    return value;
+  }
+
+  texts(key: string, standard: string[] | undefined): string[] {
+    const value = this.#take(key) ?? standard;
+    const list = typeof value === "string" ? [value] : value;
+    if (!Array.isArray(list) || list.some((one) => typeof one !== "string"))
+      throw wrong(`${this.#place}${key}`, "is no list of texts");
+    return list as string[];
+  }
+
+  word<T extends string>(key: string, words: readonly T[], standard?: T): T {
+    const value = this.#take(key) ?? standard;
+    if (!words.includes(value as T))
+      throw wrong(`${this.#place}${key}`, `is none of ${words.join(", ")}`);
+    return value as T;
+  }
+
+  table(key: string): Reader | undefined {
+    const value = this.#take(key);
+    return value === undefined ? undefined : new Reader(value, `${this.#place}${key}.`);
+  }
+
+  /** A table of tables, each with its name: `[rules.flood]`. */
+  named<T>(key: string, read: (name: string, reader: Reader) => T): T[] {
+    const value = this.#take(key) ?? {};
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw wrong(key, `is not a table: write [${key}.NAME]`);
+    return Object.entries(value as Table).map(([name, table]) => {
+      const fault = nameFault(name);
+      if (fault !== undefined) throw wrong(`${key}.${name}`, fault);
+      const reader = new Reader(table, `${this.#place}${key}.${name}.`);
+      const result = read(name, reader);
+      reader.end();
+      return result;
+    });
+  }
+
+  end(): void {
+    for (const key of Object.keys(this.#table))
+      if (!this.#used.has(key)) throw wrong(`${this.#place}${key}`, "is not a setting");
+  }
+}
+
+function wrong(place: string, what: string): UserError {
+  return new UserError(
+    `gateway.toml: ${place} ${what}`,
+    "docs/gateway.md lists the settings",
+    "usage",
+  );
+}
+
+/** `host:port`, or a port on this computer. */
+function listen(text: string, place: string): { host: string; port: number } {
+  const parts = /^(?:(\[[0-9a-fA-F:]+\]|[\w.-]+):)?(\d{1,5})$/.exec(text);
+  const port = Number(parts?.[2]);
+  if (parts === null || port > 65535) throw wrong(place, "is no address: write 127.0.0.1:8080");
+  return { host: (parts[1] ?? "127.0.0.1").replace(/^\[(.*)\]$/, "$1"), port };
+}
+
+/** Reads gateway.toml; where there is none, everything is as it is by default. */
+export function readConfig(file: string): Config {
+  if (!existsSync(file)) return defaults;
+  let table: unknown;
+  try {
+    table = parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    throw new UserError(`${file}: ${(cause as Error).message}`, "correct the file", "usage", {
+      cause,
+    });
+  }
+  return parseConfig(table);
+}
+
+export function parseConfig(table: unknown): Config {
+  const top = new Reader(table, "");
+  const at = top.text("listen", undefined);
+  const directory = top.text("directory", undefined);
+  const config: Config = {
+    listen: at === undefined ? defaults.listen : listen(at, "listen"),
+    tls: tls(top.table("tls")),
+    targets: top.texts("targets", []),
+    directory: directory === undefined ? undefined : listen(directory, "directory"),
+    discover: top.flag("discover", false),
+    retentionDays: top.number("retention-days", defaults.retentionDays, 1),
+    quotaMegabytes: top.number("quota-megabytes", defaults.quotaMegabytes, 1),
+    postgres: top.text("postgres", undefined),
+    mqtt: mqtt(top.table("mqtt")),
+    virtual: top.named("virtual", virtual),
+    rules: top.named("rules", rule),
+    deliveries: top.named("deliveries", delivery),
+  };
+  top.end();
+  for (const one of defaults.rules)
+    if (!config.rules.some(({ name }) => name === one.name)) config.rules.push(one);
+  return config;
+}
+
+function tls(reader: Reader | undefined): Config["tls"] {
+  if (reader === undefined) return undefined;
+  const files = { certificate: reader.needed("certificate"), key: reader.needed("key") };
+  reader.end();
+  return files;
+}
+
+function mqtt(reader: Reader | undefined): Config["mqtt"] {
+  if (reader === undefined) return undefined;
+  const config = {
+    url: reader.needed("url"),
+    prefix: reader.text("prefix", "wasmote"),
+    homeassistant: reader.text("homeassistant", undefined),
+  };
+  reader.end();
+  return config;
+}
+
+function virtual(name: string, reader: Reader): VirtualConfig {
+  return {
+    name,
+    kind: reader.word("kind", ["aggregate", "fallback"]),
+    function: reader.word("function", ["mean", "min", "max", "sum", "count", "newest"], "mean"),
+    sources: reader.texts("sources", undefined),
+    fresh: reader.number("fresh", 60, 0.001),
+  };
+}
+
+function rule(name: string, reader: Reader): RuleConfig {
+  const kind = reader.word("kind", ["threshold", "silence", "trap", "rollback"], "threshold");
+  const read: RuleConfig = {
+    name,
+    kind,
+    nodes: reader.texts("nodes", ["*"]),
+    resource: kind === "threshold" ? reader.needed("resource") : "",
+    above: reader.number("above", undefined),
+    below: reader.number("below", undefined),
+    hysteresis: reader.number("hysteresis", 0, 0),
+    for: reader.number("for", kind === "silence" ? 120 : 0, 0),
+    severity: reader.word("severity", ["info", "warning", "critical"], "warning"),
+  };
+  if (kind === "threshold" && (read.above === undefined) === (read.below === undefined))
+    throw wrong(`rules.${name}`, "needs either above or below");
+  return read;
+}
+
+function delivery(name: string, reader: Reader): DeliveryConfig {
+  const kind = reader.word("kind", ["webhook", "mail", "mqtt"]);
+  if (kind === "webhook") {
+    const url = reader.needed("url");
+    if (!/^https?:\/\//.test(url))
+      throw wrong(`deliveries.${name}.url`, "is no address of the web");
+    return { kind, name, url, secret: reader.needed("secret") };
+  }
+  if (kind === "mail")
+    return {
+      kind,
+      name,
+      server: reader.needed("server"),
+      from: reader.needed("from"),
+      to: reader.texts("to", undefined),
+    };
+  return { kind, name };
+}

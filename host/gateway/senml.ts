@@ -1,0 +1,29 @@
+// Sensor Measurement Lists (RFC 8428) and CSV: history as others read it.
+import type { Point } from "./history.ts";
+
+/** A series as a pack: a base name, and times in seconds. Gaps have no value and are left out, as SenML has no word for them. */
+export function senml(node: string, resource: string, points: readonly Point[]): object[] {
+  const records: Record<string, unknown>[] = points.flatMap(({ time, value, sum }) =>
+    value === null
+      ? []
+      : [{ n: resource, t: time / 1000, v: value, ...(sum === undefined ? {} : { s: sum }) }],
+  );
+  // RFC 8428 §4.5.1: names are letters, digits and - : . / _ and begin with a letter or digit.
+  const base = `${node.replaceAll(/[^\w.:/-]/g, "_")}/`;
+  if (records[0] !== undefined) records[0] = { bn: base, ...records[0] };
+  return records;
+}
+
+/** RFC 4180; a gap is a line without a value. */
+export function csv(points: readonly Point[]): string {
+  const steps = points.some(({ n }) => n !== undefined);
+  const head = steps ? "time,mean,n,min,max,sum,last" : "time,value";
+  const lines = points.map((point) => {
+    const time = new Date(point.time).toISOString();
+    const cells = steps
+      ? [point.value, point.n, point.min, point.max, point.sum, point.last]
+      : [point.value];
+    return [time, ...cells.map((cell) => cell ?? "")].join(",");
+  });
+  return `${[head, ...lines].join("\r\n")}\r\n`;
+}

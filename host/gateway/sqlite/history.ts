@@ -1,0 +1,290 @@
+// History in SQLite: raw samples a file a week, steps of a minute and an hour in one file that stays.
+//
+// Values are gathered for 200 ms and written in one transaction a file: what a kill can cost is what came in since.
+import { mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Database, Statement } from "better-sqlite3";
+import {
+  resolutions,
+  type History,
+  type HistoryState,
+  type Point,
+  type Query,
+  type Row,
+  type Series,
+} from "../history.ts";
+import { openDatabase } from "./database.ts";
+import { Raw, weekOf } from "./raw.ts";
+
+export interface SqliteOptions {
+  folder: string;
+  /** Bytes that all files together may take; the oldest week goes first, the current one last. */
+  quota?: number;
+  /** Milliseconds that raw values are kept. */
+  retention?: number;
+  onTrouble?: (text: string | undefined) => void;
+}
+
+const gatherMs = 200;
+const mostGathered = 1_000;
+/** Values that wait while the disk takes none: about 10 MB. Beyond that the oldest go, and are counted. */
+const mostWaiting = 100_000;
+const steps = ["1m", "1h"] as const;
+
+const schema = `
+CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, node TEXT NOT NULL, resource TEXT NOT NULL, UNIQUE (node, resource)) STRICT;
+${steps
+  .map(
+    (step) =>
+      `CREATE TABLE IF NOT EXISTS rollup_${step} (series INTEGER NOT NULL, t INTEGER NOT NULL, n INTEGER NOT NULL, min REAL NOT NULL, max REAL NOT NULL,
+  sum REAL NOT NULL, last REAL NOT NULL, PRIMARY KEY (series, t)) WITHOUT ROWID, STRICT;`,
+  )
+  .join("\n")}
+`;
+
+export class SqliteHistory implements History {
+  readonly #options: Required<SqliteOptions>;
+  readonly #main: Database;
+  readonly #raw: Raw;
+  readonly #ids = new Map<string, number>();
+  /** The time of each series' newest value. */
+  readonly #last = new Map<string, number>();
+  readonly #newSeries: Statement<[string, string]>;
+  readonly #rollup: Statement[];
+  #waiting: Row[] = [];
+  /** Written raw, and not yet in the steps. */
+  #owed: (Row & { series: number })[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #written = 0;
+  #lost = 0;
+  #trouble: string | undefined;
+  #swept = 0;
+
+  constructor(options: SqliteOptions) {
+    this.#options = { quota: 10e9, retention: 90 * 86_400_000, onTrouble: () => {}, ...options };
+    mkdirSync(options.folder, { recursive: true });
+    this.#main = openDatabase(join(options.folder, "history.db"));
+    this.#main.exec(schema);
+    this.#raw = new Raw(options.folder);
+    for (const row of this.#main
+      .prepare("SELECT id, node, resource FROM series")
+      .all() as (Series & {
+      id: number;
+    })[])
+      this.#ids.set(keyOf(row), row.id);
+    this.#newSeries = this.#main.prepare("INSERT INTO series (node, resource) VALUES (?, ?)");
+    this.#rollup = steps.map((step) =>
+      this.#main.prepare(
+        `INSERT INTO rollup_${step} (series, t, n, min, max, sum, last) VALUES (@series, @t, @n, @min, @max, @sum, @last)
+         ON CONFLICT DO UPDATE SET n = n + excluded.n, min = min(min, excluded.min), max = max(max, excluded.max),
+           sum = sum + excluded.sum, last = excluded.last`,
+      ),
+    );
+    this.#mend();
+  }
+
+  /** The newest steps, anew from the raw values: a kill between the two files may have left some out. */
+  #mend(): void {
+    const from = Math.floor((Date.now() - 3_600_000) / 3_600_000) * 3_600_000;
+    for (const week of this.#raw.weeks().filter((number) => number >= weekOf(from))) {
+      const rows = this.#raw
+        .of(week)
+        .database.prepare(
+          "SELECT series, t AS time, v AS value FROM sample WHERE t >= ? ORDER BY t",
+        )
+        .all(from) as { series: number; time: number; value: number | null }[];
+      this.#main.transaction(() => {
+        for (const step of steps)
+          this.#main
+            .prepare(`DELETE FROM rollup_${step} WHERE t >= ? AND t < ?`)
+            .run(Math.max(from, week * 7 * 86_400_000), (week + 1) * 7 * 86_400_000);
+      })();
+      this.#writeSteps(rows.map((row) => ({ ...row, node: "", resource: "" })));
+    }
+  }
+
+  append(given: Row): void {
+    // Two values of one millisecond are two values.
+    const key = keyOf(given);
+    const row = this.#last.get(key) === given.time ? { ...given, time: given.time + 1 } : given;
+    this.#last.set(key, row.time);
+    if (this.#waiting.length >= mostWaiting) {
+      this.#waiting.shift();
+      this.#lost++;
+    }
+    this.#waiting.push(row);
+    if (this.#waiting.length >= mostGathered && this.#trouble === undefined) this.#write();
+    else this.#timer ??= setTimeout(() => this.#write(), this.#trouble ? 2_000 : gatherMs);
+  }
+
+  #write(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const rows = this.#waiting;
+    if (rows.length === 0 && this.#owed.length === 0) return;
+    try {
+      this.#sweep();
+      const fresh = this.#writeRaw(rows);
+      this.#waiting = [];
+      this.#written += fresh.length;
+      this.#owed.push(...fresh);
+      this.#writeSteps(this.#owed);
+      this.#owed = [];
+      this.#say(undefined);
+    } catch (error) {
+      // SQLITE_FULL, SQLITE_IOERR: kept, and tried again. A row that is there already is not counted twice.
+      this.#say((error as Error).message);
+      this.#timer = setTimeout(() => this.#write(), 2_000);
+    }
+  }
+
+  #say(trouble: string | undefined): void {
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.#options.onTrouble(trouble);
+  }
+
+  #id(row: Row): number {
+    const key = keyOf(row);
+    let id = this.#ids.get(key);
+    if (id === undefined) {
+      id = Number(this.#newSeries.run(row.node, row.resource).lastInsertRowid);
+      this.#ids.set(key, id);
+    }
+    return id;
+  }
+
+  /** Writes the rows, one transaction a week, and returns those that were not there yet. */
+  #writeRaw(rows: readonly Row[]): (Row & { series: number })[] {
+    const byWeek = new Map<number, (Row & { series: number })[]>();
+    for (const row of rows) {
+      const some = byWeek.get(weekOf(row.time)) ?? [];
+      some.push({ ...row, series: this.#id(row) });
+      byWeek.set(weekOf(row.time), some);
+    }
+    const fresh: (Row & { series: number })[] = [];
+    for (const [week, some] of byWeek) {
+      const { database, insert } = this.#raw.of(week);
+      database.transaction(() => {
+        for (const row of some)
+          if (insert.run(row.series, row.time, row.value).changes > 0) fresh.push(row);
+      })();
+    }
+    return fresh;
+  }
+
+  #writeSteps(rows: readonly (Row & { series: number })[]): void {
+    this.#main.transaction(() => {
+      steps.forEach((step, index) => {
+        const length = resolutions[step];
+        const sums = new Map<string, Record<string, number>>();
+        for (const { series, time, value } of rows) {
+          if (value === null) continue;
+          const t = Math.floor(time / length) * length;
+          const known = sums.get(`${series}/${t}`);
+          if (known === undefined)
+            sums.set(`${series}/${t}`, {
+              series,
+              t,
+              n: 1,
+              min: value,
+              max: value,
+              sum: value,
+              last: value,
+            });
+          else {
+            known["n"]!++;
+            known["min"] = Math.min(known["min"]!, value);
+            known["max"] = Math.max(known["max"]!, value);
+            known["sum"]! += value;
+            known["last"] = value;
+          }
+        }
+        for (const sum of sums.values()) this.#rollup[index]!.run(sum);
+      });
+    })();
+  }
+
+  /** Once a minute: weeks that are too old go, and then, while there is too much, the oldest. */
+  #sweep(): void {
+    const now = Date.now();
+    if (now < this.#swept + 60_000 && this.#trouble === undefined) return;
+    this.#swept = now;
+    const current = weekOf(now);
+    for (const week of this.#raw.weeks())
+      if ((week + 1) * 7 * 86_400_000 < now - this.#options.retention) this.#raw.forget(week);
+    const weeks = this.#raw.weeks().filter((week) => week < current);
+    while (weeks.length > 0 && this.#bytes() > this.#options.quota)
+      this.#raw.forget(weeks.shift()!);
+  }
+
+  #bytes(): number {
+    const main = ["", "-wal"].map(
+      (end) =>
+        statSync(join(this.#options.folder, `history.db${end}`), { throwIfNoEntry: false })?.size ??
+        0,
+    );
+    return [...main, ...this.#raw.weeks().map((week) => this.#raw.bytes(week))].reduce(
+      (a, b) => a + b,
+      0,
+    );
+  }
+
+  query({ node, resource, from, to, resolution, limit }: Query): Promise<Point[]> {
+    const series = this.#ids.get(keyOf({ node, resource }));
+    if (series === undefined) return Promise.resolve([]);
+    if (resolution !== "raw") {
+      const rows = this.#main
+        .prepare(
+          `SELECT t AS time, sum / n AS value, n, min, max, sum, last FROM rollup_${resolution}
+           WHERE series = ? AND t >= ? AND t < ? ORDER BY t LIMIT ?`,
+        )
+        .all(series, from, to, limit);
+      return Promise.resolve(rows as Point[]);
+    }
+    const points: Point[] = [];
+    for (const week of this.#raw.weeks()) {
+      if (week < weekOf(from) || week > weekOf(to) || points.length >= limit) continue;
+      const rows = this.#raw
+        .of(week)
+        .database.prepare(
+          "SELECT t AS time, v AS value FROM sample WHERE series = ? AND t >= ? AND t < ? ORDER BY t LIMIT ?",
+        )
+        .all(series, from, to, limit - points.length);
+      points.push(...(rows as Point[]));
+    }
+    return Promise.resolve(points);
+  }
+
+  series(): Promise<Series[]> {
+    return Promise.resolve(
+      this.#main
+        .prepare("SELECT node, resource FROM series ORDER BY node, resource")
+        .all() as Series[],
+    );
+  }
+
+  flush(): Promise<void> {
+    this.#write();
+    return Promise.resolve();
+  }
+
+  state(): HistoryState {
+    return {
+      waiting: this.#waiting.length,
+      written: this.#written,
+      lost: this.#lost,
+      bytes: this.#bytes(),
+      trouble: this.#trouble,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
+    clearTimeout(this.#timer);
+    this.#raw.close();
+    this.#main.close();
+  }
+}
+
+const keyOf = ({ node, resource }: Series) => `${node}/${resource}`;

@@ -1,0 +1,82 @@
+// The gateway's own state in one SQLite file: events, alarms, outbox, tokens, audit, registrations. Values are in history.ts beside it.
+import { join } from "node:path";
+import type { Database } from "better-sqlite3";
+import { openDatabase } from "./database.ts";
+
+/** Rows that each log keeps; older ones go. */
+const longestLog = 100_000;
+
+export interface EventRow {
+  id: number;
+  time: number;
+  node: string;
+  what: string;
+  text: string;
+}
+
+export interface AuditRow {
+  id: number;
+  time: number;
+  who: string;
+  what: string;
+  target: string;
+  result: string;
+}
+
+const schema = `
+CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, node TEXT NOT NULL, what TEXT NOT NULL, text TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL, result TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS token (name TEXT PRIMARY KEY, role TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS alarm (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY, channel TEXT NOT NULL, body TEXT NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS registration (location TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+`;
+
+export class Store {
+  readonly database: Database;
+
+  constructor(folder: string) {
+    this.database = openDatabase(join(folder, "gateway.db"));
+    this.database.exec(schema);
+  }
+
+  event(row: Omit<EventRow, "id">): void {
+    this.#log(
+      "INSERT INTO event (time, node, what, text) VALUES (@time, @node, @what, @text)",
+      row,
+      "event",
+    );
+  }
+
+  events(limit: number, node?: string): EventRow[] {
+    const where = node === undefined ? "" : "WHERE node = @node";
+    return this.database
+      .prepare(`SELECT * FROM event ${where} ORDER BY id DESC LIMIT @limit`)
+      .all({ limit, ...(node === undefined ? {} : { node }) }) as EventRow[];
+  }
+
+  audit(row: Omit<AuditRow, "id">): void {
+    this.#log(
+      "INSERT INTO audit (time, who, what, target, result) VALUES (@time, @who, @what, @target, @result)",
+      row,
+      "audit",
+    );
+  }
+
+  audits(limit: number): AuditRow[] {
+    return this.database
+      .prepare("SELECT * FROM audit ORDER BY id DESC LIMIT ?")
+      .all(limit) as AuditRow[];
+  }
+
+  #log(sql: string, row: object, table: "event" | "audit"): void {
+    const { lastInsertRowid } = this.database.prepare(sql).run(row);
+    const last = Number(lastInsertRowid);
+    if (last % 1000 === 0)
+      this.database.prepare(`DELETE FROM ${table} WHERE id <= ?`).run(last - longestLog);
+  }
+
+  close(): void {
+    this.database.close();
+  }
+}

@@ -1,0 +1,118 @@
+// Values to viewers: Server-Sent Events and WebSockets with the same envelope. A viewer that comes back names the last number it has
+// and gets what it missed; where that is gone, one `resync` says so and the newest values follow.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { WebSocket } from "ws";
+import { matches, type Envelope, type Filter } from "./envelope.ts";
+import type { Hub, Sink, Viewer } from "./hub.ts";
+
+/** Bytes that may wait for a viewer before only newest values are kept for it. */
+const mostBuffered = 256 * 1024;
+const heartbeat = 20_000;
+/** A viewer whose channel takes nothing for this long is gone. */
+const longestStall = 60_000;
+
+interface Channel {
+  /** Sends a named message; what it is to say besides values. */
+  say: (event: string, data: unknown) => void;
+  sink: Sink;
+}
+
+/** Sends what was missed, or the newest values, and then what comes. */
+function begin(hub: Hub, filter: Filter, last: number | undefined, { say, sink }: Channel): Viewer {
+  const viewer = hub.view(filter, sink);
+  const replay = last === undefined ? undefined : hub.since(last, filter);
+  if (replay?.whole) for (const envelope of replay.envelopes) sink.send(envelope);
+  else {
+    if (replay !== undefined)
+      say("resync", { seq: hub.seq, reason: "what was missed is no longer kept" });
+    for (const envelope of [...hub.all()].toSorted((a, b) => a.seq - b.seq))
+      if (matches(filter, envelope)) sink.send(envelope);
+  }
+  return viewer;
+}
+
+/** The last number a viewer has, from `Last-Event-ID` or the query. */
+export function lastSeq(request: IncomingMessage, query: URLSearchParams): number | undefined {
+  const text = request.headers["last-event-id"] ?? query.get("last");
+  const value = typeof text === "string" && /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** Server-Sent Events (HTML, "server-sent events"): `id:` is the envelope's number. */
+export function serveEvents(
+  hub: Hub,
+  filter: Filter,
+  last: number | undefined,
+  response: ServerResponse,
+): void {
+  response.writeHead(200, {
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+  });
+  // Spread, so that a gateway that comes back is not met by all at once.
+  response.write(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`);
+  const write = (text: string): boolean => {
+    response.write(text);
+    return response.writableLength < mostBuffered;
+  };
+  const viewer = begin(hub, filter, last, {
+    say: (event, data) => void write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`),
+    sink: {
+      send: (envelope) => write(`id: ${envelope.seq}\ndata: ${JSON.stringify(envelope)}\n\n`),
+    },
+  });
+  let moved = Date.now();
+  const timer = setInterval(() => {
+    if (response.writableLength >= mostBuffered && Date.now() > moved + longestStall)
+      response.destroy();
+    else if (response.writableLength < mostBuffered) response.write(": \n\n");
+  }, heartbeat);
+  response.on("drain", () => {
+    moved = Date.now();
+    viewer.drained();
+  });
+  response.on("close", () => {
+    clearInterval(timer);
+    viewer.close();
+  });
+  response.on("error", () => {});
+}
+
+/** A WebSocket: envelopes as text messages; `{"event":"resync",…}` beside them. What the viewer says is not listened to. */
+export function serveSocket(
+  hub: Hub,
+  filter: Filter,
+  last: number | undefined,
+  socket: WebSocket,
+): void {
+  let full = false;
+  let alive = true;
+  const taken = (): void => {
+    if (!full || socket.bufferedAmount > mostBuffered / 4) return;
+    full = false;
+    alive = true;
+    viewer.drained();
+  };
+  const write = (value: unknown): boolean => {
+    socket.send(JSON.stringify(value), taken);
+    full = socket.bufferedAmount >= mostBuffered;
+    return !full;
+  };
+  const viewer = begin(hub, filter, last, {
+    say: (event, data) => void write({ event, ...(data as object) }),
+    sink: { send: (envelope: Envelope) => write(envelope) },
+  });
+  const timer = setInterval(() => {
+    if (!alive) return socket.terminate();
+    alive = false;
+    socket.ping();
+  }, heartbeat);
+  socket.on("pong", () => (alive = true));
+  socket.on("error", () => {});
+  socket.on("close", () => {
+    clearInterval(timer);
+    viewer.close();
+  });
+}

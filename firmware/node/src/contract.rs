@@ -119,6 +119,8 @@ pub mod provision {
     pub const KEYS: u8 = 3;
     /// Key `development`.
     pub const DEVELOPMENT: u8 = 4;
+    /// Key `height`.
+    pub const HEIGHT: u8 = 5;
 }
 
 /// Limits that both sides must know.

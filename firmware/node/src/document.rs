@@ -1,4 +1,16 @@
 //! One description of a resource, written as JSON, CBOR or plain text; and samples as SenML (RFC 8428).
+//!
+//! What a value looks like that is no number, or not there:
+//!
+//! | | text | JSON | CBOR | SenML |
+//! | --- | --- | --- | --- | --- |
+//! | a number | `12.5` | `12.5` | float | `v` |
+//! | not a number, infinite | `NaN`, `inf`, `-inf` | `"NaN"`, `"inf"`, `"-inf"` (RFC 8259 §6 has no such numbers) | float | `vs` with that text (RFC 8428 §4.3) |
+//! | none yet | nothing | `null` | null | `vs`: `none` (a pack has at least one record, and a record a value: RFC 8428 §4.2) |
+//! | none, as the sensor is not well | nothing | `null`, with `state` | null, with `state` | `vs`: what is wrong |
+//!
+//! A document without entries is in SenML one record `empty` that is true.
+use crate::history::Sample;
 use core::fmt::{self, Write};
 use minicbor::Encoder;
 use wasmote_coap::{Response, format};
@@ -9,8 +21,10 @@ pub(crate) enum Value<'v> {
     Text(&'v str),
     Uint(u64),
     Bool(bool),
-    /// `null` where it is no number.
+    /// A number, or a text where the format has no such number.
     Float(f32),
+    /// There is none.
+    None,
     /// Hexadecimal but in CBOR and SenML.
     Bytes(&'v [u8]),
     /// A text that is made while it is written, cut at [`SHOWN`] bytes.
@@ -79,6 +93,10 @@ impl<'r, 'b> Document<'r, 'b> {
     /// Ends the map, or the document.
     pub(crate) fn end(&mut self) {
         let outermost = self.path.pop().is_none();
+        let pack = matches!(self.format, format::SENML_JSON | format::SENML_CBOR);
+        if outermost && pack && self.first {
+            self.record("empty", None, Value::Bool(true));
+        }
         match self.format {
             format::CBOR => drop(self.cbor().end()),
             format::JSON => self.out.write(b"}"),
@@ -184,6 +202,7 @@ impl<'r, 'b> Document<'r, 'b> {
                 Value::Uint(v) => e.u64(v),
                 Value::Bool(v) => e.bool(v),
                 Value::Float(v) => e.f32(v),
+                Value::None => e.null(),
                 Value::Bytes(v) => e.bytes(v),
             };
             return;
@@ -195,7 +214,9 @@ impl<'r, 'b> Document<'r, 'b> {
             Value::Shown(_) => {}
             Value::Uint(v) => drop(write!(self.out, "{v}")),
             Value::Bool(v) => drop(write!(self.out, "{v}")),
-            Value::Float(v) => number(self.out, v),
+            Value::Float(v) if json && !v.is_finite() => quote(self.out, odd(v)),
+            Value::Float(v) => drop(write!(self.out, "{v}")),
+            Value::None => self.out.write(if json { b"null" } else { b"" }),
             Value::Bytes(v) => {
                 self.out.write(if json { b"\"" } else { b"" });
                 for byte in v {
@@ -208,8 +229,15 @@ impl<'r, 'b> Document<'r, 'b> {
 
     /// A record of SenML (RFC 8428 §4.2): its time is now, as it says nothing else.
     fn record(&mut self, name: &str, index: Option<usize>, value: Value<'_>) {
-        if let Value::Shown(value) = value {
-            return self.record(name, index, Value::Text(&shown(value)));
+        match value {
+            Value::Shown(value) => {
+                return self.record(name, index, Value::Text(&shown(value)));
+            }
+            Value::Float(v) if !v.is_finite() => {
+                return self.record(name, index, Value::Text(odd(v)));
+            }
+            Value::None => return self.record(name, index, Value::Text("none")),
+            _ => {}
         }
         let mut full = heapless::String::<64>::new();
         for part in &self.path {
@@ -238,6 +266,7 @@ impl<'r, 'b> Document<'r, 'b> {
                 Value::Uint(v) => e.u8(2).and_then(|e| e.u64(v)),
                 Value::Bool(v) => e.u8(4).and_then(|e| e.bool(v)),
                 Value::Float(v) => e.u8(2).and_then(|e| e.f32(v)),
+                Value::None => return,
                 Value::Bytes(v) => e.u8(8).and_then(|e| e.bytes(v)),
             };
             let _ = e.end();
@@ -257,10 +286,8 @@ impl<'r, 'b> Document<'r, 'b> {
             Value::Shown(_) => {}
             Value::Uint(v) => drop(write!(self.out, "\"v\":{v}")),
             Value::Bool(v) => drop(write!(self.out, "\"vb\":{v}")),
-            Value::Float(v) => {
-                self.out.write(b"\"v\":");
-                number(self.out, v);
-            }
+            Value::Float(v) => drop(write!(self.out, "\"v\":{v}")),
+            Value::None => {}
             Value::Bytes(v) => {
                 self.out.write(b"\"vd\":\"");
                 base64url(self.out, v);
@@ -317,13 +344,15 @@ fn base64url(out: &mut Response<'_>, bytes: &[u8]) {
     }
 }
 
-/// A number as JSON has it (RFC 8259 §6: no NaN, no infinity).
-pub(crate) fn number(out: &mut Response<'_>, value: f32) {
-    let _ = if value.is_finite() {
-        write!(out, "{value}")
+/// What is no number, as a text.
+fn odd(value: f32) -> &'static str {
+    if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "inf"
     } else {
-        write!(out, "null")
-    };
+        "-inf"
+    }
 }
 
 /// A string as JSON has it (RFC 8259 §7).
@@ -365,20 +394,14 @@ pub(crate) fn seconds(out: &mut Response<'_>, form: u16, node: &str, millis: i64
     }
 }
 
-/// A value with its time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sample {
-    pub(crate) value: f32,
-    /// Milliseconds since the start.
-    pub(crate) at: u64,
-}
-
 /// What is measured: the node and the name make its global name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quantity<'a> {
     pub(crate) node: &'a str,
     pub(crate) name: &'a str,
     pub(crate) unit: &'a str,
+    /// What is wrong with it, when it is not well.
+    pub(crate) state: Option<&'a str>,
 }
 
 /// Writes samples, oldest first. Times are absolute once the clock is set, else relative to now (RFC 8428 §4.5.3).
@@ -395,42 +418,63 @@ pub(crate) fn samples(
         let base = clock.unwrap_or(0i64.wrapping_sub(now as i64));
         (base.wrapping_add(s.at as i64)) as f64 / 1000.0
     };
+    // A pack has at least one record: the one that says why there is no value.
+    let none = what.state.unwrap_or("none");
     match form {
         format::SENML_JSON => {
-            out.write(b"[");
-            for (index, s) in all.enumerate() {
-                out.write(if index == 0 { b"{" } else { b",{" });
-                if index == 0 {
-                    let _ = write!(out, "\"bn\":\"{}/\",", what.node);
-                }
-                let _ = write!(out, "\"n\":\"{}\"", what.name);
+            let _ = write!(out, "[{{\"bn\":\"{}/\",", what.node);
+            let mut first = true;
+            for s in all {
+                out.write(if first { b"" } else { b",{" });
+                first = false;
+                let _ = write!(out, "\"n\":\"{}\",", what.name);
                 if !what.unit.is_empty() {
-                    let _ = write!(out, ",\"u\":\"{}\"", what.unit);
+                    let _ = write!(out, "\"u\":\"{}\",", what.unit);
                 }
-                if s.value.is_finite() {
-                    let _ = write!(out, ",\"v\":{}", s.value);
-                }
+                let _ = if s.value.is_finite() {
+                    write!(out, "\"v\":{}", s.value)
+                } else {
+                    write!(out, "\"vs\":\"{}\"", odd(s.value))
+                };
                 let _ = write!(out, ",\"t\":{}}}", time(s));
+            }
+            if first {
+                let _ = write!(out, "\"n\":\"{}\",\"vs\":\"{none}\"}}", what.name);
             }
             out.write(b"]");
         }
         format::SENML_CBOR => {
+            let mut base = heapless::String::<40>::new();
+            let _ = write!(base, "{}/", what.node);
             // Labels of RFC 8428 §6.
             let mut e = Encoder::new(Sink(out));
             let _ = e.begin_array();
-            for (index, s) in all.enumerate() {
+            let mut first = true;
+            let mut begin = |e: &mut Encoder<Sink<'_, '_>>| {
                 let _ = e.begin_map();
-                if index == 0 {
-                    let mut name = heapless::String::<40>::new();
-                    let _ = write!(name, "{}/", what.node);
-                    let _ = e.i8(-2).and_then(|e| e.str(&name));
+                if core::mem::replace(&mut first, false) {
+                    let _ = e.i8(-2).and_then(|e| e.str(&base));
                 }
                 let _ = e.u8(0).and_then(|e| e.str(what.name));
+            };
+            let mut some = false;
+            for s in all {
+                some = true;
+                begin(&mut e);
                 if !what.unit.is_empty() {
                     let _ = e.u8(1).and_then(|e| e.str(what.unit));
                 }
-                let _ = e.u8(2).and_then(|e| e.f32(s.value));
+                let _ = if s.value.is_finite() {
+                    e.u8(2).and_then(|e| e.f32(s.value))
+                } else {
+                    e.u8(3).and_then(|e| e.str(odd(s.value)))
+                };
                 let _ = e.u8(6).and_then(|e| e.f64(time(s)));
+                let _ = e.end();
+            }
+            if !some {
+                begin(&mut e);
+                let _ = e.u8(3).and_then(|e| e.str(none));
                 let _ = e.end();
             }
             let _ = e.end();
@@ -439,10 +483,14 @@ pub(crate) fn samples(
             // Before the first sample there is no value, and no time of it.
             let last = all.last();
             let mut d = Document::new(out, form, [what.node, what.name]);
-            d.put("value", Value::Float(last.map_or(f32::NAN, |s| s.value)));
+            d.put("value", last.map_or(Value::None, |s| Value::Float(s.value)));
             d.text("unit", what.unit);
             if let Some(s) = last {
                 d.uint("at", s.at);
+                d.uint("age", now.saturating_sub(s.at));
+            }
+            if let Some(state) = what.state {
+                d.text("state", state);
             }
             d.end();
         }

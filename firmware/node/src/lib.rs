@@ -10,9 +10,12 @@
 //! ```
 #![no_std]
 
+mod board;
 pub mod contract;
 mod document;
+mod history;
 pub mod link;
+mod log;
 mod mail;
 mod memory;
 pub mod module;
@@ -23,8 +26,9 @@ mod server;
 pub mod slot;
 pub mod text;
 
+pub use board::{Board, Fault, Gauges, Limits, Sensor};
 pub use mail::{App, Event, Stats};
 pub use memory::{Memory, RunnerMemory, ServerMemory};
 pub use package::Provision;
-pub use runner::{Io, Limits, Phase, Room, Runner, Step, TRIAL_RUNS};
-pub use server::{Board, Gauges, Sensor, Server};
+pub use runner::{Io, Phase, Room, Runner, Step, TRIAL_RUNS};
+pub use server::Server;

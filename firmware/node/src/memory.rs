@@ -1,8 +1,10 @@
 //! What a node keeps in RAM beside the module's region: the queues between its halves and the tables of each. A board puts it
 //! in a static, which costs no flash: what is not all zeros is made where it stays, part by part.
+use crate::history::History;
+use crate::log::Log;
 use crate::mail::{Mail, RunnerMail, ServerMail};
 use crate::runner::Room;
-use crate::server::{History, Log};
+
 use core::mem::MaybeUninit;
 
 /// The memory of both halves, with clients that are addressed by `E`.

@@ -1,5 +1,6 @@
 //! Numbers as people write them: `-12.5`, `3e-2`. In place of the core library's parser, whose table of powers for all of f64 is
 //! ten kilobytes of flash: the value of a parameter is a float of 32 bits.
+use minicbor::data::Type;
 
 /// The powers of ten that a float of 64 bits holds exactly.
 const POWERS: i32 = 22;
@@ -64,6 +65,74 @@ pub fn parse(text: &str) -> Option<f32> {
     }
     let value = if negative { -value } else { value } as f32;
     value.is_finite().then_some(value)
+}
+
+/// A number in CBOR (RFC 8949 §3.1, §3.3), which is all of these bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Binary {
+    /// A whole number of up to 64 bits and a sign.
+    Whole(i128),
+    /// Any float, but neither NaN nor infinite.
+    Real(f64),
+}
+
+impl Binary {
+    /// Reads one. The shortest form of many is a float of 16 bits, which the decoder leaves to us (RFC 8949 §D).
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        if let [0xf9, high, low] = bytes {
+            let half = u16::from_be_bytes([*high, *low]);
+            let (exponent, fraction) = (half >> 10 & 0x1f, f64::from(half & 0x3ff));
+            // Two to the power of `exponent - 25`, as the bits of a double.
+            let scale = |exponent: u16| f64::from_bits(u64::from(exponent + 1023 - 25) << 52);
+            let size = match exponent {
+                0 => fraction * scale(1),
+                31 => return None,
+                _ => (fraction + 1024.0) * scale(exponent),
+            };
+            return Some(Self::Real(if half >> 15 == 0 { size } else { -size }));
+        }
+        let mut d = minicbor::Decoder::new(bytes);
+        let number = match d.datatype().ok()? {
+            Type::F32 | Type::F64 => Self::Real(d.f64().ok().filter(|v| v.is_finite())?),
+            _ => Self::Whole(d.int().ok()?.into()),
+        };
+        (d.position() == bytes.len()).then_some(number)
+    }
+
+    /// The nearest float.
+    pub fn float(self) -> f32 {
+        match self {
+            Self::Whole(v) => v as f32,
+            Self::Real(v) => v as f32,
+        }
+    }
+
+    /// Seconds since 1970 as milliseconds, up to the end of the year 9999.
+    pub fn milliseconds(self) -> Option<i64> {
+        match self {
+            Self::Whole(v) => i64::try_from(v).ok()?.checked_mul(1000),
+            // Halves are rounded up; the conversion cuts off, and keeps to the range of the integer.
+            Self::Real(v) => Some((v * 1000.0 + 0.5) as i64).filter(|_| v >= 0.0),
+        }
+        .filter(|millis| TIMES.contains(millis))
+    }
+}
+
+/// Milliseconds since 1970 that a clock may be set to: to the end of the year 9999.
+const TIMES: core::ops::Range<i64> = 0..253_402_300_800_000;
+
+/// Seconds with a fraction as milliseconds: exact, which a float would not be.
+pub fn milliseconds(text: &str) -> Option<i64> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if seconds.is_empty() || !digits(seconds) || !digits(fraction) {
+        return None;
+    }
+    let seconds: i64 = seconds.parse().ok()?;
+    let digits = fraction.bytes().chain([b'0'; 3]).take(3);
+    let millis = digits.fold(0, |sum, b| sum * 10 + i64::from(b - b'0'));
+    let all = seconds.checked_mul(1000)?.checked_add(millis)?;
+    TIMES.contains(&all).then_some(all)
 }
 
 #[cfg(test)]
@@ -158,5 +227,115 @@ mod tests {
         }
         let zeros: String = "0".repeat(1000);
         assert_eq!(parse(&format!("{zeros}1.5{zeros}")), Some(1.5));
+    }
+
+    #[test]
+    fn whole_numbers_of_all_64_bits_are_read_from_cbor() {
+        let read = |number: i128| {
+            let mut bytes = [0; 9];
+            let int = minicbor::data::Int::try_from(number).unwrap();
+            let mut encoder =
+                minicbor::Encoder::new(minicbor::encode::write::Cursor::new(&mut bytes[..]));
+            encoder.int(int).unwrap();
+            let length = encoder.writer().position();
+            assert_eq!(
+                Binary::read(&bytes[..length]),
+                Some(Binary::Whole(number)),
+                "{number}"
+            );
+            assert_eq!(Binary::read(&bytes[..length - 1]), None, "{number}");
+            if length < 9 {
+                assert_eq!(Binary::read(&bytes[..length + 1]), None, "{number}");
+            }
+            Binary::Whole(number).float()
+        };
+        for bits in 0..=64 {
+            for more in [-1, 0, 1] {
+                let number = ((1i128 << bits) + more).clamp(0, u64::MAX.into());
+                assert_eq!(read(number), number as f32);
+                assert_eq!(read(-1 - number), (-1 - number) as f32);
+            }
+        }
+    }
+
+    #[test]
+    fn floats_of_every_width_are_read_from_cbor_and_no_number_is_none() {
+        for (bytes, value) in [
+            (&[0xf9, 0x3c, 0x00][..], 1.0),
+            (&[0xf9, 0x00, 0x01], 2f64.powi(-24)),
+            (&[0xf9, 0x83, 0xff], -1023.0 * 2f64.powi(-24)),
+            (&[0xf9, 0x7b, 0xff], 65504.0),
+            (&[0xfa, 0x47, 0xc3, 0x50, 0x00], 100_000.0),
+            (
+                &[0xfb, 0xc0, 0x10, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66],
+                -4.1,
+            ),
+        ] {
+            assert_eq!(Binary::read(bytes), Some(Binary::Real(value)));
+            assert_eq!(Binary::read(&bytes[..bytes.len() - 1]), None);
+        }
+        for bytes in [
+            &[][..],
+            &[0xf9, 0x7e, 0x00],
+            &[0xf9, 0xfc, 0x00],
+            &[0xfa, 0x7f, 0x80, 0x00, 0x00],
+            &[0xfb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0],
+            &[0xf6],
+            &[0xf5],
+            &[0x61, 0x35],
+            &[0x41, 0x05],
+            &[0xc1, 0x05],
+            &[0x05, 0x05],
+        ] {
+            assert_eq!(Binary::read(bytes), None, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_beyond_2038_and_2106_to_the_end_of_the_year_9999() {
+        let end = 253_402_300_799;
+        for (text, millis) in [
+            ("0", 0),
+            ("0.001", 1),
+            ("1700000000.5", 1_700_000_000_500),
+            ("2147483648", 2_147_483_648_000),
+            ("4294967296.0019", 4_294_967_296_001),
+            ("253402300799.999", end * 1000 + 999),
+        ] {
+            assert_eq!(milliseconds(text), Some(millis), "{text}");
+        }
+        for text in [
+            "",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "1.2.3",
+            "253402300800",
+            "9223372036854775807",
+            "99999999999999999999",
+            "NaN",
+        ] {
+            assert_eq!(milliseconds(text), None, "{text}");
+        }
+        for seconds in [0, 1, 1 << 31, 1 << 32, end] {
+            assert_eq!(
+                Binary::Whole(seconds.into()).milliseconds(),
+                Some(seconds * 1000)
+            );
+            assert_eq!(
+                Binary::Real(seconds as f64 + 0.25).milliseconds(),
+                Some(seconds * 1000 + 250)
+            );
+        }
+        for wrong in [
+            Binary::Whole(-1),
+            Binary::Whole((end + 1).into()),
+            Binary::Whole(u64::MAX.into()),
+            Binary::Real(-0.5),
+            Binary::Real(1e30),
+        ] {
+            assert_eq!(wrong.milliseconds(), None, "{wrong:?}");
+        }
     }
 }

@@ -254,6 +254,9 @@ pub struct Provision {
     pub keys: heapless::Vec<[u8; 32], 4>,
     /// Takes packages without a known key.
     pub development: bool,
+    /// How high above the bed a ranger hangs that looks down on the water, in millimetres: what is between it and the water is
+    /// not the level. `None`: its distance is taken for the level as it is.
+    pub height: Option<u32>,
 }
 
 impl Provision {
@@ -285,6 +288,7 @@ impl Provision {
                     }
                 }
                 provision::DEVELOPMENT => p.development = d.bool()?,
+                provision::HEIGHT => p.height = Some(d.u32()?).filter(|h| *h > 0),
                 _ => d.skip()?,
             }
         }

@@ -1,23 +1,21 @@
 //! The upper half: the resources of a node behind its CoAP server. It answers at once, whatever the module does.
-use crate::contract::{Kind, RESOURCES, Resource, VERSION};
-use crate::document::{Document, Quantity, Sample, Value, samples, seconds};
-use crate::mail::{App, Chunk, ChunkKind, Down, Event, LINE, ServerMail, Stats, Up};
+mod describe;
+
+use crate::board::{Board, Fault, Gauges};
+use crate::contract::{Kind, RESOURCES, Resource};
+use crate::document::{Quantity, Value, samples, seconds};
+use crate::history::{History, Sample};
+use crate::log::{LINES, Line, Log};
+use crate::mail::{App, Chunk, ChunkKind, Down, LINE, ServerMail, Stats, Up};
 use crate::memory::ServerMemory;
 use crate::module::NAMES;
-use crate::number;
+use crate::number::{self, Binary, milliseconds};
 use crate::package::Provision;
-use crate::slot::{SLOTS, State};
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU32, Ordering};
-use minicbor::data::Type;
 use wasmote_coap::{
-    Answer, Application, Code, Counters, Link, Request, Response, Transmit, format,
+    Answer, Application, Code, Counters, Link, Request, Response, Transmit, format, option,
 };
 
-/// Samples kept of each sensor.
-const HISTORY: usize = 16;
-/// Lines kept of the log.
-const LINES: usize = 24;
 /// The most that the body of a parameter or the time takes, in bytes.
 const SMALL: u32 = 64;
 
@@ -28,98 +26,6 @@ mod observed {
     pub(super) const PARAMETER: u16 = 64;
     pub(super) const APP: u16 = 96;
     pub(super) const LOG: u16 = 97;
-}
-
-/// A sensor of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sensor {
-    /// Its name.
-    pub name: &'static str,
-    /// Unit of its values (RFC 8428 §12.1, RFC 8798).
-    pub unit: &'static str,
-}
-
-/// What a board says of itself.
-#[derive(Clone, Debug)]
-pub struct Board {
-    /// Its name.
-    pub name: &'static str,
-    /// The class of boards that packages name.
-    pub class: &'static str,
-    /// Version of the firmware.
-    pub version: &'static str,
-    /// Where its clock comes from, and how fast it is in hertz.
-    pub clock: &'static str,
-    /// See `clock`.
-    pub hertz: u32,
-    /// Why it was reset.
-    pub reset: &'static str,
-    /// What it looked for and did not find.
-    pub missing: heapless::Vec<&'static str, 8>,
-    /// Its sensors.
-    pub sensors: &'static [Sensor],
-    /// RAM for modules, in bytes.
-    pub memory: u32,
-    /// The largest package with its table, in bytes.
-    pub package: u32,
-    /// Fuel of a run.
-    pub fuel: u32,
-}
-
-/// What a board measures of itself while it runs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Gauges {
-    /// Bytes of the stack, and of those that were never used.
-    pub stack_size: u32,
-    /// See `stack_size`.
-    pub stack_free: u32,
-    /// Thousandths of the last second in which the CPU slept.
-    pub idle: u16,
-    /// Bytes that the link lost.
-    pub link_lost: u32,
-    /// Frames of the link that were damaged.
-    pub link_damaged: u32,
-    /// Datagrams that the link could not send.
-    pub link_unsent: u32,
-    /// The node's address where it has a network, and whether it came from a server (`dhcp`) or was taken without one (`fixed`).
-    pub address: Option<core::net::Ipv4Addr>,
-    /// See `address`.
-    pub origin: &'static str,
-    /// The board's tasks, and the most cycles that each has taken from its start to its end.
-    pub tasks: &'static [(&'static str, AtomicU32)],
-}
-
-/// The newest samples of each sensor.
-pub(crate) struct History([heapless::HistoryBuf<Sample, HISTORY>; NAMES]);
-
-impl History {
-    pub(crate) const fn new() -> Self {
-        Self([const { heapless::HistoryBuf::new() }; NAMES])
-    }
-}
-
-/// The newest lines of the node and of the module.
-pub(crate) struct Log(heapless::Deque<Line, LINES>);
-
-impl Log {
-    pub(crate) const fn new() -> Self {
-        Self(heapless::Deque::new())
-    }
-}
-
-#[derive(Debug)]
-struct Line {
-    at: u64,
-    module: bool,
-    text: heapless::String<LINE>,
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = if self.module { "module" } else { "node" };
-        let (seconds, millis) = (self.at / 1000, self.at % 1000);
-        write!(f, "{seconds}.{millis:03} {from}: {}", self.text)
-    }
 }
 
 /// The upper half of a node, with clients that are addressed by `E`.
@@ -150,6 +56,8 @@ struct Resources {
     stats: Stats,
     history: &'static mut History,
     outputs: [Option<Sample>; NAMES],
+    /// The newest distance of a ranger, and whose level was made of it.
+    raw: Option<(u8, Sample)>,
     log: &'static mut Log,
     /// Lines of it that nobody took to show them.
     untaken: usize,
@@ -180,6 +88,7 @@ impl<E: Copy + Eq> Server<E> {
                 stats: Stats::default(),
                 history: memory.history,
                 outputs: [None; NAMES],
+                raw: None,
                 log: memory.log,
                 untaken: 0,
                 clock: None,
@@ -223,12 +132,41 @@ impl<E: Copy + Eq> Server<E> {
         let Some(history) = r.history.0.get_mut(usize::from(sensor)).filter(|_| known) else {
             return;
         };
-        history.write(Sample { value, at: now });
+        history.sample(Sample { value, at: now });
         if r.mail.down.enqueue(Down::Sample(sensor, value)).is_err() {
             r.dropped = r.dropped.saturating_add(1);
         }
         self.coap.notify(observed::SENSOR + u16::from(sensor));
         self.coap.poll(now, &mut self.resources, out);
+    }
+
+    /// Takes a distance, in millimetres, from a ranger that looks down on the water: the level is how high it hangs less
+    /// that. Where nobody said how high, the distance is taken for the level as it is.
+    pub fn distance<T: Transmit<E>>(&mut self, now: u64, sensor: u8, distance: f32, out: &mut T) {
+        let r = &mut self.resources;
+        let raw = Sample {
+            value: distance,
+            at: now,
+        };
+        r.raw = Some((sensor, raw));
+        let level = r
+            .provision
+            .height
+            .map_or(distance, |height| height as f32 - distance);
+        self.sample(now, sensor, level, out);
+    }
+
+    /// Something is wrong with the board's sensor with this number: it is counted, and until the next sample its resource says so
+    /// instead of giving an old value. Who observes it is told when that is news.
+    pub fn fault<T: Transmit<E>>(&mut self, now: u64, sensor: u8, fault: Fault, out: &mut T) {
+        let r = &mut self.resources;
+        r.now = now;
+        let known = usize::from(sensor) < r.board.sensors.len();
+        let track = r.history.0.get_mut(usize::from(sensor)).filter(|_| known);
+        if track.is_some_and(|track| track.fail(fault)) {
+            self.coap.notify(observed::SENSOR + u16::from(sensor));
+            self.coap.poll(now, &mut self.resources, out);
+        }
     }
 
     /// Adds a line to the log.
@@ -445,50 +383,13 @@ impl Application for Resources {
 /// A body of a few bytes: a number, or text that may be one.
 enum Small<'a> {
     Text(&'a str),
-    Number(f64),
-}
-
-/// A number in CBOR. The shortest form of many is a float of 16 bits, which the decoder leaves to us (RFC 8949 §D).
-fn binary(bytes: &[u8]) -> Option<f64> {
-    if let [0xf9, high, low] = bytes {
-        let half = u16::from_be_bytes([*high, *low]);
-        let (exponent, fraction) = (half >> 10 & 0x1f, f64::from(half & 0x3ff));
-        // Two to the power of `exponent - 25`, as the bits of a double.
-        let scale = |exponent: u16| f64::from_bits(u64::from(exponent + 1023 - 25) << 52);
-        let size = match exponent {
-            0 => fraction * scale(1),
-            31 => return None,
-            _ => (fraction + 1024.0) * scale(exponent),
-        };
-        return Some(if half >> 15 == 0 { size } else { -size });
-    }
-    let mut d = minicbor::Decoder::new(bytes);
-    let number = match d.datatype().ok()? {
-        Type::F32 | Type::F64 => d.f64().ok(),
-        _ => d.i32().ok().map(f64::from),
-    };
-    number.filter(|_| d.position() == bytes.len())
-}
-
-/// Seconds with a fraction as milliseconds: exact, which a float would not be.
-fn milliseconds(text: &str) -> Option<i64> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: u32 = seconds.parse().ok()?;
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let digits = fraction.bytes().chain([b'0'; 3]).take(3);
-    let millis = digits.fold(0, |sum, b| sum * 10 + i64::from(b - b'0'));
-    Some(i64::from(seconds) * 1000 + millis)
+    Number(Binary),
 }
 
 impl Resources {
     fn line(&mut self, at: u64, module: bool, text: heapless::String<LINE>) {
         self.untaken = LINES.min(self.untaken + 1);
-        if self.log.0.is_full() {
-            self.log.0.pop_front();
-        }
-        let _ = self.log.0.push_back(Line { at, module, text });
+        self.log.push(Line { at, module, text });
     }
 
     fn node_name(&self) -> &'static str {
@@ -594,182 +495,9 @@ impl Resources {
         }
     }
 
-    fn document(
-        &self,
-        response: &mut Response<'_>,
-        resource: &Resource,
-        format: u16,
-        write: impl FnOnce(&Self, &mut Document<'_, '_>),
-    ) {
-        let base = [
-            self.node_name(),
-            resource.path.last().copied().unwrap_or(""),
-        ];
-        let mut document = Document::new(response, format, base);
-        write(self, &mut document);
-        document.end();
-    }
-
-    fn node(&self, d: &mut Document<'_, '_>) {
-        let (b, m) = (&self.board, &self.moment);
-        d.text("name", self.node_name());
-        d.text("board", b.name);
-        d.text("class", b.class);
-        d.text("vendor", self.provision.vendor);
-        d.text("firmware", b.version);
-        d.uint("contract", VERSION);
-        d.uint("uptime", m.now);
-        d.text("reset", b.reset);
-        d.text("clock", b.clock);
-        d.uint("hertz", b.hertz);
-        d.texts("missing", b.missing.iter().copied());
-        d.bool("development", self.provision.development);
-        d.uint("keys", self.app.trusted.len() as u64);
-        d.list(
-            "trusted",
-            &mut self.app.trusted.iter().map(|id| Value::Bytes(id)),
-        );
-        d.map("limits");
-        d.uint("memory", b.memory);
-        d.uint("package", b.package);
-        d.uint("fuel", b.fuel);
-        d.uint("observers", wasmote_coap::OBSERVERS as u64);
-        d.uint("transfers", wasmote_coap::TRANSFERS as u64);
-        d.end();
-        let taken = u32::from(self.app.sequence > 0) + u32::from(self.app.previous > 0);
-        d.uint("free_slots", SLOTS as u32 - taken);
-        d.uints("erased", self.app.erased.iter().copied());
-        d.uint("erasures_left", self.app.budget.0);
-        d.uint("erasures_refused", self.app.budget.1);
-        d.map("coap");
-        let c = &m.counters;
-        for (name, value) in [
-            ("received", c.received),
-            ("sent", c.sent),
-            ("malformed", c.malformed),
-            ("pings", c.pings),
-            ("settled", c.settled),
-            ("stray", c.stray),
-            ("duplicates", c.duplicates),
-            ("answered", c.answered),
-            ("separate", c.separate),
-            ("full", c.full),
-            ("suppressed", c.suppressed),
-            ("unobserved", c.unobserved),
-            ("retransmitted", c.retransmitted),
-            ("given_up", c.given_up),
-        ] {
-            d.uint(name, value);
-        }
-        d.uint("observers", m.observers as u64);
-        d.end();
-        d.map("link");
-        d.uint("lost", m.gauges.link_lost);
-        d.uint("damaged", m.gauges.link_damaged);
-        d.uint("unsent", m.gauges.link_unsent);
-        if let Some(address) = m.gauges.address {
-            let mut text = heapless::String::<15>::new();
-            let _ = write!(text, "{address}");
-            d.text("address", &text);
-            d.text("origin", m.gauges.origin);
-        }
-        d.end();
-        // What found a queue between the two halves full.
-        d.map("queues");
-        d.uint("samples_dropped", m.dropped);
-        d.uint("requests_refused", m.refused);
-        d.uint("lines_lost", m.stats.lines_lost);
-        d.uint("waits", m.stats.waits);
-        d.end();
-        d.uint("stack_size", m.gauges.stack_size);
-        d.uint("stack_free", m.gauges.stack_free);
-    }
-
-    fn stats(&self, d: &mut Document<'_, '_>) {
-        let m = &self.moment;
-        let s = &m.stats;
-        d.uint("runs", s.runs);
-        d.uint("fuel", s.fuel);
-        d.uint("fuel_max", s.fuel_max);
-        d.uint("fuel_total", s.fuel_total);
-        d.uint("micros", s.micros);
-        d.uint("micros_max", s.micros_max);
-        d.uint("gap_max", s.gap_max);
-        d.uint("traps", s.traps);
-        d.uint("ticks_missed", s.ticks_missed);
-        d.uint("samples_dropped", m.dropped);
-        d.uint("idle", m.gauges.idle);
-        if !m.gauges.tasks.is_empty() {
-            d.map("longest");
-            for (name, cycles) in m.gauges.tasks {
-                d.uint(name, cycles.load(Ordering::Relaxed));
-            }
-            d.end();
-        }
-    }
-
-    fn app(&self, d: &mut Document<'_, '_>) {
-        let a = &self.app;
-        let running = matches!(a.state, State::Trial | State::Confirmed);
-        d.text("state", if running { a.state.name() } else { "empty" });
-        if running {
-            d.text("name", &a.name);
-            d.text("version", &a.version);
-            d.uint("sequence", a.sequence);
-            d.put("digest", Value::Bytes(&a.digest));
-            d.uint("size", a.size);
-            d.uint("table", a.table);
-            d.uint("ram", a.ram);
-            d.uint("slot", a.slot);
-            d.uint("trial", a.trial);
-            d.uint("tick", a.facts.tick);
-            d.texts("sensors", a.facts.sensors());
-            d.texts("outputs", a.facts.outputs().map(|(name, _)| name));
-            d.texts("params", a.facts.parameters().map(|p| p.name));
-            d.bool("requests", a.requests);
-        }
-        d.uint("previous", a.previous);
-        d.uint("era", a.era);
-        d.uint("highest", a.highest);
-        d.bool("returned", a.returned);
-        let (what, sequence) = match a.event {
-            Event::None => return,
-            Event::Trap(sequence, _) => ("trap", sequence),
-            Event::Fuel(sequence, _) => ("fuel", sequence),
-            Event::Reset(sequence) => ("reset", sequence),
-            Event::Hand(sequence) => ("rollback", sequence),
-            Event::Damaged(sequence) => ("damaged", sequence),
-        };
-        d.map("event");
-        d.text("what", what);
-        d.uint("sequence", sequence);
-        if let Event::Trap(_, Some(trap)) = a.event {
-            d.text("trap", trap.kind.message());
-        }
-        let place = match a.event {
-            Event::Trap(_, trap) => trap.map(|trap| trap.place),
-            Event::Fuel(_, place) => place,
-            _ => None,
-        };
-        if let Some(place) = place {
-            d.uint("function", place.function);
-            d.uint("offset", place.offset);
-            d.uints("backtrace", a.backtrace.iter().map(|p| p.offset));
-        }
-        d.end();
-    }
-
-    fn staged(&self, d: &mut Document<'_, '_>) {
-        if let Some((digest, size, received)) = &self.app.staged {
-            d.put("digest", Value::Bytes(digest));
-            d.uint("size", *size);
-            d.uint("received", *received);
-        }
-    }
-
     // ---- values ---------------------------------------------------------------------------------------------------------
 
-    /// `?n=5`: the last five in SenML, of which the board keeps [`HISTORY`].
+    /// `?n=5`: the last five in SenML, of which the board keeps [`crate::history::HISTORY`].
     fn sensor(
         &self,
         request: &Request<'_>,
@@ -787,15 +515,58 @@ impl Resources {
                 );
             }
         };
-        let found = self
-            .find_sensor(name)
-            .and_then(|i| Some((self.board.sensors.get(i)?, self.history.0.get(i)?)));
-        if let Some((sensor, history)) = found {
-            let skip = history.len().saturating_sub(wanted);
-            let mut newest = history.oldest_ordered().skip(skip);
-            self.samples(response, form, sensor.name, sensor.unit, &mut newest);
+        let Some(index) = self.find_sensor(name) else {
+            return Answer::Now;
+        };
+        let (Some(sensor), Some(track)) =
+            (self.board.sensors.get(index), self.history.0.get(index))
+        else {
+            return Answer::Now;
+        };
+        if request.queries().any(|q| q == "raw") {
+            let raw = self.raw.filter(|(its, _)| usize::from(*its) == index);
+            let mut newest = raw.as_ref().map(|(_, sample)| sample).into_iter();
+            self.samples(response, form, "distance", "mm", None, &mut newest);
+            return Answer::Now;
         }
+        let newest = request.query("n").is_none();
+        let fault = track.fault(self.now).filter(|_| newest);
+        let max_age = track.max_age();
+        if max_age < 60 {
+            response.max_age(max_age);
+        }
+        let observes = request.notification || request.options.get(option::OBSERVE).is_some();
+        if let (Some(fault), false) = (fault, observes) {
+            // Whoever asks for a value gets none. Who observes is told so in its format, and goes on observing.
+            return self.unwell(response, sensor.name, fault, track.newest(1).last());
+        }
+        let count = if fault.is_some() { 0 } else { wanted };
+        let mut newest = track.newest(count);
+        let state = fault.map(Fault::name);
+        self.samples(response, form, sensor.name, sensor.unit, state, &mut newest);
         Answer::Now
+    }
+
+    /// 5.03: what is wrong with a sensor, and what it said last.
+    fn unwell(
+        &self,
+        response: &mut Response<'_>,
+        name: &str,
+        fault: Fault,
+        last: Option<&Sample>,
+    ) -> Answer {
+        let fault = fault.name();
+        let Some(Sample { value, at }) = last else {
+            return response.fail(
+                Code::SERVICE_UNAVAILABLE,
+                format_args!("{name}: {fault}; it never gave a value"),
+            );
+        };
+        let age = self.now.saturating_sub(*at) / 1000;
+        response.fail(
+            Code::SERVICE_UNAVAILABLE,
+            format_args!("{name}: {fault}; {value} was {age} s ago"),
+        )
     }
 
     fn samples(
@@ -804,17 +575,22 @@ impl Resources {
         form: u16,
         name: &str,
         unit: &str,
+        state: Option<&str>,
         all: &mut dyn Iterator<Item = &Sample>,
     ) {
-        let node = self.node_name();
-        let what = Quantity { node, name, unit };
+        let what = Quantity {
+            node: self.node_name(),
+            name,
+            unit,
+            state,
+        };
         samples(response, form, what, self.clock, self.now, all);
     }
 
     fn output(&self, response: &mut Response<'_>, name: &str, form: u16) {
         if let Some((index, unit)) = self.find_output(name) {
             let newest = self.outputs.get(index).and_then(Option::as_ref);
-            self.samples(response, form, name, unit, &mut newest.into_iter());
+            self.samples(response, form, name, unit, None, &mut newest.into_iter());
         }
     }
 
@@ -847,7 +623,7 @@ impl Resources {
                 text.map(|text| Small::Text(text.trim()))
                     .or_else(|| refuse(response, "not UTF-8"))
             }
-            Some(format::CBOR) => binary(request.payload)
+            Some(format::CBOR) => Binary::read(request.payload)
                 .map(Small::Number)
                 .or_else(|| refuse(response, "not a number in CBOR")),
             Some(_) => {
@@ -863,11 +639,7 @@ impl Resources {
         };
         let millis = match body {
             Small::Text(text) => milliseconds(text),
-            Small::Number(v) if (0.0..=f64::from(u32::MAX)).contains(&v) => {
-                // Halves are rounded up; the conversion cuts off.
-                Some((v * 1000.0 + 0.5) as i64)
-            }
-            Small::Number(_) => None,
+            Small::Number(number) => number.milliseconds(),
         };
         let Some(millis) = millis else {
             return response.fail(
@@ -887,7 +659,8 @@ impl Resources {
         let found = self.find_parameter(name);
         if let Some(value) = found.and_then(|(index, _)| self.app.parameters.get(index)) {
             let (value, at) = (*value, self.now);
-            self.samples(response, form, name, "", &mut [Sample { value, at }].iter());
+            let one = [Sample { value, at }];
+            self.samples(response, form, name, "", None, &mut one.iter());
         }
     }
 
@@ -907,7 +680,7 @@ impl Resources {
         let range = parameter.minimum..=parameter.maximum;
         let value = match body {
             Small::Text(text) => number::parse(text),
-            Small::Number(value) => Some(value as f32),
+            Small::Number(number) => Some(number.float()),
         };
         match value {
             Some(value) if range.contains(&value) => self.send(response, |ticket| {

@@ -16,16 +16,21 @@ pub struct Rule {
 impl Rule {
     /// Whether a text is allowed.
     pub fn takes(&self, text: &str) -> bool {
-        let within = |ranges: &[(u32, u32)], c: char| {
-            let point = u32::from(c);
-            ranges
-                .iter()
-                .any(|(from, to)| (*from..=*to).contains(&point))
-        };
         (self.least..=self.most).contains(&text.len())
-            && text.chars().all(|c| within(self.ranges, c))
+            && text.chars().all(|c| self.allows(c))
             && text.chars().take(1).all(|c| within(self.first, c))
     }
+
+    /// Whether a text may have this character.
+    pub fn allows(&self, c: char) -> bool {
+        within(self.ranges, c)
+    }
+}
+
+fn within(ranges: &[(u32, u32)], c: char) -> bool {
+    let point = u32::from(c);
+    let mut all = ranges.iter();
+    all.any(|(from, to)| (*from..=*to).contains(&point))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use minicbor::data::Type;
 use rig::{Memory, Rig, vectors};
 use serde_json::{Map, Value, json};
 use wasmote_coap::{Code, format};
+use wasmote_node::Provision;
 use wasmote_node::contract::{Kind, RESOURCES};
 
 /// A node that runs the package `first`, whose parameter is `limit` and whose output `flow`.
@@ -169,7 +170,8 @@ fn what_can_be_read_says_the_same_in_each_of_its_formats() {
         assert_eq!(keys(&plain), keys(&binary), "{path}");
         if let Value::Object(map) = &plain {
             for (key, value) in map {
-                let moves = ["uptime", "coap", "at", "lines", "fuel_total"].contains(&key.as_str());
+                let moves =
+                    ["uptime", "coap", "at", "age", "lines", "fuel_total"].contains(&key.as_str());
                 assert!(moves || same(&binary[key], value), "{path}: {key}: {value}");
             }
         }
@@ -184,12 +186,18 @@ fn what_can_be_read_says_the_same_in_each_of_its_formats() {
             );
             assert_eq!(record.get("bn").is_some(), index == 0, "{path}");
             assert_eq!(binary["0"], record["n"], "{path}");
+            // §4.2: exactly one value.
             let values = ["v", "vs", "vb", "vd"]
                 .iter()
                 .filter(|key| record.get(**key).is_some());
             assert_eq!(values.count(), 1, "{path}: {record}");
         }
-        assert_eq!(text.is_empty(), pack.is_empty(), "{path}: {text}");
+        // RFC 8428 §4.2: a pack has at least one record.
+        assert!(!pack.is_empty(), "{path}");
+        let empty = ["empty", "none"]
+            .iter()
+            .any(|e| pack[0]["n"] == **e || pack[0]["vs"] == **e);
+        assert_eq!(text.is_empty(), empty, "{path}: {text}");
         assert_eq!(node.get(&path, format::OCTETS, "").0, Code::NOT_ACCEPTABLE);
     }
 }
@@ -295,6 +303,253 @@ fn the_clock_is_set_to_the_millisecond_and_goes_on() {
         node.request(Code::PUT, "time", &[], b"soon").0,
         Code::BAD_REQUEST
     );
+}
+
+fn to_cbor<T: minicbor::Encode<()>>(value: T) -> Vec<u8> {
+    let mut bytes = [0; 16];
+    let mut to = minicbor::encode::write::Cursor::new(&mut bytes[..]);
+    minicbor::encode(value, &mut to).unwrap();
+    let length = to.position();
+    bytes[..length].to_vec()
+}
+
+#[test]
+fn the_clock_and_parameters_take_whole_numbers_of_64_bits_in_every_format() {
+    let (_, mut node) = running();
+    let put = |node: &mut Rig, path: &str, format: u16, payload: &[u8]| {
+        node.wait(2_000);
+        let options = [(wasmote_coap::option::CONTENT_FORMAT, vec![format as u8])];
+        node.request(Code::PUT, path, &options, payload).0
+    };
+    let cbor = |seconds: u64| to_cbor(seconds);
+    for seconds in [
+        0x7fff_ffffu64,
+        0x8000_0000,
+        0xffff_ffff,
+        0x1_0000_0000,
+        253_402_300_000,
+    ] {
+        let text = seconds.to_string().into_bytes();
+        for (format, body) in [
+            (format::TEXT, text.clone()),
+            (format::JSON, text),
+            (format::CBOR, cbor(seconds)),
+            (format::CBOR, to_cbor(seconds as f64)),
+        ] {
+            assert_eq!(
+                put(&mut node, "time", format, &body),
+                Code::CHANGED,
+                "{seconds}"
+            );
+            let near = |v: f64| assert!((v - seconds as f64).abs() < 60.0, "{v} {seconds}");
+            near(node.json("time").as_f64().unwrap());
+            let (_, payload) = node.get("time", format::CBOR, "");
+            near(minicbor::decode(&payload).unwrap());
+            let (_, payload) = node.get("time", format::SENML_JSON, "");
+            let pack: Value = serde_json::from_slice(&payload).unwrap();
+            near(pack[0]["v"].as_f64().unwrap());
+            node.feed(1);
+            let (_, payload) = node.get("sensors/level", format::SENML_JSON, "");
+            let pack: Value = serde_json::from_slice(&payload).unwrap();
+            near(pack[0]["t"].as_f64().unwrap());
+        }
+    }
+    for wrong in [
+        cbor(u64::MAX),
+        to_cbor(-1i64),
+        to_cbor(i64::MIN),
+        to_cbor(f64::INFINITY),
+    ] {
+        assert_eq!(
+            put(&mut node, "time", format::CBOR, &wrong),
+            Code::BAD_REQUEST
+        );
+        assert_eq!(
+            put(&mut node, "app/params/limit", format::CBOR, &wrong),
+            Code::BAD_REQUEST
+        );
+    }
+    assert_eq!(
+        put(
+            &mut node,
+            "app/params/limit",
+            format::CBOR,
+            &[0x1b, 0, 0, 0, 0, 0, 0, 0, 7]
+        ),
+        Code::CHANGED
+    );
+    assert_eq!(node.get("app/params/limit", format::TEXT, "").1, b"7");
+}
+
+#[test]
+fn a_parameter_that_has_its_value_already_is_not_written_again() {
+    let (memory, mut node) = running();
+    let put = |node: &mut Rig, value: &str| {
+        node.wait(2_000);
+        node.request(Code::PUT, "app/params/limit", &[], value.as_bytes())
+            .0
+    };
+    // 1 is what it begins with.
+    for value in ["1", "2", "2", "2.0", "1"] {
+        assert_eq!(put(&mut node, value), Code::CHANGED);
+        let asked = memory.asked.get();
+        for _ in 0..5 {
+            assert_eq!(put(&mut node, value), Code::CHANGED);
+        }
+        assert_eq!(memory.asked.get(), asked, "{value}");
+    }
+}
+
+#[test]
+fn no_value_and_no_number_look_in_each_format_as_its_standard_has_it() {
+    let v = vectors();
+    let memory = Memory::new();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(node.push(v.named("first")).0, Code::CHANGED);
+    let read = |node: &mut Rig, path: &str| {
+        let json: Value = node.json(path)["value"].clone();
+        let (_, packed) = node.get(path, format::SENML_CBOR, "");
+        let (_, pack) = node.get(path, format::SENML_JSON, "");
+        let pack: Value = serde_json::from_slice(&pack).unwrap();
+        let (_, text) = node.get(path, format::TEXT, "");
+        let record = pack[0].as_object().unwrap().clone();
+        let packed = whole(&packed);
+        // Both have one record with a base name, a name, and one value of the same kind.
+        assert_eq!(
+            packed.as_array().unwrap().len(),
+            pack.as_array().unwrap().len()
+        );
+        assert_eq!(packed[0]["-2"], record["bn"]);
+        assert_eq!(packed[0]["0"], record["n"]);
+        assert_eq!(packed[0].get("2").is_some(), record.contains_key("v"));
+        assert_eq!(packed[0].get("3"), record.get("vs"));
+        let shown = record.get("v").or(record.get("vs")).unwrap().clone();
+        (json, shown, String::from_utf8(text).unwrap())
+    };
+    for path in ["sensors/level", "outputs/flow"] {
+        assert_eq!(
+            read(&mut node, path),
+            (Value::Null, "none".into(), String::new())
+        );
+    }
+    for (value, text) in [
+        (f32::NAN, "NaN"),
+        (f32::INFINITY, "inf"),
+        (f32::NEG_INFINITY, "-inf"),
+    ] {
+        node.sample(value);
+        for path in ["sensors/level", "outputs/flow"] {
+            let expected = (text.into(), text.into(), text.to_owned());
+            assert_eq!(read(&mut node, path), expected, "{path}");
+        }
+    }
+    node.sample(1.5);
+    for path in ["sensors/level", "outputs/flow"] {
+        assert_eq!(
+            read(&mut node, path),
+            (1.5.into(), 1.5.into(), "1.5".to_owned())
+        );
+    }
+}
+
+#[test]
+fn a_sensor_that_is_not_well_says_so_instead_of_an_old_value() {
+    use wasmote_node::Fault;
+    let (_, mut node) = running();
+    for _ in 0..3 {
+        node.sample(1234.0);
+        node.wait(150);
+    }
+    let get = |node: &mut Rig, query: &str| {
+        let (code, payload) = node.get("sensors/level", format::TEXT, query);
+        (code, String::from_utf8(payload).unwrap())
+    };
+    // One echo that is missing among others is counted, and hides no value.
+    node.fault(Fault::NoEcho);
+    assert_eq!(get(&mut node, ""), (Code::CONTENT, "1234".into()));
+    node.observe("sensors/level");
+    let mut observers = 1;
+    for (fault, name) in [
+        (Fault::NoEcho, "no echo"),
+        (Fault::Damaged, "damaged"),
+        (Fault::Model, "wrong model"),
+        (Fault::Silent, "silent"),
+    ] {
+        node.sample(1234.0);
+        node.wait(5_000);
+        assert_eq!(
+            get(&mut node, "").0,
+            Code::CONTENT,
+            "a value that is old says so by its time"
+        );
+        node.notified();
+        for _ in 0..3 {
+            node.fault(fault);
+        }
+        assert_eq!(node.notified(), observers, "{name}: told once");
+        let (code, text) = get(&mut node, "");
+        assert_eq!(code, Code::SERVICE_UNAVAILABLE, "{name}");
+        assert!(
+            text.contains(name) && text.contains("1234 was 5 s ago"),
+            "{text}"
+        );
+        for form in [
+            format::JSON,
+            format::CBOR,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+        ] {
+            assert_eq!(
+                node.get("sensors/level", form, "").0,
+                Code::SERVICE_UNAVAILABLE
+            );
+        }
+        // What it said while it was well is still there, with its time.
+        let (code, pack) = node.get("sensors/level", format::SENML_JSON, "n=2");
+        let pack: Value = serde_json::from_slice(&pack).unwrap();
+        assert_eq!((code, pack[1]["v"].as_f64()), (Code::CONTENT, Some(1234.0)));
+        assert!(pack[1]["t"].as_f64().unwrap() < 0.0);
+        // Who begins to observe now goes on when it is well again.
+        node.observe("sensors/level");
+        observers += 1;
+        node.sample(9.0);
+        assert_eq!(node.notified(), observers, "{name}");
+        assert_eq!(get(&mut node, ""), (Code::CONTENT, "9".into()));
+    }
+    let faults = node.json("stats")["faults"].clone();
+    assert_eq!(
+        faults,
+        serde_json::json!({"no_echo": 4, "damaged": 3, "wrong_model": 3, "silent": 3})
+    );
+}
+
+#[test]
+fn a_level_rises_with_the_water_and_its_distance_can_be_read() {
+    let provision = Provision {
+        height: Some(5_000),
+        ..Provision::default()
+    };
+    let mut node = Rig::provisioned(&Memory::new(), provision);
+    let read = |node: &mut Rig, query: &str| {
+        String::from_utf8(node.get("sensors/level", format::TEXT, query).1).unwrap()
+    };
+    assert_eq!(read(&mut node, "raw"), "");
+    for (distance, level) in [(4_000.0, "1000"), (1_500.0, "3500"), (5_200.0, "-200")] {
+        node.distance(distance);
+        assert_eq!(read(&mut node, ""), level);
+        assert_eq!(read(&mut node, "raw"), distance.to_string());
+    }
+    assert_eq!(node.json("node")["height"], 5_000);
+    let (_, pack) = node.get("sensors/level", format::SENML_JSON, "raw");
+    let pack: Value = serde_json::from_slice(&pack).unwrap();
+    assert_eq!(
+        (&pack[0]["n"], &pack[0]["u"]),
+        (&"distance".into(), &"mm".into())
+    );
+    // Nobody said how high it hangs: the distance is what there is.
+    let mut node = Rig::provisioned(&Memory::new(), Provision::default());
+    node.distance(4_000.0);
+    assert_eq!(read(&mut node, ""), "4000");
 }
 
 #[test]

@@ -357,5 +357,10 @@ fn ten_thousand_mutations_of_a_package_install_nothing() {
     );
     // None of them used up a sequence number.
     node.wait(5_400_000);
-    assert_eq!(node.push(good).0, Code::CHANGED);
+    let (mut code, _) = node.push(good);
+    if code == Code::REQUEST_ENTITY_INCOMPLETE {
+        // Another module had come behind the same envelope: it begins anew.
+        (code, _) = node.push(good);
+    }
+    assert_eq!(code, Code::CHANGED);
 }

@@ -260,9 +260,13 @@ impl Install {
         let size = envelope.length as u32 + m.size;
         fits(size, head.len() as u32, part.more)?;
         let transfer = Some(part.transfer);
+        // What is there of it has to be what comes now: somebody may have sent another module behind the same envelope.
         let same = bench.slots.receiving().filter(|slot| {
             let there = bench.slots.package(*slot);
-            there.len() == size as usize && there.starts_with(signed)
+            let received = self.position(*slot);
+            let received = received.unwrap_or_else(|| bench.slots.received(*slot, PIECE));
+            let known = head.get(..received as usize).unwrap_or(head);
+            there.len() == size as usize && there.starts_with(signed) && there.starts_with(known)
         });
         if let Some(slot) = same {
             let upload = self.upload.take().filter(|u| u.slot == slot);
@@ -296,8 +300,8 @@ impl Install {
         Ok(())
     }
 
-    /// Writes bytes to the slot of the upload, which it gives; `None` where they do not follow on what is there. Where they are
-    /// not those that are there, what was begun is spoilt: whoever sent the others had the same envelope.
+    /// Writes bytes to the slot of the upload, which it gives; `None` where they do not follow on what is there, and the sender has
+    /// to begin anew. So it has where they are not those that are there: what was begun is spoilt.
     fn store<F: Flash>(
         &mut self,
         bench: &mut Bench<'_, F>,
@@ -318,15 +322,15 @@ impl Install {
         let (old, new) = bytes.split_at(bytes.len().min(known as usize));
         let there = bench.slots.package(slot).get(offset as usize..);
         io.phase(Phase::Store);
-        let written = if there.is_some_and(|there| there.starts_with(old)) {
-            bench.slots.write(slot, upload.position, new)
-        } else {
-            Err(SlotError::Flash)
-        };
-        if written.is_err() {
+        if !there.is_some_and(|there| there.starts_with(old)) {
             self.upload = None;
             let _ = bench.slots.reject(slot, Reason::Refused);
-            return Err(TORN.into());
+            return Ok(None);
+        }
+        if let Err(error) = bench.slots.write(slot, upload.position, new) {
+            self.upload = None;
+            let _ = bench.slots.reject(slot, Reason::Refused);
+            return Err(error.into());
         }
         io.phase(Phase::Hash);
         let envelope = u32::from(bench.slots.slot(slot).envelope);

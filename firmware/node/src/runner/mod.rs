@@ -16,13 +16,13 @@ mod post;
 mod retry;
 mod table;
 
+use crate::board::Limits;
 use crate::contract::Refusal;
 use crate::mail::{App, Chunk, ChunkKind, Down, Event, Ids, Stats, Up};
 use crate::memory::RunnerMemory;
 use crate::module::NAMES;
 use crate::package::{Envelope, Provision};
-use crate::server::Sensor;
-use crate::slot::{Flash, Reason, SLOTS, Slots, State};
+use crate::slot::{Flash, Reason, SLOTS, SlotError, Slots, State};
 use active::{Active, Job};
 use core::fmt;
 use imports::Context;
@@ -68,17 +68,6 @@ pub trait Io {
     fn gpio(&mut self, pin: u8, high: bool);
     /// Told when the next phase of an installation begins, for who measures them.
     fn phase(&mut self, _phase: Phase) {}
-}
-
-/// What a node grants to modules.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The class of boards, as packages name it.
-    pub class: &'static str,
-    /// Fuel of a run: one call of a handler.
-    pub fuel: u32,
-    /// The sensors of the node.
-    pub sensors: &'static [Sensor],
 }
 
 /// What a step leaves to do.
@@ -564,12 +553,18 @@ impl<F: Flash> Runner<F> {
     }
 
     fn set_parameter(&mut self, io: &mut impl Io, ticket: u16, number: u8, value: f32) {
-        let kept = self.slots.set_parameter(u16::from(number), value);
         let Some(active) = &mut self.active else {
             self.post
                 .answer(ticket, Code::NOT_FOUND, format_args!("no package runs"));
             return;
         };
+        // What is so already is neither written nor told.
+        let now = active.parameters.get(usize::from(number));
+        if now.is_some_and(|now| now.to_bits() == value.to_bits()) {
+            self.post.answer(ticket, Code::CHANGED, format_args!(""));
+            return;
+        }
+        let kept = self.slots.set_parameter(u16::from(number), value);
         match (kept, active.parameters.get_mut(usize::from(number))) {
             (Ok(()), Some(place)) => {
                 *place = value;
@@ -578,6 +573,11 @@ impl<F: Flash> Runner<F> {
                 self.post.app = true;
                 self.post.answer(ticket, Code::CHANGED, format_args!(""));
             }
+            (Err(SlotError::Worn), _) => self.post.answer(
+                ticket,
+                Code::SERVICE_UNAVAILABLE,
+                format_args!("the flash was erased often enough for today"),
+            ),
             _ => self.post.answer(
                 ticket,
                 Code::SERVICE_UNAVAILABLE,
@@ -624,6 +624,7 @@ impl<F: Flash> Runner<F> {
     /// A part of a package.
     fn part(&mut self, io: &mut impl Io, ticket: u16, part: &Part<'_>) {
         io.phase(Phase::Receive);
+        let budget = self.slots.budget();
         let mut bench = Bench {
             slots: &mut self.slots,
             provision: &self.provision,
@@ -633,6 +634,7 @@ impl<F: Flash> Runner<F> {
         };
         let taken = self.install.take(&mut bench, io, part);
         self.follow(io);
+        self.post.app |= self.slots.budget() != budget;
         let code = match taken {
             Ok(Outcome::Taken { begun }) => {
                 self.post.app |= begun;

@@ -275,6 +275,10 @@ impl Rig {
         for key in keys {
             provision.keys.push(*key).unwrap();
         }
+        Self::provisioned(memory, provision)
+    }
+
+    pub fn provisioned(memory: &Memory, provision: Provision) -> Self {
         let slots = Slots::at(memory.clone(), memory.layout.places);
         let board = Board {
             name: "rig",
@@ -543,6 +547,40 @@ impl Rig {
 
     pub fn sequence(&mut self) -> u32 {
         self.app("sequence").parse().unwrap_or(0)
+    }
+
+    /// A sample of the level.
+    pub fn sample(&mut self, value: f32) {
+        let (now, mut sent) = (self.now(), vec![]);
+        self.server
+            .sample(now, 0, value, &mut |_: u8, d: &[u8]| sent.push(d.to_vec()));
+        self.told(sent);
+    }
+
+    /// A distance that a ranger measured.
+    pub fn distance(&mut self, value: f32) {
+        let (now, mut sent) = (self.now(), vec![]);
+        self.server
+            .distance(now, 0, value, &mut |_: u8, d: &[u8]| sent.push(d.to_vec()));
+        self.told(sent);
+    }
+
+    /// A fault of the level.
+    pub fn fault(&mut self, fault: wasmote_node::Fault) {
+        let (now, mut sent) = (self.now(), vec![]);
+        self.server
+            .fault(now, 0, fault, &mut |_: u8, d: &[u8]| sent.push(d.to_vec()));
+        self.told(sent);
+    }
+
+    /// Counts the notifications among what was sent.
+    fn told(&mut self, mut sent: Vec<Vec<u8>>) {
+        sent.extend(self.settle());
+        let told = |d: &&Vec<u8>| {
+            let message = Message::parse(d).unwrap();
+            message.options.get(option::OBSERVE).is_some()
+        };
+        self.notified += sent.iter().filter(told).count();
     }
 
     /// Samples of the level; the module's runs.

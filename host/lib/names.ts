@@ -1,20 +1,56 @@
-// What may be a name, a unit or a version: one rule for each, wherever such a text is written down. firmware/node/PACKAGE.md has the
-// lengths; the characters are those that need no escape in a URI's path, in SenML, in a link and in a terminal.
+// What may be a name, a unit or a version: one rule for each, wherever such a text is written down. The rules are in
+// firmware/node/contract.toml, and a node checks the same ones.
+import { texts } from "./contract.ts";
 import { oneLine } from "./text.ts";
 
-/** The longest text of a manifest or a provisioning record, in bytes. */
-export const longestText = 32;
+type Kind = keyof typeof texts;
 
-/** What is wrong with the name of a node, a project, a sensor, an output or a parameter; undefined where nothing is. */
+/** Whether a text keeps to the rule of its kind. */
+export function fits(kind: Kind, text: string): boolean {
+  const { least, most, ranges, first } = texts[kind];
+  const bytes = Buffer.byteLength(text);
+  const within = (character: string, all: readonly (readonly [number, number])[]) => {
+    const point = character.codePointAt(0)!;
+    return all.some(([from, to]) => point >= from && point <= to);
+  };
+  const characters = Array.from(text);
+  return (
+    bytes >= least &&
+    bytes <= most &&
+    characters.every((character) => within(character, ranges)) &&
+    characters.slice(0, 1).every((character) => within(character, first))
+  );
+}
+
+const shown = (text: string) => oneLine(text).slice(0, 40) || "an empty text";
+
+/**
+ * What is wrong with the name of a project or a node, which begins the names of all that it has; undefined where nothing
+ * is.
+ */
 export function nameFault(name: string): string | undefined {
-  return /^[\w.-]{1,32}$/.test(name)
+  return fits("node", name)
     ? undefined
-    : `${oneLine(name).slice(0, 40) || "an empty text"} is not a name: take 1 to ${longestText} letters, digits, dots, - and _`;
+    : `${shown(name)} is not a name: take 1 to ${texts.node.most} letters, digits, dots, -, : and _, a letter or a digit first`;
+}
+
+/** What is wrong with the name of a sensor, an output or a parameter. */
+export function channelFault(name: string): string | undefined {
+  return fits("name", name)
+    ? undefined
+    : `${shown(name)} is not a name: take 1 to ${texts.name.most} letters, digits, dots, -, : and _`;
+}
+
+/** What is wrong with a unit, which may be empty. */
+export function unitFault(unit: string): string | undefined {
+  return fits("unit", unit)
+    ? undefined
+    : `${shown(unit)} is not a unit: at most ${texts.unit.most} characters of ASCII, without spaces, quotes and backslashes`;
 }
 
 /** What is wrong with a vendor, a class or a version, which may be empty. */
 export function textFault(text: string): string | undefined {
-  return /^[\x20-\x7e]*$/.test(text) && !/["\\<>]/.test(text) && text.length <= longestText
+  return fits("label", text)
     ? undefined
-    : `${oneLine(text).slice(0, 40)} is not taken: at most ${longestText} characters of ASCII, without quotes, backslashes and angle brackets`;
+    : `${shown(text)} is not taken: at most ${texts.label.most} bytes, without quotes, backslashes, angle brackets and what a terminal does not show`;
 }

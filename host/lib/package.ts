@@ -291,15 +291,24 @@ export interface Provision {
   vendor?: string;
   keys: readonly Uint8Array[];
   development?: boolean;
+  /** Millimetres from the bed up to a ranger that looks down on the water: the level is this less its distance. */
+  height?: number;
 }
 
 /** The provisioning record: `WMPR`, length, CBOR map, CRC-32. */
-export function encodeProvision({ name, vendor, keys, development }: Provision): Uint8Array {
+export function encodeProvision({
+  name,
+  vendor,
+  keys,
+  development,
+  height,
+}: Provision): Uint8Array {
   const entries: [number, unknown][] = [];
   if (name) entries.push([provisionKeys.name, name]);
   if (vendor) entries.push([provisionKeys.vendor, vendor]);
   entries.push([provisionKeys.keys, keys.map((key) => Uint8Array.from(key))]);
   if (development) entries.push([provisionKeys.development, true]);
+  if (height) entries.push([provisionKeys.height, height]);
   const map = encode(new Map(entries));
   const word = (value: number) => {
     const bytes = Buffer.alloc(4);

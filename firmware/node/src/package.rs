@@ -1,10 +1,10 @@
 //! Packages: a COSE_Sign1 (RFC 9052 §4.2) with Ed25519 over the manifest, then the module. See PACKAGE.md.
 use crate::contract::text::{LABEL, NODE};
 use crate::contract::{manifest, provision};
-use crate::slot::Rotation;
+pub use crate::slot::key_id;
+use crate::slot::{Rotation, checksum};
 use ed25519_dalek::{Signature, VerifyingKey};
 use minicbor::{Decoder, data::Tag, decode::Error};
-use sha2::{Digest, Sha256};
 
 /// The longest envelope that is taken, in bytes: the manifest with all texts at their longest, and the signature.
 pub const ENVELOPE: usize = 512;
@@ -234,15 +234,6 @@ fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Error> {
     bytes.try_into().map_err(|_| Error::message("wrong length"))
 }
 
-/// The identifier of a public key: the first 8 bytes of its SHA-256.
-pub fn key_id(key: &[u8; 32]) -> [u8; 8] {
-    let mut id = [0; 8];
-    for (to, from) in id.iter_mut().zip(Sha256::digest(key)) {
-        *to = from;
-    }
-    id
-}
-
 /// What a node is given at flash time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provision {
@@ -267,7 +258,7 @@ impl Provision {
         let length = u32::from_le_bytes(*length) as usize;
         let map = rest.get(..length)?;
         let crc = rest.get(length..length.checked_add(4)?)?;
-        let good = magic == b"WMPR" && crate::slot::checksum(&[map]).to_le_bytes() == *crc;
+        let good = magic == b"WMPR" && checksum(&[map]).to_le_bytes() == *crc;
         if good { Self::decode(map).ok() } else { None }
     }
 

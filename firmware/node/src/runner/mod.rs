@@ -33,8 +33,7 @@ use retry::Retry;
 use wasmote_coap::Code;
 use wasmote_engine::{Host, Place, Run, TrapKind};
 
-/// Room for validation: what needs more is refused, on every board and by the build on the laptop.
-pub type Room = wasmote_engine::Scratch<2048, 64, 256>;
+pub use crate::memory::Room;
 
 /// Good runs after which a package on trial is confirmed.
 pub const TRIAL_RUNS: u8 = 8;

@@ -1,7 +1,16 @@
 //! What no erasure may forget: how far the sequence numbers have come, and which keys packages added and dropped.
 use super::KEYS;
 use super::journal::{Cell, Content, Layout};
-use crate::package::key_id;
+use sha2::{Digest, Sha256};
+
+/// The identifier of a public key: the first 8 bytes of its SHA-256.
+pub fn key_id(key: &[u8; 32]) -> [u8; 8] {
+    let mut id = [0; 8];
+    for (to, from) in id.iter_mut().zip(Sha256::digest(key)) {
+        *to = from;
+    }
+    id
+}
 
 /// The keys that a package changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

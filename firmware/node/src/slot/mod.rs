@@ -37,7 +37,7 @@ mod records;
 
 pub use budget::ERASES;
 pub use journal::checksum;
-pub use keys::{Memory, Rotation};
+pub use keys::{Memory, Rotation, key_id};
 pub use records::{RECORD, RECORDS, STATE};
 
 use budget::Budget;

@@ -79,7 +79,11 @@ const engines = {
 export const chipCrates = ["mps2-an386", "wasmote-compare"];
 
 /** A Python CoAP implementation by other people, which the tests talk to. */
-const aiocoap = "aiocoap==0.4.17";
+const aiocoap = {
+  requirement: "aiocoap==0.4.17",
+  /** Of the wheel: another file under this name and version is refused. */
+  hash: "sha256:9f8f5f09e8f2666b635d7f9c45db5d1d0e38d41479b2d83878678a9cdb5a8f3c",
+};
 
 /** What a setup found, as it was last recorded: `{ qemu, toolchain, python }`, each `{ ok, what }`. */
 export function environment() {
@@ -159,9 +163,21 @@ export async function engineLibrary() {
 
 /** A C compiler for the chip with a C library, for the benchmark `compare`: what it is, or why there is none. */
 export function crossCompiler() {
-  return optional("C for the chip", (report) =>
-    debian(report, "arm-none-eabi-gcc", ["gcc-arm-none-eabi", "libnewlib-arm-none-eabi"]),
-  );
+  return optional("C for the chip", async (report) => {
+    const packages = ["gcc-arm-none-eabi", "libnewlib-arm-none-eabi"];
+    const compiler = await debian(report, "arm-none-eabi-gcc", packages);
+    // The compiler comes without a C library, and may have been there before.
+    if (!hasCLibrary(compiler)) await aptInstall(report, packages);
+    return hasCLibrary(compiler)
+      ? compiler
+      : fail(`${compiler} has no stdio.h`, "install libnewlib-arm-none-eabi (Debian's name)");
+  });
+}
+
+/** Whether a compiler for the chip finds the headers of a C library. */
+export function hasCLibrary(compiler) {
+  const words = ["-E", "-x", "c", "-"];
+  return spawnSync(compiler, words, { input: "#include <stdio.h>\n" }).status === 0;
 }
 
 // ---- the steps ----------------------------------------------------------------------------------------------------
@@ -229,13 +245,8 @@ function llvm(folder) {
 async function aptInstall(report, packages) {
   const advice = `install these, then run this again: ${packages.join(" ")} (Debian's names)`;
   if (!command("apt-get")) fail("not installed, and there is no apt-get", advice);
-  const sudo =
-    process.getuid?.() === 0
-      ? []
-      : command("sudo") && spawnSync("sudo", ["-n", "true"]).status === 0
-        ? ["sudo"]
-        : undefined;
-  if (!sudo) fail("not installed, and this is not root", advice);
+  const sudo = await rights(packages);
+  if (!sudo) fail("not installed, and this may not install it", advice);
   const apt = (...words) => {
     const [name, ...rest] = [
       ...sudo,
@@ -249,6 +260,27 @@ async function aptInstall(report, packages) {
   };
   await apt("update");
   await apt("install", "-y", "--no-install-recommends", ...packages);
+}
+
+/**
+ * The words before apt-get: none for root, `sudo` where that asks for no password. Nothing is installed for all of this computer without a word: in a
+ * terminal it is asked for, elsewhere told. WASMOTE_SUDO=yes answers before, WASMOTE_SUDO=no forbids it.
+ */
+async function rights(packages) {
+  const answer = process.env.WASMOTE_SUDO;
+  if (answer === "no") return undefined;
+  const root = process.getuid?.() === 0;
+  if (!root && (!command("sudo") || spawnSync("sudo", ["-n", "true"]).status !== 0))
+    return undefined;
+  const line = `${root ? "" : "sudo "}apt-get install ${packages.join(" ")}`;
+  if (!root && answer !== "yes" && process.stdin.isTTY && process.stdout.isTTY) {
+    const { createInterface } = await import("node:readline/promises");
+    const asking = createInterface({ input: process.stdin, output: process.stdout });
+    const said = await asking.question(`\r\x1b[Ksetup: may this run \`${line}\`? [y/N] `);
+    asking.close();
+    if (!/^y(es)?$/i.test(said.trim())) return undefined;
+  } else say(`installing for this computer: ${line} (WASMOTE_SUDO=no forbids it)`);
+  return root ? [] : ["sudo"];
 }
 
 /**
@@ -417,10 +449,13 @@ async function aiocoapPeer(report) {
     ["-m", "venv", join(cache, "python")],
     "install python3 with its venv module",
   );
+  const list = join(cache, "requirements.txt");
+  writeFileSync(list, `${aiocoap.requirement} --hash=${aiocoap.hash}\n`);
+  const pinned = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", list];
   await run(
     report,
     python,
-    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", aiocoap],
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...pinned],
     "pip needs a package index",
   );
   return have()

@@ -1,15 +1,14 @@
 // Says what a module costs before anything is sent, and whether a node has room for it.
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { inspect, refusal } from "../lib/engine.ts";
 import type { MemoryReport } from "../lib/build/finish.ts";
 import { exercise } from "../lib/exercise.ts";
-import { readSamples, runFuel } from "../lib/simulate.ts";
+import { runFuel } from "../lib/simulate.ts";
 import { describeTrap } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
 import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
 import { load, type MemoryOptions } from "./program.ts";
+import { projectSamples, samplesFrom } from "./samples.ts";
 
 /**
  * Instructions of a run on the Cortex-M4F, rounded up from what is measured: for a unit of fuel (fib, the largest of the kernels of
@@ -27,9 +26,14 @@ export async function checkVerb(
   const { module, facts, name, digest, memory, paths } = await load(file, options);
   const { footprint, table: branches } = inspect(module);
   const refused = refusal(module);
-  const own = join(project().folder, project().samples);
-  const from = options.samples ?? (project().samples !== "" && existsSync(own) ? own : undefined);
-  const samples = from === undefined ? [] : readSamples(readFileSync(from, "utf8"));
+  const from = options.samples ?? projectSamples();
+  const samples =
+    from === undefined
+      ? []
+      : // What the project names may be for another of its programs.
+        options.samples === undefined
+        ? samplesFrom(from, [])
+        : samplesFrom(from, facts.sensors);
   const { simulation, unexercised, runs: counts } = exercise(module, samples, paths);
   const { fuel, happenings } = simulation;
   const trap = happenings.find((one) => one.kind === "trap");

@@ -146,6 +146,7 @@ verb(
     heap(),
     new Option("--again", "send a module that runs there already"),
     new Option("--sequence <n>", "the package's sequence number (the next one)"),
+    new Option("--restart-sequence", "begin the node's numbers anew, where they are used up"),
     ...several(),
   ],
   [
@@ -244,9 +245,22 @@ verb(
     ),
     new Option("--link <link>", "of a native node").choices(["udp", "serial"]),
     new Option("--dev", "a native node that takes packages without a known key"),
+    new Option("--samples <file>", "play a CSV, or a recording, into its sensors"),
+    new Option("--speed <n>", "so many times as fast as they were").default("1"),
     json(),
   ],
-  ["emulate --name wye", "emulate qemu-stm32 --name wye"],
+  [
+    "emulate --name wye &",
+    "emulate qemu-stm32 --name wye",
+    "emulate --samples day.jsonl --speed 60",
+  ],
+);
+verb(
+  "feed <node> <sensor> <value>",
+  "give a sensor of a node that is emulated here a value",
+  () => import("./feed.ts"),
+  [json()],
+  ["feed wye level 3500"],
 );
 verb(
   "gateway",

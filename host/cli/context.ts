@@ -2,7 +2,8 @@
 // programs.
 import { NodeError, UserError } from "../lib/errors.ts";
 import { Node } from "../lib/node.ts";
-import { heard, nodeAddress, openProject, type Project } from "../lib/project.ts";
+import { nameFault } from "../lib/names.ts";
+import { emulationStarts, heard, nodeAddress, openProject, type Project } from "../lib/project.ts";
 import { oneLine, printable, safeJson } from "../lib/text.ts";
 
 /** Exit codes, as `wasmote --help` lists them. */
@@ -53,7 +54,24 @@ export function address({ node = [] }: NodeOptions): string {
       "add --node coap://192.168.1.20 or --node serial:/dev/ttyACM0, or choose one for good with `wasmote use`",
       "usage",
     );
-  return nodeAddress(project(), given);
+  return findNode(given);
+}
+
+/** How long a name may be unknown: somebody who pastes several lines starts a node in the background with one and uses it with the next. */
+const grace = 700;
+const longestStart = 15_000;
+
+/** The address of a node by its name; one that is just being started is waited for. */
+export function findNode(given: string): string {
+  for (const began = Date.now(); ;) {
+    try {
+      return nodeAddress(project(), given);
+    } catch (error) {
+      const limit = emulationStarts(project(), given) ? longestStart : grace;
+      if (nameFault(given) !== undefined || Date.now() - began > limit) throw error;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  }
 }
 
 /** Seconds as somebody wrote them, in milliseconds. */

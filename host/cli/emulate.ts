@@ -1,12 +1,16 @@
 // Starts a node on this computer and keeps it until it is interrupted. One with a name can be used by that name, and keeps its
 // flash from one time to the next.
 import { existsSync, writeFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { emulate, machines, missing, type Machine } from "../lib/emulate.ts";
+import { announce, feedLine } from "../lib/emulated.ts";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { makeFlash } from "../lib/package.ts";
-import { emulatedNode, signingKey } from "../lib/project.ts";
+import type { Sample } from "../lib/samples.ts";
+import { emulatedNode, signingKey, starting } from "../lib/project.ts";
 import { print, project, say, untilInterrupted, waiting } from "./context.ts";
+import { samplesFrom } from "./samples.ts";
 import { readLines } from "./terminal.ts";
 
 interface Options {
@@ -14,6 +18,8 @@ interface Options {
   name?: string;
   link?: "udp" | "serial";
   dev?: boolean;
+  samples?: string;
+  speed?: string;
   json?: boolean;
 }
 
@@ -36,7 +42,15 @@ export async function emulateVerb(machine: string | undefined, options: Options)
   const running = name === undefined ? undefined : emulatedNode(project(), name);
   if (running !== undefined)
     throw new UserError(`${name} runs already, at ${running}`, `--node ${name} reaches it`);
+  const speed = Number(options.speed ?? 1);
+  if (!(speed > 0 && speed <= 1e6))
+    throw new UserError(`${options.speed} is no speed`, "write: --speed 60", "usage");
+  const played = options.samples === undefined ? undefined : samplesFrom(options.samples, []);
   const flash = flashOf(chosen, options);
+  const { state } = project();
+  const file = `${name}.address`;
+  // Whoever asks for it by its name in this moment waits.
+  if (name !== undefined) state.write(`${starting}\n${process.pid}\n`, ["emulated", file]);
   const signal = untilInterrupted();
   const node = await waiting(
     `starting ${chosen}`,
@@ -49,8 +63,6 @@ export async function emulateVerb(machine: string | undefined, options: Options)
       ...(options.dev && chosen === "native" ? { arguments: ["--dev"] } : {}),
     }),
   );
-  const { state } = project();
-  const file = `${name}.address`;
   if (name !== undefined) state.write(`${node.address}\n${process.pid}\n`, ["emulated", file]);
   const shown = { address: node.address, machine: chosen };
   print(
@@ -59,20 +71,19 @@ export async function emulateVerb(machine: string | undefined, options: Options)
     () =>
       `${name ?? node.address}${name === undefined ? "" : ` at ${node.address}`}  (samples as lines on standard input: level 1234; Ctrl-C ends it)`,
   );
+  const feed = (sensor: string, value: number) => node.feed(sensor, value);
+  const about = { name: name ?? "", address: node.address, machine: chosen };
+  const announced = await announce(about, feed);
   const input = readLines((line) => {
-    const [sensor = "", value = ""] = line.trim().split(/\s+/);
     try {
-      if (sensor !== "") feed(sensor, value);
+      if (line.trim() !== "") feedLine(line, feed);
     } catch (error) {
       say((error as Error).message);
     }
   });
-  const feed = (sensor: string, value: string) => {
-    if (value === "" || Number.isNaN(Number(value)))
-      throw new UserError(`${sensor} ${value}: not a sensor and a number; write: level 1234`);
-    node.feed(sensor, Number(value));
-  };
+  if (played !== undefined) void play(played, speed, feed, node.ended);
   await node.ended;
+  announced.end();
   if (name !== undefined) state.remove("emulated", file);
   input.stop();
   if (!signal.aborted) throw new UserError(`the node ended:\n${node.console.slice(-5).join("\n")}`);
@@ -87,4 +98,27 @@ function flashOf(machine: Machine, { flash, name, dev = false }: Options): strin
   if (keys.length > 0 || machine !== "native")
     writeFileSync(file, makeFlash({ name: name ?? "emulated", keys, development: dev }));
   return file;
+}
+
+/** Plays samples into a node at so many times their own speed. */
+async function play(
+  samples: readonly Sample[],
+  speed: number,
+  feed: (sensor: string, value: number) => void,
+  ended: Promise<void>,
+): Promise<void> {
+  const began = Date.now();
+  let over = false;
+  void ended.then(() => (over = true));
+  for (const { at, sensor, value } of samples) {
+    // By the clock, so that what a timer is late by does not add up.
+    await delay(Math.max(0, began + at / speed - Date.now()));
+    if (over) return;
+    try {
+      feed(sensor, value);
+    } catch (error) {
+      say((error as Error).message);
+    }
+  }
+  say(`all ${samples.length} samples were played`);
 }

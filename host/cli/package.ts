@@ -30,7 +30,7 @@ export async function packageVerb(
   const key = signingKey(project(), options.key);
   const sequence =
     options.sequence === undefined
-      ? nextSequence(project())
+      ? nextSequence(project(), { highest: 0, era: 0 })
       : takeSequence(project(), Number(options.sequence));
   const bytes = signProgram(project(), program, key, { sequence, boardClass });
   const output = writeResult(options.output, `${program.name}.wpkg`, bytes);

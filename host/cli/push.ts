@@ -22,6 +22,7 @@ interface Options extends SeveralOptions, MemoryOptions {
   wait: string | boolean;
   again?: boolean;
   sequence?: string;
+  restartSequence?: boolean;
 }
 
 /** The longest that an upload may take by itself: what a node has room for, over a slow link. */
@@ -47,6 +48,7 @@ export async function pushVerb(file: string | undefined, options: Options): Prom
     began,
     wait,
     again: options.again ?? false,
+    restart: options.restartSequence ?? false,
     ...(sequence === undefined ? {} : { sequence }),
   };
   // Before the compiler runs for seconds.

@@ -5,6 +5,7 @@ import { createWriteStream, readFileSync } from "node:fs";
 import type { Reading } from "../lib/node.ts";
 import type { Sample } from "../lib/simulate.ts";
 import { UserError } from "../lib/errors.ts";
+import { oneLine } from "../lib/text.ts";
 
 interface Head {
   digest?: string;
@@ -46,14 +47,10 @@ export function readRecording(file: string): Recording {
     try {
       return JSON.parse(line) as Record<string, unknown>;
     } catch {
-      throw new UserError(
-        `${file}:${index + 1}: this is no line of a recording`,
-        "make one with `wasmote observe --record FILE`",
-        "usage",
-      );
+      throw notRecorded(file, index + 1);
     }
   });
-  if (head === undefined || typeof head["parameters"] !== "object")
+  if (typeof head !== "object" || head === null || typeof head["parameters"] !== "object")
     throw new UserError(
       `${file} is no recording`,
       "make one with `wasmote observe --record FILE`",
@@ -62,17 +59,28 @@ export function readRecording(file: string): Recording {
   const samples: Sample[] = [];
   const outputs = new Map<string, number[]>();
   const begin = Number(rest[0]?.["at"] ?? 0);
-  for (const one of rest) {
+  rest.forEach((one, index) => {
+    if (typeof one !== "object" || one === null) throw notRecorded(file, index + 2);
+    if (typeof one["path"] !== "string" || !Number.isFinite(Number(one["at"])))
+      throw notRecorded(file, index + 2);
     const [folder, name = ""] = String(one["path"]).split("/");
     const [at, value] = [Number(one["at"]) - begin, Number(one["value"])];
     if (folder === "sensors") samples.push({ at, sensor: name, value });
     // What was published before has its sample before the recording too.
     else if (!one["known"]) outputs.set(name, [...(outputs.get(name) ?? []), value]);
-  }
+  });
   return {
     parameters: head["parameters"] as Record<string, number>,
     ...(typeof head["digest"] === "string" ? { digest: head["digest"] } : {}),
     samples,
     outputs,
   };
+}
+
+function notRecorded(file: string, line: number): UserError {
+  return new UserError(
+    `${oneLine(file)}:${line}: this is no line of a recording`,
+    "make one with `wasmote observe --record FILE`",
+    "usage",
+  );
 }

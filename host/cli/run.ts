@@ -1,14 +1,12 @@
 // Runs a module on this computer: over a CSV, on samples as they are typed or as a node has them, or over a recording.
-import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import { isDeepStrictEqual } from "node:util";
 import { engineNames, missingEngine, type EngineName } from "../lib/engine.ts";
-import { readSamples, simulate, Simulation, type Happening } from "../lib/simulate.ts";
+import { simulate, Simulation, type Happening } from "../lib/simulate.ts";
 import { charts } from "./chart.ts";
 import { describeTrap, sourcePlace } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
-import { shortest } from "../lib/text.ts";
+import { oneLine, shortest } from "../lib/text.ts";
 import type { Program } from "../lib/program.ts";
 import {
   assignments,
@@ -20,6 +18,8 @@ import {
 } from "./context.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { readRecording } from "./record.ts";
+import { projectSamples, samplesFrom } from "./samples.ts";
+import { inputIsGiven, readLines } from "./terminal.ts";
 
 interface Options extends NodeOptions, MemoryOptions {
   samples?: string;
@@ -49,8 +49,13 @@ export async function runVerb(file: string | undefined, options: Options): Promi
   const parameters = Object.fromEntries(assignments(options.param ?? [], "--param limit=150"));
   if (options.replay !== undefined)
     return replay(program, options.replay, wanted[0]!, parameters, options);
-  if (options.samples === undefined) return live(program, wanted[0]!, parameters, options);
-  const samples = readSamples(readFileSync(options.samples, "utf8"));
+  checkParameters(program, parameters);
+  // Lines that come in by themselves are samples; at a terminal the project's own are.
+  const typed = options.samples === "-" || options.node !== undefined || inputIsGiven();
+  const from = options.samples ?? (typed ? undefined : projectSamples());
+  if (from === undefined || from === "-") return live(program, wanted[0]!, parameters, options);
+  const own = options.samples === undefined;
+  const samples = samplesFrom(from, own ? [] : program.facts.sensors);
   const [first, ...others] = wanted.map((engine) =>
     simulate(program.module, samples, { engine, parameters }),
   );
@@ -148,40 +153,92 @@ async function live(
       over.abort();
     }
   }, 50);
-  const signal = AbortSignal.any([untilInterrupted(), over.signal]);
+  const stop = () => over.abort();
+  const interrupted = untilInterrupted();
+  interrupted.addEventListener("abort", stop);
   try {
-    if (options.node !== undefined) {
-      const { sensors } = program.facts;
-      if (sensors.length === 0) throw new UserError("the module has no sensors");
-      await withNode(options, async (node) => {
-        const all = sensors.map(async (sensor) => {
-          const values = node.observe(`sensors/${sensor}`, signal);
-          for await (const { value } of values) take(sensor, value);
-        });
-        // The first that fails ends the others.
-        await Promise.all(all.map((one) => one.finally(() => over.abort())));
-      });
-    } else {
-      const input = createInterface({ input: process.stdin });
-      signal.addEventListener("abort", () => input.close());
-      for await (const line of input) {
-        const [sensor = "", value = ""] = line.trim().split(/\s+/);
-        if (sensor === "") continue;
-        if (value === "" || Number.isNaN(Number(value)))
-          throw new UserError(`${line}: not a sensor and a number`, "write: level 1234", "usage");
-        if (!program.facts.sensors.includes(sensor))
-          throw new UserError(
-            `the module has no sensor ${sensor}`,
-            `it has: ${program.facts.sensors.join(", ") || "none"}`,
-            "usage",
-          );
-        take(sensor, Number(value));
-      }
-    }
+    if (options.node !== undefined) await fromNode(program, options, over, take);
+    else await fromInput(program, over.signal, take);
     if (failed) throw failed;
   } finally {
     clearInterval(timer);
-    process.stdin.destroy();
+    interrupted.removeEventListener("abort", stop);
+  }
+}
+
+type Take = (sensor: string, value: number) => void;
+
+/** The samples of a node's sensors. */
+async function fromNode(
+  { facts: { sensors } }: Program,
+  options: Options,
+  over: AbortController,
+  take: Take,
+): Promise<void> {
+  if (sensors.length === 0)
+    throw new UserError("the module has no sensors", "name a program that has some");
+  await withNode(options, async (node, { open }) => {
+    open();
+    const all = sensors.map(async (sensor) => {
+      const values = node.observe(`sensors/${sensor}`, over.signal);
+      for await (const { value } of values) take(sensor, value);
+    });
+    // The first that fails ends the others.
+    await Promise.all(all.map((one) => one.finally(() => over.abort())));
+  });
+}
+
+/** Samples as lines on standard input. */
+async function fromInput({ facts }: Program, signal: AbortSignal, take: Take): Promise<void> {
+  let failed: unknown;
+  const input = readLines((line) => {
+    const [sensor = "", value = "", ...more] = line.trim().split(/\s+/);
+    if (sensor === "" || failed !== undefined) return;
+    try {
+      if (value === "" || more.length > 0 || Number.isNaN(Number(value)))
+        throw new UserError(
+          `${oneLine(line.slice(0, 60))}: not a sensor and a number`,
+          "write: level 1234",
+          "usage",
+        );
+      if (!facts.sensors.includes(sensor))
+        throw new UserError(
+          `the module has no sensor ${oneLine(sensor)}`,
+          `it has: ${facts.sensors.join(", ") || "none"}`,
+          "usage",
+        );
+      take(sensor, Number(value));
+    } catch (error) {
+      failed = error;
+      input.stop();
+    }
+  });
+  const stop = () => input.stop();
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+  await input.ended;
+  signal.removeEventListener("abort", stop);
+  input.stop();
+  if (failed !== undefined) throw failed;
+}
+
+/** A value that the node would refuse is refused here too. */
+function checkParameters({ facts }: Program, values: Record<string, number>): void {
+  for (const [name, value] of Object.entries(values)) {
+    const known = facts.parameters.find((one) => one.name === name);
+    if (known === undefined)
+      throw new UserError(
+        `the module has no parameter ${oneLine(name)}`,
+        `it has: ${facts.parameters.map((one) => one.name).join(", ") || "none"}`,
+        "usage",
+      );
+    const { minimum, maximum } = known;
+    if (!(value >= minimum && value <= maximum))
+      throw new UserError(
+        `${name} = ${value} is out of range`,
+        `it takes ${shortest(minimum)} to ${shortest(maximum)}`,
+        "usage",
+      );
   }
 }
 

@@ -4,13 +4,15 @@ import { discover } from "../lib/coap/discover.ts";
 import { Node } from "../lib/node.ts";
 import { UserError } from "../lib/errors.ts";
 import { normalAddress } from "../lib/coap/address.ts";
+import { emulatedHere } from "../lib/emulated.ts";
+import { oneLine } from "../lib/text.ts";
 import { heard, lastSeen } from "../lib/project.ts";
 import { print, project, table, waiting } from "./context.ts";
 
 interface Found {
   address: string;
   name: string;
-  how: "network" | "serial port" | "wasmote.toml";
+  how: "network" | "serial port" | "wasmote.toml" | "emulated here";
 }
 
 interface Seen extends Found {
@@ -23,24 +25,41 @@ export async function scanVerb(options: { seconds: string; json?: boolean }): Pr
   const listen = Number(options.seconds) * 1000;
   if (!(listen > 0))
     throw new UserError(`${options.seconds} is no time`, "write: --seconds 6", "usage");
+  // What runs on this computer needs no group to be found by: it is shown at once.
+  const here = await ask(emulated(), Math.min(listen, 2000));
+  const early = options.json ? [] : here;
+  if (early.length > 0) print(false, undefined, () => rows(early));
   const found = await waiting(
     "listening",
     Promise.all([network(listen), ask(serialPorts(), listen), ask(named(), listen)]),
   );
   // One that is named and answers on the network too is shown once, by its name.
   const all = new Map<string, Seen>();
-  for (const one of found.flat()) all.set(one.address, { ...all.get(one.address), ...one });
+  for (const one of [...here, ...found.flat()])
+    all.set(one.address, { ...all.get(one.address), ...one });
   const list = [...all.values()];
-  print(options.json, list, () =>
-    list.length === 0
-      ? "no node answers: is one on this network or plugged in? `wasmote emulate` starts one here"
-      : table(
-          list.map(({ address, name, how, answers, seen }): [string, string] => [
-            address,
-            `${name || "?"}  (${how}; ${answers ? "answers" : `silent, ${ago(seen)}`})`,
-          ]),
-        ),
+  const rest = list.filter(({ address }) => !early.some((one) => one.address === address));
+  if (options.json) print(true, list, () => "");
+  else if (rest.length > 0) print(false, undefined, () => rows(rest));
+  else if (list.length === 0)
+    print(
+      false,
+      undefined,
+      () =>
+        "no node answers: is one on this network or plugged in? `wasmote emulate` starts one here",
+    );
+}
+
+const rows = (list: readonly Seen[]) =>
+  table(
+    list.map(({ address, name, how, answers, seen }): [string, string] => [
+      address,
+      `${oneLine(name) || "?"}  (${how}; ${answers ? "answers" : `silent, ${ago(seen)}`})`,
+    ]),
   );
+
+function emulated(): Found[] {
+  return emulatedHere().map(({ name, address }) => ({ address, name, how: "emulated here" }));
 }
 
 function ago(seen: string | null): string {

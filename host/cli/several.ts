@@ -1,11 +1,11 @@
 // Verbs for several nodes: which are meant, side by side with a bound, one line of outcome for each, and the exit code of the worst.
 import { UserError } from "../lib/errors.ts";
 import type { Node } from "../lib/node.ts";
-import { nodeAddress } from "../lib/project.ts";
 import { oneLine } from "../lib/text.ts";
 import {
   chosenNode,
   exitCode,
+  findNode,
   interruptedCode,
   paint,
   print,
@@ -61,7 +61,7 @@ export function targets({ node = [], all = false }: SeveralOptions): Target[] {
       );
     return group;
   });
-  const found = names.map((name) => ({ name, address: nodeAddress(project(), name) }));
+  const found = names.map((name) => ({ name, address: findNode(name) }));
   // Two names of one node are one node.
   return found.filter(
     ({ address }, at) => found.findIndex((one) => one.address === address) === at,

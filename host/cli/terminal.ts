@@ -1,5 +1,5 @@
 // Reading lines from standard input without being stopped: a job in the background that reads its terminal is sent SIGTTIN and stands
-// still (POSIX.1-2017 §11.1.4). So a terminal is read only in the foreground; a shell that brings the job there sends SIGCONT.
+// still (POSIX.1-2017 §11.1.4). So a terminal is read only in the foreground.
 import { spawnSync } from "node:child_process";
 import { fstatSync, readFileSync } from "node:fs";
 import { createInterface, type Interface } from "node:readline";
@@ -54,19 +54,34 @@ export function readLines(use: (line: string) => void): { ended: Promise<void>; 
   };
   const terminal = isatty(0);
   // Moved to the background (Ctrl-Z, bg) or to the foreground (fg).
+  // A shell that brings a job to the front says so only to one that was stopped: who runs there has to look.
+  let looking: NodeJS.Timeout | undefined;
   const moved = () => {
+    clearInterval(looking);
+    looking = undefined;
     if (stopped) return;
-    if (!inForeground()) process.stdin.pause();
-    else if (input === undefined) begin();
+    if (!inForeground()) {
+      if (input !== undefined) process.stdin.pause();
+      looking = setInterval(
+        () => inForeground() && moved(),
+        process.platform === "linux" ? 300 : 2000,
+      );
+      looking.unref();
+    } else if (input === undefined) begin();
     else process.stdin.resume();
   };
-  if (terminal) process.on("SIGCONT", moved);
-  if (!terminal || inForeground()) begin();
+  if (terminal) {
+    process.on("SIGCONT", moved);
+    moved();
+  } else begin();
   return {
     ended,
     stop: () => {
+      if (stopped) return;
       stopped = true;
+      clearInterval(looking);
       process.off("SIGCONT", moved);
+      end();
       if (input === undefined) return;
       input.close();
       process.stdin.destroy();

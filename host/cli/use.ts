@@ -1,6 +1,5 @@
 // Remembers which node the verbs are for.
-import { nodeAddress } from "../lib/project.ts";
-import { print, project } from "./context.ts";
+import { findNode, print, project } from "./context.ts";
 
 export async function useVerb(
   node: string | undefined,
@@ -13,7 +12,7 @@ export async function useVerb(
     return;
   }
   // A name has to be known now, not only when it is used.
-  const place = nodeAddress(project(), node);
+  const place = findNode(node);
   state.write(`${node}\n`, ["node"]);
   print(json, { node, address: place }, () => `${node} is used from here on, in this folder`);
 }

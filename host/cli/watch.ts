@@ -16,6 +16,8 @@ export async function watchVerb(
   const source = file === undefined ? join(project().folder, project().main) : resolve(file);
   const shownSource = relative(process.cwd(), source);
   await withNode(options, async (node, { open }) => {
+    // Who is not there is said now; what goes wrong later, the next change may mend.
+    await node.info();
     const signal = open();
     // A change while a push is under way counts for the next.
     let changed = false;

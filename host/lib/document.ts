@@ -184,6 +184,8 @@ const app = map(
     table: uint32,
     ram: uint32,
     slot: uint32,
+    /** Within which sequence numbers count; 0 where it is not said. */
+    era: uint32,
     trial: uint32,
     tick: uint32,
     sensors: list(text),

@@ -32,6 +32,8 @@ export interface InstallOptions {
   again?: boolean;
   /** The package's sequence number, instead of the next one. */
   sequence?: number | undefined;
+  /** Begins the node's numbers anew, in its next era: the way out when they are used up. */
+  restart?: boolean;
   onProgress?: (sent: number, total: number) => void;
   signal?: AbortSignal | undefined;
 }
@@ -41,7 +43,7 @@ export function signProgram(
   project: Project,
   program: Program,
   key: KeyPair,
-  { sequence, boardClass }: { sequence: number; boardClass: string },
+  { sequence, boardClass, era = 0 }: { sequence: number; boardClass: string; era?: number },
 ): Uint8Array {
   const { module, facts, name, digest } = program;
   const { footprint, table } = inspect(module);
@@ -54,7 +56,8 @@ export function signProgram(
     sensors: facts.sensors.length,
     outputs: facts.outputs.length,
   };
-  const about = { vendor, class: boardClass, sequence, name, version, needs };
+  const inEra = era === 0 ? {} : { era };
+  const about = { vendor, class: boardClass, sequence, name, version, needs, ...inEra };
   const bytes = makePackage(module, about, key);
   keepPackage(project, sequence, digest, bytes);
   return bytes;
@@ -72,7 +75,8 @@ export async function installProgram(
   const [{ class: boardClass }, app] = [await node.info(signal), await node.app(signal)];
   const { digest, name } = program;
   const runs = app.state !== "empty" && app.digest === digest;
-  if (runs && !again && options.sequence === undefined)
+  const chosen = options.sequence !== undefined || options.restart === true;
+  if (runs && !again && !chosen)
     return {
       name,
       bytes: 0,
@@ -83,16 +87,18 @@ export async function installProgram(
     };
   // An upload of this module that was cut off goes on with the package that it began with.
   const { digest: begun } = await node.staged(signal);
-  const last = signedSequence(project);
+  const restart = options.restart === true;
+  const era = (app.era ?? 0) + (restart ? 1 : 0);
+  const last = signedSequence(project, era);
   const half =
-    begun === digest && last > app.highest && options.sequence === undefined
-      ? packageOf(project, last, { digest, boardClass, key })
+    begun === digest && last > app.highest && !chosen
+      ? packageOf(project, last, { digest, boardClass, era, key })
       : undefined;
   const number = () =>
     options.sequence === undefined
-      ? nextSequence(project, app.highest)
-      : takeSequence(project, options.sequence, true);
-  const bytes = half ?? signProgram(project, program, key, { sequence: number(), boardClass });
+      ? nextSequence(project, { highest: restart ? 0 : app.highest, era })
+      : takeSequence(project, options.sequence, { era, always: true });
+  const bytes = half ?? signProgram(project, program, key, { sequence: number(), boardClass, era });
   return installPackage(node, bytes, { ...options, began });
 }
 

@@ -107,7 +107,7 @@ export function keepPackage(
 export function packageOf(
   project: Project,
   sequence: number,
-  wanted: { digest: string; boardClass: string; key: KeyPair },
+  wanted: { digest: string; boardClass: string; era: number; key: KeyPair },
 ): Uint8Array | undefined {
   const bytes = project.state.readBytes("packages", `${sequence}.wpkg`);
   if (bytes === undefined) return undefined;
@@ -117,6 +117,7 @@ export function packageOf(
     const same =
       manifest.sequence === sequence &&
       manifest.class === wanted.boardClass &&
+      (manifest.era ?? 0) === wanted.era &&
       manifest.addKey === undefined &&
       manifest.dropKey === undefined &&
       hex(manifest.digest) === wanted.digest &&

@@ -130,8 +130,7 @@ export function keepKey(project: Project, key: KeyPair = generateKey()): string 
 /** The address of a node that `wasmote emulate --name` runs just now. */
 export function emulatedNode({ state }: Project, name: string): string | undefined {
   if (nameFault(name) !== undefined) return undefined;
-  const [place, process_] = state.read("emulated", `${name}.address`)?.split("\n") ?? [];
-  const id = Number(process_);
+  const { place, id } = emulatedFile(state, name);
   try {
     // Signal 0 asks whether the process is there; one that was killed left its file behind.
     if (!Number.isInteger(id) || id < 1) return undefined;
@@ -139,7 +138,20 @@ export function emulatedNode({ state }: Project, name: string): string | undefin
   } catch {
     return undefined;
   }
-  return place;
+  return place === starting ? undefined : place;
+}
+
+/** What stands for the address of a node that is about to run. */
+export const starting = "starting";
+
+/** Whether a node of this name is being started. */
+export function emulationStarts({ state }: Project, name: string): boolean {
+  return nameFault(name) === undefined && emulatedFile(state, name).place === starting;
+}
+
+function emulatedFile(state: State, name: string): { place: string | undefined; id: number } {
+  const [place, process_] = state.read("emulated", `${name}.address`)?.split("\n") ?? [];
+  return { place, id: Number(process_) };
 }
 
 /** Every node that is emulated for this project just now. */

@@ -11,6 +11,9 @@ import {
   type Instance,
 } from "./engine.ts";
 import { exportedNumber, readFacts, type Facts } from "./build/section.ts";
+import type { Sample } from "./samples.ts";
+
+export { readSamples, SamplesError, type Sample } from "./samples.ts";
 
 /** What a module did. */
 export type Happening =
@@ -19,13 +22,6 @@ export type Happening =
   | { at: number; kind: "gpio"; pin: number; level: number }
   | { at: number; kind: "reply"; status: string; text: string }
   | { at: number; kind: "trap"; ended: Ended };
-
-/** A sample of a sensor at a time, in milliseconds since the start. */
-export interface Sample {
-  at: number;
-  sensor: string;
-  value: number;
-}
 
 export interface SimulateOptions {
   engine?: EngineName;
@@ -217,47 +213,4 @@ export function simulate(
   const simulation = new Simulation(module, options);
   for (const sample of samples) simulation.sample(sample);
   return simulation;
-}
-
-/** Samples that cannot be read; says which line and why. */
-export class SamplesError extends Error {
-  override name = "SamplesError";
-}
-
-/**
- * Samples from CSV: a head line with `time` (milliseconds, or a date) or none, and a column for each sensor. Empty cells are no
- * samples; `#` begins a comment. Without a time, lines are a second apart.
- */
-export function readSamples(text: string): Sample[] {
-  const lines = text
-    .split(/\r?\n/)
-    .map((line, index) => ({ line: line.trim(), number: index + 1 }));
-  const rows = lines.filter(({ line }) => line !== "" && !line.startsWith("#"));
-  const head = rows
-    .shift()
-    ?.line.split(",")
-    .map((name) => name.trim());
-  if (head === undefined) throw new SamplesError("there are no lines");
-  const column = head.findIndex((name) => name === "time" || name === "date");
-  if (head.some((name) => name !== "" && !Number.isNaN(Number(name))))
-    throw new SamplesError(
-      "line 1 has to name the columns: time, then a sensor for each, as in: time,level",
-    );
-  const samples: Sample[] = [];
-  let begin: number | undefined;
-  rows.forEach(({ line, number }, row) => {
-    const cells = line.split(",").map((cell) => cell.trim());
-    const stamp = column < 0 ? String(row * 1000) : (cells[column] ?? "");
-    const time = stamp !== "" && Number.isFinite(Number(stamp)) ? Number(stamp) : Date.parse(stamp);
-    if (Number.isNaN(time)) throw new SamplesError(`line ${number}: ${stamp} is no time`);
-    begin ??= time;
-    cells.forEach((cell, index) => {
-      const sensor = head[index];
-      if (index === column || cell === "" || sensor === undefined) return;
-      const value = Number(cell);
-      if (Number.isNaN(value)) throw new SamplesError(`line ${number}: ${cell} is no number`);
-      samples.push({ at: time - (begin ?? 0), sensor, value });
-    });
-  });
-  return samples;
 }

@@ -177,10 +177,15 @@ function readFile(path: string): Buffer | undefined {
   return kindOf(path) === "file" ? readFileSync(path) : undefined;
 }
 
-let known: Buffer | undefined;
+let known: { secret: Buffer; folder: string } | undefined;
 
-/** The secret of this user on this computer; made when it is first needed. */
-function secret(): Buffer {
+const secret = () => user().secret;
+
+/** The folder of this user on this computer for what is of no project. */
+export const userFolder = () => user().folder;
+
+/** The secret of this user on this computer, made when it is first needed, and the folder it lies in. */
+function user(): { secret: Buffer; folder: string } {
   known ??= findSecret(
     process.env["XDG_STATE_HOME"] || join(homedir(), ".local/state"),
     // Where the home cannot be written, what is remembered lasts until the computer is started again.
@@ -189,7 +194,7 @@ function secret(): Buffer {
   return known;
 }
 
-function findSecret(...homes: string[]): Buffer {
+function findSecret(...homes: string[]): { secret: Buffer; folder: string } {
   let failure: unknown;
   for (const home of homes) {
     const file = join(home, "wasmote", markName);
@@ -210,7 +215,8 @@ function findSecret(...homes: string[]): Buffer {
         }
       }
       const text = readFile(file)?.toString("utf8").trim() ?? "";
-      if (/^[0-9a-f]{64}$/.test(text)) return Buffer.from(text, "hex");
+      if (/^[0-9a-f]{64}$/.test(text))
+        return { secret: Buffer.from(text, "hex"), folder: dirname(file) };
     } catch (error) {
       failure = error;
     }

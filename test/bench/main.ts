@@ -50,7 +50,12 @@ if (names.some((one) => !(one in benchmarks)) || options.some((option) => option
 const folder = join(import.meta.dirname, "../../docs/benchmarks");
 mkdirSync(folder, { recursive: true });
 for (const one of names) {
-  const report = await (await benchmarks[one]!.load()).run();
+  const { run } = await benchmarks[one]!.load();
+  const report = await run().catch((error: Error) => {
+    // What a machine lacks is a sentence; a fault of ours has its place.
+    process.stderr.write(`bench ${one}: ${error.name === "Error" ? error.message : error.stack}\n`);
+    process.exit(1);
+  });
   writeFileSync(join(folder, `${one}.md`), markdown(report));
   report.plots.forEach((plot, number) =>
     writeFileSync(join(folder, plotFile(report, number)), svg(plot)),

@@ -137,6 +137,7 @@ export async function setup(goal) {
   if (goal === "test") {
     found.cxx = await optional("C++", (report) => debian(report, "c++", ["g++"]));
     found.python = await optional("aiocoap", aiocoapPeer);
+    if (found.python.ok) found.oscore = await optional("aiocoap's OSCORE", oscorePeer);
   }
 
   writeFileSync(record, JSON.stringify(found, null, 2) + "\n");
@@ -436,6 +437,27 @@ async function declarations(report) {
   return "dist/types";
 }
 
+/** Installs what a list names, each file by its hash and nothing besides. */
+function pip(report, python, list) {
+  const pinned = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", list];
+  return run(
+    report,
+    python,
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...pinned],
+    "pip needs a package index; another Python or chip needs its own hashes in the list",
+  );
+}
+
+/** What the peer needs for OSCORE, where its files fit this machine. */
+async function oscorePeer(report) {
+  const python = join(cache, "python/bin/python");
+  const have = () => spawnSync(python, ["-c", "import aiocoap.oscore"]).status === 0;
+  if (!have()) await pip(report, python, join(root, "test/peers/requirements.txt"));
+  return have()
+    ? python
+    : fail("aiocoap's OSCORE does not load", "see test/peers/requirements.txt");
+}
+
 async function aiocoapPeer(report) {
   const python = join(cache, "python/bin/python");
   const have = () => spawnSync(python, ["-c", "import aiocoap"]).status === 0;
@@ -451,13 +473,7 @@ async function aiocoapPeer(report) {
   );
   const list = join(cache, "requirements.txt");
   writeFileSync(list, `${aiocoap.requirement} --hash=${aiocoap.hash}\n`);
-  const pinned = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", list];
-  await run(
-    report,
-    python,
-    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...pinned],
-    "pip needs a package index",
-  );
+  await pip(report, python, list);
   return have()
     ? python
     : fail(

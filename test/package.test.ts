@@ -1,6 +1,13 @@
 // The package as others get it: packed by npm, installed in a project of theirs; and what editors know of a project made by `new`.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -140,6 +147,30 @@ void new Node();
     expect(ran.stderr).toBe("");
     expect(ran.stdout).toBe("1\nundefined true true\naddress\nempty 12\nfunction function\n");
   });
+});
+
+test("a new project resolves nothing by a name that somebody could register", async () => {
+  using folder = scratch();
+  const project = await newProject(folder.path);
+  const { devDependencies, dependencies } = JSON.parse(
+    readFileSync(join(project, "package.json"), "utf8"),
+  ) as Record<string, Record<string, string> | undefined>;
+  for (const [name, from] of Object.entries({ ...devDependencies, ...dependencies }))
+    expect(from, name).toMatch(/^file:/);
+  // Without any registry.
+  const nowhere = [
+    "--registry",
+    "http://127.0.0.1:1",
+    "--no-audit",
+    "--no-fund",
+    "--ignore-scripts",
+  ];
+  const installed = spawnSync("npm", ["install", "--offline", ...nowhere], {
+    cwd: project,
+    encoding: "utf8",
+  });
+  expect(installed.status, installed.stderr).toBe(0);
+  expect(realpathSync(join(project, "node_modules/wasmote"))).toBe(realpathSync(root));
 });
 
 describe("an editor", () => {

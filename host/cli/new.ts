@@ -1,10 +1,11 @@
 // Begins a project that builds, runs and tests at once.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, join, relative, resolve } from "node:path";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { keepKey, openProject } from "../lib/project.ts";
 import { print } from "./context.ts";
+import { packageRoot } from "../lib/root.ts";
 import { linkPackage } from "./program.ts";
 
 const source = `// Warns when the river is high. Names are turned into numbers when this is built.
@@ -67,7 +68,8 @@ export async function newVerb(folder: string, { json }: { json?: boolean }): Pro
     private: true,
     type: "module",
     scripts: { test: "wasmote test" },
-    devDependencies: { wasmote: "*" },
+    // By its place, never by a name that somebody could register.
+    devDependencies: { wasmote: `file:${relative(path, packageRoot) || "."}` },
   });
   write(".gitignore", ".wasmote/\n*.wasm\n*.wpkg\nnode_modules/\n");
   keepKey(openProject(path));

@@ -40,6 +40,7 @@ interface Contract {
   provision: Record<string, number>;
   limits: Record<string, number>;
   text: Record<string, TextRule>;
+  document: Record<string, Record<string, string>>;
   resource: {
     name: string;
     path: string;
@@ -117,6 +118,8 @@ function typescript(contract: Contract): string {
         ]),
       ),
     ),
+    "/** What stands in a node's documents: a dot is a map in the map. */",
+    constant("documentKeys", contract.document),
     constant("resources", contract.resource),
     "/** Why a package is refused, and the CoAP code that says so. */",
     constant(
@@ -142,6 +145,8 @@ function assemblyscript({ version, module }: Contract): string {
 function rust(contract: Contract): string {
   const { version, module, section, manifest, provision, resource, refusal, limits, text } =
     contract;
+  const entries = Object.values(contract.document).flatMap((one) => Object.keys(one));
+  const names = [...new Set(entries.map((entry) => entry.split(".").at(-1)!))].toSorted();
   const ranges = (list: string[]) =>
     list
       .map(points)
@@ -213,6 +218,23 @@ function rust(contract: Contract): string {
       `    pub const ${name.toUpperCase()}: u32 = ${value};`,
     ]),
     "}",
+    "",
+    "/// Names in documents.",
+    "pub mod key {",
+    ...names.flatMap((name) => [
+      `    /// \`${name}\`.`,
+      `    pub const ${name.toUpperCase()}: &str = "${name}";`,
+    ]),
+    "}",
+    "",
+    "/// What each document may have in it, a dot for a map in the map; and what that is.",
+    "pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[",
+    ...Object.entries(contract.document).flatMap(([name, one]) => [
+      `    ("${name}", &[`,
+      ...Object.entries(one).map(([key, type]) => `        ("${key}", "${type}"),`),
+      "    ]),",
+    ]),
+    "];",
     "",
     "/// What texts may be.",
     "pub mod text {",

@@ -2,6 +2,7 @@
 // (RFC 8949). What is not there, of another type or out of range is a NodeError with the code `protocol`; keys that this program does
 // not know are kept. Numbers that are signed, stored or added up come only from here.
 import { decode, Tag } from "cbor2";
+import { documentKeys } from "./contract.ts";
 import { NodeError } from "./errors.ts";
 import { oneLine } from "./text.ts";
 
@@ -150,8 +151,13 @@ const info = map(
     /** How many keys it trusts, and their identifiers. */
     keys: uint32,
     trusted: list(bytes(8)),
+    /** Millimetres from the bed up to the ranger. */
+    height: uint32,
     free_slots: uint32,
     erased: list(counter),
+    /** Erasures that are left for today to those without a key, and how often one was refused. */
+    erasures_left: uint32,
+    erasures_refused: counter,
     stack_size: counter,
     stack_free: counter,
   },
@@ -218,6 +224,8 @@ const stats = map(
     ticks_missed: known,
     samples_dropped: known,
     idle: known,
+    /** Faults of sensors, by kind. */
+    faults: counted,
     /** The longest each part of the firmware took, in microseconds. */
     longest: counted,
   },
@@ -227,6 +235,19 @@ export type Stats = ReturnType<typeof stats>;
 
 const documents = { node: info, app, "app/staged": staged, stats };
 type Documents = { [K in keyof typeof documents]: ReturnType<(typeof documents)[K]> };
+
+/** Whether all that is read stands in the contract: what does not is a fault of this file, found when it is compiled. */
+type Told<
+  Name extends keyof typeof documentKeys,
+  T,
+> = keyof T extends keyof (typeof documentKeys)[Name] ? true : never;
+const told: [
+  Told<"node", NodeInfo>,
+  Told<"app", AppState>,
+  Told<"staged", Staged>,
+  Told<"stats", Stats>,
+] = [true, true, true, true];
+void told;
 
 /** Reads the document of this resource. */
 export function readDocument<K extends keyof Documents>(

@@ -398,7 +398,7 @@ mod app {
             ranger.listen(now, byte.into(), server, &mut out);
             rtic::pend(Interrupt::UART1_RX);
         }
-        ranger.watch(now, server);
+        ranger.watch(now, server, &mut out);
         while let Some((sensor, value)) = to_name.dequeue() {
             server.sample(now, sensor, value, &mut out);
             rtic::pend(Interrupt::UART0_RX);

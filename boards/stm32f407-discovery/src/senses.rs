@@ -103,7 +103,7 @@ impl Senses {
                     server.sample(now, ACCELERATION + axis as u8, value, out);
                 }
             }
-            self.ranger.watch(now, server);
+            self.ranger.watch(now, server, out);
         }
         if !self.converting {
             if now < self.temperature_due {

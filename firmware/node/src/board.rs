@@ -1,4 +1,5 @@
 //! What a board is, as it says so itself: its facts, its sensors, what it measures of itself.
+use crate::contract::key;
 use core::sync::atomic::AtomicU32;
 
 /// A sensor of a node.
@@ -42,10 +43,10 @@ impl Fault {
     /// As the name of a counter.
     pub(crate) fn counter(self) -> &'static str {
         match self {
-            Self::NoEcho => "no_echo",
-            Self::Damaged => "damaged",
-            Self::Model => "wrong_model",
-            Self::Silent => "silent",
+            Self::NoEcho => key::NO_ECHO,
+            Self::Damaged => key::DAMAGED,
+            Self::Model => key::WRONG_MODEL,
+            Self::Silent => key::SILENT,
         }
     }
 }

@@ -129,6 +129,312 @@ pub mod limits {
     pub const SEQUENCE_JUMP: u32 = 65536;
 }
 
+/// Names in documents.
+pub mod key {
+    /// `address`.
+    pub const ADDRESS: &str = "address";
+    /// `answered`.
+    pub const ANSWERED: &str = "answered";
+    /// `backtrace`.
+    pub const BACKTRACE: &str = "backtrace";
+    /// `board`.
+    pub const BOARD: &str = "board";
+    /// `class`.
+    pub const CLASS: &str = "class";
+    /// `clock`.
+    pub const CLOCK: &str = "clock";
+    /// `coap`.
+    pub const COAP: &str = "coap";
+    /// `contract`.
+    pub const CONTRACT: &str = "contract";
+    /// `damaged`.
+    pub const DAMAGED: &str = "damaged";
+    /// `development`.
+    pub const DEVELOPMENT: &str = "development";
+    /// `digest`.
+    pub const DIGEST: &str = "digest";
+    /// `duplicates`.
+    pub const DUPLICATES: &str = "duplicates";
+    /// `era`.
+    pub const ERA: &str = "era";
+    /// `erased`.
+    pub const ERASED: &str = "erased";
+    /// `erasures_left`.
+    pub const ERASURES_LEFT: &str = "erasures_left";
+    /// `erasures_refused`.
+    pub const ERASURES_REFUSED: &str = "erasures_refused";
+    /// `event`.
+    pub const EVENT: &str = "event";
+    /// `faults`.
+    pub const FAULTS: &str = "faults";
+    /// `firmware`.
+    pub const FIRMWARE: &str = "firmware";
+    /// `free_slots`.
+    pub const FREE_SLOTS: &str = "free_slots";
+    /// `fuel`.
+    pub const FUEL: &str = "fuel";
+    /// `fuel_max`.
+    pub const FUEL_MAX: &str = "fuel_max";
+    /// `fuel_total`.
+    pub const FUEL_TOTAL: &str = "fuel_total";
+    /// `full`.
+    pub const FULL: &str = "full";
+    /// `function`.
+    pub const FUNCTION: &str = "function";
+    /// `gap_max`.
+    pub const GAP_MAX: &str = "gap_max";
+    /// `given_up`.
+    pub const GIVEN_UP: &str = "given_up";
+    /// `height`.
+    pub const HEIGHT: &str = "height";
+    /// `hertz`.
+    pub const HERTZ: &str = "hertz";
+    /// `highest`.
+    pub const HIGHEST: &str = "highest";
+    /// `idle`.
+    pub const IDLE: &str = "idle";
+    /// `keys`.
+    pub const KEYS: &str = "keys";
+    /// `limits`.
+    pub const LIMITS: &str = "limits";
+    /// `lines_lost`.
+    pub const LINES_LOST: &str = "lines_lost";
+    /// `link`.
+    pub const LINK: &str = "link";
+    /// `longest`.
+    pub const LONGEST: &str = "longest";
+    /// `lost`.
+    pub const LOST: &str = "lost";
+    /// `malformed`.
+    pub const MALFORMED: &str = "malformed";
+    /// `memory`.
+    pub const MEMORY: &str = "memory";
+    /// `micros`.
+    pub const MICROS: &str = "micros";
+    /// `micros_max`.
+    pub const MICROS_MAX: &str = "micros_max";
+    /// `missing`.
+    pub const MISSING: &str = "missing";
+    /// `name`.
+    pub const NAME: &str = "name";
+    /// `no_echo`.
+    pub const NO_ECHO: &str = "no_echo";
+    /// `observers`.
+    pub const OBSERVERS: &str = "observers";
+    /// `offset`.
+    pub const OFFSET: &str = "offset";
+    /// `origin`.
+    pub const ORIGIN: &str = "origin";
+    /// `outputs`.
+    pub const OUTPUTS: &str = "outputs";
+    /// `package`.
+    pub const PACKAGE: &str = "package";
+    /// `params`.
+    pub const PARAMS: &str = "params";
+    /// `pings`.
+    pub const PINGS: &str = "pings";
+    /// `previous`.
+    pub const PREVIOUS: &str = "previous";
+    /// `queues`.
+    pub const QUEUES: &str = "queues";
+    /// `ram`.
+    pub const RAM: &str = "ram";
+    /// `received`.
+    pub const RECEIVED: &str = "received";
+    /// `requests`.
+    pub const REQUESTS: &str = "requests";
+    /// `requests_refused`.
+    pub const REQUESTS_REFUSED: &str = "requests_refused";
+    /// `reset`.
+    pub const RESET: &str = "reset";
+    /// `retransmitted`.
+    pub const RETRANSMITTED: &str = "retransmitted";
+    /// `returned`.
+    pub const RETURNED: &str = "returned";
+    /// `runs`.
+    pub const RUNS: &str = "runs";
+    /// `samples_dropped`.
+    pub const SAMPLES_DROPPED: &str = "samples_dropped";
+    /// `sensors`.
+    pub const SENSORS: &str = "sensors";
+    /// `sent`.
+    pub const SENT: &str = "sent";
+    /// `separate`.
+    pub const SEPARATE: &str = "separate";
+    /// `sequence`.
+    pub const SEQUENCE: &str = "sequence";
+    /// `settled`.
+    pub const SETTLED: &str = "settled";
+    /// `silent`.
+    pub const SILENT: &str = "silent";
+    /// `size`.
+    pub const SIZE: &str = "size";
+    /// `slot`.
+    pub const SLOT: &str = "slot";
+    /// `stack_free`.
+    pub const STACK_FREE: &str = "stack_free";
+    /// `stack_size`.
+    pub const STACK_SIZE: &str = "stack_size";
+    /// `state`.
+    pub const STATE: &str = "state";
+    /// `stray`.
+    pub const STRAY: &str = "stray";
+    /// `suppressed`.
+    pub const SUPPRESSED: &str = "suppressed";
+    /// `table`.
+    pub const TABLE: &str = "table";
+    /// `tick`.
+    pub const TICK: &str = "tick";
+    /// `ticks_missed`.
+    pub const TICKS_MISSED: &str = "ticks_missed";
+    /// `transfers`.
+    pub const TRANSFERS: &str = "transfers";
+    /// `trap`.
+    pub const TRAP: &str = "trap";
+    /// `traps`.
+    pub const TRAPS: &str = "traps";
+    /// `trial`.
+    pub const TRIAL: &str = "trial";
+    /// `trusted`.
+    pub const TRUSTED: &str = "trusted";
+    /// `unobserved`.
+    pub const UNOBSERVED: &str = "unobserved";
+    /// `unsent`.
+    pub const UNSENT: &str = "unsent";
+    /// `uptime`.
+    pub const UPTIME: &str = "uptime";
+    /// `vendor`.
+    pub const VENDOR: &str = "vendor";
+    /// `version`.
+    pub const VERSION: &str = "version";
+    /// `waits`.
+    pub const WAITS: &str = "waits";
+    /// `what`.
+    pub const WHAT: &str = "what";
+    /// `wrong_model`.
+    pub const WRONG_MODEL: &str = "wrong_model";
+}
+
+/// What each document may have in it, a dot for a map in the map; and what that is.
+pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "node",
+        &[
+            ("name", "text"),
+            ("board", "text"),
+            ("class", "text"),
+            ("vendor", "text"),
+            ("firmware", "text"),
+            ("contract", "uint"),
+            ("uptime", "uint"),
+            ("reset", "text"),
+            ("clock", "text"),
+            ("hertz", "uint"),
+            ("missing", "list of text"),
+            ("development", "bool"),
+            ("height", "uint"),
+            ("keys", "uint"),
+            ("limits", "map"),
+            ("limits.memory", "uint"),
+            ("limits.package", "uint"),
+            ("limits.fuel", "uint"),
+            ("limits.observers", "uint"),
+            ("limits.transfers", "uint"),
+            ("free_slots", "uint"),
+            ("erased", "list of uint"),
+            ("erasures_left", "uint"),
+            ("erasures_refused", "uint"),
+            ("coap", "map"),
+            ("coap.received", "uint"),
+            ("coap.sent", "uint"),
+            ("coap.malformed", "uint"),
+            ("coap.pings", "uint"),
+            ("coap.settled", "uint"),
+            ("coap.stray", "uint"),
+            ("coap.duplicates", "uint"),
+            ("coap.answered", "uint"),
+            ("coap.separate", "uint"),
+            ("coap.full", "uint"),
+            ("coap.suppressed", "uint"),
+            ("coap.unobserved", "uint"),
+            ("coap.retransmitted", "uint"),
+            ("coap.given_up", "uint"),
+            ("coap.observers", "uint"),
+            ("link", "map"),
+            ("link.lost", "uint"),
+            ("link.damaged", "uint"),
+            ("link.unsent", "uint"),
+            ("link.address", "text"),
+            ("link.origin", "text"),
+            ("queues", "map"),
+            ("queues.samples_dropped", "uint"),
+            ("queues.requests_refused", "uint"),
+            ("queues.lines_lost", "uint"),
+            ("queues.waits", "uint"),
+            ("stack_size", "uint"),
+            ("stack_free", "uint"),
+            ("trusted", "list of bytes"),
+        ],
+    ),
+    (
+        "stats",
+        &[
+            ("runs", "uint"),
+            ("fuel", "uint"),
+            ("fuel_max", "uint"),
+            ("fuel_total", "uint"),
+            ("micros", "uint"),
+            ("micros_max", "uint"),
+            ("gap_max", "uint"),
+            ("traps", "uint"),
+            ("ticks_missed", "uint"),
+            ("samples_dropped", "uint"),
+            ("idle", "uint"),
+            ("faults", "map"),
+            ("longest", "map"),
+            ("faults.no_echo", "uint"),
+            ("faults.damaged", "uint"),
+            ("faults.wrong_model", "uint"),
+            ("faults.silent", "uint"),
+        ],
+    ),
+    (
+        "app",
+        &[
+            ("state", "text"),
+            ("name", "text"),
+            ("version", "text"),
+            ("sequence", "uint"),
+            ("digest", "bytes"),
+            ("size", "uint"),
+            ("table", "uint"),
+            ("ram", "uint"),
+            ("slot", "uint"),
+            ("trial", "uint"),
+            ("tick", "uint"),
+            ("sensors", "list of text"),
+            ("outputs", "list of text"),
+            ("params", "list of text"),
+            ("requests", "bool"),
+            ("previous", "uint"),
+            ("era", "uint"),
+            ("highest", "uint"),
+            ("returned", "bool"),
+            ("event", "map"),
+            ("event.what", "text"),
+            ("event.sequence", "uint"),
+            ("event.trap", "text"),
+            ("event.function", "uint"),
+            ("event.offset", "uint"),
+            ("event.backtrace", "list of uint"),
+        ],
+    ),
+    (
+        "staged",
+        &[("digest", "bytes"), ("size", "uint"), ("received", "uint")],
+    ),
+];
+
 /// What texts may be.
 pub mod text {
     use crate::text::Rule;

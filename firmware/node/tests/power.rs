@@ -473,6 +473,11 @@ fn what_flash_damaged_may_be_installed_again_and_nothing_else_of_its_number() {
             (node.sequence(), node.app("event.what").as_str()),
             (5, "damaged")
         );
+        // After a reset the journal says it still.
+        let mut node = Rig::boot(&memory, &v.keys[..1]);
+        let event = node.app("event.what");
+        assert_eq!((node.sequence(), event.as_str()), (5, "damaged"));
+        assert_eq!(node.app("returned"), "true");
         let (_, payload) = node.push(v.named("of a sequence number that was used"));
         assert!(payload.starts_with(b"sequence"));
         assert_eq!(node.push(package).0, Code::CHANGED, "{at}");

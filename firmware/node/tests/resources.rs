@@ -203,6 +203,56 @@ fn what_can_be_read_says_the_same_in_each_of_its_formats() {
 }
 
 #[test]
+fn documents_have_what_the_contract_says_and_nothing_else() {
+    let (_, mut node) = running();
+    node.feed(12);
+    let trap = vectors();
+    node.push(trap.named("good, and traps at its first sample"));
+    node.feed(1);
+    node.block(trap.named("signed later"), 0, 256);
+    let kind = |value: &Value| match value {
+        Value::String(_) => "text",
+        Value::Number(_) => "uint",
+        Value::Bool(_) => "bool",
+        Value::Object(_) => "map",
+        Value::Array(_) => "list",
+        Value::Null => "null",
+    };
+    for (name, entries) in wasmote_node::contract::DOCUMENTS {
+        let path = if *name == "staged" {
+            "app/staged"
+        } else {
+            *name
+        };
+        let document = node.json(path);
+        let mut seen = 0;
+        let mut all: Vec<(String, Value)> = document
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        while let Some((key, value)) = all.pop() {
+            let found = entries.iter().find(|(k, _)| *k == key);
+            let (_, said) = found.unwrap_or_else(|| panic!("{path}: {key} is not in the contract"));
+            // JSON shows bytes as a text.
+            let said = said.split(' ').next().unwrap().replace("bytes", "text");
+            assert_eq!(said, kind(&value), "{path}: {key}");
+            seen += 1;
+            for (inner, value) in value.as_object().into_iter().flatten() {
+                all.push((format!("{key}.{inner}"), value.clone()));
+            }
+        }
+        // The rig has no network, no tasks, no ranger and no place of its trap after the return.
+        assert!(
+            seen + 6 >= entries.len(),
+            "{path}: {seen} of {}",
+            entries.len()
+        );
+    }
+}
+
+#[test]
 fn a_sensor_gives_its_last_samples_as_one_pack() {
     let (_, mut node) = running();
     node.feed(20);

@@ -12,7 +12,7 @@ const NO_ECHO: u16 = 9999;
 /// What those for 5 m may say, and the farthest that they measure.
 const NO_ECHO_NEAR: [u16; 2] = [4999, 5000];
 /// A ranger of which nothing whole has come for this long, in milliseconds, is silent.
-const SILENCE: u64 = 3_000;
+pub const SILENCE: u64 = 3_000;
 /// Whole readings of another form, one after the other, that make it another model; fewer are what noise made of good ones.
 const STRANGE: u8 = 3;
 

@@ -1,7 +1,7 @@
 //! What a node says of itself: `/node`, `/stats`, `/app` and `/app/staged`. Their names are in contract.toml.
 use super::Resources;
 use crate::board::Fault;
-use crate::contract::{Resource, VERSION};
+use crate::contract::{Resource, VERSION, key};
 use crate::document::{Document, Value};
 use crate::mail::Event;
 use crate::slot::{SLOTS, State};
@@ -28,97 +28,97 @@ impl Resources {
 
     pub(super) fn node(&self, d: &mut Document<'_, '_>) {
         let (b, m) = (&self.board, &self.moment);
-        d.text("name", self.node_name());
-        d.text("board", b.name);
-        d.text("class", b.class);
-        d.text("vendor", self.provision.vendor);
-        d.text("firmware", b.version);
-        d.uint("contract", VERSION);
-        d.uint("uptime", m.now);
-        d.text("reset", b.reset);
-        d.text("clock", b.clock);
-        d.uint("hertz", b.hertz);
-        d.texts("missing", b.missing.iter().copied());
-        d.bool("development", self.provision.development);
+        d.text(key::NAME, self.node_name());
+        d.text(key::BOARD, b.name);
+        d.text(key::CLASS, b.class);
+        d.text(key::VENDOR, self.provision.vendor);
+        d.text(key::FIRMWARE, b.version);
+        d.uint(key::CONTRACT, VERSION);
+        d.uint(key::UPTIME, m.now);
+        d.text(key::RESET, b.reset);
+        d.text(key::CLOCK, b.clock);
+        d.uint(key::HERTZ, b.hertz);
+        d.texts(key::MISSING, b.missing.iter().copied());
+        d.bool(key::DEVELOPMENT, self.provision.development);
         if let Some(height) = self.provision.height {
-            d.uint("height", height);
+            d.uint(key::HEIGHT, height);
         }
-        d.uint("keys", self.app.trusted.len() as u64);
+        d.uint(key::KEYS, self.app.trusted.len() as u64);
         d.list(
-            "trusted",
+            key::TRUSTED,
             &mut self.app.trusted.iter().map(|id| Value::Bytes(id)),
         );
-        d.map("limits");
-        d.uint("memory", b.memory);
-        d.uint("package", b.package);
-        d.uint("fuel", b.fuel);
-        d.uint("observers", wasmote_coap::OBSERVERS as u64);
-        d.uint("transfers", wasmote_coap::TRANSFERS as u64);
+        d.map(key::LIMITS);
+        d.uint(key::MEMORY, b.memory);
+        d.uint(key::PACKAGE, b.package);
+        d.uint(key::FUEL, b.fuel);
+        d.uint(key::OBSERVERS, wasmote_coap::OBSERVERS as u64);
+        d.uint(key::TRANSFERS, wasmote_coap::TRANSFERS as u64);
         d.end();
         let taken = u32::from(self.app.sequence > 0) + u32::from(self.app.previous > 0);
-        d.uint("free_slots", SLOTS as u32 - taken);
-        d.uints("erased", self.app.erased.iter().copied());
-        d.uint("erasures_left", self.app.budget.0);
-        d.uint("erasures_refused", self.app.budget.1);
-        d.map("coap");
+        d.uint(key::FREE_SLOTS, SLOTS as u32 - taken);
+        d.uints(key::ERASED, self.app.erased.iter().copied());
+        d.uint(key::ERASURES_LEFT, self.app.budget.0);
+        d.uint(key::ERASURES_REFUSED, self.app.budget.1);
+        d.map(key::COAP);
         let c = &m.counters;
         for (name, value) in [
-            ("received", c.received),
-            ("sent", c.sent),
-            ("malformed", c.malformed),
-            ("pings", c.pings),
-            ("settled", c.settled),
-            ("stray", c.stray),
-            ("duplicates", c.duplicates),
-            ("answered", c.answered),
-            ("separate", c.separate),
-            ("full", c.full),
-            ("suppressed", c.suppressed),
-            ("unobserved", c.unobserved),
-            ("retransmitted", c.retransmitted),
-            ("given_up", c.given_up),
+            (key::RECEIVED, c.received),
+            (key::SENT, c.sent),
+            (key::MALFORMED, c.malformed),
+            (key::PINGS, c.pings),
+            (key::SETTLED, c.settled),
+            (key::STRAY, c.stray),
+            (key::DUPLICATES, c.duplicates),
+            (key::ANSWERED, c.answered),
+            (key::SEPARATE, c.separate),
+            (key::FULL, c.full),
+            (key::SUPPRESSED, c.suppressed),
+            (key::UNOBSERVED, c.unobserved),
+            (key::RETRANSMITTED, c.retransmitted),
+            (key::GIVEN_UP, c.given_up),
         ] {
             d.uint(name, value);
         }
-        d.uint("observers", m.observers as u64);
+        d.uint(key::OBSERVERS, m.observers as u64);
         d.end();
-        d.map("link");
-        d.uint("lost", m.gauges.link_lost);
-        d.uint("damaged", m.gauges.link_damaged);
-        d.uint("unsent", m.gauges.link_unsent);
+        d.map(key::LINK);
+        d.uint(key::LOST, m.gauges.link_lost);
+        d.uint(key::DAMAGED, m.gauges.link_damaged);
+        d.uint(key::UNSENT, m.gauges.link_unsent);
         if let Some(address) = m.gauges.address {
             let mut text = heapless::String::<15>::new();
             let _ = write!(text, "{address}");
-            d.text("address", &text);
-            d.text("origin", m.gauges.origin);
+            d.text(key::ADDRESS, &text);
+            d.text(key::ORIGIN, m.gauges.origin);
         }
         d.end();
         // What found a queue between the two halves full.
-        d.map("queues");
-        d.uint("samples_dropped", m.dropped);
-        d.uint("requests_refused", m.refused);
-        d.uint("lines_lost", m.stats.lines_lost);
-        d.uint("waits", m.stats.waits);
+        d.map(key::QUEUES);
+        d.uint(key::SAMPLES_DROPPED, m.dropped);
+        d.uint(key::REQUESTS_REFUSED, m.refused);
+        d.uint(key::LINES_LOST, m.stats.lines_lost);
+        d.uint(key::WAITS, m.stats.waits);
         d.end();
-        d.uint("stack_size", m.gauges.stack_size);
-        d.uint("stack_free", m.gauges.stack_free);
+        d.uint(key::STACK_SIZE, m.gauges.stack_size);
+        d.uint(key::STACK_FREE, m.gauges.stack_free);
     }
 
     pub(super) fn stats(&self, d: &mut Document<'_, '_>) {
         let m = &self.moment;
         let s = &m.stats;
-        d.uint("runs", s.runs);
-        d.uint("fuel", s.fuel);
-        d.uint("fuel_max", s.fuel_max);
-        d.uint("fuel_total", s.fuel_total);
-        d.uint("micros", s.micros);
-        d.uint("micros_max", s.micros_max);
-        d.uint("gap_max", s.gap_max);
-        d.uint("traps", s.traps);
-        d.uint("ticks_missed", s.ticks_missed);
-        d.uint("samples_dropped", m.dropped);
-        d.uint("idle", m.gauges.idle);
-        d.map("faults");
+        d.uint(key::RUNS, s.runs);
+        d.uint(key::FUEL, s.fuel);
+        d.uint(key::FUEL_MAX, s.fuel_max);
+        d.uint(key::FUEL_TOTAL, s.fuel_total);
+        d.uint(key::MICROS, s.micros);
+        d.uint(key::MICROS_MAX, s.micros_max);
+        d.uint(key::GAP_MAX, s.gap_max);
+        d.uint(key::TRAPS, s.traps);
+        d.uint(key::TICKS_MISSED, s.ticks_missed);
+        d.uint(key::SAMPLES_DROPPED, m.dropped);
+        d.uint(key::IDLE, m.gauges.idle);
+        d.map(key::FAULTS);
         for (place, fault) in Fault::ALL.iter().enumerate() {
             let counts = self.history.0.iter().filter_map(|t| t.faults().get(place));
             d.uint(
@@ -128,7 +128,7 @@ impl Resources {
         }
         d.end();
         if !m.gauges.tasks.is_empty() {
-            d.map("longest");
+            d.map(key::LONGEST);
             for (name, cycles) in m.gauges.tasks {
                 d.uint(name, cycles.load(Ordering::Relaxed));
             }
@@ -139,27 +139,27 @@ impl Resources {
     pub(super) fn app(&self, d: &mut Document<'_, '_>) {
         let a = &self.app;
         let running = matches!(a.state, State::Trial | State::Confirmed);
-        d.text("state", if running { a.state.name() } else { "empty" });
+        d.text(key::STATE, if running { a.state.name() } else { "empty" });
         if running {
-            d.text("name", &a.name);
-            d.text("version", &a.version);
-            d.uint("sequence", a.sequence);
-            d.put("digest", Value::Bytes(&a.digest));
-            d.uint("size", a.size);
-            d.uint("table", a.table);
-            d.uint("ram", a.ram);
-            d.uint("slot", a.slot);
-            d.uint("trial", a.trial);
-            d.uint("tick", a.facts.tick);
-            d.texts("sensors", a.facts.sensors());
-            d.texts("outputs", a.facts.outputs().map(|(name, _)| name));
-            d.texts("params", a.facts.parameters().map(|p| p.name));
-            d.bool("requests", a.requests);
+            d.text(key::NAME, &a.name);
+            d.text(key::VERSION, &a.version);
+            d.uint(key::SEQUENCE, a.sequence);
+            d.put(key::DIGEST, Value::Bytes(&a.digest));
+            d.uint(key::SIZE, a.size);
+            d.uint(key::TABLE, a.table);
+            d.uint(key::RAM, a.ram);
+            d.uint(key::SLOT, a.slot);
+            d.uint(key::TRIAL, a.trial);
+            d.uint(key::TICK, a.facts.tick);
+            d.texts(key::SENSORS, a.facts.sensors());
+            d.texts(key::OUTPUTS, a.facts.outputs().map(|(name, _)| name));
+            d.texts(key::PARAMS, a.facts.parameters().map(|p| p.name));
+            d.bool(key::REQUESTS, a.requests);
         }
-        d.uint("previous", a.previous);
-        d.uint("era", a.era);
-        d.uint("highest", a.highest);
-        d.bool("returned", a.returned);
+        d.uint(key::PREVIOUS, a.previous);
+        d.uint(key::ERA, a.era);
+        d.uint(key::HIGHEST, a.highest);
+        d.bool(key::RETURNED, a.returned);
         let (what, sequence) = match a.event {
             Event::None => return,
             Event::Trap(sequence, _) => ("trap", sequence),
@@ -168,11 +168,11 @@ impl Resources {
             Event::Hand(sequence) => ("rollback", sequence),
             Event::Damaged(sequence) => ("damaged", sequence),
         };
-        d.map("event");
-        d.text("what", what);
-        d.uint("sequence", sequence);
+        d.map(key::EVENT);
+        d.text(key::WHAT, what);
+        d.uint(key::SEQUENCE, sequence);
         if let Event::Trap(_, Some(trap)) = a.event {
-            d.text("trap", trap.kind.message());
+            d.text(key::TRAP, trap.kind.message());
         }
         let place = match a.event {
             Event::Trap(_, trap) => trap.map(|trap| trap.place),
@@ -180,18 +180,18 @@ impl Resources {
             _ => None,
         };
         if let Some(place) = place {
-            d.uint("function", place.function);
-            d.uint("offset", place.offset);
-            d.uints("backtrace", a.backtrace.iter().map(|p| p.offset));
+            d.uint(key::FUNCTION, place.function);
+            d.uint(key::OFFSET, place.offset);
+            d.uints(key::BACKTRACE, a.backtrace.iter().map(|p| p.offset));
         }
         d.end();
     }
 
     pub(super) fn staged(&self, d: &mut Document<'_, '_>) {
         if let Some((digest, size, received)) = &self.app.staged {
-            d.put("digest", Value::Bytes(digest));
-            d.uint("size", *size);
-            d.uint("received", *received);
+            d.put(key::DIGEST, Value::Bytes(digest));
+            d.uint(key::SIZE, *size);
+            d.uint(key::RECEIVED, *received);
         }
     }
 }

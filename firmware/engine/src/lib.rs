@@ -21,7 +21,7 @@ mod instance;
 mod interpret;
 mod load;
 mod module;
-mod numeric;
+pub mod numeric;
 pub mod opcode;
 mod reader;
 mod sidetable;

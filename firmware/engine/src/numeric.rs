@@ -5,13 +5,13 @@ use core::cmp::Ordering;
 
 /// The canonical NaN instead of any other.
 #[inline(always)]
-pub(crate) fn canon32(v: f32) -> u32 {
+pub fn canon32(v: f32) -> u32 {
     if v.is_nan() { 0x7fc0_0000 } else { v.to_bits() }
 }
 
 /// The canonical NaN instead of any other.
 #[inline(always)]
-pub(crate) fn canon64(v: f64) -> u64 {
+pub fn canon64(v: f64) -> u64 {
     if v.is_nan() {
         0x7ff8_0000_0000_0000
     } else {
@@ -20,7 +20,7 @@ pub(crate) fn canon64(v: f64) -> u64 {
 }
 
 /// A binary format of IEEE 754: bits of fraction, above them the exponent, above that the sign.
-pub(crate) struct Format {
+pub struct Format {
     /// How many bits of fraction.
     fraction: u32,
     /// The exponent of 1.
@@ -47,14 +47,19 @@ impl Format {
     }
 }
 
-pub(crate) static SINGLE: Format = Format::new(23, 8);
-pub(crate) static DOUBLE: Format = Format::new(52, 11);
+/// f32.
+pub static SINGLE: Format = Format::new(23, 8);
+/// f64.
+pub static DOUBLE: Format = Format::new(52, 11);
 
 /// Which integral number a float becomes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rounding {
+pub enum Rounding {
+    /// Towards positive infinity.
     Up,
+    /// Towards negative infinity.
     Down,
+    /// The fraction is cut off.
     TowardsZero,
     /// To the nearest, of two the even one.
     Nearest,
@@ -96,7 +101,7 @@ impl Format {
 
     /// An integral number as a float (ceil, floor, trunc, nearest).
     #[inline(never)]
-    pub(crate) fn integral(&self, a: u64, rounding: Rounding) -> u64 {
+    pub fn integral(&self, a: u64, rounding: Rounding) -> u64 {
         let power = self.power(a);
         if power >= self.fraction as i32 {
             return if self.is_nan(a) { self.nan } else { a };
@@ -152,7 +157,7 @@ impl Format {
 
     /// The lesser number, or the greater: -0 is less than +0; a NaN if either is.
     #[inline(never)]
-    pub(crate) fn choose(&self, a: u64, b: u64, which: Ordering) -> u64 {
+    pub fn choose(&self, a: u64, b: u64, which: Ordering) -> u64 {
         if self.is_nan(a) || self.is_nan(b) {
             return self.nan;
         }
@@ -190,4 +195,9 @@ pub fn truncate(number: u8, bits: u64) -> (u64, Option<TrapKind>) {
 #[inline(always)]
 pub(crate) fn sqrt32(a: u32, sqrt: impl Fn(f32) -> f32) -> u32 {
     canon32(sqrt(f32::from_bits(a)))
+}
+
+/// The square root of a double, NaNs made canonical.
+pub fn sqrt64(a: f64) -> u64 {
+    canon64(libm::sqrt(a))
 }

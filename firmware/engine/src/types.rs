@@ -52,6 +52,16 @@ impl<'a> FuncType<'a> {
             .map(|b| ValType::from_byte(*b).unwrap_or(ValType::I32))
     }
 
+    /// Types of the parameters, as they lie in the module.
+    pub fn param_bytes(self) -> &'a [u8] {
+        self.params
+    }
+
+    /// Types of the results, as they lie in the module.
+    pub fn result_bytes(self) -> &'a [u8] {
+        self.results
+    }
+
     /// Types of the results.
     pub fn results(self) -> impl ExactSizeIterator<Item = ValType> + 'a {
         self.results

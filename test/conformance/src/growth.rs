@@ -191,6 +191,7 @@ pub(crate) fn measure(target: Target, json: bool) -> Result<bool, String> {
         entries: 0,
         stack: 0,
         strict: true,
+        compiled: false,
     };
     let mut lines = Vec::new();
     for (name, make) in SHAPES {

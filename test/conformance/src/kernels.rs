@@ -19,7 +19,7 @@ const KERNELS: [(&str, i32, u32); 6] = [
 /// Instructions for each tick of the emulated board's 25 MHz clock, when an instruction takes 1 ns.
 const PER_TICK: u64 = 40;
 
-pub(crate) fn measure(target: Target, json: bool) -> Result<bool, String> {
+pub(crate) fn measure(target: Target, compiled: bool, json: bool) -> Result<bool, String> {
     let mut lines = Vec::new();
     for (name, argument, native) in KERNELS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../kernels/{name}.wat"));
@@ -36,6 +36,7 @@ pub(crate) fn measure(target: Target, json: bool) -> Result<bool, String> {
             entries: 0,
             stack: 16 * 1024,
             strict: true,
+            compiled,
         };
         let mut script = settings.encode();
         let call = Command::Invoke(String::new(), "run".into(), vec![Value::I32(argument)]);

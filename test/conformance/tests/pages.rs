@@ -9,6 +9,7 @@ const SETTINGS: Settings = Settings {
     entries: 0,
     stack: 4096,
     strict: false,
+    compiled: false,
 };
 
 /// A module with one memory of one page, exported, or imported from `m`.

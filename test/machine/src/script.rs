@@ -18,6 +18,8 @@ pub struct Settings {
     pub stack: u32,
     /// Whether only the page sizes of the proposal are taken: 1 and 65,536.
     pub strict: bool,
+    /// Whether modules are compiled, where the machine can execute that.
+    pub compiled: bool,
 }
 
 impl Settings {
@@ -29,18 +31,22 @@ impl Settings {
         out.extend(self.pages.to_le_bytes());
         out.extend(self.entries.to_le_bytes());
         out.extend(self.stack.to_le_bytes());
-        out.push(u8::from(self.strict));
+        out.push(u8::from(self.strict) | u8::from(self.compiled) << 1);
         out
     }
 
     pub(crate) fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (slice, fuel) = (input.u64()?, input.u64()?);
+        let (pages, entries, stack) = (input.u32()?, input.u32()?, input.u32()?);
+        let flags = input.byte()?;
         Some(Self {
-            slice: input.u64()?,
-            fuel: input.u64()?,
-            pages: input.u32()?,
-            entries: input.u32()?,
-            stack: input.u32()?,
-            strict: input.byte()? != 0,
+            slice,
+            fuel,
+            pages,
+            entries,
+            stack,
+            strict: flags & 1 != 0,
+            compiled: flags & 2 != 0,
         })
     }
 }

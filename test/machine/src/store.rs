@@ -19,6 +19,8 @@ const GUARD: usize = 8;
 pub(crate) struct Store {
     /// Room for the largest modules of the test suite.
     scratch: Box<Scratch<{ 64 * 1024 }, 1024, 16_384>>,
+    #[cfg(target_arch = "arm")]
+    work: Box<wasmote_compiler::Work>,
     settings: Settings,
     items: Vec<Option<Item>>,
     names: Vec<(String, usize)>,
@@ -74,6 +76,8 @@ impl Store {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             scratch: Box::default(),
+            #[cfg(target_arch = "arm")]
+            work: Box::default(),
             settings,
             items: Vec::new(),
             names: Vec::new(),
@@ -330,9 +334,10 @@ impl Store {
         // SAFETY: any bytes of the region may be seen as bytes; it is handed to the instance for good.
         let region =
             unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), bytes) };
-        let Ok(instance) = Instance::new(module, region, &options) else {
+        let Ok(mut instance) = Instance::new(module, region, &options) else {
             return Outcome::fault("the footprint is not enough");
         };
+        let tier = self.compile(&mut instance, &module, &options);
 
         for function in imported.3..module.functions() {
             functions.push((index, function));
@@ -376,14 +381,69 @@ impl Store {
             guard,
         }));
         let ended = self.run(vec![index]);
-        let outcome = self.ended(ended, index, 0);
+        let mut outcome = self.ended(ended, index, 0);
         if outcome.status == Status::Ok {
+            outcome.text = tier.into();
             self.newest = Some(index);
             if !name.is_empty() {
                 self.names.push((name.into(), index));
             }
         }
         outcome
+    }
+
+    /// Has an instance run compiled code, if the script asks for it; which tier it runs in, or why the code was refused. Code
+    /// stays for as long as the process does.
+    #[cfg(target_arch = "arm")]
+    fn compile(
+        &mut self,
+        instance: &mut Instance<'static, 'static>,
+        module: &Module<'static>,
+        options: &Options,
+    ) -> &'static str {
+        use wasmote_compiler::{Native, Options as Choice, compile, measure};
+        if !self.settings.compiled {
+            return "";
+        }
+        let grows = module.memory_type().is_some_and(|ty| {
+            let most = ty.limits.max.unwrap_or(u32::MAX);
+            most.min(options.memory_pages.unwrap_or(0)) > ty.limits.min
+        });
+        let choice = Choice { grows };
+        let length = match measure(module, choice, &mut self.work) {
+            Ok(length) => length,
+            Err(refusal) => return refusal.message(),
+        };
+        let mut words: Vec<u32> = Vec::new();
+        if words.try_reserve_exact(length as usize / 4).is_err() {
+            return "no room for the code";
+        }
+        words.resize(length as usize / 4, 0xdede_dede);
+        let words = Vec::leak(words);
+        // SAFETY: any bytes of the words may be seen as bytes.
+        let arena = unsafe {
+            core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), length as usize)
+        };
+        match compile(module, choice, &mut self.work, arena) {
+            Ok(code) if code.bytes().len() == length as usize => {
+                // SAFETY: compiled for this module, with room to grow if it has it, and never changed.
+                let native = Box::leak(Box::new(unsafe { Native::new(code) }));
+                let _ = instance.set_tier(Some(native));
+                "compiled"
+            }
+            Ok(_) => "another length than was measured",
+            Err(refusal) => refusal.message(),
+        }
+    }
+
+    #[cfg(not(target_arch = "arm"))]
+    fn compile(
+        &mut self,
+        _: &mut Instance<'static, 'static>,
+        _: &Module<'static>,
+        _: &Options,
+    ) -> &'static str {
+        ""
     }
 
     /// Drops the newest instance when nothing can refer to it any more: no name, and no import it could have given

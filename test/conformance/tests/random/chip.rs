@@ -16,10 +16,16 @@ const TOGETHER: usize = 20;
 #[test]
 #[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
 fn random_modules_come_to_the_same_on_the_chip() {
-    with_stack(compare);
+    with_stack(|| compare(false));
 }
 
-fn compare() {
+#[test]
+#[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
+fn compiled_random_modules_come_to_the_same_on_the_chip() {
+    with_stack(|| compare(true));
+}
+
+fn compare(compiled: bool) {
     let count = setting("WASMOTE_MODULES", 1000);
     let modules = (1..=count).filter_map(|seed| {
         let config = Config {
@@ -30,9 +36,10 @@ fn compare() {
         };
         random_module(config, seed ^ 0xc41b)
     });
-    let tally = compared("random", &modules.collect::<Vec<_>>());
+    let tally = compared("random", &modules.collect::<Vec<_>>(), compiled);
     println!("{tally:?}");
     assert!(tally.done > count / 5 && tally.trapped > count / 5);
+    assert!(!compiled || tally.interpreted * 20 < tally.compiled);
     assert!(tally.apart * 10 < count / TOGETHER as u64);
 }
 
@@ -49,10 +56,12 @@ fn what_fuzzing_keeps_comes_to_the_same_on_the_chip() {
                     && module.footprint(&Options::default()).total < 1 << 18
             })
         });
-        let tally = compared("kept", &modules);
-        println!("{} modules, {tally:?}", modules.len());
-        assert!(modules.len() > 30 && tally.done > 150 && tally.trapped > 40);
-        assert_eq!(tally.apart, 0);
+        for compiled in [false, true] {
+            let tally = compared("kept", &modules, compiled);
+            println!("{} modules, {tally:?}", modules.len());
+            assert!(modules.len() > 30 && tally.done > 150 && tally.trapped > 40);
+            assert_eq!(tally.apart, 0);
+        }
     });
 }
 
@@ -63,9 +72,12 @@ struct Tally {
     trapped: u64,
     spent: u64,
     apart: u64,
+    /// Modules that ran compiled, and that were asked to and did not.
+    compiled: u64,
+    interpreted: u64,
 }
 
-fn compared(what: &str, modules: &[Vec<u8>]) -> Tally {
+fn compared(what: &str, modules: &[Vec<u8>], compiled: bool) -> Tally {
     let mut tally = Tally::default();
     for (number, together) in modules.chunks(TOGETHER).enumerate() {
         let settings = Settings {
@@ -76,6 +88,7 @@ fn compared(what: &str, modules: &[Vec<u8>]) -> Tally {
             entries: 128,
             stack: 16 * 1024,
             strict: false,
+            compiled,
         };
         let mut script = settings.encode();
         let mut all = Vec::new();
@@ -86,7 +99,7 @@ fn compared(what: &str, modules: &[Vec<u8>]) -> Tally {
             }
         }
         let run = |target: Target| {
-            let outcomes = target.execute(&format!("{what}-{number}"), &script);
+            let outcomes = target.execute(&format!("{what}-{number}-{compiled}"), &script);
             outcomes.expect("the emulator runs")
         };
         let (here, there) = (run(Target::Laptop), run(Target::CortexM4));
@@ -96,6 +109,12 @@ fn compared(what: &str, modules: &[Vec<u8>]) -> Tally {
             if there.status == Status::Unsupported || here.status == Status::Unsupported {
                 tally.apart += 1;
                 break;
+            }
+            if compiled && there.status == Status::Ok && matches!(command, Command::Instantiate(..))
+            {
+                let ran = there.text == "compiled";
+                tally.compiled += u64::from(ran);
+                tally.interpreted += u64::from(!ran);
             }
             let called = match command {
                 Command::Invoke(_, name, arguments) => format!("{name} {arguments:?}"),
@@ -142,9 +161,14 @@ fn commands(bytes: &[u8]) -> Vec<Command> {
 /// All of an outcome but the time it took, with its values as a script has them: NaNs by their bits.
 fn facts(outcome: &Outcome) -> impl PartialEq + core::fmt::Debug {
     let values = Command::Invoke(String::new(), String::new(), outcome.values.clone());
+    // Of what went well it says in which tier.
+    let text = match outcome.status {
+        Status::Ok => String::new(),
+        _ => outcome.text.clone(),
+    };
     (
         outcome.status,
-        outcome.text.clone(),
+        text,
         outcome.place,
         outcome.backtrace.clone(),
         outcome.fuel,
@@ -289,7 +313,7 @@ fn calls_between_functions_of_all_kinds_come_to_the_same_on_the_chip() {
         }
     }
     let (mut done, mut sums) = (0, std::collections::HashSet::new());
-    for slice in [1 << 20, 20] {
+    for (slice, compiled) in [(1 << 20, false), (20, false), (1 << 20, true), (20, true)] {
         let settings = Settings {
             slice,
             fuel: 1 << 20,
@@ -297,13 +321,14 @@ fn calls_between_functions_of_all_kinds_come_to_the_same_on_the_chip() {
             entries: 128,
             stack: 256 * 1024,
             strict: false,
+            compiled,
         };
         let mut script = settings.encode();
         for command in &commands {
             script.extend(encode_command(command));
         }
         let run = |target: Target| {
-            let outcomes = target.execute(&format!("crossings-{slice}"), &script);
+            let outcomes = target.execute(&format!("crossings-{slice}-{compiled}"), &script);
             outcomes.expect("the emulator runs")
         };
         let (here, there) = (run(Target::Laptop), run(Target::CortexM4));

@@ -13,6 +13,7 @@ const SETTINGS: Settings = Settings {
     entries: 128,
     stack: 1 << 20,
     strict: true,
+    compiled: false,
 };
 
 /// wasmi with what this engine has, and no more.

@@ -1,0 +1,205 @@
+//! A whole module: where its functions lie, and the passes over them.
+//!
+//! ```text
+//! length (4 bytes) | an entry for each function (4 bytes each): place, halfwords to where the engine enters << 24
+//! | exit, trap, stack: 4 bytes each | functions
+//! ```
+use crate::asm::{Nowhere, Pass, Sink};
+use crate::encode::{self, Access};
+use crate::function::{Fun, SP, context};
+use crate::limits::{Made, Refusal};
+use crate::scan::scan;
+use crate::work::Work;
+use wasmote_engine::{Body, Module};
+
+/// What the code depends on besides the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether the memory may grow beyond its initial size in the instances that the code is for.
+    pub grows: bool,
+}
+
+/// What is known of the module while its functions are compiled.
+pub(crate) struct Facts<'m> {
+    pub(crate) module: Module<'m>,
+    /// Bytes of memory there are at least.
+    pub(crate) least: u64,
+    pub(crate) grows: bool,
+    /// Where the code is that leaves: see [`context`].
+    pub(crate) exit: u32,
+    pub(crate) trap: u32,
+    pub(crate) stack: u32,
+    /// The functions' entries, once they are known.
+    table: &'m [u8],
+}
+
+/// Places of functions in the entries.
+const PLACE: u32 = 0x00ff_ffff;
+
+impl Facts<'_> {
+    /// Where a function of the module's own begins.
+    pub(crate) fn entry(&self, own: u32) -> u32 {
+        entry(self.table, own) & PLACE
+    }
+}
+
+fn entry(table: &[u8], own: u32) -> u32 {
+    let at = own as usize * 4;
+    match table.get(at..at + 4) {
+        Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
+        _ => 0,
+    }
+}
+
+impl<'m> Facts<'m> {
+    fn new(module: &Module<'m>, options: Options, table: &'m [u8]) -> Self {
+        let own = module.functions() - module.imported_functions();
+        let exit = 4 + own * 4;
+        let least = module
+            .memory_type()
+            .map_or(0, |ty| u64::from(ty.limits.min) << ty.page_log2);
+        Self {
+            module: *module,
+            least,
+            grows: options.grows,
+            exit,
+            trap: exit + 4,
+            stack: exit + 8,
+            table,
+        }
+    }
+
+    /// Where the first function lies.
+    fn first(&self) -> u32 {
+        self.exit + 12
+    }
+}
+
+/// One pass over a function: its bytes, and how far from its start the engine enters.
+fn function(
+    facts: &Facts<'_>,
+    body: &Body<'_>,
+    work: &mut Work,
+    sink: &mut dyn Sink,
+    pass: Pass,
+    origin: u32,
+) -> Made<(u32, u32)> {
+    let mut fun = Fun::new(facts, body, work, sink, pass, origin);
+    let begin = fun.compile()?;
+    match fun.asm.refusal {
+        Some(refusal) => Err(refusal),
+        None => Ok((fun.asm.at, begin)),
+    }
+}
+
+/// The passes before the last.
+fn size(facts: &Facts<'_>, body: &Body<'_>, work: &mut Work, origin: u32) -> Made<(u32, u32)> {
+    scan(facts.module.bytes(), body, work)?;
+    function(facts, body, work, &mut Nowhere, Pass::Measure, origin)?;
+    function(facts, body, work, &mut Nowhere, Pass::Settle, origin)
+}
+
+/// The bytes that [`compile`] will write.
+pub fn measure(module: &Module<'_>, options: Options, work: &mut Work) -> Result<u32, Refusal> {
+    let facts = Facts::new(module, options, &[]);
+    let mut at = facts.first();
+    for body in module.bodies() {
+        at += size(&facts, &body, work, at)?.0.next_multiple_of(4);
+        if at > PLACE {
+            return Err(Refusal::Length);
+        }
+    }
+    Ok(at)
+}
+
+/// Memory that is written from its beginning on.
+struct Memory<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+    full: bool,
+}
+
+impl Sink for Memory<'_> {
+    fn put(&mut self, half: u16) {
+        match self.bytes.get_mut(self.at..self.at + 2) {
+            Some(place) => place.copy_from_slice(&half.to_le_bytes()),
+            None => self.full = true,
+        }
+        self.at += 2;
+    }
+}
+
+/// Compiles a module into `arena`, whose first [`measure`]d bytes are written and whose rest is not touched.
+pub fn compile<'a>(
+    module: &Module<'_>,
+    options: Options,
+    work: &mut Work,
+    arena: &'a mut [u8],
+) -> Result<Code<'a>, Refusal> {
+    let first = Facts::new(module, options, &[]).first();
+    let (table, code) = arena
+        .split_at_mut_checked((first - 12) as usize)
+        .ok_or(Refusal::Arena)?;
+    let mut at = first;
+    for (own, body) in module.bodies().enumerate() {
+        let facts = Facts::new(module, options, &[]);
+        let (length, begin) = size(&facts, &body, work, at)?;
+        let word = at | ((begin / 2) << 24);
+        if let Some(place) = table.get_mut(4 + own * 4..8 + own * 4) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        at += length.next_multiple_of(4);
+        if at > PLACE {
+            return Err(Refusal::Length);
+        }
+    }
+    let length = at;
+    if let Some(place) = table.get_mut(..4) {
+        place.copy_from_slice(&length.to_le_bytes());
+    }
+    let facts = Facts::new(module, options, table.get(4..).unwrap_or(&[]));
+    let mut sink = Memory {
+        bytes: code,
+        at: 0,
+        full: false,
+    };
+    for place in [context::EXIT, context::TRAP, context::STACK] {
+        let jump = encode::access_imm(Access::Ldr, 15, SP, place);
+        sink.put((jump.bits >> 16) as u16);
+        sink.put(jump.bits as u16);
+    }
+    for (own, body) in module.bodies().enumerate() {
+        let origin = facts.entry(own as u32);
+        size(&facts, &body, work, origin)?;
+        let (length, _) = function(&facts, &body, work, &mut sink, Pass::Emit, origin)?;
+        if length % 4 != 0 {
+            sink.put(0xbf00);
+        }
+    }
+    if sink.full {
+        return Err(Refusal::Arena);
+    }
+    Ok(Code {
+        bytes: arena.get(..length as usize).ok_or(Refusal::Arena)?,
+    })
+}
+
+/// A compiled module.
+#[derive(Clone, Copy, Debug)]
+pub struct Code<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Code<'a> {
+    /// All of it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Where a function of the module's own begins, and where the engine enters it.
+    pub fn function(&self, own: u32) -> (u32, u32) {
+        let word = entry(self.bytes.get(4..).unwrap_or(&[]), own);
+        let place = word & PLACE;
+        (place, place + (word >> 24) * 2)
+    }
+}

@@ -1,0 +1,510 @@
+//! Runs compiled code on an Armv7E-M: the engine's third tier.
+//!
+//! A frame lies where the engine's loops have it, and its record in the same 20 bytes; but a record of compiled code has only its
+//! last three words: the caller's position in the module behind its call, the address where its code goes on, and the address of
+//! its frame. The first two are free, and hold what is needed where a call began outside compiled code:
+//!
+//! | called by | word 0 | word 1 | word 3 |
+//! | --- | --- | --- | --- |
+//! | the embedder | nobody | the callee's record | `done` |
+//! | `call_indirect` | the callee's record, 1 if its frame was moved up | where the caller's code goes on | `return` |
+//! | compiled code | nothing | nothing | where the caller's code goes on |
+use crate::arena::Code;
+use crate::entry::ty;
+use crate::function::Leave;
+use crate::scan::Bytes;
+use core::cmp::Ordering;
+use wasmote_engine::numeric::{self, DOUBLE, Rounding, SINGLE, canon32, canon64};
+use wasmote_engine::opcode::op;
+use wasmote_engine::tier::{self, Exit, FRAME_RECORD, Frame, NOBODY, Record, State, Tier};
+use wasmote_engine::{Module, TrapKind};
+
+core::arch::global_asm!(include_str!("native.s"), options(raw));
+
+/// What native.s knows: the first seven words are the context of compiled code.
+#[repr(C)]
+#[derive(Default)]
+struct Context {
+    frames: u32,
+    globals: u32,
+    length: u32,
+    exit: u32,
+    trap: u32,
+    stack: u32,
+    helpers: u32,
+    memory: u32,
+    frame: u32,
+    fuel: u32,
+    target: u32,
+    low: u32,
+    high: u32,
+    float: u32,
+    position: u32,
+}
+
+unsafe extern "C" {
+    fn wasmote_compiler_enter(context: *mut Context) -> u32;
+    fn wasmote_compiler_exit();
+    fn wasmote_compiler_trap();
+    fn wasmote_compiler_stack();
+    fn wasmote_compiler_done();
+    fn wasmote_compiler_return();
+}
+
+fn address(function: unsafe extern "C" fn()) -> u32 {
+    function as usize as u32
+}
+
+/// The kinds of traps by their numbers.
+const KINDS: [TrapKind; 11] = [
+    TrapKind::Unreachable,
+    TrapKind::DivideByZero,
+    TrapKind::IntegerOverflow,
+    TrapKind::InvalidConversion,
+    TrapKind::MemoryOutOfBounds,
+    TrapKind::TableOutOfBounds,
+    TrapKind::UndefinedElement,
+    TrapKind::UninitializedElement,
+    TrapKind::IndirectCallType,
+    TrapKind::StackExhausted,
+    TrapKind::Host,
+];
+
+/// A compiled module in executable memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Native<'a> {
+    code: Code<'a>,
+}
+
+/// What lies behind the call by which compiled code left.
+struct Site {
+    /// Position in the function, fuel owed, why, operands.
+    at: u32,
+    owed: u32,
+    why: u16,
+    height: u32,
+}
+
+impl<'a> Native<'a> {
+    /// Code that can be executed where it lies.
+    ///
+    /// # Safety
+    /// It was compiled for the module of the instance it is given to, with [`crate::Options::grows`] unless that instance's memory
+    /// cannot grow; it was not changed since, and it lies in executable memory.
+    pub unsafe fn new(code: Code<'a>) -> Self {
+        // SAFETY: what was written is seen by what is fetched from here on.
+        unsafe { core::arch::asm!("dsb", "isb", options(nostack, preserves_flags)) };
+        Self { code }
+    }
+
+    fn base(&self) -> u32 {
+        self.code.bytes().as_ptr() as u32
+    }
+
+    fn half(&self, at: u32) -> u16 {
+        let at = at.wrapping_sub(self.base()) as usize;
+        match self.code.bytes().get(at..at + 2) {
+            Some(&[a, b]) => u16::from_le_bytes([a, b]),
+            _ => 0,
+        }
+    }
+
+    /// The site whose code goes on at this address.
+    fn site(&self, native: u32) -> Site {
+        let at = (native & !1).wrapping_sub(6);
+        let owed = self.half(at + 2);
+        Site {
+            at: self.half(at).into(),
+            owed: u32::from(owed & 0xfff),
+            why: owed >> 12,
+            height: self.half(at + 4).into(),
+        }
+    }
+
+    /// The function that code at this address is of, by its record's place.
+    fn function_at(&self, module: &Module<'_>, native: u32) -> u32 {
+        let at = native.wrapping_sub(self.base());
+        let count = module.functions() - module.imported_functions();
+        let index = last(count, |own| self.code.function(own).0 <= at);
+        module.record_of(index)
+    }
+
+    /// Where the engine enters a function.
+    fn begin(&self, module: &Module<'_>, function: u32) -> u32 {
+        let own = (function - module.record_of(0)) / size_of::<Record>() as u32;
+        (self.base() + self.code.function(own).1) | 1
+    }
+
+    /// Runs code from where the state says to where it leaves.
+    unsafe fn enter(&self, state: &State) -> (u32, Context) {
+        let base = state.base as u32;
+        let mut context = Context {
+            frames: base + state.frames,
+            globals: base,
+            length: state.memory as u32,
+            exit: address(wasmote_compiler_exit),
+            trap: address(wasmote_compiler_trap),
+            stack: address(wasmote_compiler_stack),
+            helpers: HELPERS.as_ptr() as u32,
+            memory: base + state.layout.memory as u32,
+            frame: base + state.fp,
+            fuel: state.fuel as u32,
+            target: state.native,
+            ..Context::default()
+        };
+        // SAFETY: the target is in code that was compiled for this module, at a place where it left or is entered.
+        let way = unsafe { wasmote_compiler_enter(&raw mut context) };
+        (way, context)
+    }
+
+    /// The state as the engine has it, in this function and at this position, with so much owed.
+    fn settle(
+        state: &mut State,
+        module: &Module<'_>,
+        context: &Context,
+        function: u32,
+        code: u32,
+        owed: u32,
+    ) {
+        let base = state.base as u32;
+        let record = module.record(function);
+        state.function = function;
+        state.wide = record.room.is_wide();
+        state.frames = context.frames.wrapping_sub(base);
+        state.fp = context.frame.wrapping_sub(base);
+        state.branch = record.branch;
+        state.code = code;
+        state.fuel = context.fuel.wrapping_sub(owed).cast_signed() as isize;
+    }
+
+    /// What a site asks for, with the state at its instruction; nothing once that is done.
+    unsafe fn serve(&self, state: &mut State, module: &Module<'_>, site: &Site) -> Option<Exit> {
+        let at = state.code;
+        if site.why == Leave::Import as u16 {
+            // Tested before the call is charged: a slice that is left with something has to get on.
+            if state.fuel <= 0 {
+                return Some(Exit::OutOfFuel);
+            }
+            let mut bytes = Bytes {
+                bytes: module.bytes(),
+                at: at as usize + 1,
+            };
+            let function = bytes.u32();
+            state.code = bytes.at as u32;
+            state.fuel -= (state.code - at) as isize;
+            return Some(Exit::Import(function));
+        }
+        let frames = state.frames;
+        // SAFETY: the state is one of this module's, at an instruction whose operands are in their slots.
+        let exit = unsafe { tier::step(state, module) };
+        if state.frames != frames {
+            self.called(state, module);
+        }
+        exit
+    }
+
+    /// An indirect call was begun by the engine: its record becomes one of compiled code.
+    fn called(&self, state: &mut State, module: &Module<'_>) {
+        let frame = state.frame(module, state.frames);
+        let at = state.frames;
+        let moved = u32::from(frame.gap != 0);
+        state.set_slot(at, false, u64::from(state.function | moved));
+        state.set_slot(at + 4, false, state.native.into());
+        state.set_slot(at + 8, false, frame.code.into());
+        let back = address(wasmote_compiler_return);
+        state.set_slot(at + 12, false, back.into());
+        state.native = self.begin(module, state.function);
+    }
+
+    /// An indirect call has returned: its results go where the caller has them.
+    fn returned(&self, state: &mut State, module: &Module<'_>, context: &Context) {
+        let at = context.frames.wrapping_sub(state.base as u32) - FRAME_RECORD;
+        let word = state.slot(at, false) as u32;
+        let native = state.slot(at + 4, false) as u32;
+        let (callee, moved) = (module.record(word & !1), word & 1 != 0);
+        let site = self.site(native);
+        let function = self.function_at(module, native);
+        Self::settle(state, module, context, function, 0, 0);
+        let caller = module.record(function);
+        let mut bytes = Bytes {
+            bytes: module.bytes(),
+            at: (caller.code + site.at) as usize + 1,
+        };
+        let ty = module.ty(bytes.u32());
+        let size = if state.wide { 8 } else { 4 };
+        let below = site.height - 1 - ty.param_bytes().len() as u32;
+        let to = state.fp + (u32::from(caller.locals) + 1 + below) * size;
+        match ty.result_bytes() {
+            [single] => state.set_slot(to, state.wide, context.result(*single)),
+            several => {
+                let from = to + if moved { 4 } else { 0 };
+                let wide = callee.room.is_wide();
+                let width = if wide { 8 } else { 4 };
+                let count = several.len() as u32;
+                for i in 0..count {
+                    // Wider ones from the last on, so that none is written over.
+                    let i = if state.wide && !wide {
+                        count - 1 - i
+                    } else {
+                        i
+                    };
+                    let v = state.slot(from + i * width, wide);
+                    state.set_slot(to + i * size, state.wide, v);
+                }
+            }
+        }
+        state.native = native;
+        state.code = NOBODY;
+    }
+
+    /// The function that the embedder called has returned.
+    fn done(&self, state: &mut State, module: &Module<'_>, context: &Context) {
+        let at = context.frames.wrapping_sub(state.base as u32) - FRAME_RECORD;
+        let function = state.slot(at + 4, false) as u32;
+        Self::settle(state, module, context, function, 0, 0);
+        state.frames = at;
+        let record = module.record(function);
+        let results = u32::from(record.results);
+        let index = module.imported_functions()
+            + (function - module.record_of(0)) / size_of::<Record>() as u32;
+        if let Some([single]) = module.func_type(index).map(|ty| ty.result_bytes()) {
+            state.set_slot(state.fp, state.wide, context.result(*single));
+        }
+        if results > 1 {
+            // Charged by the code, and by what follows.
+            state.fuel += results as isize;
+        }
+        state.top = state.fp + results * if state.wide { 8 } else { 4 };
+        state.leave(module);
+    }
+
+    /// The function with an instruction at this position, by its record's place, and where the instruction before it starts.
+    fn call_before(module: &Module<'_>, position: u32) -> (u32, u32) {
+        let function = function_of(module, position);
+        let mut bytes = Bytes {
+            bytes: module.bytes(),
+            at: module.record(function).code as usize,
+        };
+        loop {
+            let at = bytes.at;
+            let byte = bytes.byte();
+            bytes.skip(byte);
+            if bytes.at >= position as usize {
+                return (function, at as u32);
+            }
+        }
+    }
+}
+
+impl Context {
+    /// The single result of a function, of this type.
+    fn result(&self, ty: u8) -> u64 {
+        match ty {
+            ty::F32 => self.float.into(),
+            wide if ty::is_wide(wide) => u64::from(self.low) | u64::from(self.high) << 32,
+            _ => self.low.into(),
+        }
+    }
+}
+
+/// The last of so many for which it holds; it holds for the first ones alone.
+fn last(count: u32, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (0, count);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if holds(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// The function whose code this position is in, by its record's place.
+fn function_of(module: &Module<'_>, position: u32) -> u32 {
+    let count = module.functions() - module.imported_functions();
+    let own = last(count, |own| {
+        module.record(module.record_of(own)).code < position
+    });
+    module.record_of(own)
+}
+
+// SAFETY: compiled code keeps to the contract: it accesses its frame, its record, the globals and, within bounds, the memory.
+unsafe impl Tier for Native<'_> {
+    unsafe fn run(&self, state: &mut State, module: &Module<'_>) -> Option<Exit> {
+        if state.function == NOBODY {
+            return None;
+        }
+        if state.native == 0 {
+            let at = state.frames;
+            let function = state.function;
+            state.set_slot(at + 4, false, function.into());
+            state.set_slot(at + 12, false, address(wasmote_compiler_done).into());
+            state.native = self.begin(module, function);
+        } else {
+            // What could not be begun for want of fuel.
+            let site = self.site(state.native);
+            let function = self.function_at(module, state.native);
+            let pending = site.why == Leave::Import as u16 || site.why == Leave::Step as u16;
+            if pending && state.code == module.record(function).code + site.at {
+                // SAFETY: the state was left by the site itself.
+                if let Some(exit) = unsafe { self.serve(state, module, &site) } {
+                    return Some(exit);
+                }
+            }
+        }
+        loop {
+            // SAFETY: as the contract has it, for code that was compiled for this module.
+            let (way, context) = unsafe { self.enter(state) };
+            match way {
+                0 => {
+                    state.native = ((context.target & !1) + 6) | 1;
+                    let site = self.site(state.native);
+                    let function = self.function_at(module, state.native);
+                    let record = module.record(function);
+                    let code = record.code + site.at;
+                    Self::settle(state, module, &context, function, code, site.owed);
+                    let size = if state.wide { 8 } else { 4 };
+                    state.top = state.fp + (u32::from(record.locals) + 1 + site.height) * size;
+                    if site.why != Leave::Import as u16 && site.why != Leave::Step as u16 {
+                        return Some(Exit::OutOfFuel);
+                    }
+                    // SAFETY: the state is at the site's instruction.
+                    if let Some(exit) = unsafe { self.serve(state, module, &site) } {
+                        return Some(exit);
+                    }
+                }
+                1 => {
+                    let at = context.target & !1;
+                    let function = self.function_at(module, at);
+                    let code = module.record(function).code + u32::from(self.half(at)) + 1;
+                    let owed = self.half(at + 2);
+                    let kind = KINDS.get(usize::from(owed >> 12));
+                    let owed = u32::from(owed & 0xfff);
+                    Self::settle(state, module, &context, function, code, owed);
+                    let kind = kind.copied().unwrap_or(TrapKind::Unreachable);
+                    return Some(Exit::Trap(kind));
+                }
+                2 => {
+                    let (function, at) = Self::call_before(module, context.position);
+                    Self::settle(state, module, &context, function, at + 1, 0);
+                    return Some(Exit::Trap(TrapKind::StackExhausted));
+                }
+                3 => {
+                    self.done(state, module, &context);
+                    return Some(Exit::Done);
+                }
+                _ => self.returned(state, module, &context),
+            }
+        }
+    }
+
+    fn frame(&self, state: &State, module: &Module<'_>, at: u32) -> Frame {
+        let word = |i: u32| state.slot(at + i * 4, false) as u32;
+        let code = word(2);
+        let function = if word(3) == address(wasmote_compiler_done) {
+            NOBODY
+        } else {
+            function_of(module, code)
+        };
+        Frame {
+            function,
+            code,
+            branch: 0,
+            frame: word(4).wrapping_sub(state.base as u32),
+            gap: 0,
+        }
+    }
+}
+
+/// What compiled code has computed for it: numbers as they are, those of 32 bits in the lower half.
+type Helper = extern "C" fn(u64, u64) -> u64;
+
+macro_rules! helpers {
+    ($count:literal: $($name:ident |$a:ident, $b:ident| $value:expr;)*) => {
+        /// In the order of [`crate::long::HELPED`].
+        static HELPERS: [Helper; $count] = {
+            $(extern "C" fn $name($a: u64, $b: u64) -> u64 {
+                let _ = $b;
+                $value
+            })*
+            [$($name,)*]
+        };
+        const _: () = {
+            let (mut names, mut helped): (&[u8], &[u8]) =
+                (&[$(op::$name,)*], &crate::long::HELPED);
+            while let ([name, more @ ..], [other, others @ ..]) = (names, helped) {
+                assert!(*name == *other, "the order of the helpers");
+                (names, helped) = (more, others);
+            }
+        };
+    };
+}
+
+fn f32(a: u64) -> f32 {
+    f32::from_bits(a as u32)
+}
+
+fn f64(a: u64) -> f64 {
+    f64::from_bits(a)
+}
+
+fn single(v: f32) -> u64 {
+    canon32(v).into()
+}
+
+#[expect(non_snake_case, reason = "named after their opcodes")]
+mod helpers {
+    use super::*;
+
+    helpers! { 45:
+        I32_POPCNT |a, b| u64::from((a as u32).count_ones());
+        I64_POPCNT |a, b| u64::from(a.count_ones());
+        I64_DIV_S |a, b| a.cast_signed().checked_div(b.cast_signed()).unwrap_or(0).cast_unsigned();
+        I64_DIV_U |a, b| a.checked_div(b).unwrap_or(0);
+        I64_REM_S |a, b| a.cast_signed().checked_rem(b.cast_signed()).unwrap_or(0).cast_unsigned();
+        I64_REM_U |a, b| a.checked_rem(b).unwrap_or(0);
+        I64_SHL |a, b| a.wrapping_shl(b as u32);
+        I64_SHR_S |a, b| a.cast_signed().wrapping_shr(b as u32).cast_unsigned();
+        I64_SHR_U |a, b| a.wrapping_shr(b as u32);
+        I64_ROTL |a, b| a.rotate_left(b as u32 & 63);
+        I64_ROTR |a, b| a.rotate_right(b as u32 & 63);
+        F32_CEIL |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::Up);
+        F32_FLOOR |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::Down);
+        F32_TRUNC |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::TowardsZero);
+        F32_NEAREST |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::Nearest);
+        F32_MIN |a, b| SINGLE.choose(a & 0xffff_ffff, b & 0xffff_ffff, Ordering::Less);
+        F32_MAX |a, b| SINGLE.choose(a & 0xffff_ffff, b & 0xffff_ffff, Ordering::Greater);
+        F64_EQ |a, b| u64::from(f64(a) == f64(b));
+        F64_NE |a, b| u64::from(f64(a) != f64(b));
+        F64_LT |a, b| u64::from(f64(a) < f64(b));
+        F64_GT |a, b| u64::from(f64(a) > f64(b));
+        F64_LE |a, b| u64::from(f64(a) <= f64(b));
+        F64_GE |a, b| u64::from(f64(a) >= f64(b));
+        F64_CEIL |a, b| DOUBLE.integral(a, Rounding::Up);
+        F64_FLOOR |a, b| DOUBLE.integral(a, Rounding::Down);
+        F64_TRUNC |a, b| DOUBLE.integral(a, Rounding::TowardsZero);
+        F64_NEAREST |a, b| DOUBLE.integral(a, Rounding::Nearest);
+        F64_SQRT |a, b| numeric::sqrt64(f64(a));
+        F64_ADD |a, b| canon64(f64(a) + f64(b));
+        F64_SUB |a, b| canon64(f64(a) - f64(b));
+        F64_MUL |a, b| canon64(f64(a) * f64(b));
+        F64_DIV |a, b| canon64(f64(a) / f64(b));
+        F64_MIN |a, b| DOUBLE.choose(a, b, Ordering::Less);
+        F64_MAX |a, b| DOUBLE.choose(a, b, Ordering::Greater);
+        F32_CONVERT_I64_S |a, b| u64::from((a.cast_signed() as f32).to_bits());
+        F32_CONVERT_I64_U |a, b| u64::from((a as f32).to_bits());
+        F32_DEMOTE_F64 |a, b| single(f64(a) as f32);
+        F64_CONVERT_I32_S |a, b| core::primitive::f64::from((a as u32).cast_signed()).to_bits();
+        F64_CONVERT_I32_U |a, b| core::primitive::f64::from(a as u32).to_bits();
+        F64_CONVERT_I64_S |a, b| (a.cast_signed() as core::primitive::f64).to_bits();
+        F64_CONVERT_I64_U |a, b| (a as core::primitive::f64).to_bits();
+        F64_PROMOTE_F32 |a, b| canon64(core::primitive::f64::from(f32(a)));
+        I64_CLZ |a, b| u64::from(a.leading_zeros());
+        I64_CTZ |a, b| u64::from(a.trailing_zeros());
+        F64_COPYSIGN |a, b| a & !(1 << 63) | b & 1 << 63;
+    }
+    pub(super) static ALL: &[Helper; 45] = &HELPERS;
+}
+use helpers::ALL as HELPERS;

@@ -1,0 +1,135 @@
+//! The memory that compiling takes, all of it.
+use crate::entry::Entry;
+use crate::limits::{BRANCHES, CONTROLS, LABELS, LOCALS, OPERANDS, STUBS};
+
+/// Working memory: what one function needs while it is compiled.
+#[derive(Debug)]
+pub struct Work {
+    /// Where labels are, in halfwords from the function's start.
+    pub(crate) labels: [u16; LABELS],
+    /// A bit for each forward branch: short.
+    pub(crate) short: [u8; BRANCHES / 8],
+    pub(crate) entries: [Entry; OPERANDS],
+    pub(crate) controls: [Control; CONTROLS],
+    pub(crate) locals: [Local; LOCALS],
+    pub(crate) stubs: [Stub; STUBS],
+}
+
+const _: () = assert!(
+    size_of::<Work>() <= 8192,
+    "the working memory is at most 8 KiB"
+);
+
+impl Work {
+    /// Fresh working memory.
+    pub const fn new() -> Self {
+        Self {
+            labels: [0; LABELS],
+            short: [0; BRANCHES / 8],
+            entries: [Entry::SLOT; OPERANDS],
+            controls: [Control::NONE; CONTROLS],
+            locals: [Local::NONE; LOCALS],
+            stubs: [Stub::NONE; STUBS],
+        }
+    }
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// No fuel is known at a label: nothing branches there yet.
+pub(crate) const UNKNOWN: u16 = u16::MAX;
+
+/// A block that is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Control {
+    /// Its opcode; `end` for the function itself, `else` once that was met.
+    pub(crate) opcode: u8,
+    /// Operands below it.
+    pub(crate) height: u16,
+    /// Its end, or a loop's head.
+    pub(crate) label: u16,
+    /// What is owed there.
+    pub(crate) owed: u16,
+    /// Where an `if` goes when it is not taken, and what is owed there.
+    pub(crate) otherwise: u16,
+    pub(crate) otherwise_owed: u16,
+    /// Its type: negative as in the format, or the index of a function type.
+    pub(crate) ty: i32,
+}
+
+impl Control {
+    pub(crate) const NONE: Self = Self {
+        opcode: 0,
+        height: 0,
+        label: 0,
+        owed: UNKNOWN,
+        otherwise: 0,
+        otherwise_owed: 0,
+        ty: 0,
+    };
+}
+
+/// A local.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    /// Its type, as in the format.
+    pub(crate) ty: u8,
+    /// The register it lives in: see [`Home`].
+    pub(crate) home: Home,
+    /// How often it is used, loops counted more.
+    pub(crate) score: u16,
+    /// Whether it is ever set.
+    pub(crate) set: bool,
+}
+
+impl Local {
+    pub(crate) const NONE: Self = Self {
+        ty: 0,
+        home: Home::Frame,
+        score: 0,
+        set: false,
+    };
+}
+
+/// Where a local lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In its slot of the frame.
+    Frame,
+    /// In a general register.
+    Reg(u8),
+    /// In a register for floats.
+    Float(u8),
+}
+
+/// What is placed behind the straight line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stub {
+    pub(crate) label: u16,
+    /// Position of the instruction, from the function's start.
+    pub(crate) at: u16,
+    /// Fuel owed at the trap.
+    pub(crate) owed: u16,
+    pub(crate) kind: u8,
+    /// A second look at the bounds, of a memory that has perhaps grown: where the code goes on, the register with the address.
+    pub(crate) back: u16,
+    pub(crate) reg: u8,
+    /// Bytes behind the address.
+    pub(crate) reach: u32,
+}
+
+impl Stub {
+    pub(crate) const NONE: Self = Self {
+        label: 0,
+        at: 0,
+        owed: 0,
+        kind: 0,
+        back: UNKNOWN,
+        reg: 0,
+        reach: 0,
+    };
+}

@@ -6,74 +6,13 @@
 //! ```
 use crate::asm::{Nowhere, Pass, Sink};
 use crate::encode::{self, Access};
-use crate::function::{Fun, SP, context};
+use crate::facts::{Facts, Options, PLACE, entry};
+use crate::function::Fun;
 use crate::limits::{Made, Refusal};
+use crate::registers::{SP, context};
 use crate::scan::scan;
 use crate::work::Work;
 use wasmote_engine::{Body, Module};
-
-/// What the code depends on besides the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Whether the memory may grow beyond its initial size in the instances that the code is for.
-    pub grows: bool,
-}
-
-/// What is known of the module while its functions are compiled.
-pub(crate) struct Facts<'m> {
-    pub(crate) module: Module<'m>,
-    /// Bytes of memory there are at least.
-    pub(crate) least: u64,
-    pub(crate) grows: bool,
-    /// Where the code is that leaves: see [`context`].
-    pub(crate) exit: u32,
-    pub(crate) trap: u32,
-    pub(crate) stack: u32,
-    /// The functions' entries, once they are known.
-    table: &'m [u8],
-}
-
-/// Places of functions in the entries.
-const PLACE: u32 = 0x00ff_ffff;
-
-impl Facts<'_> {
-    /// Where a function of the module's own begins.
-    pub(crate) fn entry(&self, own: u32) -> u32 {
-        entry(self.table, own) & PLACE
-    }
-}
-
-fn entry(table: &[u8], own: u32) -> u32 {
-    let at = own as usize * 4;
-    match table.get(at..at + 4) {
-        Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
-        _ => 0,
-    }
-}
-
-impl<'m> Facts<'m> {
-    fn new(module: &Module<'m>, options: Options, table: &'m [u8]) -> Self {
-        let own = module.functions() - module.imported_functions();
-        let exit = 4 + own * 4;
-        let least = module
-            .memory_type()
-            .map_or(0, |ty| u64::from(ty.limits.min) << ty.page_log2);
-        Self {
-            module: *module,
-            least,
-            grows: options.grows,
-            exit,
-            trap: exit + 4,
-            stack: exit + 8,
-            table,
-        }
-    }
-
-    /// Where the first function lies.
-    fn first(&self) -> u32 {
-        self.exit + 12
-    }
-}
 
 /// One pass over a function: its bytes, and how far from its start the engine enters.
 fn function(

@@ -2,8 +2,9 @@
 use crate::asm::Pass;
 use crate::encode::{self, Op};
 use crate::entry::{Entry, ty};
-use crate::function::{FRAME, Fun, Leave, SCRATCH};
+use crate::function::Fun;
 use crate::limits::Made;
+use crate::registers::{FRAME, Leave, SCRATCH};
 use wasmote_engine::FuncType;
 
 /// The new frame, until the callee has it.

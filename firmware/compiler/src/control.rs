@@ -6,8 +6,9 @@
 use crate::asm::Pass;
 use crate::encode::{self, Cond, Op, Reg};
 use crate::entry::{Entry, Kind, ty};
-use crate::function::{FLOAT_SCRATCH, FRAME, FUEL, Fun, LR, Leave, SCRATCH, SP, Taken, context};
+use crate::function::{Fun, Taken};
 use crate::limits::{BODY, Made, OWED, Refusal};
+use crate::registers::{FLOAT_SCRATCH, FRAME, FUEL, LR, Leave, SCRATCH, SP, context};
 use crate::work::{Control, Home, UNKNOWN};
 use wasmote_engine::TrapKind;
 use wasmote_engine::opcode::op;

@@ -1,8 +1,9 @@
 //! f32, and what floats of both formats and integers become when converted.
 use crate::encode::{self, Arith, Cond, Unary};
 use crate::entry::{Entry, Kind, ty};
-use crate::function::{FLOAT_SCRATCH, Fun, SCRATCH};
+use crate::function::Fun;
 use crate::limits::Made;
+use crate::registers::{FLOAT_SCRATCH, SCRATCH};
 use wasmote_engine::opcode::op;
 
 impl Fun<'_, '_> {

@@ -1,8 +1,9 @@
 //! i32.
 use crate::encode::{self, Cond, Op, Reg, Shift};
 use crate::entry::{Entry, Kind, ty};
-use crate::function::{Fun, SCRATCH, Taken};
+use crate::function::{Fun, Taken};
 use crate::limits::Made;
+use crate::registers::SCRATCH;
 use wasmote_engine::TrapKind;
 use wasmote_engine::opcode::op;
 

@@ -16,9 +16,11 @@ pub mod encode;
 
 mod arena;
 mod asm;
+mod bytes;
 mod call;
 mod control;
 mod entry;
+mod facts;
 mod float;
 mod function;
 mod integer;
@@ -28,10 +30,12 @@ mod memory;
 #[cfg(target_arch = "arm")]
 mod native;
 mod plain;
+mod registers;
 mod scan;
 mod work;
 
-pub use arena::{Code, Options, compile, measure};
+pub use arena::{Code, compile, measure};
+pub use facts::Options;
 pub use limits::Refusal;
 #[cfg(target_arch = "arm")]
 pub use native::Native;

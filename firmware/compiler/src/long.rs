@@ -1,8 +1,9 @@
 //! i64 and f64: in two registers, or by the engine's own functions.
 use crate::encode::{self, Access, Cond, Op, Reg, Shift};
 use crate::entry::{Entry, Kind, ty};
-use crate::function::{Fun, LR, SCRATCH, SP, Taken, context};
+use crate::function::{Fun, Taken};
 use crate::limits::Made;
+use crate::registers::{LR, SCRATCH, SP, context};
 use wasmote_engine::TrapKind;
 use wasmote_engine::opcode::{op, rule};
 
@@ -104,7 +105,7 @@ impl Fun<'_, '_> {
             return taken;
         }
         let to = self.slot(index);
-        self.store_at(taken, crate::function::FRAME, to);
+        self.store_at(taken, crate::registers::FRAME, to);
         self.release(taken);
         (Entry::slot(entry.ty), index)
     }

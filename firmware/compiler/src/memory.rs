@@ -4,8 +4,9 @@
 //! exact look at the length of the memory as it is then decides, off the straight line.
 use crate::encode::{self, Access, Cond, Op, Reg, Shift};
 use crate::entry::{Entry, Kind, ty};
-use crate::function::{Fun, LR, MEMORY, SCRATCH, SP, context};
+use crate::function::Fun;
 use crate::limits::Made;
+use crate::registers::{LR, MEMORY, SCRATCH, SP, context};
 use crate::work::Stub;
 use wasmote_engine::TrapKind;
 use wasmote_engine::opcode::op;

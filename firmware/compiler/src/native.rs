@@ -10,9 +10,9 @@
 //! | `call_indirect` | the callee's record, 1 if its frame was moved up | where the caller's code goes on | `return` |
 //! | compiled code | nothing | nothing | where the caller's code goes on |
 use crate::arena::Code;
+use crate::bytes::Bytes;
 use crate::entry::ty;
-use crate::function::Leave;
-use crate::scan::Bytes;
+use crate::registers::Leave;
 use core::cmp::Ordering;
 use wasmote_engine::numeric::{self, DOUBLE, Rounding, SINGLE, canon32, canon64};
 use wasmote_engine::opcode::op;

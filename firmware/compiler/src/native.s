@@ -1,6 +1,6 @@
 @ Into compiled code and out of it.
 @
-@ While compiled code runs, the stack pointer is at seven words (context in function.rs), the address of the caller's Context and
+@ While compiled code runs, the stack pointer is at seven words (context in registers.rs), the address of the caller's Context and
 @ a word that is nothing. r6 is the memory, r7 the frame, r9 the fuel. Nothing is pushed but by the engine's functions, for the
 @ time of their call.
         .syntax unified

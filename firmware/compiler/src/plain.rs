@@ -1,7 +1,8 @@
 //! One instruction after the other: which of the families lowers it.
 use crate::entry::{Entry, Kind, ty};
-use crate::function::{FRAME, Fun, Leave, SP, context};
+use crate::function::Fun;
 use crate::limits::Made;
+use crate::registers::{FRAME, Leave, SP, context};
 use crate::work::Home;
 use wasmote_engine::opcode::{more, op, rule};
 

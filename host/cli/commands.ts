@@ -113,7 +113,13 @@ verb(
     "run --replay day.jsonl",
   ],
 );
-verb("test", "run the project's own tests", () => import("./test.ts"), [], ["test"]);
+verb(
+  "test",
+  "run the project's own tests",
+  () => import("./test.ts"),
+  [new Option("--junit <file>", "write what came of them as JUnit's XML"), json()],
+  ["test", "test --junit tests.xml"],
+);
 verb(
   "keygen [file]",
   "make a key for signing packages",

@@ -73,10 +73,13 @@ export class Outbox {
         .get(channel) as Row | undefined;
       if (row === undefined || row.due > now) continue;
       this.#underway.add(channel);
-      void this.#try(row, deliver).finally(() => {
-        this.#underway.delete(channel);
-        if (!this.#stopped) this.#look();
-      });
+      void this.#try(row, deliver)
+        // A disk that takes nothing: the message is still there, and is tried again.
+        .catch(() => {})
+        .finally(() => {
+          this.#underway.delete(channel);
+          this.#soon(50);
+        });
     }
     const next = this.#store.database.prepare("SELECT min(due) AS due FROM outbox").get() as {
       due: number | null;
@@ -102,7 +105,7 @@ export class Outbox {
     else
       database
         .prepare("UPDATE outbox SET attempts = ?, due = ? WHERE id = ?")
-        .run(attempts + 1, Date.now() + pause, id);
+        .run(attempts + 1, Math.round(Date.now() + pause), id);
   }
 
   stop(): void {

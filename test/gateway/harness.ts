@@ -54,11 +54,11 @@ export async function startGateway(
 
 /** Waits until something holds, looking after every envelope and every 20 ms; the test's own time limit ends it. */
 export async function until<T>(
-  look: () => T | undefined | false | Promise<T | undefined | false>,
-): Promise<T> {
+  look: () => T | Promise<T>,
+): Promise<NonNullable<Exclude<T, false | 0>>> {
   for (;;) {
     const found = await look();
-    if (found !== undefined && found !== false) return found;
+    if (found) return found as NonNullable<Exclude<T, false | 0>>;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -47,8 +47,6 @@ export class SqliteHistory implements History {
   readonly #main: Database;
   readonly #raw: Raw;
   readonly #ids = new Map<string, number>();
-  /** The time of each series' newest value. */
-  readonly #last = new Map<string, number>();
   readonly #newSeries: Statement<[string, string]>;
   readonly #rollup: Statement[];
   #waiting: Row[] = [];
@@ -103,11 +101,7 @@ export class SqliteHistory implements History {
     }
   }
 
-  append(given: Row): void {
-    // Two values of one millisecond are two values.
-    const key = keyOf(given);
-    const row = this.#last.get(key) === given.time ? { ...given, time: given.time + 1 } : given;
-    this.#last.set(key, row.time);
+  append(row: Row): void {
     if (this.#waiting.length >= mostWaiting) {
       this.#waiting.shift();
       this.#lost++;
@@ -120,28 +114,24 @@ export class SqliteHistory implements History {
   #write(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const rows = this.#waiting;
-    if (rows.length === 0 && this.#owed.length === 0) return;
+    if (this.#waiting.length === 0 && this.#owed.length === 0) return;
     try {
       this.#sweep();
-      const fresh = this.#writeRaw(rows);
-      this.#waiting = [];
-      this.#written += fresh.length;
-      this.#owed.push(...fresh);
+      this.#writeRaw();
       this.#writeSteps(this.#owed);
       this.#owed = [];
       this.#say(undefined);
     } catch (error) {
-      // SQLITE_FULL, SQLITE_IOERR: kept, and tried again. A row that is there already is not counted twice.
+      // SQLITE_FULL, SQLITE_IOERR: kept, and tried again.
       this.#say((error as Error).message);
       this.#timer = setTimeout(() => this.#write(), 2_000);
     }
   }
 
   #say(trouble: string | undefined): void {
-    if (trouble === this.#trouble) return;
+    const news = (trouble === undefined) !== (this.#trouble === undefined);
     this.#trouble = trouble;
-    this.#options.onTrouble(trouble);
+    if (news) this.#options.onTrouble(trouble);
   }
 
   #id(row: Row): number {
@@ -154,23 +144,26 @@ export class SqliteHistory implements History {
     return id;
   }
 
-  /** Writes the rows, one transaction a week, and returns those that were not there yet. */
-  #writeRaw(rows: readonly Row[]): (Row & { series: number })[] {
-    const byWeek = new Map<number, (Row & { series: number })[]>();
-    for (const row of rows) {
-      const some = byWeek.get(weekOf(row.time)) ?? [];
-      some.push({ ...row, series: this.#id(row) });
-      byWeek.set(weekOf(row.time), some);
-    }
-    const fresh: (Row & { series: number })[] = [];
-    for (const [week, some] of byWeek) {
+  /** Writes what waits, one transaction a week; what is written waits no longer. */
+  #writeRaw(): void {
+    while (this.#waiting.length > 0) {
+      const week = weekOf(this.#waiting[0]!.time);
+      const some = this.#waiting.filter(({ time }) => weekOf(time) === week);
       const { database, insert } = this.#raw.of(week);
+      const written: (Row & { series: number })[] = [];
       database.transaction(() => {
-        for (const row of some)
-          if (insert.run(row.series, row.time, row.value).changes > 0) fresh.push(row);
+        for (const row of some) {
+          const series = this.#id(row);
+          // Two values of one millisecond are two values, also where a clock was put back.
+          let { time } = row;
+          while (insert.run(series, time, row.value).changes === 0) time++;
+          written.push({ ...row, time, series });
+        }
       })();
+      this.#waiting = this.#waiting.filter(({ time }) => weekOf(time) !== week);
+      this.#written += written.length;
+      this.#owed.push(...written);
     }
-    return fresh;
   }
 
   #writeSteps(rows: readonly (Row & { series: number })[]): void {

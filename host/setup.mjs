@@ -138,6 +138,9 @@ export async function setup(goal) {
     found.cxx = await optional("C++", (report) => debian(report, "c++", ["g++"]));
     found.python = await optional("aiocoap", aiocoapPeer);
     if (found.python.ok) found.oscore = await optional("aiocoap's OSCORE", oscorePeer);
+    found.chromium = await optional("Chromium", (report) =>
+      debian(report, "chromium", ["chromium"]),
+    );
   }
 
   writeFileSync(record, JSON.stringify(found, null, 2) + "\n");

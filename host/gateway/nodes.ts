@@ -237,32 +237,45 @@ export class ManagedNode {
     const stop = () => own.abort();
     over.addEventListener("abort", stop);
     try {
-      for await (const response of node.notifications(path, {
-        accept: "text",
-        signal: own.signal,
-      })) {
-        const time = Date.now();
-        this.seen();
-        this.#options.onNotification(this.name, path, response);
-        const text = response.payload.toString("utf8");
-        if (text === "") continue;
-        const value = readNumber(path, text);
-        this.values++;
-        this.#silenced.add(path);
-        this.#options.hub.publish({
-          node: this.name,
-          resource: path,
-          time,
-          value: Number.isFinite(value) ? value : null,
-        });
+      while (!own.signal.aborted) {
+        try {
+          const options = { accept: "text" as const, signal: own.signal };
+          for await (const response of node.notifications(path, options))
+            this.#take(path, response);
+        } catch (error) {
+          // No room for another observer: asked for now and then, until there is.
+          if (!(error instanceof NodeError && error.code === "protocol")) throw error;
+          this.#take(path, await node.request("GET", path, { accept: "text", signal: own.signal }));
+          await delay(this.#options.period, undefined, { signal: own.signal }).catch(() => {});
+        }
       }
     } catch (error) {
       // A resource that is gone is no reason to begin anew; a node that is gone is.
+      if (own.signal.aborted) return;
       if (!(error instanceof NodeError && error.code === "answer")) throw error;
       if (this.#observed.get(path) === own) this.#observed.delete(path);
     } finally {
       over.removeEventListener("abort", stop);
     }
+  }
+
+  /** A representation of a resource came in. */
+  #take(path: string, response: Response): void {
+    const time = Date.now();
+    this.seen();
+    this.#options.onNotification(this.name, path, response);
+    const text = response.payload.toString("utf8");
+    // An observation begins with what there is, which may be nothing yet.
+    if (text === "") return;
+    const value = readNumber(path, text);
+    this.values++;
+    this.#silenced.add(path);
+    this.#options.hub.publish({
+      node: this.name,
+      resource: path,
+      time,
+      value: Number.isFinite(value) ? value : null,
+    });
   }
 
   /** Asks how the node is: its answer is its last word, and an uptime that fell is a reset. */

@@ -34,6 +34,10 @@ const benchmarks: Record<
     what: "the longest times of the STM32F407's tasks, and its serial link at 921,600 baud",
     load: () => import("./tasks.ts"),
   },
+  gateway: {
+    what: "the gateway: requests, viewers, many nodes, rows",
+    load: () => import("./gateway.ts"),
+  },
   coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
 };
 

@@ -30,14 +30,17 @@ export async function ask<T>(path: string, method = "GET", body?: unknown): Prom
 
 let loggingIn: Promise<void> | undefined;
 
-/** Asks for a token until one is taken; one in the address (`#token=`), as the gateway prints it, is used and removed. */
+/** A token in the address (`#token=`), as the gateway prints it, is kept and removed from there. */
+export async function takeToken(): Promise<void> {
+  const given = /token=([\w-]+)/.exec(location.hash)?.[1];
+  if (given === undefined) return;
+  history.replaceState(null, "", location.pathname);
+  await enter(given);
+}
+
+/** Asks for a token until one is taken. */
 function login(): Promise<void> {
   loggingIn ??= (async () => {
-    const given = /token=([\w-]+)/.exec(location.hash)?.[1];
-    if (given !== undefined) {
-      history.replaceState(null, "", location.pathname);
-      if (await enter(given)) return;
-    }
     const dialog = document.querySelector<HTMLDialogElement>("#login")!;
     const field = document.querySelector<HTMLInputElement>("#token")!;
     dialog.addEventListener("cancel", (event) => event.preventDefault());

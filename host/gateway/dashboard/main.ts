@@ -1,7 +1,7 @@
 // The dashboard: the fleet at a glance, one node in detail, alarms on top; alive as long as the gateway is, readable when it is not.
 import type { Alarm } from "../alarms.ts";
 import type { Envelope } from "../envelope.ts";
-import { ask, stream } from "./client.ts";
+import { ask, stream, takeToken } from "./client.ts";
 import { Detail } from "./detail.ts";
 import { ago, make, shown } from "./elements.ts";
 
@@ -258,6 +258,7 @@ function route(): void {
   byId("main").focus();
 }
 
+await takeToken();
 await refresh();
 for (const envelope of await ask<Envelope[]>("/api/values")) take(envelope);
 drawChanged();

@@ -1,0 +1,185 @@
+// The resource directory (RFC 9176): registration, simple registration, update, lookup, expiry; with aiocoap's client beside.
+import { spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { generate, parse } from "coap-packet";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Node, parseLinks } from "../../host/lib/node.ts";
+import { answerOf, type Response } from "../../host/lib/coap/endpoint.ts";
+import { environment } from "../../host/setup.mjs";
+import { startGateway, until, type Running } from "./harness.ts";
+
+const { python } = environment() as { python?: { ok: boolean; what: string } };
+
+let running: Running;
+let client: Node;
+beforeAll(async () => {
+  running = await startGateway({ directory: { host: "127.0.0.1", port: 0 } });
+  client = await Node.connect(`coap://127.0.0.1:${running.gateway.directory!.port}`);
+});
+afterAll(async () => {
+  await client.close();
+  await running[Symbol.asyncDispose]();
+});
+
+const post = (path: string, query: string[], payload = "") =>
+  client
+    .request("POST", path, { query, payload: Buffer.from(payload), format: "link" })
+    .catch((error: unknown) => {
+      const answer = answerOf(error);
+      if (answer === undefined) throw error;
+      return answer;
+    });
+const location = ({ options }: Response) =>
+  options
+    .filter(({ name }) => name === "Location-Path")
+    .map(({ value }) => value.toString())
+    .join("/");
+const look = async (path: string, ...query: string[]) =>
+  parseLinks((await client.request("GET", path, { query })).payload.toString());
+
+test("says where registration and lookup are", async () => {
+  const links = await look(".well-known/core");
+  expect(links.map(({ attributes }) => attributes["rt"])).toEqual([
+    "core.rd",
+    "core.rd-lookup-ep",
+    "core.rd-lookup-res",
+  ]);
+});
+
+test("the same name keeps its place; another domain is another", async () => {
+  const first = await post("rd", ["ep=same", "lt=60"], '</a>;rt="temperature"');
+  const again = await post("rd", ["ep=same", "lt=70"], "</b>");
+  const other = await post("rd", ["ep=same", "d=other"], "</b>");
+  expect([
+    first.status,
+    location(first) === location(again),
+    location(first) === location(other),
+  ]).toEqual(["2.01", true, false]);
+  expect((await look("rd-lookup/ep", "ep=same")).length).toBe(2);
+  expect((await look("rd-lookup/ep", "ep=same", "d=other"))[0]?.attributes).toMatchObject({
+    ep: "same",
+    d: "other",
+  });
+});
+
+test("lookups: all criteria hold, a star ends a prefix, one word of several; links are resolved; pages", async () => {
+  await post(
+    "rd",
+    ["ep=look", "et=river"],
+    '</sensors/level>;rt="wasmote.sensor core.s";obs,</sensors/rain>;rt="wasmote.sensor"',
+  );
+  const [link] = await look("rd-lookup/res", "ep=look", "rt=core.s");
+  expect(link?.path).toMatch(/^coap:\/\/127\.0\.0\.1:\d+\/sensors\/level$/);
+  expect(link?.attributes["anchor"]).toMatch(/^coap:\/\/127/);
+  expect((await look("rd-lookup/res", "ep=look", "rt=wasmote.*")).length).toBe(2);
+  expect((await look("rd-lookup/res", "ep=look", "rt=core.s", "rt=nothing")).length).toBe(0);
+  expect((await look("rd-lookup/ep", "et=river")).length).toBe(1);
+  expect(
+    (await look("rd-lookup/res", "ep=look", "count=1", "page=1")).map(({ path }) =>
+      path.split("/").pop(),
+    ),
+  ).toEqual(["rain"]);
+});
+
+test("an update prolongs, a removal removes, a lifetime ends", async () => {
+  const place = location(await post("rd", ["ep=brief", "lt=60"], "</a>"));
+  expect((await post(place, ["lt=120"])).status).toBe("2.04");
+  expect(
+    running.gateway.directory!.list().find(({ endpoint }) => endpoint === "brief")?.lifetime,
+  ).toBe(120);
+  expect(running.gateway.nodes.get("brief")).toBeDefined();
+  running.gateway.directory!.expire(Date.now() + 121_000);
+  expect((await look("rd-lookup/ep", "ep=brief")).length).toBe(0);
+  expect(running.gateway.nodes.get("brief")).toBeUndefined();
+  expect((await post(place, [])).status).toBe("4.04");
+});
+
+test.each([
+  [[], "4.00"],
+  [["ep="], "4.00"],
+  [[`ep=${"x".repeat(64)}`], "4.00"],
+  [["ep=a\u0007b"], "4.00"],
+  [["ep=x", "lt=0"], "4.00"],
+  [["ep=x", "lt=4294967296"], "4.00"],
+  [["ep=x", "base=coap://192.0.2.9"], "4.03"],
+  [["ep=x", "base=http://127.0.0.1"], "4.03"],
+])("%j is refused with %s", async (query, code) =>
+  expect((await post("rd", query)).status).toBe(code),
+);
+
+test("simple registration: the directory fetches the links from where the request came, and keeps the name", async () => {
+  const socket = createSocket("udp4");
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const codes: string[] = [];
+  socket.on("message", (bytes, from) => {
+    const packet = parse(bytes);
+    if (packet.code !== "0.01") return void codes.push(packet.code);
+    const core = packet.options.some(({ value }) => value.toString() === "core");
+    const options = [{ name: "Content-Format" as const, value: Buffer.from([40]) }];
+    const { messageId, token } = packet;
+    const reply = core
+      ? { code: "2.05", options, payload: Buffer.from('</sensors/level>;rt="wasmote.sensor"') }
+      : { code: "4.04" };
+    socket.send(generate({ ...reply, ack: true, messageId, token }), from.port, from.address);
+  });
+  const words = [
+    ["Uri-Path", ".well-known"],
+    ["Uri-Path", "rd"],
+    ["Uri-Query", "ep=simple"],
+  ] as const;
+  const options = words.map(([name, text]) => ({ name, value: Buffer.from(text) }));
+  const request = generate({
+    code: "0.02",
+    confirmable: true,
+    messageId: 7,
+    token: Buffer.from([1]),
+    options,
+  });
+  socket.send(request, running.gateway.directory!.port, "127.0.0.1");
+  await until(() =>
+    running.gateway.directory!.list().some(({ endpoint }) => endpoint === "simple"),
+  );
+  expect(running.gateway.nodes.get("simple")?.address).toBe(
+    `coap://127.0.0.1:${socket.address().port}`,
+  );
+  expect((await look("rd-lookup/res", "ep=simple")).length).toBe(1);
+  await until(() => codes.length > 0);
+  expect(codes[0]).toBe("2.04");
+  await running.gateway.nodes.remove("simple");
+  socket.close();
+  expect((await post(".well-known/rd", ["ep=x", "base=coap://127.0.0.1"])).status).toBe("4.00");
+});
+
+describe.skipIf(!python?.ok)(
+  `aiocoap's client${python?.ok ? "" : ` (skipped: ${python?.what ?? "no aiocoap"})`}`,
+  () => {
+    test("registers itself and is found", async () => {
+      const script = `
+import asyncio, aiocoap, aiocoap.resource as resource
+from aiocoap.resourcedirectory.client.register import Registerer
+async def main():
+    site = resource.Site()
+    class Level(resource.ObservableResource):
+        async def render_get(self, request): return aiocoap.Message(payload=b"7")
+    site.add_resource(["sensors", "level"], Level())
+    site.add_resource([".well-known", "core"], resource.WKCResource(site.get_resources_as_linkheader))
+    context = await aiocoap.Context.create_server_context(site, bind=("127.0.0.1", 0))
+    Registerer(context, rd="coap://127.0.0.1:${running.gateway.directory!.port}", lt=60, registration_parameters={"ep": "aiocoap"})
+    await asyncio.sleep(60)
+asyncio.run(main())
+`;
+      const child = spawn(python!.what, ["-c", script], { stdio: "inherit" });
+      try {
+        await until(() =>
+          running.gateway.directory!.list().some(({ endpoint }) => endpoint === "aiocoap"),
+        );
+        const links = await look("rd-lookup/res", "ep=aiocoap");
+        expect(links.some(({ path }) => path.endsWith("/sensors/level"))).toBe(true);
+      } finally {
+        child.kill();
+      }
+    });
+  },
+);

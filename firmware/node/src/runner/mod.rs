@@ -8,12 +8,14 @@
 //! | `imports` | what a module asks of the node |
 //! | `post` | what the Runner tells the Server |
 //! | `retry` | when to try again what failed |
+//! | `settings` | what the operator set, for the next package |
 mod active;
 mod imports;
 mod install;
 mod load;
 mod post;
 mod retry;
+mod settings;
 mod table;
 
 use crate::board::Limits;
@@ -669,6 +671,7 @@ impl<F: Flash> Runner<F> {
     fn replace(&mut self, io: &mut impl Io, package: Loaded) -> Result<(), Problem> {
         let (slot, sequence) = (package.slot, package.manifest.sequence);
         self.post.app = true;
+        let settings = self.settings();
         if let Err(error) = self.slots.activate(slot) {
             let _ = self.slots.reject(slot, Reason::Refused);
             return Err(error.into());
@@ -680,6 +683,7 @@ impl<F: Flash> Runner<F> {
         self.post
             .log(format_args!("package {sequence} goes on trial"));
         if self.activate(io, package) {
+            self.keep_settings(&settings);
             return Ok(());
         }
         let _ = self.slots.reject(slot, Reason::Refused);

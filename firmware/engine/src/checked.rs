@@ -186,6 +186,7 @@ fn effect(effect: &str) -> (usize, usize) {
 }
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "a region of words as bytes")]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 mod tests {
     extern crate std;

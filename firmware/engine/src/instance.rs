@@ -59,6 +59,9 @@ pub struct Instance<'m, 'r> {
     ty: u32,
     host: Pending,
     used: u64,
+    /// Fuel that calls took when they began, and that no run has paid yet. It is apart from the state's, whose 32 bits on the
+    /// chip some ten thousand calls that are begun and cancelled would wrap.
+    owed: u64,
     /// Where a call begins: value stack and frame records, above those of the calls set aside.
     bottom: (u32, u32),
     /// Length of the region.
@@ -158,6 +161,7 @@ impl<'m, 'r> Instance<'m, 'r> {
                 ty: 0,
             },
             used: 0,
+            owed: 0,
             bottom: (layout.stack, layout.stack_end),
             length,
             region: PhantomData,
@@ -254,9 +258,10 @@ impl<'m, 'r> Instance<'m, 'r> {
         // What it costs to enter is owed, and paid by the run that follows; it is used all the same.
         let before = self.state.fuel;
         self.begin(own, arguments, false);
-        self.used = self
-            .used
-            .wrapping_add_signed((before - self.state.fuel) as i64);
+        let cost = before - self.state.fuel;
+        self.state.fuel = before;
+        self.owed = self.owed.saturating_add_signed(cost as i64);
+        self.used = self.used.wrapping_add_signed(cost as i64);
         Ok(())
     }
 
@@ -298,6 +303,12 @@ impl<'m, 'r> Instance<'m, 'r> {
     /// Executes until the end, a host call, a trap or the end of the fuel, and takes what it used from `fuel`. A
     /// straight-line segment is never cut in two: what it took beyond the fuel is owed, and paid by the next run.
     pub fn run(&mut self, fuel: &mut u64) -> Run<'m> {
+        let paid = self.owed.min(*fuel);
+        self.owed -= paid;
+        *fuel -= paid;
+        if self.owed > 0 {
+            return Run::OutOfFuel;
+        }
         loop {
             let grant = (*fuel).min(SLICE);
             self.state.fuel += grant as isize;
@@ -479,7 +490,7 @@ impl<'m, 'r> Instance<'m, 'r> {
         })
     }
 
-    /// The fuel used since the instance was made, exactly.
+    /// The fuel used since the instance was made, exactly, modulo 2^64.
     pub fn fuel_used(&self) -> u64 {
         self.used
     }
@@ -701,5 +712,99 @@ impl<'m, 'r> Instance<'m, 'r> {
             && self
                 .state
                 .set_table_entry(table, index, value.bits() as u32)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::validate::{PageSizes, Scratch, validate};
+    use std::vec;
+
+    /// `(memory 1) (func (export "f") (local i32) …)`, which fills 64 KiB so many times as its parameter says.
+    const FILLS: [u8; 55] = [
+        0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // magic and version
+        1, 5, 1, 0x60, 1, 0x7f, 0, // a type
+        3, 2, 1, 0, // a function
+        5, 3, 1, 0, 1, // a memory of 64 KiB
+        10, 29, 1, 27, 1, 1, 0x7f, // code, with a local
+        0x03, 0x40, // loop
+        0x41, 0, 0x41, 7, 0x41, 0x80, 0x80, 4, 0xfc, 11, 0, // memory.fill of 65,536
+        0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, // one less, again unless 0
+        0x0b, 0x0b, // end, end
+    ];
+    /// What one round costs (a branch that is taken: its opcode without the label), and all around them: a local that is zeroed,
+    /// `loop` before, the label that the last `br_if` passes, two `end`s.
+    const ROUND: u64 = 19 + 65_536;
+    const AROUND: u64 = 1 + 2 + 1 + 2;
+
+    fn with<T>(work: impl FnOnce(&mut Instance<'_, '_>) -> T) -> T {
+        let mut table = vec![0u32; 64];
+        let mut scratch = Scratch::<64, 8, 8>::new();
+        let summary = validate(&FILLS, &mut table[..], &mut scratch, PageSizes::Any).unwrap();
+        let module = Module::new(&FILLS, &table, &summary).unwrap();
+        let options = Options::default();
+        let mut region = vec![0u64; (module.footprint(&options).total / 8) as usize];
+        // SAFETY: any bytes of the words may be seen as bytes.
+        let (_, view, _) = unsafe { region.align_to_mut::<u8>() };
+        let mut instance = Instance::new(module, view, &options).unwrap();
+        assert_eq!(instance.run(&mut 1000), Run::Done);
+        work(&mut instance)
+    }
+
+    fn rounds(instance: &mut Instance<'_, '_>, count: i32, fuel: &mut u64) {
+        instance.call(0, &[Value::I32(count)]).unwrap();
+        assert_eq!(instance.run(fuel), Run::Done);
+    }
+
+    #[test]
+    fn more_fuel_than_a_slice_and_than_32_bits_is_counted() {
+        with(|instance| {
+            let before = instance.fuel_used();
+            // Past 2^30, where a slice ends, and past 2^32.
+            let count = 70_000;
+            let mut fuel = u64::MAX;
+            rounds(instance, count, &mut fuel);
+            let used = count as u64 * ROUND + AROUND;
+            assert!(used > 1 << 32);
+            assert_eq!(u64::MAX - fuel, used);
+            assert_eq!(instance.fuel_used() - before, used);
+        });
+    }
+
+    #[test]
+    fn the_total_wraps_at_64_bits() {
+        with(|instance| {
+            instance.used = u64::MAX - 10;
+            let mut fuel = 1_000_000;
+            rounds(instance, 1, &mut fuel);
+            assert_eq!(fuel, 1_000_000 - ROUND - AROUND);
+            assert_eq!(instance.fuel_used(), ROUND + AROUND - 11);
+        });
+    }
+
+    #[test]
+    fn calls_that_are_begun_and_cancelled_are_owed_without_end() {
+        with(|instance| {
+            for _ in 0..100 {
+                instance.call(0, &[Value::I32(1)]).unwrap();
+                instance.cancel();
+            }
+            // What a chip would owe after 2^32 of them: nothing of it is in the 32 bits of the state.
+            assert_eq!((instance.owed, instance.state.fuel), (100, 0));
+            instance.owed = 1 << 32;
+            instance.call(0, &[Value::I32(1)]).unwrap();
+            let mut fuel = 1 << 32;
+            assert_eq!(instance.run(&mut fuel), Run::OutOfFuel);
+            assert_eq!((fuel, instance.owed), (0, 1));
+            fuel = ROUND + AROUND;
+            assert_eq!(instance.run(&mut fuel), Run::Done);
+            assert_eq!(fuel, 0);
+            instance.owed = u64::MAX;
+            instance.call(0, &[Value::I32(1)]).unwrap();
+            assert_eq!(instance.owed, u64::MAX);
+        });
     }
 }

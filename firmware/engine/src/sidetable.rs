@@ -374,6 +374,7 @@ fn high(word: u32) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "a test reads the views as the loops do")]
 mod tests {
     use super::*;
 

@@ -68,7 +68,8 @@ fn run<'a>(
     (stack, blocks, forward): (&'a mut [u8], &'a mut [Block], &'a mut [Forward]),
     pages: PageSizes,
 ) -> Load<Summary> {
-    if bytes.len() > 1 << 30 {
+    // A byte may be a label of `br_table`, with twelve bytes in the table: offsets there stay within 32 bits.
+    if bytes.len() > 1 << 28 {
         return Err(Refusal::new(&Fault::Unsupported("module too large"), 0));
     }
     let mut v = Validator {

@@ -100,6 +100,22 @@ eachTarget(
       expect(log).toMatch(/missing: level[^]*found: level[^]*missing: level/);
     });
 
+    test("says why a ranger gives no level, and counts it", async () => {
+      using folder = scratch();
+      const board = await provisioned(start, folder.path);
+      await using node = await Node.connect(board.address);
+      board.feed("level", 500);
+      await expect.poll(() => node.get("sensors/level")).toBe("500");
+      // A model for 5 m without an echo.
+      board.feed("level", 5000);
+      const stats = async () => JSON.stringify(await node.stats());
+      await expect.poll(stats).toMatch(/"no_echo":[1-9]/);
+      // A cut wire.
+      await expect.poll(stats, { timeout: 30_000 }).toMatch(/"silent":[1-9]/);
+      board.feed("level", 600);
+      await expect.poll(() => node.get("sensors/level")).toBe("600");
+    });
+
     test("keeps every task within its time, and an interrupt within a byte at 921,600 baud", async () => {
       // The benchmark fails where one of them does not.
       const { tables } = await tasks();

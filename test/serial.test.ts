@@ -53,7 +53,7 @@ eachTarget(
         const bytes = Array.from({ length: below(60) }, () => below(256));
         // Its end is marked: what came behind would else be lost with it, until the client sends it again.
         writeSync(noise, Buffer.from([...bytes, 0xc0, ...encodeFrame(0x0a, Buffer.from("hello"))]));
-        const level = String(round % 2 ? 20 + round : 4000 + round);
+        const level = String(round % 2 ? 20 + round : 4800 + round);
         board.feed("level", Number(level));
         await expect.poll(() => node.get("sensors/level"), { timeout: 20_000 }).toBe(level);
       }

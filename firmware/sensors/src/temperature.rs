@@ -66,6 +66,23 @@ mod tests {
     }
 
     #[test]
+    fn readings_at_the_ends_of_the_converter_are_good_and_beyond_them_none() {
+        // A chip whose sensor covers the whole range, so that only the ends decide.
+        let wide = Calibration {
+            cold: 1000,
+            hot: 3000,
+            reference: 2000,
+        };
+        assert!(wide.celsius(FULL, 2000).is_some());
+        assert!(wide.celsius(2000, FULL).is_some());
+        assert!(wide.celsius(1, 2000).is_some());
+        assert_eq!(wide.celsius(FULL + 1, 2000), None);
+        assert_eq!(wide.celsius(2000, FULL + 1), None);
+        assert_eq!(wide.celsius(0, 2000), None);
+        assert_eq!(wide.celsius(2000, 0), None);
+    }
+
+    #[test]
     fn the_points_of_the_factory_are_exact() {
         let c = typical();
         assert_eq!(c.celsius(c.cold, c.reference), Some(30.0));

@@ -1,5 +1,8 @@
 // The engines a module can be run in here, behind one interface: the node's own, wasm3, and the V8 of Node.js. The first is
 // the truth about fuel, footprint and traps; the other two are second opinions on results.
+//
+// `@assemblyscript/loader` does not serve here: it wraps an instance of V8's whose memory is exported and whose runtime exports __new and
+// __pin, and a module for a node has neither, since each byte of them would lie in its flash.
 import { createRequire } from "node:module";
 import { existsSync } from "node:fs";
 import { join } from "node:path";

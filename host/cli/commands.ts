@@ -299,11 +299,15 @@ verb(
     new Option("--vendor <vendor>", "only packages of this vendor").default(""),
     new Option("--public <hex...>", "public keys, 32 bytes each (the project's key)"),
     new Option("--dev", "take packages without a known key"),
+    new Option(
+      "--height <millimetres>",
+      "from the bed up to the ranger: level = height - distance",
+    ),
     new Option("--flash", "write it to the board with probe-rs"),
     chip(),
     json(),
   ],
-  ["provision --name wye --flash"],
+  ["provision --name wye --height 4200 --flash"],
 );
 verb(
   "doctor",

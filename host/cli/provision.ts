@@ -17,6 +17,7 @@ export async function provisionVerb(
     vendor: string;
     public?: string[];
     dev?: boolean;
+    height?: string;
     flash?: boolean;
     chip: string;
     json?: boolean;
@@ -25,6 +26,14 @@ export async function provisionVerb(
   // What the firmware would discard is not written to a board.
   const fault = nameFault(options.name) ?? textFault(options.vendor);
   if (fault !== undefined) throw new UserError(fault, "write: --name wye", "usage");
+  const height = options.height === undefined ? undefined : Number(options.height);
+  // Millimetres up to a hundred metres: what a ranger could ever measure.
+  if (height !== undefined && !(Number.isInteger(height) && height > 0 && height <= 100_000))
+    throw new UserError(
+      `${options.height} is no height: whole millimetres from 1 to 100000`,
+      "write: --height 4200",
+      "usage",
+    );
   const most = 4;
   if ((options.public?.length ?? 0) > most)
     throw new UserError(
@@ -46,6 +55,7 @@ export async function provisionVerb(
     vendor: options.vendor,
     keys,
     development: options.dev ?? false,
+    ...(height === undefined ? {} : { height }),
   });
   const file = output ?? project().state.write(record, ["provision.bin"]);
   if (output !== undefined) writeFileSync(output, record);

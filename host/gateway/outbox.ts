@@ -43,9 +43,9 @@ export class Outbox {
         .run(channel, body, Date.now());
       this.givenUp += database
         .prepare(
-          "DELETE FROM outbox WHERE channel = ?1 AND id <= (SELECT id FROM outbox WHERE channel = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+          "DELETE FROM outbox WHERE channel = @channel AND id <= (SELECT id FROM outbox WHERE channel = @channel ORDER BY id DESC LIMIT 1 OFFSET @most)",
         )
-        .run(channel, mostWaiting).changes;
+        .run({ channel, most: mostWaiting }).changes;
     }
     this.#soon(0);
   }

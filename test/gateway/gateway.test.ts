@@ -405,6 +405,10 @@ test("an alarm reaches a webhook, signed, after the webhook was away", async () 
   expect(createHmac("sha256", "s3").update(`${time}.${id}.${body}`).digest("hex")).toBe(hex);
   expect(JSON.parse(body)).toMatchObject({ change: "raised", alarm: { node: "y" } });
   await until(() => running.gateway.outbox.waiting() === 0);
+  // A second one, when nothing waits any more; and the outbox had no trouble of its own.
+  running.gateway.alarms.acknowledge("x/y/z", "anna");
+  await until(() => got.length === 2);
+  expect(running.gateway.alarms.list().map(({ id: one }) => one)).toEqual(["x/y/z"]);
   await running[Symbol.asyncDispose]();
   server.close();
 });

@@ -5,7 +5,8 @@ import { environment } from "../host/setup.mjs";
 
 /** Instructions that a kind of request may take; a tenth or two above what it takes. */
 const budgets: Record<string, number> = {
-  "GET of a sensor, text": 4_800,
+  // Of which some 900 are keyed hashes: who asks, and the entity tag.
+  "GET of a sensor, text": 5_100,
   "discovery, first block": 40_000,
   "PUT of the time": 6_000,
   "a repeated PUT": 700,
@@ -32,7 +33,8 @@ if (typeof cost === "string" && !(built.qemu?.ok && built.toolchain?.ok)) {
     expect(dear).toEqual([]);
     expect(cost.ram).toBeLessThan(12 * 1024);
     // What the compiler made of the crate and of the resources behind it, which it does not keep apart.
-    expect(cost.flash).toBeLessThan(24 * 1024);
+    // 8.7 KiB of it are fair shares, message IDs, keyed functions, reads in blocks and the place of a security stage.
+    expect(cost.flash).toBeLessThan(32 * 1024);
     expect(cost.flash).toBeGreaterThan(4 * 1024);
   });
 }

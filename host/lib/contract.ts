@@ -251,6 +251,8 @@ export const documentKeys = {
     "coap.unobserved": "uint",
     "coap.retransmitted": "uint",
     "coap.given_up": "uint",
+    "coap.displaced": "uint",
+    "coap.deferred": "uint",
     "coap.observers": "uint",
     link: "map",
     "link.lost": "uint",

@@ -25,7 +25,7 @@ impl Ranger {
     }
 
     /// Takes a byte of its line, or [`DAMAGED`].
-    pub fn listen<E: Copy + Eq>(
+    pub fn listen<E: Copy + Eq + core::hash::Hash>(
         &mut self,
         now: u64,
         heard: u16,
@@ -50,7 +50,7 @@ impl Ranger {
     }
 
     /// Tells when it falls silent, and when it speaks again. To be called a few times a second.
-    pub fn watch<E: Copy + Eq>(
+    pub fn watch<E: Copy + Eq + core::hash::Hash>(
         &mut self,
         now: u64,
         server: &mut Server<E>,

@@ -211,10 +211,12 @@ mod app {
             core::ptr::write_bytes(crate::MODULES, 0, MEMORY);
             core::slice::from_raw_parts_mut(crate::MODULES, MEMORY)
         };
-        let server =
-            cx.local
-                .server_place
-                .write(Server::new(board, provision.clone(), server_memory, seed));
+        let server = cx.local.server_place.write(Server::new(
+            board,
+            provision.clone(),
+            server_memory,
+            seed.into(),
+        ));
         let runner = cx.local.runner_place.write(Runner::new(
             slots,
             region,

@@ -4,17 +4,22 @@
 //! takes `sample NAME VALUE`, `reset` and `quit`; in a fleet, `3 sample level 12` or `node-3 sample level 12` is for the third node
 //! alone.
 mod flash;
+mod intake;
 mod plugtest;
 
 use flash::FileFlash;
+use intake::{Event, Intake};
 use plugtest::Plugtest;
 use rustix::pty::OpenptFlags;
+use std::collections::hash_map::RandomState;
 use std::error::Error;
 use std::fs::File;
+use std::hash::BuildHasher;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -128,21 +133,10 @@ fn options() -> Result<Options, Box<dyn Error>> {
 }
 
 /// Where a client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Peer {
     Udp(SocketAddr),
     Serial,
-}
-
-#[derive(Debug)]
-enum Event {
-    Datagram(Peer, bool, Vec<u8>),
-    Command(String),
-    /// The Runner has something to say.
-    Memory,
-    /// Frames of the serial line that were damaged so far.
-    Damaged(u32),
-    Closed,
 }
 
 /// The node's side of its link.
@@ -212,7 +206,7 @@ fn say(number: u16, fields: &str) {
 /// One socket for each node of a fleet, on loopback addresses of their own: in a part of 127.0.0.0/8 that nobody else has taken, so
 /// that several fleets can run beside each other.
 fn open_fleet(count: u16) -> Result<Vec<UdpSocket>, Box<dyn Error>> {
-    let mut random = seed();
+    let mut random = seed() as u64;
     for _ in 0..64 {
         // xorshift, for want of anything better in the standard library.
         random ^= random << 13;
@@ -245,7 +239,7 @@ fn open_fleet(count: u16) -> Result<Vec<UdpSocket>, Box<dyn Error>> {
     )
 }
 
-fn open_udp(socket: UdpSocket, events: &Sender<Event>) -> io::Result<(Line, String)> {
+fn open_udp(socket: UdpSocket, events: &Intake) -> io::Result<(Line, String)> {
     let name = socket.local_addr()?.to_string();
     let (reader, events) = (socket.try_clone()?, events.clone());
     thread::spawn(move || {
@@ -253,11 +247,8 @@ fn open_udp(socket: UdpSocket, events: &Sender<Event>) -> io::Result<(Line, Stri
         loop {
             match reader.recv_from(&mut buffer) {
                 Ok((length, from)) => {
-                    let datagram = buffer.get(..length).unwrap_or(&[]).to_vec();
-                    if events
-                        .send(Event::Datagram(Peer::Udp(from), false, datagram))
-                        .is_err()
-                    {
+                    let datagram = buffer.get(..length).unwrap_or(&[]);
+                    if !events.datagram(Peer::Udp(from), false, datagram) {
                         return;
                     }
                 }
@@ -280,7 +271,7 @@ fn group_socket() -> io::Result<UdpSocket> {
 }
 
 /// Requests to the group come in by a socket of their own, which says that they were.
-fn open_group(events: &Sender<Event>) -> io::Result<()> {
+fn open_group(events: &Intake) -> io::Result<()> {
     let socket = group_socket()?;
     // From other computers by the way the system chooses, and from this one by its own loop.
     let ways = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST];
@@ -292,11 +283,8 @@ fn open_group(events: &Sender<Event>) -> io::Result<()> {
     thread::spawn(move || {
         let mut buffer = [0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            let datagram = buffer.get(..length).unwrap_or(&[]).to_vec();
-            if events
-                .send(Event::Datagram(Peer::Udp(from), true, datagram))
-                .is_err()
-            {
+            let datagram = buffer.get(..length).unwrap_or(&[]);
+            if !events.datagram(Peer::Udp(from), true, datagram) {
                 return;
             }
         }
@@ -304,7 +292,7 @@ fn open_group(events: &Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-fn open_serial(o: &Options, events: &Sender<Event>) -> Result<(Line, String), Box<dyn Error>> {
+fn open_serial(o: &Options, events: &Intake) -> Result<(Line, String), Box<dyn Error>> {
     let (file, name) = match &o.serial {
         Some(path) => {
             let file = File::options().read(true).write(true).open(path)?;
@@ -329,19 +317,16 @@ fn open_serial(o: &Options, events: &Sender<Event>) -> Result<(Line, String), Bo
     thread::spawn(move || {
         let mut decoder = link::Decoder::new();
         let mut buffer = [0; 1024];
-        let mut damaged = 0;
         while let Ok(length @ 1..) = reader.read(&mut buffer) {
             for byte in buffer.get(..length).unwrap_or(&[]) {
                 if let Some(datagram) = decoder.push(*byte) {
-                    let _ = events.send(Event::Datagram(Peer::Serial, false, datagram.to_vec()));
+                    events.datagram(Peer::Serial, false, datagram);
                 }
             }
-            if decoder.damaged != damaged {
-                damaged = decoder.damaged;
-                let _ = events.send(Event::Damaged(damaged));
-            }
+            let damaged = &events.state.damaged;
+            damaged.store(decoder.damaged, Ordering::Relaxed);
         }
-        let _ = events.send(Event::Closed);
+        events.send(Event::Closed);
     });
     Ok((Line::Serial(file), format!("\"serial\":\"{name}\"")))
 }
@@ -351,7 +336,7 @@ fn node(
     o: &Options,
     number: u16,
     socket: Option<UdpSocket>,
-    input: &(Sender<Event>, Receiver<Event>),
+    input: &(Intake, Receiver<Event>),
 ) -> Result<(), Box<dyn Error>> {
     let (events, inbox) = input;
     let flash = FileFlash::open(o.flash.as_deref())?;
@@ -364,7 +349,7 @@ fn node(
         (line, format!("{name},\"group\":{group}"))
     };
     if o.plugtest {
-        while serve_plugtest(&mut line, &name, inbox) {}
+        while serve_plugtest(&mut line, &name, events, inbox) {}
         return Ok(());
     }
     let mut reset = "power on";
@@ -377,20 +362,32 @@ fn node(
     }
 }
 
-/// Differs from start to start.
-fn seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(1, |d| d.as_nanos() as u64) ^ u64::from(std::process::id()) << 32
+/// What nobody can guess: the standard library has its keys from the system.
+fn seed() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(0));
+    half() << 64 | half()
+}
+
+/// A client's host: its address, of IPv6 the network that it can choose addresses in.
+fn host(peer: &Peer) -> u64 {
+    match peer {
+        Peer::Serial => 0,
+        Peer::Udp(SocketAddr::V4(address)) => u64::from(address.ip().to_bits()),
+        Peer::Udp(SocketAddr::V6(address)) => (address.ip().to_bits() >> 64) as u64,
+    }
 }
 
 /// Serves the resources of the plugtests until it is told to stop or to begin anew, which it says.
-fn serve_plugtest(line: &mut Line, name: &str, inbox: &Receiver<Event>) -> bool {
+fn serve_plugtest(line: &mut Line, name: &str, events: &Intake, inbox: &Receiver<Event>) -> bool {
     let mut server = Plugtest::new(seed(), |peer| matches!(peer, Peer::Serial));
     say(0, &format!("\"event\":\"ready\",{name}"));
     loop {
         let mut out = |to: Peer, datagram: &[u8]| line.send(to, datagram);
         let wait = server.poll(&mut out);
-        match inbox.recv_timeout(Duration::from_millis(wait)) {
+        match inbox
+            .recv_timeout(Duration::from_millis(wait))
+            .inspect(|event| events.taken(event))
+        {
             Ok(Event::Datagram(from, multicast, datagram)) => {
                 server.receive(from, multicast, &datagram, &mut out);
             }
@@ -423,7 +420,7 @@ fn boot(
     reset: &'static str,
     line: &mut Line,
     name: &str,
-    events: &Sender<Event>,
+    events: &Intake,
     inbox: &Receiver<Event>,
 ) -> bool {
     use wasmote_node::slot::Flash;
@@ -459,6 +456,7 @@ fn boot(
     let start = Instant::now();
     let mut server = Server::new(board, provision, server_memory, seed());
     server.trust(|peer| matches!(peer, Peer::Serial));
+    server.hosts(host);
     let stop = Arc::new(OnceLock::new());
     // What was installed runs before the node says that it is ready.
     runner.step(&mut Native { start, number });
@@ -469,7 +467,7 @@ fn boot(
             while stop.get().is_none() {
                 let step = runner.step(&mut io);
                 if runner.has_mail() {
-                    let _ = events.send(Event::Memory);
+                    events.tell();
                 }
                 if let Step::Idle(until) = step {
                     let now = start.elapsed().as_millis() as u64;
@@ -499,13 +497,16 @@ fn boot(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break false,
         };
+        events.taken(&event);
+        let gauges = server.gauges();
+        gauges.link_lost = events.state.lost.load(Ordering::Relaxed);
+        gauges.link_damaged = events.state.damaged.load(Ordering::Relaxed);
         let now = start.elapsed().as_millis() as u64;
         match event {
             Event::Datagram(from, multicast, datagram) => {
                 server.receive(now, from, multicast, &datagram, &mut out);
             }
             Event::Memory => {}
-            Event::Damaged(count) => server.gauges().link_damaged = count,
             Event::Closed => break false,
             Event::Command(command) => {
                 let words: Vec<&str> = command.split_whitespace().collect();
@@ -558,7 +559,7 @@ fn run() -> Result<(), Box<dyn Error>> {
                 path.into()
             });
         }
-        let (events, inbox) = channel();
+        let (events, inbox) = Intake::new();
         inputs.push((number, o.name, events.clone()));
         nodes.push(thread::spawn(move || {
             node(&o, number, socket, &(events, inbox)).map_err(|e| e.to_string())
@@ -567,20 +568,20 @@ fn run() -> Result<(), Box<dyn Error>> {
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             let (first, rest) = line.split_once(' ').unwrap_or((&line, ""));
-            let named = |(number, name, _): &&(u16, Option<&str>, Sender<Event>)| {
+            let named = |(number, name, _): &&(u16, Option<&str>, Intake)| {
                 *number > 0 && (*name == Some(first) || first.parse() == Ok(*number))
             };
             if let Some((.., events)) = inputs.iter().find(named) {
-                let _ = events.send(Event::Command(rest.to_owned()));
+                events.send(Event::Command(rest.to_owned()));
                 continue;
             }
             for (.., events) in &inputs {
-                let _ = events.send(Event::Command(line.clone()));
+                events.send(Event::Command(line.clone()));
             }
         }
         // Whoever started this has gone.
         for (.., events) in &inputs {
-            let _ = events.send(Event::Closed);
+            events.send(Event::Closed);
         }
     });
     for node in nodes {

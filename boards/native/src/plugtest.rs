@@ -3,8 +3,11 @@
 //!
 //! What is observed changes every five seconds. The clock is the process's, and `advance MILLISECONDS` on standard input
 //! moves it on, past every deadline on the way: a test waits for nothing.
+use std::hash::Hash;
 use std::time::Instant;
-use wasmote_coap::{Answer, Application, Code, Link, Request, Response, Server, Transmit, format};
+use wasmote_coap::{
+    Answer, Application, Code, Request, Response, Server, Transmit, WebLink, format,
+};
 
 /// How long /separate takes.
 const SEPARATE: u64 = 2_000;
@@ -256,7 +259,7 @@ impl Resources {
     }
 }
 
-const PLAIN: Link<'static> = Link {
+const PLAIN: WebLink<'static> = WebLink {
     path: &[],
     rt: "",
     if_: "",
@@ -266,107 +269,107 @@ const PLAIN: Link<'static> = Link {
     title: "",
 };
 
-const LINKS: [Link<'static>; 20] = [
-    Link {
+const LINKS: [WebLink<'static>; 20] = [
+    WebLink {
         path: &["test"],
         rt: "test",
         title: "the default resource",
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["seg1", "seg2", "seg3"],
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["query"],
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["separate"],
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["location-query"],
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["multi-format"],
         ct: &[format::TEXT, format::XML],
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["validate"],
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["create1"],
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["large"],
         rt: "block",
         sz: 1_280,
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["large-update"],
         rt: "block",
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["large-create"],
         rt: "block",
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["large-post"],
         rt: "block",
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["obs"],
         rt: "observe",
         obs: true,
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["obs-non"],
         rt: "observe",
         obs: true,
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["obs-large"],
         rt: "observe",
         obs: true,
         sz: 1_304,
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["obs-pumping"],
         rt: "observe",
         obs: true,
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["link1"],
         rt: "Type1 Type2",
         if_: "If1",
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["link2"],
         rt: "Type2 Type3",
         if_: "If2",
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["link3"],
         rt: "Type1 Type3",
         if_: "foo",
         ..PLAIN
     },
-    Link {
+    WebLink {
         path: &["path"],
         ct: &[format::LINK],
         ..PLAIN
@@ -420,7 +423,7 @@ impl Application for Resources {
         resource != observed::NON
     }
 
-    fn link(&self, index: usize, write: &mut dyn FnMut(&Link<'_>)) -> bool {
+    fn web_link(&self, index: usize, write: &mut dyn FnMut(&WebLink<'_>)) -> bool {
         LINKS.get(index).inspect(|link| write(link)).is_some()
     }
 }
@@ -434,8 +437,8 @@ pub(crate) struct Plugtest<E> {
     ahead: u64,
 }
 
-impl<E: Copy + Eq> Plugtest<E> {
-    pub(crate) fn new(seed: u64, trusts: fn(&E) -> bool) -> Self {
+impl<E: Copy + Eq + Hash> Plugtest<E> {
+    pub(crate) fn new(seed: u128, trusts: fn(&E) -> bool) -> Self {
         let mut server = Server::new(seed);
         server.trust(trusts);
         Self {

@@ -201,20 +201,20 @@ impl Factory {
     }
 }
 
-/// A number that differs from reset to reset, of the chip's generator (RM0090 §24.3.1) if it gives one. Else it differs from
+/// A number that nobody can guess, of the chip's generator (RM0090 §24.3.1) if it gives one. Else it differs from
 /// board to board, and by the timer a little from reset to reset.
 #[cfg(not(feature = "qemu"))]
-pub fn seed(rcc: &pac::RCC, generator: &pac::RNG, factory: Option<Factory>) -> u64 {
+pub fn seed(rcc: &pac::RCC, generator: &pac::RNG, factory: Option<Factory>) -> u128 {
     rcc.ahb2enr().modify(|_, w| w.rngen().set_bit());
     generator.cr().modify(|_, w| w.rngen().set_bit());
     let word = || {
         let ready = (0..10_000).any(|_| generator.sr().read().drdy().bit_is_set());
-        ready.then(|| u64::from(generator.dr().read().bits()))
+        ready.then(|| u128::from(generator.dr().read().bits()))
     };
-    if let (Some(high), Some(low)) = (word(), word()) {
-        return high << 32 | low;
+    if let (Some(a), Some(b), Some(c), Some(d)) = (word(), word(), word(), word()) {
+        return a << 96 | b << 64 | c << 32 | d;
     }
     let [x, y, z] = factory.map_or([0; 3], |f| f.number);
-    let number = u64::from(x) << 32 ^ u64::from(y) << 16 ^ u64::from(z);
-    number ^ u64::from(cortex_m::peripheral::SYST::get_current())
+    let number = u128::from(x) << 96 | u128::from(y) << 64 | u128::from(z) << 32;
+    number | u128::from(cortex_m::peripheral::SYST::get_current())
 }

@@ -329,7 +329,7 @@ mod app {
         #[cfg(not(feature = "qemu"))]
         let seed = chip::seed(&rcc, &dp.RNG, factory);
         #[cfg(feature = "qemu")]
-        let seed = semihosting::seed();
+        let seed = u128::from(semihosting::seed());
 
         let provision =
             Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
@@ -359,6 +359,7 @@ mod app {
                 .server_place
                 .write(Server::new(board, provision.clone(), server_memory, seed));
         server.trust(|peer| *peer == SERIAL);
+        server.hosts(|peer| u64::from(peer.address.to_bits()));
         let runner = cx.local.runner_place.write(Runner::new(
             slots,
             region,
@@ -368,7 +369,7 @@ mod app {
         ));
         let config = Config {
             hardware,
-            seed,
+            seed: seed as u64,
             fixed: FIXED,
             patience: PATIENCE,
         };

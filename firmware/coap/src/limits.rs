@@ -25,9 +25,26 @@ pub(crate) const SEPARATE: usize = 6;
 pub(crate) const DELAYED: usize = 2;
 /// Bytes of such a request: `/.well-known/core` with two filters.
 pub(crate) const DELAYED_BYTES: usize = 128;
-/// Peers that have shown, or are asked to show, that they are where they say (RFC 9175 §2.4): the observers and as many
-/// others as a table scan stays cheap for. One that was forgotten gets small blocks until it shows itself again.
+/// Endpoints that have shown that they are where they say (RFC 9175 §2.4): as many as observe. One that was forgotten gets small
+/// blocks until it shows itself again.
 pub(crate) const PEERS: usize = 16;
+/// A value to be echoed is known for one to two of these, in milliseconds: long enough for a client that retransmits, short
+/// enough that one which was overheard is soon worth nothing.
+pub(crate) const ECHO_PERIOD: u64 = 131_072;
+/// Block-wise reads under way that are told from each other: at most sixteen, for they are bits of a number. The blocks of one
+/// more are of whatever state there is.
+pub const READS: usize = 16;
+/// A read that nobody continued for so long, in milliseconds, gives way to another.
+pub(crate) const READ_IDLE: u64 = 20_000;
+/// Lanes that endpoints are put in by a keyed function: see `lanes.rs`.
+pub(crate) const LANES: usize = 16;
+/// Message IDs from 0 on that go to endpoints which have not shown themselves: 57 a second and lane, after 2,048 at once. The
+/// rest is for those that have, and for observers that acknowledge: 173 a second, after 6,144 at once.
+pub(crate) const STRANGER_IDS: u16 = 0x4000;
+/// Message IDs of a lane that are left for separate responses when notifications have used up the rest.
+pub(crate) const SPARE_IDS: u16 = 64;
+/// A transfer of an endpoint that has not shown itself gives way after so many milliseconds without a further part.
+pub(crate) const STRANGER_IDLE: u64 = 10_000;
 /// Bytes kept of an observation: its path, query, formats, and the payload of a FETCH. A longer one is not registered.
 pub(crate) const OBSERVATION: usize = 72;
 /// Bytes of a separate response, and its largest block.
@@ -53,8 +70,13 @@ pub(crate) const DEFAULT_LEISURE: u32 = 5_000;
 /// A client that found a table full may try again after so many seconds: a round trip or two later places are free.
 pub(crate) const RETRY: u32 = 2;
 
-/// RFC 7641 §4.5: a confirmable notification at least every 24 hours; here once an hour, so that who has gone is found out.
+/// RFC 7641 §4.5: a confirmable notification at least every 24 hours; here once an hour, so that who has gone is found out ...
 pub(crate) const CONFIRM_EVERY: u64 = 3_600_000;
+/// ... and much more often when more than half of the places are taken ...
+pub(crate) const CONFIRM_EVERY_WHEN_CROWDED: u64 = 120_000;
+/// ... or at once when somebody found no place, but not if it acknowledged something in the last so many milliseconds. One that
+/// never has is asked after that time when places are few.
+pub(crate) const HEARD: u64 = 30_000;
 /// Non-confirmable notifications between two confirmable ones, to a client that has acknowledged one before (RFC 7641 §7).
 pub(crate) const UNCONFIRMED: u8 = 64;
 /// The same for one that never has: what a forged registration costs its victim is this and the retransmissions of one.
@@ -75,7 +97,12 @@ pub(crate) const HEADERS: usize = 28;
 /// The answer to a request that changes something may have so many bytes in any case, for the rest of one cannot always be
 /// asked for. Their rate is limited by the table of exchanges.
 pub(crate) const UNSAFE_ANSWER: usize = KEPT;
-/// Bytes beyond that which all peers that have not shown themselves get in a second, and at once: a few people reading
-/// documents with clients that know nothing of Echo do not notice, and it is not worth an attacker's while.
-pub(crate) const GIVEN_A_SECOND: u32 = 1_024;
-pub(crate) const GIVEN_AT_ONCE: u32 = 8_192;
+/// Bytes beyond that which all endpoints that have not shown themselves get in a second, and at once: a few people reading
+/// documents with clients that know nothing of Echo do not notice, and it is not worth an attacker's while ...
+pub(crate) const GIVEN_A_SECOND: u16 = 1_024;
+pub(crate) const GIVEN_AT_ONCE: u16 = 8_192;
+/// ... of which those in one lane have a quarter at most.
+pub(crate) const LANE_GIVEN_A_SECOND: u16 = 256;
+pub(crate) const LANE_GIVEN_AT_ONCE: u16 = 2_048;
+/// Room behind the largest block for what a security stage adds, the tag of an AEAD.
+pub(crate) const TAG: usize = 16;

@@ -107,6 +107,8 @@ pub mod option {
     pub const URI_PORT: u16 = 7;
     /// RFC 7252 §5.10.7.
     pub const LOCATION_PATH: u16 = 8;
+    /// RFC 8613 §2.
+    pub const OSCORE: u16 = 9;
     /// RFC 7252 §5.10.1.
     pub const URI_PATH: u16 = 11;
     /// RFC 7252 §5.10.3.
@@ -263,6 +265,20 @@ pub(crate) fn uint(value: &[u8]) -> Option<u32> {
     (value.len() <= 4).then(|| value.iter().fold(0, |v, b| v << 8 | u32::from(*b)))
 }
 
+/// Options and payload; `None` where the format is broken.
+fn body(rest: &[u8]) -> Option<(Options<'_>, &[u8])> {
+    let mut walk = Options::new(rest);
+    while walk.step().ok()?.is_some() {}
+    let length = rest.len() - walk.bytes.len();
+    let payload = match walk.bytes {
+        [] => &[][..],
+        // RFC 7252 §3: a marker with nothing behind it is a format error.
+        [_] => return None,
+        [_, payload @ ..] => payload,
+    };
+    Some((Options::new(rest.get(..length).unwrap_or(&[])), payload))
+}
+
 impl<'a> Message<'a> {
     /// Reads a datagram.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, Malformed> {
@@ -288,23 +304,29 @@ impl<'a> Message<'a> {
         if code == Code::EMPTY && datagram.len() != 4 {
             return Err(reject);
         }
-        let mut walk = Options::new(rest);
-        while walk.step().map_err(|()| reject)?.is_some() {}
-        let length = rest.len() - walk.bytes.len();
-        let options = rest.get(..length).unwrap_or(&[]);
-        let payload = match walk.bytes {
-            [] => &[][..],
-            // RFC 7252 §3: a marker with nothing behind it is a format error.
-            [_] => return Err(reject),
-            [_, payload @ ..] => payload,
-        };
+        let (options, payload) = body(rest).ok_or(reject)?;
         Ok(Self {
             kind,
             code,
             id,
             token,
-            options: Options::new(options),
+            options,
             payload,
+        })
+    }
+
+    /// The message that a security stage found within this one: code, options, marker and payload (RFC 8613 §5.3).
+    pub(crate) fn within<'p>(&self, plaintext: &'p [u8]) -> Option<Message<'p>>
+    where
+        'a: 'p,
+    {
+        let (code, rest) = plaintext.split_first()?;
+        let (options, payload) = body(rest)?;
+        Some(Message {
+            code: Code(*code),
+            options,
+            payload,
+            ..*self
         })
     }
 }
@@ -361,6 +383,16 @@ impl<'b> Writer<'b> {
         w.put(&id.to_be_bytes());
         w.put(token);
         w
+    }
+
+    /// Options without what stands before them.
+    pub(crate) fn options(buffer: &'b mut [u8]) -> Self {
+        Self {
+            buffer,
+            at: 0,
+            last: 0,
+            overflow: false,
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) {

@@ -1,47 +1,54 @@
 //! Observers (RFC 7641): who is told of which resource, and when.
+use crate::lanes::next_second;
 use crate::limits::{
-    ACK_TIMEOUT, BURST, CONFIRM_EVERY, MAX_RETRANSMIT, OBSERVATION, OBSERVERS, QUIET, ROUND_TRIP,
-    UNCONFIRMED, UNCONFIRMED_AT_FIRST,
+    ACK_TIMEOUT, BURST, CONFIRM_EVERY, CONFIRM_EVERY_WHEN_CROWDED, HEARD, MAX_RETRANSMIT,
+    OBSERVATION, OBSERVERS, QUIET, ROUND_TRIP, UNCONFIRMED, UNCONFIRMED_AT_FIRST,
 };
 use crate::message::{Code, Kind, Message, Token, Writer, option};
+use crate::party::Party;
+use crate::shares::{Holder, Rank, Shares};
+use core::num::NonZeroU16;
 
 /// A client that observes.
 #[derive(Debug)]
-pub(crate) struct Observer<E> {
-    pub(crate) from: E,
+pub(crate) struct Observer<E, B> {
+    /// Who it is; known once it has acknowledged a notification, or shown itself otherwise.
+    pub(crate) party: Party<E>,
     pub(crate) token: Token,
     resource: u16,
     /// The request that a notification answers, as a message with the options that matter and the payload of a FETCH.
     request: [u8; OBSERVATION],
     length: u8,
+    /// The security context it observes under, and what protects its notifications.
+    pub(crate) context: Option<u8>,
+    pub(crate) binding: Option<B>,
     /// Content-Format of the first response; all others have the same (RFC 7641 §4.2).
     pub(crate) format: Option<u16>,
     /// The value of the Observe option of its newest notification.
     pub(crate) sequence: u32,
     changed: bool,
+    /// Whether it is to be asked if it is there.
+    probed: bool,
     /// Message IDs of the newest notification and of the one before: a reset of either ends the observation.
-    last: [u16; 2],
-    confirmed_at: u64,
+    last: [Option<u16>; 2],
+    /// When it was last heard of: it registered or acknowledged.
+    heard_at: u64,
     /// When the newest notification was sent.
     sent_at: u64,
-    outstanding: Option<Outstanding>,
+    /// When a confirmable notification is sent again that is not acknowledged yet; [`NEVER`] when there is none.
+    again_at: u64,
+    /// How often it was sent again.
+    attempts: u8,
     /// Non-confirmable notifications since the last confirmable one.
     unconfirmed: u8,
-    /// Whether it has ever acknowledged one, or shown itself otherwise.
-    known: bool,
     /// Measured, in milliseconds.
-    round_trip: Option<u16>,
+    round_trip: Option<NonZeroU16>,
     /// When the notifications so far are due at one a round trip: a new one may go up to `BURST` round trips before.
     due: u64,
 }
 
-/// A confirmable notification that is not acknowledged yet.
-#[derive(Clone, Copy, Debug)]
-struct Outstanding {
-    deadline: u64,
-    attempts: u8,
-    sent: u64,
-}
+/// A time that does not come.
+const NEVER: u64 = u64::MAX;
 
 /// What an observer is to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,36 +63,40 @@ pub(crate) enum Due {
 }
 
 /// A registration as it comes in.
-pub(crate) struct Registration<'m, E> {
-    pub(crate) from: E,
+pub(crate) struct Registration<'m, E, B> {
+    pub(crate) party: Party<E>,
     pub(crate) message: &'m Message<'m>,
     pub(crate) resource: u16,
     /// Message ID of a response that is no acknowledgement: it can be reset.
-    pub(crate) response: u16,
-    pub(crate) known: bool,
+    pub(crate) response: Option<u16>,
+    pub(crate) context: Option<u8>,
+    pub(crate) binding: Option<B>,
     pub(crate) sequence: u32,
 }
 
-impl<E: Copy + Eq> Observer<E> {
-    fn new(now: u64, r: &Registration<'_, E>) -> Option<Self> {
+impl<E: Copy + Eq, B: Copy> Observer<E, B> {
+    fn new(now: u64, r: &Registration<'_, E, B>) -> Option<Self> {
         let mut request = [0; OBSERVATION];
         let length =
             keep(r.message, true, &mut request).or_else(|| keep(r.message, false, &mut request))?;
         Some(Self {
-            from: r.from,
+            party: r.party,
             token: Token::new(r.message.token),
             resource: r.resource,
             request,
             length,
+            context: r.context,
+            binding: r.binding,
             format: None,
             sequence: r.sequence,
             changed: false,
-            last: [r.response; 2],
-            confirmed_at: now,
+            probed: false,
+            last: [r.response, None],
+            heard_at: now,
             sent_at: now,
-            outstanding: None,
+            again_at: NEVER,
+            attempts: 0,
             unconfirmed: 0,
-            known: r.known,
             round_trip: None,
             due: now,
         })
@@ -100,12 +111,39 @@ impl<E: Copy + Eq> Observer<E> {
         self.resource
     }
 
-    pub(crate) fn known(&self) -> bool {
-        self.known
+    /// Whether a confirmable notification is not acknowledged yet.
+    fn outstanding(&self) -> bool {
+        self.again_at != NEVER
+    }
+
+    /// What holds for its place: one that does not acknowledge is gone.
+    fn rank(&self) -> Rank {
+        let patience = if self.party.known { 1 } else { 0 };
+        if self.outstanding() && self.attempts > patience {
+            Rank::Gone
+        } else {
+            self.party.rank()
+        }
+    }
+
+    /// It is to be asked whether it is there, unless it was heard of lately.
+    fn probe(&mut self, now: u64) {
+        let lately = self.party.known && now < self.heard_at + HEARD;
+        self.probed |= !self.outstanding() && !lately;
+    }
+
+    /// When it is asked for a sign of life if it gives none before.
+    fn ask_at(&self, crowded: bool) -> u64 {
+        self.heard_at
+            + match (crowded, self.party.known) {
+                (false, _) => CONFIRM_EVERY,
+                (true, true) => CONFIRM_EVERY_WHEN_CROWDED,
+                (true, false) => HEARD,
+            }
     }
 
     fn round_trip(&self) -> u64 {
-        self.round_trip.map_or(ROUND_TRIP, u64::from)
+        self.round_trip.map_or(ROUND_TRIP, |t| t.get().into())
     }
 
     /// From when on one more non-confirmable notification keeps to one a round trip.
@@ -113,29 +151,30 @@ impl<E: Copy + Eq> Observer<E> {
         self.due.saturating_sub((BURST - 1) * self.round_trip())
     }
 
-    /// What is due now. `reliable` says that all notifications of the resource are confirmable.
-    pub(crate) fn due(&self, now: u64, reliable: bool) -> Due {
-        if let Some(o) = self.outstanding {
+    /// What is due now. `reliable` says that all notifications of the resource are confirmable, `crowded` that places are few.
+    pub(crate) fn due(&self, now: u64, reliable: bool, crowded: bool) -> Due {
+        if self.outstanding() {
             // RFC 7641 §4.5.1: none goes out while one waits for its acknowledgement.
-            return if now < o.deadline {
+            return if now < self.again_at {
                 Due::Nothing
-            } else if o.attempts >= MAX_RETRANSMIT {
+            } else if self.attempts >= MAX_RETRANSMIT {
                 Due::GiveUp
             } else if self.changed {
                 // RFC 7641 §4.5.2: a newer state takes the place of the one being retransmitted.
                 Due::Fresh(Kind::Con)
             } else {
-                Due::Again(self.last[0])
+                self.last[0].map_or(Due::Nothing, Due::Again)
             };
         }
         let quiet = now >= self.sent_at + QUIET;
-        if now >= self.confirmed_at + CONFIRM_EVERY || quiet && self.unconfirmed > 0 {
+        let asked = self.probed || now >= self.ask_at(crowded);
+        if asked || quiet && self.unconfirmed > 0 {
             return Due::Fresh(Kind::Con);
         }
         if !self.changed {
             return Due::Nothing;
         }
-        let most = if self.known {
+        let most = if self.party.known {
             UNCONFIRMED
         } else {
             UNCONFIRMED_AT_FIRST
@@ -153,20 +192,19 @@ impl<E: Copy + Eq> Observer<E> {
     /// A notification goes out; `time_out` is the first one's.
     pub(crate) fn sent(&mut self, now: u64, kind: Kind, id: u16, sequence: u32, time_out: u64) {
         self.changed = false;
+        self.probed = false;
         self.sent_at = now;
-        if id != self.last[0] {
-            self.last = [id, self.last[0]];
+        if self.last[0] != Some(id) {
+            self.last = [Some(id), self.last[0]];
             self.sequence = sequence;
         }
-        let again = self.outstanding;
         if kind == Kind::Con {
-            let attempts = again.map_or(0, |o| o.attempts + 1);
-            self.outstanding = Some(Outstanding {
-                deadline: now + (time_out << attempts),
-                attempts,
-                sent: now,
-            });
-            self.confirmed_at = now;
+            self.attempts = if self.outstanding() {
+                self.attempts.saturating_add(1)
+            } else {
+                0
+            };
+            self.again_at = now + (time_out << self.attempts);
             self.unconfirmed = 0;
         } else {
             self.unconfirmed = self.unconfirmed.saturating_add(1);
@@ -175,36 +213,46 @@ impl<E: Copy + Eq> Observer<E> {
     }
 
     /// When to look again.
-    fn deadline(&self) -> u64 {
-        match self.outstanding {
-            Some(o) => o.deadline,
-            None if self.changed => self.paced_from(),
-            None if self.unconfirmed > 0 => self.sent_at + QUIET,
-            None => self.confirmed_at + CONFIRM_EVERY,
+    fn deadline(&self, crowded: bool) -> u64 {
+        let ask = self.ask_at(crowded);
+        if self.outstanding() {
+            self.again_at
+        } else if self.probed {
+            0
+        } else if self.changed {
+            self.paced_from().min(ask)
+        } else if self.unconfirmed > 0 {
+            (self.sent_at + QUIET).min(ask)
+        } else {
+            ask
         }
     }
 
     /// An acknowledgement or a reset that may be of a notification: whether it was, and whether it ends the observation.
     fn settled(&mut self, now: u64, kind: Kind, id: u16) -> Option<bool> {
-        let position = self.last.iter().position(|last| *last == id)?;
+        let position = self.last.iter().position(|last| *last == Some(id))?;
         if kind == Kind::Rst {
             return Some(true);
         }
-        let o = self.outstanding?;
-        self.known = true;
+        if !self.outstanding() {
+            return None;
+        }
+        self.party.known = true;
+        self.heard_at = now;
         if position == 0 {
             // Only what was sent once says how long a round trip takes.
-            if o.attempts == 0 {
+            if self.attempts == 0 {
                 if self.round_trip.is_none() {
                     // What was counted at the guess counts no more.
                     self.due = self.due.min(now);
                 }
-                self.round_trip = Some(now.saturating_sub(o.sent).clamp(1, ACK_TIMEOUT) as u16);
+                let took = now.saturating_sub(self.sent_at).min(ACK_TIMEOUT);
+                self.round_trip = NonZeroU16::new(took as u16).or(Some(NonZeroU16::MIN));
             }
-            self.outstanding = None;
-        } else if let Some(o) = &mut self.outstanding {
+            self.again_at = NEVER;
+        } else {
             // Of the one before: the client is there, and the newer one still on its way.
-            o.attempts = 0;
+            self.attempts = 0;
         }
         Some(false)
     }
@@ -234,10 +282,20 @@ fn keep(message: &Message<'_>, tags: bool, to: &mut [u8]) -> Option<u8> {
     Some(w.finish(payload)?.len() as u8)
 }
 
-#[derive(Debug)]
-pub(crate) struct Observers<E>([Option<Observer<E>>; OBSERVERS]);
+/// Where a registration went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registered {
+    /// Into this place; whether another observer had it.
+    At(usize, bool),
+    NoRoom,
+    /// Longer than what is kept.
+    TooLong,
+}
 
-impl<E: Copy + Eq> Observers<E> {
+#[derive(Debug)]
+pub(crate) struct Observers<E, B>([Option<Observer<E, B>>; OBSERVERS]);
+
+impl<E: Copy + Eq, B: Copy> Observers<E, B> {
     pub(crate) const fn new() -> Self {
         Self([const { None }; OBSERVERS])
     }
@@ -246,7 +304,12 @@ impl<E: Copy + Eq> Observers<E> {
         self.0.iter().flatten().count()
     }
 
-    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Observer<E>> {
+    /// Whether more than half of the places are taken.
+    pub(crate) fn crowded(&self) -> bool {
+        self.count() > OBSERVERS / 2
+    }
+
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Observer<E, B>> {
         self.0.get_mut(index)?.as_mut()
     }
 
@@ -261,18 +324,55 @@ impl<E: Copy + Eq> Observers<E> {
         self.0.iter().flatten().any(|o| o.resource == resource)
     }
 
-    /// Registers a client; `None` when there is no room for it.
-    pub(crate) fn register(&mut self, now: u64, r: &Registration<'_, E>) -> Option<usize> {
-        let index = self.0.iter().position(Option::is_none)?;
-        let place = self.0.get_mut(index)?;
-        *place = Some(Observer::new(now, r)?);
-        Some(index)
+    /// Registers a client. When there is no room for it, all that were not heard of lately are asked whether they are there: the
+    /// places of those that are not are free a few seconds later.
+    pub(crate) fn register(
+        &mut self,
+        shares: &Shares<E>,
+        now: u64,
+        r: &Registration<'_, E, B>,
+    ) -> Registered {
+        let Some(new) = Observer::new(now, r) else {
+            return Registered::TooLong;
+        };
+        let free = self.0.iter().position(Option::is_none);
+        let index = free.or_else(|| self.gives_way(shares, &new));
+        let Some(place) = index.and_then(|index| self.0.get_mut(index)) else {
+            self.0.iter_mut().flatten().for_each(|o| o.probe(now));
+            return Registered::NoRoom;
+        };
+        *place = Some(new);
+        Registered::At(index.unwrap_or(OBSERVERS), free.is_none())
     }
 
-    /// RFC 7641 §4.1: endpoint and token name an observation.
-    pub(crate) fn forget(&mut self, from: E, token: &[u8]) {
+    /// Whose place a new observer gets: first that of an older observation of the same by the same client, which has forgotten
+    /// its token (RFC 7641 §3.1: none registers twice for one thing).
+    fn gives_way(&self, shares: &Shares<E>, new: &Observer<E, B>) -> Option<usize> {
+        let same = |o: &Observer<E, B>| {
+            o.party.endpoint == new.party.endpoint
+                && o.context == new.context
+                && (o.request, o.length) == (new.request, new.length)
+        };
+        let again = self.0.iter().position(|o| o.as_ref().is_some_and(same));
+        let all = self.0.iter().enumerate();
+        let holders = all.filter_map(|(index, o)| {
+            let o = o.as_ref()?;
+            Some(Holder {
+                index,
+                from: o.party.endpoint,
+                rank: o.rank(),
+                since: o.heard_at,
+            })
+        });
+        again.or_else(|| shares.gives_way(&new.party.endpoint, new.party.rank(), holders))
+    }
+
+    /// RFC 7641 §4.1: endpoint and token name an observation; it ends under the security context under which it began.
+    pub(crate) fn forget(&mut self, from: E, token: &[u8], context: Option<u8>) {
         for place in &mut self.0 {
-            place.take_if(|o| o.from == from && o.token.get() == token);
+            place.take_if(|o| {
+                o.party.endpoint == from && o.token.get() == token && o.context == context
+            });
         }
     }
 
@@ -285,7 +385,7 @@ impl<E: Copy + Eq> Observers<E> {
     /// An acknowledgement or a reset: whether it was of a notification.
     pub(crate) fn settled(&mut self, now: u64, from: E, kind: Kind, id: u16) -> bool {
         for place in &mut self.0 {
-            let Some(o) = place.as_mut().filter(|o| o.from == from) else {
+            let Some(o) = place.as_mut().filter(|o| o.party.endpoint == from) else {
                 continue;
             };
             if let Some(ends) = o.settled(now, kind, id) {
@@ -298,7 +398,11 @@ impl<E: Copy + Eq> Observers<E> {
         false
     }
 
-    pub(crate) fn deadline(&self) -> Option<u64> {
-        self.0.iter().flatten().map(Observer::deadline).min()
+    /// When to look again. What is due and was not sent had no message ID: there are more of them in the next second.
+    pub(crate) fn deadline(&self, now: u64) -> Option<u64> {
+        let crowded = self.crowded();
+        let all = self.0.iter().flatten().map(|o| o.deadline(crowded));
+        all.min()
+            .map(|at| if at > now { at } else { next_second(now) })
     }
 }

@@ -1,23 +1,47 @@
 //! Responses that come later (RFC 7252 §5.2.2): waited for, sent, and sent again until they are acknowledged.
-use crate::exchange::Part;
-use crate::limits::{EXCHANGE_LIFETIME, KEPT, MAX_RETRANSMIT, SEPARATE};
-use crate::message::{Code, Token};
+use crate::asked::Asked;
+use crate::limits::{EXCHANGE_LIFETIME, KEPT, MAX_RETRANSMIT, PROCESSING_DELAY, SEPARATE};
+use crate::message::{Code, Options, Token};
+use crate::party::Party;
+use crate::request::Part;
+use crate::shares::{Rank, Shares};
 
-/// A response that comes later.
-#[derive(Debug)]
-pub(crate) struct Separate<E> {
-    pub(crate) to: E,
-    pub(crate) token: Token,
-    /// Message ID of the request.
-    pub(crate) request: u16,
-    pub(crate) confirmable: bool,
-    pub(crate) multicast: bool,
+/// What is kept of the request that a later response answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owed {
     pub(crate) method: Code,
+    /// Classes of responses that the client does not want (RFC 7967 §2).
     pub(crate) silent: u8,
     pub(crate) block1: Option<Part>,
     pub(crate) block2: Option<Part>,
     /// The most the peer may be sent while it has not shown itself.
-    pub(crate) most: Option<usize>,
+    pub(crate) most: Option<u16>,
+    pub(crate) group: bool,
+}
+
+impl Owed {
+    /// What the request asked, as far as it still matters.
+    pub(crate) fn asked(&self) -> Asked<'static> {
+        Asked {
+            block1: self.block1,
+            block2: self.block2,
+            silent: self.silent,
+            ..Asked::nothing(self.method, Options::new(&[]))
+        }
+    }
+}
+
+/// A response that comes later.
+#[derive(Debug)]
+pub(crate) struct Separate<E, B> {
+    pub(crate) to: Party<E>,
+    pub(crate) token: Token,
+    /// Message ID of the request.
+    pub(crate) request: u16,
+    pub(crate) confirmable: bool,
+    pub(crate) owed: Owed,
+    /// What protects it.
+    pub(crate) binding: Option<B>,
     /// The upload the request was a part of.
     pub(crate) transfer: Option<u8>,
     pub(crate) since: u64,
@@ -28,11 +52,8 @@ pub(crate) struct Separate<E> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pending {
-    /// The handler has not answered; the request is to be acknowledged at this time, unless it has been.
-    Handler {
-        ticket: u16,
-        acknowledge: Option<u64>,
-    },
+    /// The handler has not answered; whether the request has been acknowledged, or needs not be.
+    Handler { ticket: u16, acknowledged: bool },
     /// Sent with this message ID, not acknowledged: deadline and attempts.
     Sent {
         id: u16,
@@ -41,14 +62,14 @@ pub(crate) enum Pending {
     },
 }
 
-impl<E> Separate<E> {
+impl<E, B> Separate<E, B> {
     /// When to look again.
     fn deadline(&self) -> u64 {
         match self.state {
             Pending::Handler {
-                acknowledge: Some(at),
+                acknowledged: false,
                 ..
-            } => at,
+            } => self.since + PROCESSING_DELAY,
             // A handler that never answers is forgotten in the end.
             Pending::Handler { .. } => self.since + EXCHANGE_LIFETIME,
             Pending::Sent { deadline, .. } => deadline,
@@ -62,33 +83,35 @@ impl<E> Separate<E> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Separates<E>([Option<Separate<E>>; SEPARATE]);
+pub(crate) struct Separates<E, B>([Option<Separate<E, B>>; SEPARATE]);
 
-impl<E: Copy + Eq> Separates<E> {
+impl<E: Copy + Eq, B> Separates<E, B> {
     pub(crate) const fn new() -> Self {
         Self([const { None }; SEPARATE])
     }
 
-    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Separate<E>> {
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Separate<E, B>> {
         self.0.get_mut(index)?.as_mut()
     }
 
-    pub(crate) fn take(&mut self, index: usize) -> Option<Separate<E>> {
+    pub(crate) fn take(&mut self, index: usize) -> Option<Separate<E, B>> {
         self.0.get_mut(index)?.take()
     }
 
-    /// Whether there is room for one more, if need be in the place of one whose peer does not acknowledge.
-    pub(crate) fn room(&self) -> bool {
-        self.0
-            .iter()
-            .any(|place| place.as_ref().is_none_or(Separate::late))
+    /// Whether there is room for one more of this endpoint, if need be in the place of one whose peer does not acknowledge.
+    pub(crate) fn room(&self, shares: &Shares<E>, from: E, rank: Rank) -> bool {
+        let all = self.0.iter().flatten();
+        let stay = all.filter(|s| !s.late());
+        let holders = stay.map(|s| (s.to.endpoint, Rank::of(s.to.known)));
+        let free = SEPARATE - holders.clone().count();
+        shares.fits(&from, rank, holders, free)
     }
 
     /// Adds one; whether another had to give way, or `None` when there is no room.
-    pub(crate) fn add(&mut self, separate: Separate<E>) -> Option<bool> {
+    pub(crate) fn add(&mut self, separate: Separate<E, B>) -> Option<bool> {
         let free = self.0.iter().position(Option::is_none);
         let index = free.or_else(|| {
-            let late = |(i, s): (usize, &Option<Separate<E>>)| {
+            let late = |(i, s): (usize, &Option<Separate<E, B>>)| {
                 let s = s.as_ref().filter(|s| s.late())?;
                 Some((i, s.since))
             };
@@ -100,9 +123,9 @@ impl<E: Copy + Eq> Separates<E> {
     }
 
     /// The one that answers this request.
-    pub(crate) fn of_request(&self, to: E, id: u16) -> Option<&Separate<E>> {
+    pub(crate) fn of_request(&self, to: E, id: u16) -> Option<&Separate<E, B>> {
         let mut all = self.0.iter().flatten();
-        all.find(|s| s.request == id && s.to == to)
+        all.find(|s| s.request == id && s.to.endpoint == to)
     }
 
     pub(crate) fn of_ticket(&self, wanted: u16) -> Option<usize> {
@@ -115,8 +138,8 @@ impl<E: Copy + Eq> Separates<E> {
 
     /// An acknowledgement or a reset (RFC 7252 §4.2): whether it was of one of these.
     pub(crate) fn settled(&mut self, to: E, wanted: u16) -> bool {
-        let found = |s: &mut Separate<E>| {
-            s.to == to && matches!(s.state, Pending::Sent { id, .. } if id == wanted)
+        let found = |s: &mut Separate<E, B>| {
+            s.to.endpoint == to && matches!(s.state, Pending::Sent { id, .. } if id == wanted)
         };
         self.0
             .iter_mut()
@@ -140,12 +163,28 @@ pub(crate) enum Due {
     GiveUp,
 }
 
-impl<E> Separate<E> {
+impl<E, B> Separate<E, B> {
+    /// Keeps a message for retransmission; `false` when there is none or no room.
+    pub(crate) fn keep(&mut self, message: &[u8]) -> bool {
+        let place = self.message.get_mut(..message.len());
+        let Some(place) = place.filter(|place| !place.is_empty()) else {
+            return false;
+        };
+        place.copy_from_slice(message);
+        self.length = message.len() as u16;
+        true
+    }
+
+    /// The message that was kept.
+    pub(crate) fn kept(&self) -> &[u8] {
+        self.message.get(..usize::from(self.length)).unwrap_or(&[])
+    }
+
     pub(crate) fn due(&self, now: u64) -> Due {
         match self.state {
             _ if now < self.deadline() => Due::Nothing,
             Pending::Handler {
-                acknowledge: Some(_),
+                acknowledged: false,
                 ..
             } => Due::Acknowledge,
             Pending::Sent { attempts, .. } if attempts < MAX_RETRANSMIT => Due::Again,

@@ -1,7 +1,10 @@
 //! Block-wise uploads (RFC 7959 §2.5): which part comes next, keyed by endpoint, cache key and Request-Tag.
-use crate::exchange::{Part, Request};
-use crate::limits::{EXCHANGE_LIFETIME, MAX_TRANSMIT_WAIT, PARTS, TRANSFERS};
+use crate::limits::{EXCHANGE_LIFETIME, MAX_TRANSMIT_WAIT, PARTS, STRANGER_IDLE, TRANSFERS};
 use crate::message::{Code, option};
+use crate::request::{Part, Request};
+use crate::secret::{Purpose, Secret};
+use crate::shares::{Holder, Rank, Shares};
+use core::hash::Hasher;
 
 #[derive(Debug)]
 struct Transfer<E> {
@@ -10,26 +13,91 @@ struct Transfer<E> {
     /// Offset of the part that is expected.
     next: u32,
     at: u64,
+    rank: Rank,
     /// Whether more is to come; one that is over is kept so that its late duplicates are known.
     open: bool,
-    /// Message IDs of the first part and of the last few: a duplicate that comes late is none of what is expected now.
-    first: u16,
-    recent: [u16; PARTS],
-    parts: u16,
+    /// Message IDs of the first part and of the last few, with the second in which each came: a duplicate that comes late is none
+    /// of what is expected now. After EXCHANGE_LIFETIME a client may use an ID again (RFC 7252 §4.4).
+    first: Sighting,
+    recent: [Sighting; PARTS],
+    /// How many parts there were: once the table is full, modulo its size.
+    parts: u8,
+}
+
+/// Message ID and time of a part.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sighting {
+    id: u16,
+    /// In seconds, modulo 18 hours: the first part is looked at again before that.
+    second: u16,
+}
+
+impl Sighting {
+    fn new(now: u64, id: u16) -> Self {
+        let second = (now / 1_000) as u16;
+        Self { id, second }
+    }
+
+    fn is(&self, now: u64, id: u16) -> bool {
+        self.id == id && !self.old(now)
+    }
+
+    fn old(&self, now: u64) -> bool {
+        let age = ((now / 1_000) as u16).wrapping_sub(self.second);
+        u64::from(age) * 1_000 >= EXCHANGE_LIFETIME
+    }
+}
+
+/// A part that was taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// The upload it belongs to.
+    pub(crate) transfer: u8,
+    /// Whether it is its first.
+    pub(crate) begins: bool,
+    /// Whether another upload gave way to it.
+    pub(crate) displaced: bool,
+}
+
+/// A part as it comes in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arriving<E> {
+    pub(crate) from: E,
+    pub(crate) rank: Rank,
+    pub(crate) key: u32,
+    /// Message ID.
+    pub(crate) id: u16,
+    pub(crate) part: Part,
+    /// Bytes of its payload.
+    pub(crate) length: usize,
 }
 
 impl<E> Transfer<E> {
-    fn had(&self, id: u16) -> bool {
-        let known = self.recent.get(..usize::from(self.parts).min(PARTS));
-        self.first == id || known.is_some_and(|ids| ids.contains(&id))
+    /// Whether nobody goes on with it.
+    fn gone(&self, now: u64) -> bool {
+        let idle = if self.rank == Rank::Known {
+            MAX_TRANSMIT_WAIT
+        } else {
+            STRANGER_IDLE
+        };
+        !self.open || now >= self.at + idle
     }
 
-    fn note(&mut self, id: u16) {
+    fn had(&self, now: u64, id: u16) -> bool {
+        let known = self.recent.get(..usize::from(self.parts).min(PARTS));
+        self.first.is(now, id) || known.is_some_and(|all| all.iter().any(|s| s.is(now, id)))
+    }
+
+    fn note(&mut self, sighting: Sighting) {
         if let Some(place) = self.recent.get_mut(usize::from(self.parts) % PARTS) {
-            *place = id;
+            *place = sighting;
         }
-        // Stays in step with the ring when it would overflow.
-        self.parts = self.parts.checked_add(1).unwrap_or(PARTS as u16);
+        // Stays in step with the ring: the next one after twice the table is again after once.
+        self.parts = if usize::from(self.parts) + 1 < 2 * PARTS {
+            self.parts + 1
+        } else {
+            PARTS as u8
+        };
     }
 }
 
@@ -50,24 +118,25 @@ impl<E: Copy + Eq> Transfers<E> {
     /// Whether this is a duplicate of a part that was dealt with before.
     pub(crate) fn had(&self, now: u64, from: E, key: u32, id: u16) -> bool {
         let known = self.find(from, key).and_then(|i| self.0.get(i)?.as_ref());
-        known.is_some_and(|t| now < t.at + EXCHANGE_LIFETIME && t.had(id))
+        known.is_some_and(|t| now < t.at + EXCHANGE_LIFETIME && t.had(now, id))
     }
 
-    /// Takes a part; the upload it belongs to, or how it is refused. `resumes` says whether one may begin in the middle.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a part with all that is known of it"
-    )]
+    /// Takes a part, or says how it is refused. `resumes` says whether an upload may begin in the middle.
     pub(crate) fn part(
         &mut self,
+        shares: &Shares<E>,
         now: u64,
-        from: E,
-        key: u32,
-        id: u16,
-        part: Part,
-        length: usize,
+        arriving: &Arriving<E>,
         resumes: impl FnOnce() -> bool,
-    ) -> Result<u8, Code> {
+    ) -> Result<Taken, Code> {
+        let Arriving {
+            from,
+            rank,
+            key,
+            id,
+            part,
+            length,
+        } = *arriving;
         // RFC 7959 §2.2: a block but the last is as long as it says.
         if part.more && length != usize::from(part.size) || length > usize::from(part.size) {
             return Err(Code::BAD_REQUEST);
@@ -84,43 +153,59 @@ impl<E: Copy + Eq> Transfers<E> {
             return Err(Code::REQUEST_ENTITY_INCOMPLETE);
         }
         let index = known
-            .or_else(|| self.room(now))
+            .or_else(|| self.room(shares, now, from, rank))
             .ok_or(Code::SERVICE_UNAVAILABLE)?;
         let place = self.0.get_mut(index).ok_or(Code::SERVICE_UNAVAILABLE)?;
+        let displaced = known.is_none() && place.as_ref().is_some_and(|t| t.open);
         if known.is_none() {
             *place = None;
         }
+        let sighting = Sighting::new(now, id);
         let t = place.get_or_insert(Transfer {
             from,
             key,
             next: 0,
             at: now,
+            rank,
             open: true,
-            first: id,
-            recent: [0; PARTS],
+            first: sighting,
+            recent: [Sighting::default(); PARTS],
             parts: 0,
         });
         if begins {
             t.note(t.first);
-            t.first = id;
+            t.first = sighting;
+        } else if t.first.old(now) {
+            // Its ID may be used again, and the time is told from the last hours only.
+            t.first = sighting;
         }
-        t.note(id);
+        t.note(sighting);
         t.open = true;
         t.at = now;
+        t.rank = rank;
         t.next = part.offset;
-        Ok(index as u8)
+        Ok(Taken {
+            transfer: index as u8,
+            begins,
+            displaced,
+        })
     }
 
-    /// Free, over for the longest time, or not continued by its client, which has given up.
-    fn room(&self, now: u64) -> Option<usize> {
-        if let Some(free) = self.0.iter().position(Option::is_none) {
-            return Some(free);
-        }
+    /// Free; or of one that is over, or not continued by its client, which has given up; or else by its share.
+    fn room(&self, shares: &Shares<E>, now: u64, from: E, rank: Rank) -> Option<usize> {
+        let free = self.0.iter().position(Option::is_none);
         let all = self.0.iter().enumerate();
-        all.filter_map(|(i, t)| Some((i, t.as_ref()?)))
-            .filter(|(_, t)| !t.open || now >= t.at + MAX_TRANSMIT_WAIT)
-            .min_by_key(|(_, t)| (t.open, t.at))
-            .map(|(index, _)| index)
+        let holders = all.filter_map(|(index, t)| {
+            let t = t.as_ref()?;
+            Some(Holder {
+                index,
+                from: t.from,
+                rank: if t.gone(now) { Rank::Gone } else { t.rank },
+                // Those that are over go before those that may go on after all.
+                since: if t.open { t.at } else { 0 },
+            })
+        });
+        free.or_else(|| shares.gives_way(&from, rank, holders))
     }
 
     /// After a part was handled: the next one is expected behind it, or the upload is over.
@@ -148,22 +233,23 @@ impl<E: Copy + Eq> Transfers<E> {
 }
 
 /// What makes two requests parts of one body: method and all options but those that a block-wise transfer changes (RFC 7959
-/// §2.4, RFC 7252 §5.4.2), the Request-Tag among them (RFC 9175 §3.3).
-pub(crate) fn cache_key(request: &Request<'_>) -> u32 {
-    let mut hash = 0x811c_9dc5 ^ u32::from(request.method.0);
-    let mut mix = |byte: u8| hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+/// §2.4, RFC 7252 §5.4.2), the Request-Tag among them (RFC 9175 §3.3). An ETag names what a client has, and only the first
+/// request of a read needs it.
+pub(crate) fn cache_key(secret: &Secret, request: &Request<'_>) -> u32 {
+    let mut hash = secret.hasher(Purpose::CacheKey);
+    hash.write_u8(request.method.0);
     for (number, value) in request.options {
         // Options of which the number says NoCacheKey (RFC 7252 §5.4.6), Echo among them, and those of the transfer.
         let no_cache_key = number & 0x1e == 0x1c;
-        if no_cache_key || matches!(number, option::BLOCK1 | option::BLOCK2 | option::OBSERVE) {
-            continue;
+        let of_transfer = matches!(
+            number,
+            option::BLOCK1 | option::BLOCK2 | option::OBSERVE | option::ETAG
+        );
+        if !no_cache_key && !of_transfer {
+            hash.write(&number.to_be_bytes());
+            hash.write(&(value.len() as u16).to_be_bytes());
+            hash.write(value);
         }
-        number
-            .to_be_bytes()
-            .iter()
-            .chain(value)
-            .for_each(|b| mix(*b));
-        mix(value.len() as u8);
     }
-    hash
+    hash.value()
 }

@@ -57,20 +57,32 @@ fn an_answer_that_others_pushed_out_is_repeated_by_its_code() {
 
 #[test]
 fn a_full_table_is_answered_5_03_with_max_age_and_the_handler_does_not_run() {
-    // RFC 7252 §5.9.3.4.
+    // RFC 7252 §5.9.3.4. Each has its share: one alone two thirds.
     let mut rig = Rig::new();
-    for id in 0..120 {
-        let answer = rig.ask(1, &Msg::new(POST, id, "count").body(id.to_be_bytes()));
-        let room = usize::from(id) < EXCHANGES;
-        let code = if room {
-            Code::CHANGED
-        } else {
-            Code::SERVICE_UNAVAILABLE
-        };
-        assert_eq!(answer.code, code);
-        assert_eq!(answer.uint(option::MAX_AGE), (!room).then_some(2));
+    let mut made = 0;
+    for (peer, share) in [
+        (1, EXCHANGES * 2 / 3),
+        (2, 22),
+        (3, 7),
+        (4, 2),
+        (5, 1),
+        (6, 0),
+    ] {
+        for id in 0..120u16 {
+            let body = [peer, id as u8];
+            let answer = rig.ask(peer, &Msg::new(POST, id, "count").body(body));
+            let room = usize::from(id) < share;
+            let code = if room {
+                Code::CHANGED
+            } else {
+                Code::SERVICE_UNAVAILABLE
+            };
+            assert_eq!(answer.code, code, "{peer} {id}");
+            assert_eq!(answer.uint(option::MAX_AGE), (!room).then_some(2));
+        }
+        made += share;
     }
-    assert_eq!(rig.app.handled.len(), EXCHANGES);
+    assert_eq!((rig.app.handled.len(), made), (EXCHANGES, EXCHANGES));
     // Reads need no place.
     assert_eq!(rig.ask(2, &Msg::new(GET, 200, "value")).code, Code::CONTENT);
     // Nobody repeats a request after MAX_TRANSMIT_SPAN.
@@ -156,18 +168,19 @@ fn a_late_answer_to_a_non_confirmable_request_is_not_confirmable() {
 #[test]
 fn without_room_for_a_late_answer_nothing_is_carried_out() {
     let mut rig = Rig::new();
-    for id in 0..6 {
-        assert!(
-            rig.send(1, &Msg::new(POST, id, "slow").body([id as u8]))
-                .is_empty()
-        );
+    let slow = |id: u16| Msg::new(POST, id, "slow").body([id as u8]);
+    // One has four of the six places, and another finds two.
+    for (peer, share) in [(1, 4), (2, 2), (3, 0)] {
+        for id in 0..share {
+            assert!(rig.send(peer, &slow(u16::from(peer) * 8 + id)).is_empty());
+        }
+        let refused = rig.ask(peer, &slow(u16::from(peer) * 8 + 7));
+        assert_eq!(refused.code, Code::SERVICE_UNAVAILABLE);
     }
-    let refused = rig.ask(1, &Msg::new(POST, 6, "slow").body([6]));
-    assert_eq!(refused.code, Code::SERVICE_UNAVAILABLE);
     assert_eq!(rig.app.handled.len(), 6);
     // Those whose peer does not acknowledge make way.
     rig.wait(1, 7_000);
-    assert!(rig.send(1, &Msg::new(POST, 7, "slow").body([7])).is_empty());
+    assert!(rig.send(1, &slow(100)).is_empty());
     assert_eq!(rig.app.handled.len(), 7);
     rig.check_counters();
 }

@@ -32,7 +32,7 @@ pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 187);
 const PAYLOAD: usize = 1472;
 
 /// Where a client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Its address.
     pub address: Ipv4Addr,

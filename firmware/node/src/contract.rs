@@ -149,10 +149,14 @@ pub mod key {
     pub const CONTRACT: &str = "contract";
     /// `damaged`.
     pub const DAMAGED: &str = "damaged";
+    /// `deferred`.
+    pub const DEFERRED: &str = "deferred";
     /// `development`.
     pub const DEVELOPMENT: &str = "development";
     /// `digest`.
     pub const DIGEST: &str = "digest";
+    /// `displaced`.
+    pub const DISPLACED: &str = "displaced";
     /// `duplicates`.
     pub const DUPLICATES: &str = "duplicates";
     /// `era`.
@@ -359,6 +363,8 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
             ("coap.unobserved", "uint"),
             ("coap.retransmitted", "uint"),
             ("coap.given_up", "uint"),
+            ("coap.displaced", "uint"),
+            ("coap.deferred", "uint"),
             ("coap.observers", "uint"),
             ("link", "map"),
             ("link.lost", "uint"),

@@ -19,6 +19,7 @@ mod log;
 mod mail;
 mod memory;
 pub mod module;
+mod moments;
 mod number;
 pub mod package;
 mod runner;

@@ -4,6 +4,7 @@ use crate::history::History;
 use crate::log::Log;
 use crate::mail::{Mail, RunnerMail, ServerMail};
 
+use core::hash::Hash;
 use core::mem::MaybeUninit;
 
 /// Room for validation: what needs more is refused, on every board and by the build on the laptop.
@@ -35,13 +36,13 @@ pub struct RunnerMemory {
     pub(crate) scratch: &'static mut Room,
 }
 
-impl<E: Copy + Eq> Default for Memory<E> {
+impl<E: Copy + Eq + Hash> Default for Memory<E> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E: Copy + Eq> Memory<E> {
+impl<E: Copy + Eq + Hash> Memory<E> {
     /// Empty.
     pub const fn new() -> Self {
         Self {
@@ -74,7 +75,7 @@ impl<E: Copy + Eq> Memory<E> {
 // Each in a function of its own, so that the stack has room for one of them at most.
 
 #[inline(never)]
-fn make_coap<E: Copy + Eq>(
+fn make_coap<E: Copy + Eq + Hash>(
     place: &mut MaybeUninit<wasmote_coap::Server<E>>,
 ) -> &mut wasmote_coap::Server<E> {
     place.write(wasmote_coap::Server::new(1))

@@ -9,11 +9,13 @@ use crate::log::{LINES, Line, Log};
 use crate::mail::{App, Chunk, ChunkKind, Down, LINE, ServerMail, Stats, Up};
 use crate::memory::ServerMemory;
 use crate::module::NAMES;
+use crate::moments::{Moment, Moments};
 use crate::number::{self, Binary, milliseconds};
 use crate::package::Provision;
 use core::fmt::{self, Write};
+use core::hash::Hash;
 use wasmote_coap::{
-    Answer, Application, Code, Counters, Link, Request, Response, Transmit, format, option,
+    Answer, Application, Code, Counters, Request, Response, Transmit, WebLink, format, option,
 };
 
 /// The most that the body of a parameter or the time takes, in bytes.
@@ -32,19 +34,6 @@ mod observed {
 pub struct Server<E: 'static> {
     coap: &'static mut wasmote_coap::Server<E>,
     resources: Resources,
-}
-
-/// What changes from one moment to the next, as it was when the first block of a document was asked for: a later block is of
-/// the same document (RFC 7959 §2.4).
-#[derive(Clone, Copy, Debug, Default)]
-struct Moment {
-    now: u64,
-    counters: Counters,
-    observers: usize,
-    gauges: Gauges,
-    stats: Stats,
-    dropped: u32,
-    refused: u32,
 }
 
 struct Resources {
@@ -70,12 +59,14 @@ struct Resources {
     refused: u32,
     counters: Counters,
     observers: usize,
+    /// What the answer in the making tells of the node, and that of the reads under way.
     moment: Moment,
+    moments: Moments,
 }
 
-impl<E: Copy + Eq> Server<E> {
+impl<E: Copy + Eq + Hash> Server<E> {
     /// The upper half. The seed should differ from reset to reset.
-    pub fn new(board: Board, provision: Provision, memory: ServerMemory<E>, seed: u64) -> Self {
+    pub fn new(board: Board, provision: Provision, memory: ServerMemory<E>, seed: u128) -> Self {
         memory.coap.seed(seed);
         Self {
             coap: memory.coap,
@@ -99,6 +90,7 @@ impl<E: Copy + Eq> Server<E> {
                 counters: Counters::default(),
                 observers: 0,
                 moment: Moment::default(),
+                moments: Moments::new(),
             },
         }
     }
@@ -106,6 +98,11 @@ impl<E: Copy + Eq> Server<E> {
     /// Which clients need not show that they are where they say: see [`wasmote_coap::Server::trust`].
     pub fn trust(&mut self, trusts: fn(&E) -> bool) {
         self.coap.trust(trusts);
+    }
+
+    /// Which host a client is at: see [`wasmote_coap::Server::hosts`].
+    pub fn hosts(&mut self, host: fn(&E) -> u64) {
+        self.coap.hosts(host);
     }
 
     /// Takes a datagram.
@@ -290,9 +287,8 @@ impl Application for Resources {
         }
         let reads = request.method == Code::GET && resource.kind != Kind::Request;
         if reads && let Some(form) = choose(request, resource.formats) {
-            let later = request.block2().is_some_and(|part| part.offset > 0);
-            if !later {
-                self.moment = Moment {
+            if matches!(resource.kind, Kind::Node | Kind::Stats) {
+                let present = Moment {
                     now: self.now,
                     counters: self.counters,
                     observers: self.observers,
@@ -300,7 +296,11 @@ impl Application for Resources {
                     stats: self.stats,
                     dropped: self.dropped,
                     refused: self.refused,
+                    ..Moment::default()
                 };
+                self.moment = self.moments.choose(request.read, present.measured());
+            } else {
+                self.moments.forget(request.read);
             }
             self.read(request, response, resource, name, form)
         } else if reads {
@@ -337,7 +337,7 @@ impl Application for Resources {
         resource == observed::APP || (observed::PARAMETER..observed::APP).contains(&resource)
     }
 
-    fn link(&self, index: usize, write: &mut dyn FnMut(&Link<'_>)) -> bool {
+    fn web_link(&self, index: usize, write: &mut dyn FnMut(&WebLink<'_>)) -> bool {
         let mut index = index;
         for resource in &RESOURCES {
             let count = match resource.kind {
@@ -360,7 +360,7 @@ impl Application for Resources {
                 _ => None,
             };
             path.extend(name);
-            write(&Link {
+            write(&WebLink {
                 path: &path,
                 rt: resource.rt,
                 if_: resource.interface,

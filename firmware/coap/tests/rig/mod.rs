@@ -8,8 +8,8 @@
 )]
 use std::collections::BTreeMap;
 use wasmote_coap::{
-    Answer, Application, Code, Kind, Link, Message, Request, Response, Server, Writer, format,
-    option,
+    Answer, Application, Code, Kind, Message, Principal, Read, Request, Response, Server, WebLink,
+    Writer, format, option,
 };
 
 /// The observed resources.
@@ -38,6 +38,9 @@ pub struct App {
     /// Tickets of /slow with the time they are due, and those that are never answered.
     pub tickets: Vec<(u64, u16)>,
     pub ticket: u16,
+    /// The reads that requests were said to be of.
+    pub reads: Vec<Option<Read>>,
+    pub principals: Vec<Principal>,
 }
 
 /// The body of /large: it differs from block to block.
@@ -67,6 +70,8 @@ pub fn hex(bytes: &[u8]) -> String {
 impl Application for App {
     fn handle(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
         let path: Vec<&str> = request.path().collect();
+        self.reads.push(request.read);
+        self.principals.push(request.principal);
         match (path.as_slice(), request.method) {
             (["value" | "state"], Code::GET) if self.gone => response.code(Code::NOT_FOUND),
             (["value" | "state"], Code::GET) => {
@@ -163,27 +168,27 @@ impl Application for App {
         resource == STATE
     }
 
-    fn link(&self, index: usize, write: &mut dyn FnMut(&Link<'_>)) -> bool {
+    fn web_link(&self, index: usize, write: &mut dyn FnMut(&WebLink<'_>)) -> bool {
         let all = [
-            Link {
+            WebLink {
                 path: &["value"],
                 rt: "number gauge",
                 if_: "sensor",
                 ct: &[format::TEXT],
                 obs: true,
-                ..Link::default()
+                ..WebLink::default()
             },
-            Link {
+            WebLink {
                 path: &["large"],
                 rt: "text",
                 ct: &[format::TEXT, format::OCTETS],
                 sz: 1_280,
-                ..Link::default()
+                ..WebLink::default()
             },
-            Link {
+            WebLink {
                 path: &["large", "more"],
                 title: "more",
-                ..Link::default()
+                ..WebLink::default()
             },
         ];
         all.get(index).inspect(|link| write(link)).is_some()
@@ -311,8 +316,14 @@ pub struct Rig {
 impl Rig {
     /// A server whose peers below 100 are known to be where they say.
     pub fn new() -> Self {
-        let mut server = Server::new(7);
+        Self::seeded(7)
+    }
+
+    pub fn seeded(seed: u128) -> Self {
+        let mut server = Server::new(seed);
         server.trust(|peer| *peer < 100);
+        // Those that may lie are at hosts of ten ports each.
+        server.hosts(|peer| u64::from(if *peer < 100 { *peer } else { peer / 10 + 100 }));
         Self {
             server,
             app: App::default(),

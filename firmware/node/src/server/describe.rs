@@ -6,7 +6,6 @@ use crate::document::{Document, Value};
 use crate::mail::Event;
 use crate::slot::{SLOTS, State};
 use core::fmt::Write;
-use core::sync::atomic::Ordering;
 use wasmote_coap::Response;
 
 impl Resources {
@@ -77,6 +76,8 @@ impl Resources {
             (key::UNOBSERVED, c.unobserved),
             (key::RETRANSMITTED, c.retransmitted),
             (key::GIVEN_UP, c.given_up),
+            (key::DISPLACED, c.displaced),
+            (key::DEFERRED, c.deferred),
         ] {
             d.uint(name, value);
         }
@@ -129,8 +130,8 @@ impl Resources {
         d.end();
         if !m.gauges.tasks.is_empty() {
             d.map(key::LONGEST);
-            for (name, cycles) in m.gauges.tasks {
-                d.uint(name, cycles.load(Ordering::Relaxed));
+            for (name, cycles) in m.longest() {
+                d.uint(name, cycles);
             }
             d.end();
         }

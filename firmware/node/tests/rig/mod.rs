@@ -500,6 +500,8 @@ impl Rig {
 
     /// Uploads a package from this block on; the last answer, which is the first that is not 2.31, and the blocks sent.
     pub fn upload(&mut self, package: &[u8], from: usize, size: usize) -> (Answer, usize) {
+        // Uploads that begin are changes, of which the node remembers some sixty in three quarters of a minute.
+        self.clock.0 += 1_000_000;
         for (sent, offset) in (from..package.len()).step_by(size).enumerate() {
             let answer = self.block(package, offset, size);
             if answer.0 != Code::CONTINUE {

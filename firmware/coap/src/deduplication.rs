@@ -1,17 +1,50 @@
-//! Deduplication (RFC 7252 §4.5): the requests that changed something, with their answers.
+//! Deduplication (RFC 7252 §4.5): the requests that changed something, or were protected, with their answers.
 use crate::limits::{ANSWERS, EXCHANGE_LIFETIME, EXCHANGES, MAX_TRANSMIT_SPAN, NON_LIFETIME};
 use crate::message::{Code, Kind, Message, Writer};
+use crate::shares::{Rank, Shares};
 
+/// The message that a request came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<E> {
+    pub(crate) from: E,
+    pub(crate) id: u16,
+    pub(crate) confirmable: bool,
+    pub(crate) known: bool,
+    /// Its answer is protected, and cannot be made again from its code.
+    pub(crate) protected: bool,
+}
+
+/// The same and what came of it, packed: there are many of these.
 #[derive(Debug)]
 struct Exchange<E> {
     from: E,
     id: u16,
-    confirmable: bool,
-    /// The upload it was a part of: the next part takes its place.
-    transfer: Option<u8>,
-    /// When, in milliseconds; what is out of its time is dropped long before this begins anew.
+    flags: u8,
+    /// The upload it was a part of, or [`NO_UPLOAD`]: the next part takes its place.
+    transfer: u8,
+    /// When, in milliseconds; see [`Exchanges::age`].
     at: u32,
     answer: Stored,
+}
+
+const CONFIRMABLE: u8 = 1;
+const KNOWN: u8 = 2;
+const PROTECTED: u8 = 4;
+const NO_UPLOAD: u8 = u8::MAX;
+
+impl<E> Exchange<E> {
+    fn is(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+impl<E> Seen<E> {
+    fn flags(&self) -> u8 {
+        let flag = |set, flag| if set { flag } else { 0 };
+        flag(self.confirmable, CONFIRMABLE)
+            | flag(self.known, KNOWN)
+            | flag(self.protected, PROTECTED)
+    }
 }
 
 /// The answer to a request.
@@ -41,25 +74,12 @@ pub(crate) struct Exchanges<E> {
     all: [Option<Exchange<E>>; EXCHANGES],
     /// No place from here on is taken: a node that is seldom changed looks at few.
     end: usize,
+    /// When the last one was added, at which time nothing older than its lifetime was kept.
+    touched: u64,
     /// The answers, one behind the other, round and round.
     answers: [u8; ANSWERS],
-    /// Bytes that were ever written.
+    /// Bytes that were ever written, modulo 2^32.
     written: u32,
-}
-
-impl<E> Exchange<E> {
-    fn age(&self, now: u64) -> u64 {
-        u64::from((now as u32).wrapping_sub(self.at))
-    }
-
-    fn expired(&self, now: u64) -> bool {
-        let life = if self.confirmable {
-            EXCHANGE_LIFETIME
-        } else {
-            NON_LIFETIME
-        };
-        self.age(now) >= life
-    }
 }
 
 impl<E: Copy + Eq> Exchanges<E> {
@@ -67,9 +87,29 @@ impl<E: Copy + Eq> Exchanges<E> {
         Self {
             all: [const { None }; EXCHANGES],
             end: 0,
+            touched: 0,
             answers: [0; ANSWERS],
             written: 0,
         }
+    }
+
+    /// How old one is. When anything was added in the last EXCHANGE_LIFETIME, none is older than twice that, for then the older
+    /// ones went; else all are past theirs. So 32 bits an entry are enough for ever.
+    fn age(&self, now: u64, e: &Exchange<E>) -> u64 {
+        if now.saturating_sub(self.touched) >= EXCHANGE_LIFETIME {
+            u64::MAX
+        } else {
+            u64::from((now as u32).wrapping_sub(e.at))
+        }
+    }
+
+    fn expired(&self, now: u64, e: &Exchange<E>) -> bool {
+        let life = if e.is(CONFIRMABLE) {
+            EXCHANGE_LIFETIME
+        } else {
+            NON_LIFETIME
+        };
+        self.age(now, e) >= life
     }
 
     /// The answer to the request that this one repeats: empty when there is none to be sent. `short` is where one is made
@@ -84,7 +124,7 @@ impl<E: Copy + Eq> Exchanges<E> {
         let all = self.all.get(..self.end)?;
         let same = |e: &&Exchange<E>| e.id == message.id && e.from == from;
         let found = all.iter().flatten().find(same)?;
-        if found.expired(now) {
+        if self.expired(now, found) {
             return None;
         }
         let answer = found.answer;
@@ -92,6 +132,9 @@ impl<E: Copy + Eq> Exchanges<E> {
         if kept || answer.length == 0 {
             let at = answer.start as usize % ANSWERS;
             return self.answers.get(at..at + usize::from(answer.length));
+        }
+        if found.is(PROTECTED) && answer.code != Code::EMPTY {
+            return Some(&[]);
         }
         // An acknowledgement alone has no token.
         let token = if answer.code == Code::EMPTY {
@@ -103,46 +146,67 @@ impl<E: Copy + Eq> Exchanges<E> {
         Some(w.finish(&[]).unwrap_or(&[]))
     }
 
-    /// A place for one more: free, an error that changed nothing, or beyond the time in which a client repeats itself.
-    pub(crate) fn room(&self, now: u64) -> Option<usize> {
+    /// Whether one has a place for as long as it needs it: no error that changed nothing, and not beyond the time in which a client
+    /// repeats itself.
+    fn stays(&self, now: u64, e: &Exchange<E>) -> bool {
+        self.age(now, e) < MAX_TRANSMIT_SPAN && e.answer.code.class() <= 2
+    }
+
+    /// Whether there is a place for one more of this endpoint.
+    pub(crate) fn room(&self, now: u64, shares: &Shares<E>, from: E, rank: Rank) -> bool {
+        let all = self.all.iter().flatten();
+        let stay = all.filter(|e| self.stays(now, e));
+        let holders = stay.map(|e| (e.from, Rank::of(e.is(KNOWN))));
+        let free = EXCHANGES - holders.clone().count();
+        shares.fits(&from, rank, holders, free)
+    }
+
+    /// A place for one more: free, or else of the oldest that needs it no more.
+    fn place(&self, now: u64) -> Option<usize> {
         if let Some(free) = self.all.iter().position(Option::is_none) {
             return Some(free);
         }
-        let oldest = |failed: bool| {
-            let all = self.all.iter().enumerate();
-            all.filter_map(|(i, e)| Some((i, e.as_ref()?)))
-                .filter(|(_, e)| !failed || e.answer.code.class() > 2)
-                .max_by_key(|(_, e)| e.age(now))
-        };
-        let aged = oldest(false).filter(|(_, e)| e.age(now) >= MAX_TRANSMIT_SPAN);
-        aged.or_else(|| oldest(true)).map(|(index, _)| index)
+        let all = self.all.iter().enumerate();
+        let done = all
+            .filter_map(|(i, e)| Some((i, e.as_ref()?)))
+            .filter(|(_, e)| !self.stays(now, e));
+        done.max_by_key(|(_, e)| self.age(now, e))
+            .map(|(index, _)| index)
     }
 
-    /// Remembers a request with its answer; `answer` is empty while it is pending.
+    /// Remembers a request with its answer; `answer` is empty while it is pending. `transfer` is the upload that it is a
+    /// part of, and whether it goes on with it.
     pub(crate) fn remember(
         &mut self,
         now: u64,
-        from: E,
-        message: &Message<'_>,
-        transfer: Option<u8>,
+        seen: Seen<E>,
+        transfer: Option<(u8, bool)>,
         answer: &[u8],
     ) {
-        for place in &mut self.all {
-            place.take_if(|e| e.expired(now) || e.id == message.id && e.from == from);
+        for index in 0..self.end {
+            let gone = self
+                .all
+                .get(index)
+                .and_then(Option::as_ref)
+                .is_some_and(|e| self.expired(now, e) || e.id == seen.id && e.from == seen.from);
+            if let Some(place) = self.all.get_mut(index).filter(|_| gone) {
+                *place = None;
+            }
         }
+        self.touched = now;
         // The parts of an upload come one after the other, and the transfer knows the older ones: the last one is enough.
-        let same = self.all.iter().position(|e| {
-            e.as_ref()
-                .is_some_and(|e| transfer.is_some() && e.transfer == transfer && e.from == from)
+        let same = transfer.filter(|(_, goes_on)| *goes_on).and_then(|(t, _)| {
+            let last = |e: &Exchange<E>| e.transfer == t && e.from == seen.from;
+            self.all.iter().position(|e| e.as_ref().is_some_and(last))
         });
-        let Some(index) = same.or_else(|| self.room(now)) else {
+        let Some(index) = same.or_else(|| self.place(now)) else {
             return;
         };
         let exchange = Exchange {
-            from,
-            id: message.id,
-            confirmable: message.kind == Kind::Con,
-            transfer,
+            from: seen.from,
+            id: seen.id,
+            flags: seen.flags(),
+            transfer: transfer.map_or(NO_UPLOAD, |(t, _)| t),
             at: now as u32,
             answer: self.store(answer),
         };

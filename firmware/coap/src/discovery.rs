@@ -1,6 +1,8 @@
 //! `/.well-known/core` (RFC 6690).
-use crate::exchange::{Answer, Application, Link, Request, Response};
+use crate::application::{Application, WebLink};
 use crate::message::{Code, format};
+use crate::request::Request;
+use crate::response::{Answer, Response};
 
 /// Whether a value, perhaps one of several separated by spaces, is what a filter asks for (RFC 6690 §4.1).
 fn matches(value: &str, wanted: &str, list: bool) -> bool {
@@ -12,7 +14,7 @@ fn matches(value: &str, wanted: &str, list: bool) -> bool {
 }
 
 /// Whether a link passes one filter, as in `rt=wasmote.sensor` or `obs`.
-fn passes(link: &Link<'_>, filter: &str) -> bool {
+fn passes(link: &WebLink<'_>, filter: &str) -> bool {
     let (key, wanted) = filter
         .split_once('=')
         .map_or((filter, None), |(k, v)| (k, Some(v)));
@@ -34,7 +36,7 @@ fn passes(link: &Link<'_>, filter: &str) -> bool {
 }
 
 /// Compares a path with its segments one after the other.
-fn href(link: &Link<'_>, wanted: &str) -> bool {
+fn href(link: &WebLink<'_>, wanted: &str) -> bool {
     let (mut rest, open) = wanted
         .strip_suffix('*')
         .map_or((wanted, false), |prefix| (prefix, true));
@@ -104,7 +106,7 @@ pub(crate) fn list<A: Application>(
     response.format(format::LINK);
     let mut any = false;
     let mut index = 0;
-    while app.link(index, &mut |link| {
+    while app.web_link(index, &mut |link| {
         if !request.queries().all(|filter| passes(link, filter)) {
             return;
         }

@@ -22,6 +22,16 @@ describe("the documentation", () => {
     expect(broken).toEqual([]);
   });
 
+  // A word in backquotes with a slash in it is a path, unless it begins with one (a resource) or has a blank or a scheme in it.
+  test.each(["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/board.md"])(
+    "names in %s files and folders that exist",
+    (page) => {
+      const named = [...text(page).matchAll(/`([\w.-]+\/[\w./-]*)`/g)].map(([, name = ""]) => name);
+      expect(named.length).toBeGreaterThan(0);
+      expect(named.filter((name) => !existsSync(join(root, name)))).toEqual([]);
+    },
+  );
+
   test("names package scripts that exist", () => {
     const named = pages.flatMap((page) =>
       [...text(page).matchAll(/npm run (?:-s )?([a-z]+)/g)].map(([, script = ""]) => script),

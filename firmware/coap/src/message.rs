@@ -316,7 +316,7 @@ impl<'a> Message<'a> {
     }
 
     /// The message that a security stage found within this one: code, options, marker and payload (RFC 8613 §5.3).
-    pub(crate) fn within<'p>(&self, plaintext: &'p [u8]) -> Option<Message<'p>>
+    pub fn within<'p>(&self, plaintext: &'p [u8]) -> Option<Message<'p>>
     where
         'a: 'p,
     {

@@ -8,6 +8,7 @@
 //! | `context` | a security context: keys derived from a shared secret (§3.2), nonces (§5.2), additional data (§5.4) |
 //! | `window` | which sequence numbers of the other end were seen (§7.4) |
 //! | `sequence` | which sequence numbers of our own may be used (§7.2.1, §B.1.1) |
+//! | `stage` | the table of contexts before the server (§8.2, §8.3, §B.1.2) |
 //!
 //! Algorithms: AES-CCM-16-64-128 (COSE 10) and HKDF with SHA-256, those that every implementation has (RFC 8613 §3.2).
 #![no_std]
@@ -16,9 +17,11 @@
 pub mod context;
 pub mod option;
 pub mod sequence;
+pub mod stage;
 pub mod window;
 
 pub use context::{Context, Id, Material, TAG};
 pub use option::Compressed;
 pub use sequence::Sequence;
+pub use stage::{Binding, CONTEXTS, Entry, Stage};
 pub use window::Window;

@@ -1,0 +1,557 @@
+//! The stage before a real server, and a client that protects with the same keys.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+use std::collections::BTreeSet;
+use wasmote_coap::{
+    Answer, Application, Code, Kind, Message, Request, Response, Server, WebLink, Writer, option,
+};
+use wasmote_oscore::option::{LONGEST, piv};
+use wasmote_oscore::{Compressed, Context, Entry, Id, Material, Stage, TAG, Window};
+
+const ECHO: [u8; 8] = *b"a chance";
+const VALUE: u16 = 0;
+
+#[derive(Default)]
+struct App {
+    value: u32,
+    changes: u32,
+    contexts: Vec<Option<u8>>,
+}
+
+impl Application for App {
+    fn handle(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
+        self.contexts.push(request.principal.context);
+        match (request.method, request.path().next()) {
+            (Code::GET, Some("value")) => response.write(self.value.to_string().as_bytes()),
+            (Code::PUT, Some("value")) => {
+                self.value = std::str::from_utf8(request.payload)
+                    .unwrap()
+                    .parse()
+                    .unwrap();
+                self.changes += 1;
+            }
+            (Code::GET, Some("large")) => {
+                let body: Vec<u8> = (0..3_000u32).map(|at| (at / 7) as u8).collect();
+                response.write(&body);
+            }
+            _ => response.code(Code::NOT_FOUND),
+        }
+        Answer::Now
+    }
+
+    fn observable(&mut self, request: &Request<'_>) -> Option<u16> {
+        request.path().eq(["value"]).then_some(VALUE)
+    }
+
+    fn web_link(&self, _: usize, _: &mut dyn FnMut(&WebLink<'_>)) -> bool {
+        false
+    }
+}
+
+/// Both ends of a context, derived from a secret.
+fn material(secret: &[u8], server: bool) -> Material<'_> {
+    let (node, client) = (Id::new(&[1]).unwrap(), Id::new(&[2]).unwrap());
+    Material {
+        secret,
+        salt: b"salt",
+        id_context: None,
+        sender: if server { node } else { client },
+        recipient: if server { client } else { node },
+    }
+}
+
+struct Rig {
+    server: Server<u8, Stage>,
+    app: App,
+    now: u64,
+    id: u16,
+    next: u64,
+    client: Context,
+    /// What lies in flash.
+    limit: u64,
+}
+
+/// What came back.
+#[derive(Debug, PartialEq, Eq)]
+struct Got {
+    code: Code,
+    payload: Vec<u8>,
+    echo: Option<Vec<u8>>,
+    observe: bool,
+    block: Option<Vec<u8>>,
+    /// The Partial IV of the answer; `None` where it has the nonce of the request.
+    number: Option<u64>,
+}
+
+fn entry<'m>(limit: u64, window: Option<Window>) -> Entry<'m> {
+    Entry {
+        material: material(b"a secret of both", true),
+        rights: 5,
+        limit,
+        window,
+        echo: ECHO,
+    }
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::at(0, Some(Window::new()))
+    }
+
+    fn at(limit: u64, window: Option<Window>) -> Self {
+        let mut stage = Stage::new();
+        assert!(stage.set(3, Some(&entry(limit, window))));
+        let mut server = Server::with(7, stage);
+        server.trust(|_| true);
+        let mut rig = Self {
+            server,
+            app: App::default(),
+            now: 1_000,
+            id: 0,
+            next: 0,
+            client: Context::derive(&material(b"a secret of both", false)).unwrap(),
+            limit,
+        };
+        rig.reserve();
+        rig
+    }
+
+    /// What the journal does when it has time.
+    fn reserve(&mut self) {
+        let wanted: Vec<_> = self.server.security().wanted().collect();
+        for (context, limit) in wanted {
+            self.limit = limit;
+            self.server.security().reserved(context, limit);
+        }
+    }
+
+    fn sends(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let mut out = vec![];
+        let mut transmit = |_: u8, datagram: &[u8]| out.push(datagram.to_vec());
+        self.server
+            .receive(self.now, 9, false, datagram, &mut self.app, &mut transmit);
+        self.server.poll(self.now, &mut self.app, &mut transmit);
+        out
+    }
+
+    /// A protected request: its datagram and its sequence number.
+    fn request(
+        &mut self,
+        code: Code,
+        options: &[(u16, &[u8])],
+        payload: &[u8],
+        token: &[u8],
+    ) -> (Vec<u8>, u64) {
+        let mut buffer = [0; 1_200];
+        let mut w = Writer::new(&mut buffer, Kind::Con, code, 0, &[]);
+        for (number, value) in options {
+            w.option(*number, value);
+        }
+        let inner = w.finish(payload).unwrap();
+        let mut sealed = vec![inner[1]];
+        sealed.extend(&inner[4..]);
+        let number = self.next;
+        self.next += 1;
+        let length = sealed.len();
+        sealed.resize(length + TAG, 0);
+        let sender = self.client.sender;
+        let nonce = self.client.nonce(&sender, number);
+        self.client
+            .seal(&nonce, (&sender, number), &mut sealed, length)
+            .unwrap();
+        let (bytes, significant) = piv(number);
+        let compressed = Compressed {
+            piv: &bytes[8 - significant..],
+            kid_context: None,
+            kid: Some(sender.bytes()),
+        };
+        let mut room = [0; LONGEST];
+        let value = compressed.write(&mut room).unwrap();
+        let observe = options
+            .iter()
+            .find(|(number, _)| *number == option::OBSERVE);
+        self.id += 1;
+        let mut buffer = [0; 1_300];
+        let outer = if observe.is_some() {
+            Code::FETCH
+        } else {
+            Code::POST
+        };
+        let mut w = Writer::new(&mut buffer, Kind::Con, outer, self.id, token);
+        if let Some((number, value)) = observe {
+            w.option(*number, value);
+        }
+        w.option(option::OSCORE, value);
+        (w.finish(&sealed).unwrap().to_vec(), number)
+    }
+
+    /// Opens what answers the request with this number.
+    fn opens(&self, datagram: &[u8], request: u64) -> Got {
+        let message = Message::parse(datagram).unwrap();
+        let value = message
+            .options
+            .get(option::OSCORE)
+            .expect("a protected answer");
+        let compressed = Compressed::parse(value).unwrap();
+        let number = compressed.number();
+        let (sender, node) = (self.client.sender, self.client.recipient);
+        let nonce = match number {
+            Some(number) => self.client.nonce(&node, number),
+            None => self.client.nonce(&sender, request),
+        };
+        let mut bytes = message.payload.to_vec();
+        let length = self
+            .client
+            .open(&nonce, (&sender, request), &mut bytes)
+            .expect("authentic");
+        let inner = message.within(&bytes[..length]).unwrap();
+        let outer = if inner.options.get(option::OBSERVE).is_some() {
+            Code::CONTENT
+        } else {
+            Code::CHANGED
+        };
+        assert_eq!(message.code, outer);
+        Got {
+            code: inner.code,
+            payload: inner.payload.to_vec(),
+            echo: inner.options.get(option::ECHO).map(<[u8]>::to_vec),
+            observe: inner.options.get(option::OBSERVE).is_some(),
+            block: inner.options.get(option::BLOCK2).map(<[u8]>::to_vec),
+            number,
+        }
+    }
+
+    fn asks(&mut self, code: Code, options: &[(u16, &[u8])], payload: &[u8]) -> Got {
+        let (datagram, number) = self.request(code, options, payload, b"t");
+        let out = self.sends(&datagram);
+        assert_eq!(out.len(), 1);
+        self.opens(&out[0], number)
+    }
+
+    fn get(&mut self, path: &str) -> Got {
+        self.asks(Code::GET, &[(option::URI_PATH, path.as_bytes())], &[])
+    }
+}
+
+/// The code and text of an unprotected answer.
+fn plain(datagram: &[u8]) -> (Code, String) {
+    let message = Message::parse(datagram).unwrap();
+    assert!(message.options.get(option::OSCORE).is_none());
+    (
+        message.code,
+        String::from_utf8(message.payload.to_vec()).unwrap(),
+    )
+}
+
+#[test]
+fn what_is_protected_is_carried_out_for_its_context_and_answered_protected() {
+    let mut rig = Rig::new();
+    let path = (option::URI_PATH, &b"value"[..]);
+    assert_eq!(rig.asks(Code::PUT, &[path], b"41").code, Code::CHANGED);
+    let got = rig.get("value");
+    assert_eq!(
+        (got.code, &got.payload[..], got.number),
+        (Code::CONTENT, &b"41"[..], None)
+    );
+    // Errors of the resource are nobody else's business either.
+    assert_eq!(rig.get("absent").code, Code::NOT_FOUND);
+    assert_eq!(rig.app.contexts, [Some(3); 3]);
+    assert_eq!(rig.server.security().rights(3), 5);
+    assert_eq!(rig.server.security().rights(4), 0);
+}
+
+#[test]
+fn a_body_of_many_blocks_comes_protected_block_by_block() {
+    let mut rig = Rig::new();
+    let (mut body, mut block): (Vec<u8>, Vec<u8>) = (vec![], vec![6]);
+    loop {
+        let path = (option::URI_PATH, &b"large"[..]);
+        let got = rig.asks(Code::GET, &[path, (option::BLOCK2, &block)], &[]);
+        assert_eq!(got.code, Code::CONTENT);
+        body.extend(&got.payload);
+        let value = got
+            .block
+            .expect("a block")
+            .iter()
+            .fold(0, |n, b| n << 8 | u32::from(*b));
+        if value & 8 == 0 {
+            break;
+        }
+        block = vec![((value >> 4) + 1) as u8 * 16 + (value & 7) as u8];
+    }
+    assert_eq!(
+        body,
+        (0..3_000u32).map(|at| (at / 7) as u8).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_duplicate_gets_the_same_ciphertext_and_a_replay_gets_nothing() {
+    let mut rig = Rig::new();
+    let path = (option::URI_PATH, &b"value"[..]);
+    let (datagram, number) = rig.request(Code::PUT, &[path], b"1", b"t");
+    let first = rig.sends(&datagram);
+    assert_eq!(rig.opens(&first[0], number).code, Code::CHANGED);
+    assert_eq!(rig.sends(&datagram), first, "one nonce, one ciphertext");
+    // Under another message ID it is another request, and a replay.
+    let mut replay = datagram.clone();
+    replay[2] ^= 1;
+    assert_eq!(
+        plain(&rig.sends(&replay)[0]),
+        (Code::UNAUTHORIZED, "Replay detected".into())
+    );
+    // Late ones that were overtaken are carried out once; those before the window never.
+    let (late, _) = rig.request(Code::PUT, &[path], b"2", b"t");
+    let (old, _) = rig.request(Code::PUT, &[path], b"3", b"t");
+    for _ in 0..31 {
+        rig.get("value");
+    }
+    assert_eq!(plain(&rig.sends(&late)[0]).0, Code::UNAUTHORIZED);
+    let answer = rig.sends(&old);
+    assert_eq!(answer.len(), 1);
+    assert!(
+        Message::parse(&answer[0])
+            .unwrap()
+            .options
+            .get(option::OSCORE)
+            .is_some()
+    );
+    assert_eq!((rig.app.changes, rig.app.value), (2, 3));
+}
+
+#[test]
+fn forgeries_change_nothing_and_are_answered_sparingly() {
+    let mut rig = Rig::new();
+    let path = (option::URI_PATH, &b"value"[..]);
+    let (good, number) = rig.request(Code::PUT, &[path], b"7", b"t");
+    let mut answered = 0;
+    // Behind the header and the token, which belong to the way.
+    for bit in 5 * 8..good.len() * 8 {
+        let mut forged = good.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        forged[2..4].copy_from_slice(&(bit as u16 + 5_000).to_be_bytes());
+        for answer in rig.sends(&forged) {
+            answered += 1;
+            assert!(answer.len() <= forged.len() + 24, "{} bytes", answer.len());
+        }
+    }
+    assert_eq!(rig.app.value, 0);
+    assert!(answered < 80, "{answered} answers");
+    let counters = rig.server.security().counters();
+    assert!(
+        counters.forged > 50 && counters.unknown > 10 && counters.opened == 0,
+        "{counters:?}"
+    );
+    let answer = rig.sends(&good);
+    assert_eq!(rig.opens(&answer[0], number).code, Code::CHANGED);
+    assert_eq!((rig.app.value, rig.app.changes), (7, 1));
+}
+
+#[test]
+fn after_a_reset_a_request_counts_only_once_it_has_shown_that_it_is_new() {
+    let mut before = Rig::new();
+    let path = (option::URI_PATH, &b"value"[..]);
+    let (captured, _) = before.request(Code::PUT, &[path], b"666", b"t");
+    for _ in 0..5 {
+        before.get("value");
+    }
+    let (limit, next) = (before.limit, before.next);
+    let mut rig = Rig::at(limit, None);
+    rig.next = next;
+    // A capture that the node never saw: it may not be carried out now.
+    let answer = rig.sends(&captured);
+    let got = rig.opens(&answer[0], 0);
+    assert_eq!(
+        (got.code, got.echo.as_deref()),
+        (Code::UNAUTHORIZED, Some(&ECHO[..]))
+    );
+    assert!(
+        got.number.is_some_and(|number| number >= limit),
+        "a nonce of its own: the request may be old"
+    );
+    assert_eq!(rig.app.changes, 0);
+    // A wrong value is asked again; the right one opens the window at its own number.
+    let wrong = [path, (option::ECHO, &b"12345678"[..])];
+    assert_eq!(rig.asks(Code::PUT, &wrong, b"1").code, Code::UNAUTHORIZED);
+    let right = [path, (option::ECHO, &ECHO[..])];
+    assert_eq!(rig.asks(Code::PUT, &right, b"1").code, Code::CHANGED);
+    assert_eq!(rig.asks(Code::PUT, &[path], b"2").code, Code::CHANGED);
+    let mut again = captured.clone();
+    again[2] ^= 1;
+    assert_eq!(plain(&rig.sends(&again)[0]).0, Code::UNAUTHORIZED);
+    assert_eq!((rig.app.changes, rig.app.value), (2, 2));
+}
+
+#[test]
+fn no_nonce_is_used_for_two_ciphertexts_whatever_happens() {
+    let mut seen = BTreeSet::new();
+    let mut state = 11u64;
+    let mut random = move |below: u64| {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 33) % below
+    };
+    let (mut limit, mut next) = (0, 0);
+    for boot in 0..40 {
+        let window = (boot == 0).then(Window::new);
+        let mut rig = Rig::at(limit, window);
+        rig.next = next;
+        let (registration, observed) = rig.request(
+            Code::GET,
+            &[
+                (option::OBSERVE, &[]),
+                (option::URI_PATH, b"value"),
+                (option::ECHO, &ECHO),
+            ],
+            &[],
+            b"o",
+        );
+        let mut sent = vec![(rig.sends(&registration), observed)];
+        for _ in 0..random(60) {
+            match random(4) {
+                0 => {
+                    rig.app.value += 1;
+                    rig.server.notify(VALUE);
+                    rig.now += 2_000;
+                    let mut out = vec![];
+                    let mut transmit = |_: u8, datagram: &[u8]| out.push(datagram.to_vec());
+                    rig.server.poll(rig.now, &mut rig.app, &mut transmit);
+                    sent.push((out, observed));
+                }
+                1 => rig.reserve(),
+                _ => {
+                    let (datagram, number) =
+                        rig.request(Code::GET, &[(option::URI_PATH, b"value")], &[], b"t");
+                    sent.push((rig.sends(&datagram), number));
+                    // The same again, and under another message ID.
+                    sent.push((rig.sends(&datagram), number));
+                    let mut replay = datagram.clone();
+                    replay[2] ^= 0x80;
+                    sent.push((rig.sends(&replay), number));
+                }
+            }
+        }
+        for (datagrams, request) in sent {
+            for datagram in datagrams {
+                let message = Message::parse(&datagram).unwrap();
+                let Some(value) = message.options.get(option::OSCORE) else {
+                    continue;
+                };
+                let own = Compressed::parse(value).unwrap().number();
+                // A ciphertext may come twice; two under one nonce may not.
+                let nonce = own.map_or((0, request), |own| (1, own));
+                seen.insert((nonce, message.payload.to_vec()));
+            }
+        }
+        (limit, next) = (rig.limit, rig.next);
+    }
+    let nonces: BTreeSet<_> = seen.iter().map(|(nonce, _)| *nonce).collect();
+    assert_eq!(nonces.len(), seen.len());
+    assert!(seen.len() > 500, "{}", seen.len());
+}
+
+#[test]
+fn notifications_count_up_and_go_on_after_forged_goodbyes() {
+    let mut rig = Rig::new();
+    let options = [
+        (option::OBSERVE, &[][..]),
+        (option::URI_PATH, &b"value"[..]),
+    ];
+    let (datagram, number) = rig.request(Code::GET, &options, &[], b"o");
+    let out = rig.sends(&datagram);
+    let first = rig.opens(&out[0], number);
+    assert!(first.observe);
+    let mut newest = first.number;
+    for value in 1..20 {
+        rig.app.value = value;
+        rig.server.notify(VALUE);
+        rig.now += 1_000;
+        let mut out = vec![];
+        let mut transmit = |_: u8, datagram: &[u8]| out.push(datagram.to_vec());
+        rig.server.poll(rig.now, &mut rig.app, &mut transmit);
+        rig.reserve();
+        for datagram in &out {
+            let got = rig.opens(datagram, number);
+            assert_eq!(got.payload, value.to_string().as_bytes());
+            assert!(got.number > newest, "{:?} after {newest:?}", got.number);
+            newest = got.number;
+            // RFC 7252 §4.2: it is acknowledged when it is confirmable.
+            let message = Message::parse(datagram).unwrap();
+            if message.kind == Kind::Con {
+                let id = message.id.to_be_bytes();
+                rig.sends(&[0x60, 0, id[0], id[1]]);
+            }
+        }
+        // A cancellation that is not protected ends nothing.
+        let mut buffer = [0; 64];
+        let mut w = Writer::new(
+            &mut buffer,
+            Kind::Con,
+            Code::GET,
+            40_000 + value as u16,
+            b"o",
+        );
+        w.option(option::OBSERVE, &[1]);
+        w.option(option::URI_PATH, b"value");
+        let cancel = w.finish(&[]).unwrap().to_vec();
+        rig.sends(&cancel);
+        assert_eq!(rig.server.observers(), 1, "after {value}");
+    }
+    let options = [
+        (option::OBSERVE, &[1][..]),
+        (option::URI_PATH, &b"value"[..]),
+    ];
+    let (cancel, _) = rig.request(Code::GET, &options, &[], b"o");
+    rig.sends(&cancel);
+    assert_eq!(rig.server.observers(), 0);
+}
+
+#[test]
+fn without_a_reserve_requests_are_answered_and_notifications_wait() {
+    let mut stage = Stage::new();
+    assert!(stage.set(0, Some(&entry(512, Some(Window::new())))));
+    let mut rig = Rig::new();
+    rig.server = Server::with(7, stage);
+    rig.server.trust(|_| true);
+    assert_eq!(rig.get("value").code, Code::CONTENT);
+    let options = [
+        (option::OBSERVE, &[][..]),
+        (option::URI_PATH, &b"value"[..]),
+    ];
+    let (datagram, _) = rig.request(Code::GET, &options, &[], b"o");
+    assert!(rig.sends(&datagram).iter().all(|datagram| {
+        Message::parse(datagram)
+            .unwrap()
+            .options
+            .get(option::OSCORE)
+            .is_none()
+    }));
+    assert!(rig.server.security().counters().starved > 0);
+}
+
+#[test]
+fn contexts_that_could_not_be_told_apart_are_refused() {
+    let mut stage = Stage::new();
+    let one = entry(0, None);
+    assert!(stage.set(0, Some(&one)));
+    assert!(!stage.set(1, Some(&one)), "the same recipient twice");
+    assert!(stage.set(0, Some(&one)), "in its own place it is replaced");
+    assert!(!stage.set(8, Some(&one)), "no such place");
+    let mut same = one;
+    same.material.sender = same.material.recipient;
+    assert!(!stage.set(2, Some(&same)), "ends need different IDs");
+    let mut other = one;
+    other.material.id_context = Some(b"elsewhere");
+    assert!(!stage.set(1, Some(&other)), "an ID Context of nine bytes");
+    other.material.id_context = Some(b"else");
+    assert!(
+        stage.set(1, Some(&other)),
+        "another ID Context tells them apart"
+    );
+    assert!(stage.set(0, None) && stage.set(1, None) && stage.is_empty());
+}

@@ -69,6 +69,8 @@ pub(crate) struct Encoded {
     pub(crate) suppressed: bool,
     /// Whether there are more blocks.
     pub(crate) more: bool,
+    /// Whether it has an Observe option.
+    pub(crate) observed: bool,
 }
 
 /// Where answers are made: the body behind `HEAD` bytes, then what stands before it up to it, and room for a tag behind it.
@@ -160,6 +162,7 @@ impl Workshop {
             end: HEAD + cut.kept,
             suppressed: unfit || asked.unwanted(code),
             more: cut.more,
+            observed: good && terms.observe.is_some(),
         })
     }
 

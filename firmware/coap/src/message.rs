@@ -315,7 +315,8 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The message that a security stage found within this one: code, options, marker and payload (RFC 8613 §5.3).
+    /// The message that a security stage found within this one: code, options, marker and payload (RFC 8613 §5.3); `None` where
+    /// its format is broken.
     pub fn within<'p>(&self, plaintext: &'p [u8]) -> Option<Message<'p>>
     where
         'a: 'p,

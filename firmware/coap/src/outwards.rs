@@ -52,6 +52,7 @@ impl Workshop {
         let bytes = self.0.get_mut(at..encoded.end + Plaintext::TAG)?;
         let sealed = protect(Plaintext {
             role: envelope.role,
+            observed: encoded.observed,
             bytes,
             length,
         })

@@ -51,6 +51,8 @@ pub enum Role {
 pub struct Plaintext<'b> {
     /// What it is of.
     pub role: Role,
+    /// Whether it has an Observe option: then the outer message needs one too (RFC 8613 §4.1.3.5).
+    pub observed: bool,
     /// Holds it from its first byte on: code, options, and the marker with the payload when there is one (RFC 8613 §5.3);
     /// behind it are [`Plaintext::TAG`] bytes of room.
     pub bytes: &'b mut [u8],

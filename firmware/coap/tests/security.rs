@@ -92,7 +92,7 @@ impl Security<u8> for Stage {
             length: p.length + 8,
             code: Code::CHANGED,
             option,
-            observe: (p.role == Role::Notification).then_some(nonce.into()),
+            observe: p.observed.then_some(nonce.into()),
         })
     }
 }
@@ -291,6 +291,9 @@ fn notifications_are_protected_and_only_the_context_that_began_an_observation_en
         .with(option::OBSERVE, []);
     let (first, _) = open(&node.send(30, &protect(&observe, 1).bytes())[0]);
     assert!(first.option(option::OBSERVE).is_some());
+    // The stage is told, for the outer message needs the option too.
+    let again = node.send(30, &protect(&observe, 1).bytes());
+    assert_eq!(Msg::read(&again[0]).uint(option::OBSERVE), Some(1));
     node.app.value = 5;
     node.server.notify(rig::VALUE);
     let sent = node.poll();

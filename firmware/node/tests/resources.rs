@@ -634,3 +634,78 @@ fn a_flood_of_samples_keeps_no_tick_waiting() {
     node.wait(35);
     assert_eq!(node.get("outputs/flow", format::TEXT, "").1, b"-1");
 }
+
+#[test]
+fn readers_in_blocks_get_one_moment_each_while_others_read_observe_and_change_things() {
+    // RFC 7959 §2.4: the parts of a body are of one state of it.
+    let (_memory, mut node) = running();
+    node.observe("sensors/level");
+    let formats = [
+        format::TEXT,
+        format::SENML_JSON,
+        format::SENML_CBOR,
+        format::CBOR,
+        format::JSON,
+    ];
+    let block = |number: u16| {
+        let value = (number << 4 | 2).to_be_bytes();
+        value
+            .into_iter()
+            .skip_while(|b| *b == 0)
+            .collect::<Vec<_>>()
+    };
+    for path in ["node", "stats"] {
+        let mut bodies: [Vec<u8>; 5] = Default::default();
+        let mut done = [false; 5];
+        for number in 0..100 {
+            for (index, form) in formats.iter().enumerate() {
+                if done[index] {
+                    continue;
+                }
+                node.wait(7);
+                node.burst(1);
+                let accept: Vec<u8> = [*form as u8].into_iter().filter(|b| *b > 0).collect();
+                let options = [
+                    (wasmote_coap::option::ACCEPT, accept),
+                    (wasmote_coap::option::BLOCK2, block(number)),
+                ];
+                let (code, part) = node.request(Code::GET, path, &options, &[]);
+                assert_eq!(code, Code::CONTENT, "block {number} of /{path} as {form}");
+                bodies[index].extend_from_slice(&part);
+                done[index] = part.len() < 64;
+            }
+        }
+        assert_eq!(done, [true; 5]);
+        // A body of two moments is none: lengths of numbers differ, and the totals disagree.
+        let json: Value = serde_json::from_slice(&bodies[4]).unwrap();
+        assert_eq!(
+            cbor(&mut Decoder::new(&bodies[3]))
+                .as_object()
+                .unwrap()
+                .len(),
+            json.as_object().unwrap().len()
+        );
+        if path == "node" {
+            let c = &json["coap"];
+            let sum: u64 = [
+                "malformed",
+                "pings",
+                "settled",
+                "stray",
+                "duplicates",
+                "answered",
+                "separate",
+                "full",
+                "suppressed",
+            ]
+            .iter()
+            .map(|name| c[name].as_u64().unwrap())
+            .sum();
+            // The request that is being answered is not counted yet.
+            assert_eq!(c["received"].as_u64().unwrap(), sum);
+        }
+        // Who reads it anew sees a newer one.
+        let (_, fresh) = node.get(path, format::JSON, "");
+        assert_ne!(fresh, bodies[4]);
+    }
+}

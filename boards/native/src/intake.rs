@@ -75,3 +75,32 @@ impl Intake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_place_is_left_for_is_dropped_and_its_bytes_are_counted() {
+        let (intake, inbox) = Intake::new();
+        for _ in 0..WAITING + 10 {
+            assert!(intake.datagram(Peer::Serial, false, &[0; 7]));
+        }
+        assert_eq!(intake.state.lost.load(Ordering::Relaxed), 70);
+        // Commands and word from the Runner are not: the latter waits once.
+        intake.send(Event::Command("quit".to_owned()));
+        (0..5).for_each(|_| intake.tell());
+        let waiting: Vec<Event> = inbox.try_iter().inspect(|e| intake.taken(e)).collect();
+        assert_eq!(waiting.len(), WAITING + 2);
+        // When they were taken there is room again.
+        intake.tell();
+        assert!(intake.datagram(Peer::Serial, false, &[0; 7]));
+        assert_eq!(inbox.try_iter().count(), 2);
+        assert_eq!(intake.state.lost.load(Ordering::Relaxed), 70);
+        drop(inbox);
+        assert!(
+            !intake.datagram(Peer::Serial, false, &[0; 7]),
+            "nobody is there"
+        );
+    }
+}

@@ -19,7 +19,7 @@
  */
 @unmanaged @final
 export class MovingAverage {
-  private readonly size: i32;
+  private size!: i32;
 
   constructor(size: i32) {
     const self = changetype<MovingAverage>(heap(size + 5));

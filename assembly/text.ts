@@ -58,7 +58,9 @@ export function __raw(begin: usize, address: usize, length: usize): usize {
   else if (isInteger<T>()) {
     if (isSigned<T>()) signed(<i64>value);
     else decimal(<u64>value, 1);
-  } else if (isFloat<T>()) float<T>(value);
+  } else if (isFloat<T>())
+    // @ts-ignore: T is a number here
+    float<T>(value);
   else if (isString<T>()) characters(changetype<string>(value));
   // @ts-ignore: every class that has it
   else characters(value.toString());
@@ -115,7 +117,7 @@ function decimal(value: u64, scale: u64): void {
 }
 
 /** The fewest digits that read back; from 10^15 upwards and below 10^-6 with a power of ten. */
-function float<T>(value: T): void {
+function float<T extends number>(value: T): void {
   let size = <f64>abs<T>(value);
   let power = 0;
   if (value < 0) byte(0x2d);

@@ -145,10 +145,12 @@ function __visit(address: usize, cookie: u32): void {
 export function __collect(): void {
   if (left > 0) return;
   colour ^= colours;
+  // @ts-ignore: the compiler's
   __visit_globals(0);
   while (grey !== 0) {
     const address = grey;
     grey = load<usize>(address - header);
+    // @ts-ignore: the compiler's
     __visit_members(address, 0);
   }
   // Free blocks that lie side by side become one; the last of all goes to what was never taken.

@@ -157,6 +157,17 @@ describe("the repository", () => {
     expect(sources.filter((file) => code(file).includes("extern crate"))).toEqual([]);
   });
 
+  test("has no source file over 900 lines, but for the assembly and what is generated", () => {
+    const sources = files.filter((file) =>
+      /^(firmware\/[\w-]+\/src|boards|host|assembly)\/.*\.(rs|ts)$/.test(file),
+    );
+    expect(sources.length).toBeGreaterThan(100);
+    const long = sources.filter(
+      (file) => text(file).split("\n").length > 901 && !text(file).includes("Not for editing"),
+    );
+    expect(long).toEqual([]);
+  });
+
   test("has a first line saying what it is for in every source file", () => {
     const sources = files.filter(
       (file) => /\.(ts|mjs|rs)$/.test(file) && !/^test\/(golden|vectors)\//.test(file),

@@ -1,4 +1,4 @@
-//! The encoder against LLVM's assembler, at the borders of every field; and without it, against a few words by hand.
+//! The encoder against LLVM's assembler, at the borders of every field. Without `llvm-mc` that comparison says that it did not run.
 #![expect(clippy::unwrap_used, reason = "a test")]
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
 // `npm run gen`: writes what two languages must agree on from firmware/node/contract.toml, the one place where it is said.
 //
-// Output: host/lib/contract.ts, assembly/contract.ts and firmware/node/src/contract.rs. All are committed; test/sdk.test.ts
+// Output: host/lib/contract.ts, assembly/contract.ts and firmware/node/src/contract.rs. All are committed; test/sdk/sdk.test.ts
 // fails when one is not what this script would write.
 import { packageVectors } from "./vectors.ts";
 import { readFileSync, writeFileSync } from "node:fs";

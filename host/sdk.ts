@@ -1,5 +1,5 @@
 // `npm run gen`, the second half: writes docs/sdk.md, the reference page of the SDK. Every example in it is built and run for its
-// size and fuel; every difference from plain AssemblyScript is tried. test/sdk-page.test.ts fails when the page is another one.
+// size and fuel; every difference from plain AssemblyScript is tried. test/sdk/sdk-page.test.ts fails when the page is another one.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

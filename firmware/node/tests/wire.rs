@@ -1,4 +1,4 @@
-//! The wire vectors of test/vectors/coap, which test/coap.test.ts reads as well: messages as the codec reads and writes them,
+//! The wire vectors of test/vectors/coap, which test/coap/coap.test.ts reads as well: messages as the codec reads and writes them,
 //! datagrams with their answers, and exchanges of several.
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The kernels in Rust give, on this computer, the checksums of test/golden/kernels.txt; test/kernels.test.ts compares the
+//! The kernels in Rust give, on this computer, the checksums of test/golden/kernels.txt; test/engine/kernels.test.ts compares the
 //! modules with the same list.
 use wasmote_bench_engine::{double, single};
 

@@ -14,13 +14,13 @@ use wasmote_machine::{Command, Outcome, Settings, Status, encode_command};
 const TOGETHER: usize = 20;
 
 #[test]
-#[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
+#[ignore = "needs QEMU and dist/machine.elf; test/engine/conformance.test.ts runs it"]
 fn random_modules_come_to_the_same_on_the_chip() {
     with_stack(|| compare(false));
 }
 
 #[test]
-#[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
+#[ignore = "needs QEMU and dist/machine.elf; test/engine/conformance.test.ts runs it"]
 fn compiled_random_modules_come_to_the_same_on_the_chip() {
     with_stack(|| compare(true));
 }
@@ -44,7 +44,7 @@ fn compare(compiled: bool) {
 }
 
 #[test]
-#[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
+#[ignore = "needs QEMU and dist/machine.elf; test/engine/conformance.test.ts runs it"]
 fn what_fuzzing_keeps_comes_to_the_same_on_the_chip() {
     with_stack(|| {
         let mut modules = crate::corpus::kept();
@@ -283,7 +283,7 @@ fn crossings() -> String {
 }
 
 #[test]
-#[ignore = "needs QEMU and dist/machine.elf; test/conformance.test.ts runs it"]
+#[ignore = "needs QEMU and dist/machine.elf; test/engine/conformance.test.ts runs it"]
 fn calls_between_functions_of_all_kinds_come_to_the_same_on_the_chip() {
     let text = crossings();
     let buffer = wast::parser::ParseBuffer::new(&text).expect("its tokens");

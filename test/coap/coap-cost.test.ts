@@ -1,0 +1,40 @@
+// What a request may cost the chip: a change that makes one dearer is seen here.
+import { expect, test } from "vitest";
+import { measureCost } from "../bench/coap-cost.ts";
+import { environment } from "../../host/setup.mjs";
+
+/** Instructions that a kind of request may take; a tenth or two above what it takes. */
+const budgets: Record<string, number> = {
+  // Of which some 900 are keyed hashes: who asks, and the entity tag.
+  "GET of a sensor, text": 5_800,
+  "discovery, first block": 40_000,
+  "PUT of the time": 6_000,
+  "a repeated PUT": 700,
+  "a Block1 block of 256 bytes, handed over": 10_500,
+  "a sample with 1 observer, a notification each": 6_300,
+  "a sample with 16 observers, a notification each": 5_300,
+  "a malformed datagram": 450,
+};
+
+const cost = measureCost();
+const built = environment() as { qemu?: { ok: boolean }; toolchain?: { ok: boolean } };
+
+if (typeof cost === "string" && !(built.qemu?.ok && built.toolchain?.ok)) {
+  test.skip(`requests keep to their budgets: skipped: ${cost}`, () => {});
+} else {
+  test("requests keep to their budgets of instructions, flash and RAM", () => {
+    if (typeof cost === "string") throw new Error(cost);
+    const dear = Object.entries(budgets).flatMap(([name, budget]) => {
+      const found = cost.requests.find((request) => request.name === name);
+      return found !== undefined && found.instructions <= budget
+        ? []
+        : [`${name}: ${found?.instructions} of ${budget}`];
+    });
+    expect(dear).toEqual([]);
+    expect(cost.ram).toBeLessThan(12 * 1024);
+    // What the compiler made of the crate and of the resources behind it, which it does not keep apart.
+    // 8.7 KiB of it are fair shares, message IDs, keyed functions, reads in blocks and the place of a security stage.
+    expect(cost.flash).toBeLessThan(32 * 1024);
+    expect(cost.flash).toBeGreaterThan(4 * 1024);
+  });
+}

@@ -1,0 +1,107 @@
+// A node on Ethernet: its address, and a cable that is pulled and plugged in again while it runs.
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
+import { generate } from "coap-packet";
+import { expect, test } from "vitest";
+import { Node } from "../../host/lib/node.ts";
+import { echo, first, pack, provisioned } from "../harness/module.ts";
+import { eachTarget, scratch } from "../harness/target.ts";
+
+/** Counts its samples, and its ticks of 100 ms. */
+const counting = `import { every, output, sensor } from "wasmote";
+const button = sensor("button");
+const samples = output("samples", "");
+const ticks = output("ticks", "");
+let sampled = 0;
+let ticked = 0;
+button.onSample(() => {
+  sampled++;
+  samples.publish(<f32>sampled);
+});
+every(100, () => {
+  ticked++;
+  ticks.publish(<f32>ticked);
+});
+`;
+
+eachTarget(
+  "the network",
+  (start, target) => {
+    test("a pulled cable stops nothing but the answers, and a plugged one brings them back", async () => {
+      using folder = scratch();
+      const board = await provisioned(start, folder.path);
+      await using node = await Node.connect(board.address);
+      await node.push(await pack(target, echo, 1));
+      expect(await node.info()).toMatchObject({
+        link: { address: "10.0.2.15", origin: "dhcp", lost: 0, damaged: 0, unsent: 0 },
+      });
+      await board.plug?.(false);
+      await expect(node.get("node", { signal: AbortSignal.timeout(1500) })).rejects.toThrow();
+      // The module goes on with its work meanwhile.
+      board.feed("level", 42);
+      await board.plug?.(true);
+      await expect.poll(() => node.get("outputs/echo"), { timeout: 30_000 }).toBe("42");
+      expect(await node.info()).toMatchObject({
+        link: { address: "10.0.2.15", origin: "dhcp" },
+        reset: "power on",
+      });
+      const seen = first(node.observe("outputs/echo"), ({ value }) => value === 43);
+      await expect.poll(() => node.get("sensors/level")).toBe("42");
+      board.feed("level", 43);
+      await seen;
+    });
+
+    test("a flood of discovery takes no sample and no tick from the module", async () => {
+      using folder = scratch();
+      const board = await provisioned(start, folder.path);
+      await using node = await Node.connect(board.address);
+      await node.push(await pack(target, counting, 1));
+      const output = async (name: string) => Number(await node.get(`outputs/${name}`));
+      await expect.poll(() => output("ticks"), { timeout: 30_000 }).toBeGreaterThan(1);
+      const uptime = async () => Number((await node.info()).uptime);
+      const before = { time: await uptime(), ticks: await output("ticks") };
+
+      // As much as goes, each request a new one.
+      const flood = createSocket("udp4");
+      flood.bind(0, "127.0.0.1");
+      await once(flood, "listening");
+      let answers = 0;
+      flood.on("message", () => answers++);
+      const port = Number(new URL(board.address).port);
+      let flooding = true;
+      const wave = async () => {
+        for (let id = 0; flooding; id = (id + 1) % 0x1_0000) {
+          const token = Buffer.alloc(2);
+          token.writeUInt16BE(id);
+          const options = [".well-known", "core"].map((part) => ({
+            name: "Uri-Path" as const,
+            value: Buffer.from(part),
+          }));
+          const code = "0.01";
+          flood.send(generate({ code, confirmable: false, messageId: id, token, options }), port);
+          if (id % 8 === 0) await turn();
+        }
+      };
+      const flooded = wave();
+      const fed = 60;
+      for (let sample = 0; sample < fed; sample++) {
+        board.feed("button", sample % 2);
+        await delay(50);
+      }
+      flooding = false;
+      await flooded;
+      expect(answers).toBeGreaterThan(20);
+      flood.close();
+
+      // All samples came to the module, and its ticks kept to the board's own time.
+      await expect.poll(() => output("samples"), { timeout: 60_000 }).toBe(fed);
+      const ticks = (await output("ticks")) - before.ticks;
+      const expected = ((await uptime()) - before.time) / 100;
+      expect(ticks).toBeGreaterThan(expected - 3 - expected / 50);
+      expect((await node.info()).reset).toBe("power on");
+      expect((await node.stats()).samples_dropped).toBe(0);
+    }, 120_000);
+  },
+  ["qemu-mps2"],
+);

@@ -1,0 +1,72 @@
+// One serial line for everything: CoAP both ways, the node's log as text beside it (slipmux), and noise.
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { expect, test } from "vitest";
+import { encodeFrame, frameDecoder } from "../../host/lib/coap/slipmux.ts";
+import { Node } from "../../host/lib/node.ts";
+import { pack, provisioned } from "../harness/module.ts";
+import { randomBelow } from "../harness/random.ts";
+import { eachTarget, scratch } from "../harness/target.ts";
+
+test("a line is read right however its bytes are cut up, with noise between datagrams and text", () => {
+  const below = randomBelow(7);
+  const datagrams = Array.from({ length: 200 }, (_, number) =>
+    Buffer.from([0x50, 0x00, number, ...Array.from({ length: below(80) }, () => below(256))]),
+  );
+  const line: number[] = [];
+  for (const [number, datagram] of datagrams.entries()) {
+    line.push(...encodeFrame(0x0a, Buffer.from(`line ${number} – ä\n`)));
+    // Noise without the bytes that end or begin a frame, as of a cable that is plugged in.
+    line.push(...Array.from({ length: below(20) }, () => 0x20 + below(90)));
+    line.push(...encodeFrame(0xa9, datagram));
+  }
+  const [got, text]: [Buffer[], string[]] = [[], []];
+  const decode = frameDecoder(
+    (datagram) => got.push(Buffer.from(datagram)),
+    (words) => text.push(words),
+  );
+  for (let at = 0; at < line.length;) {
+    const length = 1 + below(40);
+    decode(Buffer.from(line.slice(at, at + length)));
+    at += length;
+  }
+  expect(got).toEqual(datagrams);
+  expect(text).toEqual(datagrams.map((_, number) => `line ${number} – ä`));
+});
+
+eachTarget(
+  "a serial line",
+  (start, target) => {
+    test("carries the log as text beside requests, observations and noise", async () => {
+      using folder = scratch();
+      const board = await provisioned(start, folder.path, { link: "serial" });
+      const text: string[] = [];
+      await using node = await Node.connect(board.address, { onText: (line) => text.push(line) });
+      await node.push(await pack(target, "flood-alarm", 1));
+      // A second hand on the same line, which writes what it likes and reads nothing.
+      const noise = openSync(
+        board.address.slice("serial:".length),
+        constants.O_WRONLY | constants.O_NOCTTY,
+      );
+      const below = randomBelow(3);
+      // Each round floods, or ends a flood, and the filter says so in the log.
+      for (let round = 0; round < 10; round++) {
+        const bytes = Array.from({ length: below(60) }, () => below(256));
+        // Its end is marked: what came behind would else be lost with it, until the client sends it again.
+        writeSync(noise, Buffer.from([...bytes, 0xc0, ...encodeFrame(0x0a, Buffer.from("hello"))]));
+        const level = String(round % 2 ? 20 + round : 4800 + round);
+        board.feed("level", Number(level));
+        await expect.poll(() => node.get("sensors/level"), { timeout: 20_000 }).toBe(level);
+      }
+      closeSync(noise);
+      await node.remove();
+      // What the log has since then, the line has carried as text, in the same order.
+      const log = await node.log();
+      const since = log.slice(log.findIndex((line) => line.includes("goes on trial")));
+      expect(since.filter((line) => line.includes("module: flood")).length).toBeGreaterThan(2);
+      const carried = () => text.filter((line) => since.includes(line));
+      await expect.poll(carried, { timeout: 20_000 }).toEqual(since);
+      expect((await node.info()).name).toBe("wye");
+    });
+  },
+  ["native", "qemu-stm32"],
+);

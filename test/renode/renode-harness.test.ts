@@ -1,0 +1,145 @@
+// The harness that starts Renode, against a renode that dies, hangs, is slow, is mute or prints garbage (harness/renode-fake.mjs).
+// Behind its serial line is a native node.
+import { chmodSync, copyFileSync, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { emulate, missing, type Emulated } from "../../host/lib/emulate.ts";
+import { partsFor, renode } from "../../host/lib/emulate/renode.ts";
+import { Node } from "../../host/lib/node.ts";
+import { root } from "../../host/setup.mjs";
+import { scratch } from "../harness/target.ts";
+
+const reason = missing("native");
+const why = reason === undefined ? "" : ` (skipped: ${reason})`;
+
+const started = new Set<Emulated>();
+afterEach(async () => {
+  await Promise.all([...started].map((node) => node.stop()));
+  started.clear();
+});
+
+/** Starts the board in a renode that behaves so, `limit` milliseconds being its time to come up. */
+async function begin(folder: string, behaviour: string, limit: number, flash?: string) {
+  const behind = await emulate({ machine: "native", link: "serial" });
+  started.add(behind);
+  const program = join(folder, "renode");
+  copyFileSync(join(root, "test/harness/renode-fake.mjs"), program);
+  chmodSync(program, 0o755);
+  const log = join(folder, "log");
+  Object.assign(process.env, {
+    FAKE: behaviour,
+    FAKE_PTY: behind.address.slice("serial:".length),
+    FAKE_LOG: log,
+  });
+  const told = () => (existsSync(log) ? readFileSync(log, "utf8").split("\n") : []);
+  const board = renode(
+    { machine: "renode", ...(flash !== undefined && { flash }) },
+    limit,
+    program,
+  );
+  return { board, told };
+}
+
+/** The fake's process has ended. */
+function expectEnded(told: string[]) {
+  const pid = Number(told.find((line) => line.startsWith("pid "))?.slice(4));
+  expect(pid).toBeGreaterThan(1);
+  expect(() => process.kill(pid, 0)).toThrow(/ESRCH/);
+}
+
+for (const behaviour of ["good", "slow", "garbage"]) {
+  test.skipIf(reason)(
+    `a renode that is ${behaviour} comes up, and is told what a board's switches do${why}`,
+    async () => {
+      using folder = scratch();
+      const flash = join(folder.path, "a flash");
+      const { board, told } = await begin(folder.path, behaviour, 30_000, flash);
+      const node = await board;
+      started.add(node);
+      {
+        await using client = await Node.connect(node.address);
+        expect((await client.info()).board).toBe("native");
+      }
+      node.feed("level", 1234);
+      await expect.poll(told).toContain("level R1234");
+      node.feed("button", 1);
+      await expect.poll(told).toContain("sysbus.gpioPortA.button Press");
+      // The fake lights a lamp then.
+      await expect.poll(() => node.pins).toContainEqual({ pin: 1, level: 1 });
+      node.feed("button", 0);
+      node.feed("rain", 1);
+      await expect.poll(told).toContain("sysbus.gpioPortD.bucket Press");
+      const rain = told().filter((line) => line.includes("bucket"));
+      expect(rain).toEqual(["sysbus.gpioPortD.bucket Release", "sysbus.gpioPortD.bucket Press"]);
+      expect(() => node.feed("temperature", 1)).toThrow(/no way in for the sensor temperature/);
+      await node.reset();
+      expect(told()).toContain("machine Reset");
+      await node.stop();
+      await node.ended;
+      // What its flash held is in the file, and is loaded by the next start.
+      expect(readFileSync(flash).every((byte) => byte === 0x5a)).toBe(true);
+      expectEnded(told());
+      expect(told()).not.toContainEqual(expect.stringContaining("LoadBinary"));
+      const again = await begin(folder.path, "good", 30_000, flash);
+      started.add(await again.board);
+      expect(again.told()).toContainEqual(
+        expect.stringMatching(/LoadBinary @.*a\\ flash 0x08000000/),
+      );
+    },
+    60_000,
+  );
+}
+
+for (const [behaviour, says] of [
+  [
+    "dies",
+    /renode ended before its serial line\n {2}\| System\.Exception: the platform does not load/,
+  ],
+  ["dies later", /renode ended before/],
+  ["hangs", /renode did not bring up in time its serial line/],
+  ["mute", /renode did not bring up in time an answer of the node/],
+] as const) {
+  test.skipIf(reason)(`a renode that ${behaviour} is ended, with what it said${why}`, async () => {
+    using folder = scratch();
+    const { board, told } = await begin(folder.path, behaviour, 2_500);
+    await expect(board).rejects.toThrow(says);
+    expectEnded(told());
+  });
+}
+
+test.skipIf(reason)(
+  `a renode that does not load the parts of its version gets the others${why}`,
+  async () => {
+    using folder = scratch();
+    const { board, told } = await begin(folder.path, "newer", 20_000);
+    started.add(await board);
+    const parts = told().filter((line) => line.startsWith("$parts="));
+    expect(parts.map((line) => /\w+\.repl$/.exec(line)?.[0])).toEqual([
+      "release.repl",
+      "master.repl",
+    ]);
+    // The first was ended.
+    expectEnded(told());
+  },
+  60_000,
+);
+
+test("a renode that is not there is said to be not there", async () => {
+  const nowhere = renode({ machine: "renode" }, 2_000, "/nonexistent/renode");
+  await expect(nowhere).rejects.toThrow(/renode ended before its serial line\n {2}\| .*ENOENT/);
+});
+
+test("the parts are those of the version", () => {
+  for (const [said, parts] of [
+    ["Renode v1.16.1.14200\n  build: 1a2b3c4d-202502172220", "release.repl"],
+    ["Renode v1.16.0.1525\n", "release.repl"],
+    ["Renode v1.16.1.14200+20260804git1234abcd\n", "master.repl"],
+    ["Renode v1.16.1-nightly\n", "master.repl"],
+    ["Renode v1.16.2.1\n", "master.repl"],
+    ["Renode v1.17.0.1\n", "master.repl"],
+    ["Renode v2.0.0\n", "master.repl"],
+    // Nothing that can be read: the release, which most have.
+    ["", "release.repl"],
+  ] as const)
+    expect(partsFor(said), said).toBe(parts);
+});

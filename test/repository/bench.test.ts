@@ -1,0 +1,140 @@
+// The benchmarks' own parts: what they lay out and how they count.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test } from "vitest";
+import { build } from "../../host/lib/build/build.ts";
+import { instantiate, missingEngine } from "../../host/lib/engine.ts";
+import { root } from "../../host/setup.mjs";
+import { load, quantile } from "../bench/load.ts";
+import { figure, markdown, svg, tableMarkdown, type Report } from "../bench/report.ts";
+import { partOf } from "../bench/size.ts";
+import { moduleOf } from "../bench/update.ts";
+import { readFacts } from "../../host/lib/build/section.ts";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { generate, parse } from "coap-packet";
+
+const report: Report = {
+  name: "example",
+  title: "An example",
+  method: "Made up.",
+  notes: ["It is slower here."],
+  tables: [{ title: "Figures", columns: ["what", "bytes"], rows: [["a < b", 1234567]] }],
+  plots: [
+    {
+      title: "Bytes",
+      unit: "less is better",
+      labels: ["a < b"],
+      series: [{ name: "one", values: [3] }],
+    },
+  ],
+};
+
+describe("a report", () => {
+  test("is a page with its notes before its plots and tables", () => {
+    const page = markdown(report);
+    expect(page.indexOf("slower here")).toBeLessThan(page.indexOf("example.svg"));
+    expect(page.indexOf("example.svg")).toBeLessThan(page.indexOf("## Figures"));
+    expect(page).toContain("`npm run -s bench -- example`");
+  });
+
+  test("aligns its columns, numbers to the right", () => {
+    expect(tableMarkdown(report.tables[0]!).split("\n")).toEqual([
+      "| what  |     bytes |",
+      "| ----- | --------: |",
+      "| a < b | 1,234,567 |",
+    ]);
+  });
+
+  test("draws a plot that is well-formed whatever the labels hold", () => {
+    const drawing = svg(report.plots[0]!);
+    expect(drawing).toContain("a &lt; b");
+    expect(drawing.match(/<text/g)?.length).toBe(drawing.match(/<\/text>/g)?.length);
+  });
+
+  test("rounds figures to what can be read", () => {
+    expect([0.012345, 1.5, 99.99, 123.4, 1e6, NaN].map(figure)).toEqual([
+      "0.0123",
+      "1.50",
+      "100",
+      "123",
+      "1,000,000",
+      "-",
+    ]);
+  });
+});
+
+describe("the load", () => {
+  test("counts lost and wrong answers, and times the right ones", async () => {
+    const server = createSocket("udp4");
+    server.bind(0, "127.0.0.1");
+    await once(server, "listening");
+    let requests = 0;
+    server.on("message", (datagram, { port, address }) => {
+      const { messageId, token } = parse(datagram);
+      requests += 1;
+      // Every fourth request gets no answer, every fourth a wrong one.
+      if (requests % 4 === 0) return;
+      const payload = Buffer.from(requests % 4 === 1 ? "12" : "1234");
+      server.send(
+        generate({ ack: true, code: "2.05", messageId, token: token ?? Buffer.alloc(0), payload }),
+        port,
+        address,
+      );
+    });
+    const { port } = server.address();
+    const result = await load({
+      host: "127.0.0.1",
+      port,
+      path: "sensors/level",
+      clients: 1,
+      repeats: 8,
+      limit: 50,
+      expect: (text) => text === "1234",
+    });
+    server.close();
+    expect([result.times.length, result.lost, result.wrong]).toEqual([6, 2, 2]);
+    expect(quantile(result.times, 0.5)).toBeGreaterThan(0);
+  });
+});
+
+describe("the size of an image", () => {
+  test("counts a generic function for the crate it is made for", () => {
+    expect(
+      partOf("_ZN4core3ptr55drop_in_place$LT$wasmote_coap..Server$GT$17h0123456789abcdefE"),
+    ).toBe("coap");
+    expect(partOf("_ZN14wasmote_engine7execute3run17h0123456789abcdefE")).toBe("engine");
+    expect(partOf("__aeabi_memcpy")).toBe("language");
+  });
+});
+
+describe("the update benchmark's modules", () => {
+  test.each([256, 1024, 4096, 12_288])(
+    "have the size they say (%i) and tell what they are",
+    (size) => {
+      const module = moduleOf(size, -1);
+      expect(module.length).toBe(size);
+      expect(readFacts(module)).toMatchObject({ sensors: ["level"], tick: 100 });
+    },
+  );
+});
+
+describe("the filters of `compare`", () => {
+  const missing = missingEngine("wasmote");
+  test.skipIf(missing)(
+    `come to the same in AssemblyScript and in JavaScript${missing ? ` (skipped: ${missing})` : ""}`,
+    async () => {
+      const { module } = await build(join(root, "assembly/bench/filters.ts"), { plain: true });
+      const instance = instantiate(module, "wasmote", () => undefined);
+      expect(instance.call(undefined, [], 1e6).trap).toBeUndefined();
+      const script: { run?: (which: number, n: number) => number } = {};
+      runInNewContext(readFileSync(join(root, "test/bench/compare/filters.js"), "utf8"), script);
+      const results = [0, 1, 2].map((which) => script.run?.(which, 3000));
+      expect(new Set(results).size).toBe(3);
+      expect([0, 1, 2].flatMap((which) => instance.call("run", [which, 3000], 1e9).values)).toEqual(
+        results,
+      );
+    },
+  );
+});

@@ -1,0 +1,65 @@
+// The set-up script and the counting, from outside: what they say when something is missing or has failed.
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { countRust, countVitest } from "../harness/count.mjs";
+import { scratch } from "../harness/target.ts";
+
+const root = join(import.meta.dirname, "../..");
+const setup = (words: string[], path = process.env.PATH) =>
+  spawnSync(process.execPath, ["host/setup.mjs", ...words], {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, PATH: path },
+  });
+
+describe("the set-up", () => {
+  test("says what to install where there is no Rust, and fails", () => {
+    const { status, stderr } = setup(["start"], "/nowhere");
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/Rust: no `cargo` on the PATH\n\s+what to do: install Rust with rustup/);
+  });
+
+  test("refuses a goal it does not know", () => {
+    expect(setup(["everything"])).toMatchObject({
+      status: 2,
+      stderr: "usage: node host/setup.mjs [start|build|test]\n",
+    });
+  });
+});
+
+describe("the count", () => {
+  test("adds up every test program of a cargo run", () => {
+    const output = [
+      "running 3 tests",
+      "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+      "test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+    ];
+    expect(countRust(output.join("\n"))).toEqual({ passed: 6, failed: 2, skipped: 1 });
+  });
+
+  test("takes a test file that did not load for a failure", () => {
+    using folder = scratch();
+    const report = join(folder.path, "report.json");
+    const testResults = [
+      { status: "failed", assertionResults: [] },
+      { status: "passed", assertionResults: [{ status: "passed" }, { status: "skipped" }] },
+    ];
+    writeFileSync(
+      report,
+      JSON.stringify({
+        numPassedTests: 1,
+        numFailedTests: 0,
+        numPendingTests: 1,
+        numTodoTests: 0,
+        testResults,
+      }),
+    );
+    expect(countVitest(report)).toEqual({ passed: 1, failed: 1, skipped: 1 });
+  });
+
+  test("takes a run that left no report for a failure", () => {
+    expect(countVitest("/nowhere/report.json").failed).toBe(1);
+  });
+});

@@ -29,7 +29,7 @@ test("examples keep their sizes", async () => {
     sizes[name] = (await build(join(folder, `${name}.ts`))).module.length;
   expect(sizes["flood-alarm"]).toBeLessThanOrEqual(1024);
   expect(sizes["moving-average"]).toBeLessThanOrEqual(300);
-  await expect(`${JSON.stringify(sizes, null, 2)}\n`).toMatchFileSnapshot("golden/sizes.json");
+  await expect(`${JSON.stringify(sizes, null, 2)}\n`).toMatchFileSnapshot("../golden/sizes.json");
 });
 
 test("an example says what it is, in pages of 16 KiB, and V8 takes all but the page size", async () => {

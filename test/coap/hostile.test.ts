@@ -10,6 +10,7 @@ import { Node } from "../../host/lib/node.ts";
 import { echo, first, pack, provisioned } from "../harness/module.ts";
 import { randomBelow } from "../harness/random.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
+import { feeding } from "../harness/feeding.ts";
 
 /** Requests that are good, and will be made bad. */
 const good = [
@@ -116,10 +117,9 @@ async function alive(
   level: number,
 ): Promise<Record<string, Record<string, number>>> {
   await using node = await Node.connect(board.address);
-  const value = first(node.observe("outputs/echo"), ({ value }) => value === level);
-  await expect.poll(() => node.get("sensors/level")).toBeDefined();
-  board.feed("level", level);
-  await value;
+  await feeding(board, "level", level, () =>
+    first(node.observe("outputs/echo"), ({ value }) => value === level),
+  );
   const { coap, link, queues } = await node.info();
   const { lost = 0, damaged = 0, unsent = 0 } = link;
   return { coap, link: { lost, damaged, unsent }, queues };

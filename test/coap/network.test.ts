@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import { Node } from "../../host/lib/node.ts";
 import { echo, first, pack, provisioned } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
+import { feeding } from "../harness/feeding.ts";
 
 /** Counts its samples, and its ticks of 100 ms. */
 const counting = `import { every, output, sensor } from "wasmote";
@@ -46,10 +47,9 @@ eachTarget(
         link: { address: "10.0.2.15", origin: "dhcp" },
         reset: "power on",
       });
-      const seen = first(node.observe("outputs/echo"), ({ value }) => value === 43);
-      await expect.poll(() => node.get("sensors/level")).toBe("42");
-      board.feed("level", 43);
-      await seen;
+      await feeding(board, "level", 43, () =>
+        first(node.observe("outputs/echo"), ({ value }) => value === 43),
+      );
     });
 
     test("a flood of discovery takes no sample and no tick from the module", async () => {

@@ -6,6 +6,7 @@ import { Node } from "../../host/lib/node.ts";
 import { pack, provisioned } from "../harness/module.ts";
 import { randomBelow } from "../harness/random.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
+import { feeding } from "../harness/feeding.ts";
 
 test("a line is read right however its bytes are cut up, with noise between datagrams and text", () => {
   const below = randomBelow(7);
@@ -54,8 +55,10 @@ eachTarget(
         // Its end is marked: what came behind would else be lost with it, until the client sends it again.
         writeSync(noise, Buffer.from([...bytes, 0xc0, ...encodeFrame(0x0a, Buffer.from("hello"))]));
         const level = String(round % 2 ? 20 + round : 4800 + round);
-        board.feed("level", Number(level));
-        await expect.poll(() => node.get("sensors/level"), { timeout: 20_000 }).toBe(level);
+        const shown = () => node.get("sensors/level");
+        await feeding(board, "level", Number(level), () =>
+          expect.poll(shown, { timeout: 20_000 }).toBe(level),
+        );
       }
       closeSync(noise);
       await node.remove();

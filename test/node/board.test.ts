@@ -12,6 +12,7 @@ import { readImage } from "../bench/elf.ts";
 import { run as tasks } from "../bench/tasks.ts";
 import { first, pack, provisioned } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
+import { feeding } from "../harness/feeding.ts";
 
 const product = join(root, "dist/stm32f407-discovery.elf");
 
@@ -104,16 +105,15 @@ eachTarget(
       using folder = scratch();
       const board = await provisioned(start, folder.path);
       await using node = await Node.connect(board.address);
-      board.feed("level", 500);
-      await expect.poll(() => node.get("sensors/level")).toBe("500");
+      const level = () => node.get("sensors/level");
+      await feeding(board, "level", 500, () => expect.poll(level).toBe("500"));
       // A model for 5 m without an echo.
       board.feed("level", 5000);
       const stats = async () => JSON.stringify(await node.stats());
       await expect.poll(stats).toMatch(/"no_echo":[1-9]/);
       // A cut wire.
       await expect.poll(stats, { timeout: 30_000 }).toMatch(/"silent":[1-9]/);
-      board.feed("level", 600);
-      await expect.poll(() => node.get("sensors/level")).toBe("600");
+      await feeding(board, "level", 600, () => expect.poll(level).toBe("600"));
     });
 
     test("keeps every task within its time, and an interrupt within a byte at 921,600 baud", async () => {

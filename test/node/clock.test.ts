@@ -7,6 +7,7 @@ import { root } from "../../host/setup.mjs";
 import { debuggerWords, symbol, whileStopped } from "../harness/debugger.ts";
 import { first, pack, provisioned } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
+import { feeding } from "../harness/feeding.ts";
 
 const images: Record<string, string> = {
   "qemu-stm32": "dist/stm32f407-qemu.elf",
@@ -67,8 +68,10 @@ eachTarget(
           ({ value }) => Number(value) > there + 20,
         );
         await later;
-        board.feed("level", 1234);
-        await expect.poll(() => node.get("sensors/level"), { timeout: 30_000 }).toBe("1234");
+        const level = () => node.get("sensors/level");
+        await feeding(board, "level", 1234, () =>
+          expect.poll(level, { timeout: 30_000 }).toBe("1234"),
+        );
         expect(await uptime()).toBeLessThan(end + 600_000);
         expect((await node.app()).state).toBe("confirmed");
       }, 120_000);

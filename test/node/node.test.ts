@@ -8,6 +8,7 @@ import { Node } from "../../host/lib/node.ts";
 import { generateKey, makeFlash, makePackage } from "../../host/lib/package.ts";
 import { classOf, first, key, pack, provisioned, spin } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
+import { feeding } from "../harness/feeding.ts";
 
 eachTarget("node", (start, target) => {
   test("tells what it is, in three formats, and lists its resources", async () => {
@@ -41,17 +42,17 @@ eachTarget("node", (start, target) => {
     using folder = scratch();
     const board = await provisioned(start, folder.path);
     await using node = await Node.connect(board.address);
-    const seen = first(node.observe("sensors/level"), ({ value }) => value === 1234);
-    board.feed("level", 1234);
-    await seen;
-    expect(await node.get("sensors/level")).toBe("1234");
-    const [senml] = JSON.parse(
-      await node.get("sensors/level", { accept: "senml+json" }),
-    ) as object[];
-    expect(senml).toMatchObject({ bn: "wye/", n: "level", u: "mm", v: 1234 });
-    expect(JSON.parse(await node.get("sensors/level", { accept: "json" }))).toMatchObject({
-      value: 1234,
-      unit: "mm",
+    await feeding(board, "level", 1234, async () => {
+      await first(node.observe("sensors/level"), ({ value }) => value === 1234);
+      expect(await node.get("sensors/level")).toBe("1234");
+      const [senml] = JSON.parse(
+        await node.get("sensors/level", { accept: "senml+json" }),
+      ) as object[];
+      expect(senml).toMatchObject({ bn: "wye/", n: "level", u: "mm", v: 1234 });
+      expect(JSON.parse(await node.get("sensors/level", { accept: "json" }))).toMatchObject({
+        value: 1234,
+        unit: "mm",
+      });
     });
   });
 
@@ -136,7 +137,8 @@ eachTarget("node", (start, target) => {
     board.feed("level", 1);
     const app = await first(node.watchApp(), ({ event }) => event !== undefined);
     expect(app).toMatchObject({ state: "empty", event: { what: "fuel", sequence: 1 } });
-    expect(await node.get("sensors/level")).toBe("1");
+    const level = () => node.get("sensors/level");
+    await feeding(board, "level", 1, () => expect.poll(level).toBe("1"));
   });
 
   test("what may not be installed is refused, each with its reason, and harms nothing", async () => {

@@ -5,6 +5,7 @@ import type { Emulated } from "../../host/lib/emulate.ts";
 import { Node } from "../../host/lib/node.ts";
 import { echo, first, pack, provisioned } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
+import { feeding } from "../harness/feeding.ts";
 
 /** Sends a package and gives up when half of it is there; how many bytes that were. */
 async function pushHalf(node: Node, bytes: Uint8Array): Promise<number> {
@@ -38,10 +39,9 @@ async function pushRest(node: Node, bytes: Uint8Array): Promise<number> {
 async function confirm(board: Emulated, node: Node): Promise<void> {
   const confirmed = first(node.watchApp(), ({ state }) => state === "confirmed");
   for (let i = 0; i < 12; i++) {
-    const seen = first(node.observe("outputs/echo"), ({ value }) => value === 100 + i);
-    await expect.poll(() => node.get("sensors/level")).toBeDefined();
-    board.feed("level", 100 + i);
-    await seen;
+    await feeding(board, "level", 100 + i, () =>
+      first(node.observe("outputs/echo"), ({ value }) => value === 100 + i),
+    );
   }
   await confirmed;
 }
@@ -87,10 +87,9 @@ eachTarget("resets", (start, target) => {
     await using node = await Node.connect(board.address);
     await node.push(await pack(target, echo, 1));
     await confirm(board, node);
-    const before = first(node.observe("outputs/echo"), ({ value }) => value === 500);
-    await expect.poll(() => node.get("sensors/level")).toBeDefined();
-    board.feed("level", 500);
-    await before;
+    await feeding(board, "level", 500, () =>
+      first(node.observe("outputs/echo"), ({ value }) => value === 500),
+    );
     await board.reset();
     const { coap } = await node.info();
     expect(coap.observers).toBe(0);

@@ -46,6 +46,9 @@ const programs = [
   { crate: "wasmote-engine-node", made: library("wasmote_engine_node"), kept: "engine.node" },
 ];
 
+/** The plugtests' resources behind the CoAP server: for the tests only. */
+const plugtest = { crate: "wasmote-plugtest", made: "wasmote-plugtest", kept: "wasmote-plugtest" };
+
 /** wasm3, the second opinion of the tests; its bindings are made with libclang. */
 const wasm3 = {
   crate: "wasmote-wasm3-node",
@@ -135,6 +138,7 @@ export async function setup(goal) {
       found.wasm3 = await optional(wasm3.kept, (report) => hostProgram(report, wasm3));
   }
   if (goal === "test") {
+    await step(plugtest.kept, (report) => hostProgram(report, plugtest));
     found.cxx = await optional("C++", (report) => debian(report, "c++", ["g++"]));
     found.python = await optional("aiocoap", aiocoapPeer);
     if (found.python.ok) found.oscore = await optional("aiocoap's OSCORE", oscorePeer);

@@ -1,5 +1,5 @@
 // The test descriptions of the ETSI CoAP plugtests (github.com/cabo/td-coap4: base, link and block), each as a test of the
-// CoAP server against the native board's plugtest resources. The client's part is played here, packet loss included. At
+// CoAP server with the plugtests' resources. The client's part is played here, packet loss included. At
 // the end a table tells what became of each; the titles are the descriptions' own.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { ParsedPacket } from "coap-packet";

@@ -1,4 +1,4 @@
-// The native board with the resources of the ETSI CoAP plugtests, and a client that sends one message at a time and sees
+// A CoAP server with the resources of the ETSI plugtests (test/plugtest/), and a client that sends one message at a time and sees
 // every message that comes back.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -22,7 +22,7 @@ export interface Plugtest {
 }
 
 export async function startPlugtest(...words: string[]): Promise<Plugtest> {
-  const child = spawn(join(root, "dist/wasmote-native"), ["--plugtest", ...words], {
+  const child = spawn(join(root, "dist/wasmote-plugtest"), words, {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const lines = createInterface({ input: child.stdout });

@@ -1,15 +1,19 @@
 //! What comes in for a node, from the threads that wait for it: datagrams, lines of standard input, word from the Runner.
-use crate::Peer;
+use crate::line::Peer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+/// What a node waits for.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub enum Event {
+    /// A datagram, whence it came, and whether it was sent to the multicast group.
     Datagram(Peer, bool, Vec<u8>),
+    /// A line of standard input.
     Command(String),
     /// The Runner has something to say.
     Memory,
+    /// Standard input or the serial line has ended.
     Closed,
 }
 
@@ -20,31 +24,34 @@ const WAITING: usize = 64;
 /// How events reach a node: datagrams no more than [`WAITING`], word from the Runner once, and the rest, which only the one who
 /// started it sends, without bounds.
 #[derive(Clone, Debug)]
-pub(crate) struct Intake {
+pub struct Intake {
     events: Sender<Event>,
-    pub(crate) state: Arc<IntakeState>,
+    /// What it counts.
+    pub state: Arc<IntakeState>,
 }
 
+/// What an intake counts.
 #[derive(Debug, Default)]
-pub(crate) struct IntakeState {
+pub struct IntakeState {
     waiting: AtomicUsize,
     /// Bytes of datagrams that were dropped.
-    pub(crate) lost: AtomicU32,
+    pub lost: AtomicU32,
     /// Frames of the serial line that were damaged.
-    pub(crate) damaged: AtomicU32,
+    pub damaged: AtomicU32,
     /// Whether word from the Runner waits.
     told: AtomicBool,
 }
 
 impl Intake {
-    pub(crate) fn new() -> (Self, Receiver<Event>) {
+    /// An intake, and the end that the node reads.
+    pub fn new() -> (Self, Receiver<Event>) {
         let (events, inbox) = channel();
         let state = Arc::default();
         (Self { events, state }, inbox)
     }
 
     /// Hands over a datagram or drops it; `false` when the node has gone.
-    pub(crate) fn datagram(&self, from: Peer, multicast: bool, datagram: &[u8]) -> bool {
+    pub fn datagram(&self, from: Peer, multicast: bool, datagram: &[u8]) -> bool {
         if self.state.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
             self.state.waiting.fetch_sub(1, Ordering::Relaxed);
             let length = datagram.len() as u32;
@@ -55,19 +62,21 @@ impl Intake {
         self.events.send(event).is_ok()
     }
 
-    pub(crate) fn tell(&self) {
+    /// Says that the Runner has something for the Server.
+    pub fn tell(&self) {
         if !self.state.told.swap(true, Ordering::Relaxed) {
             let _ = self.events.send(Event::Memory);
         }
     }
 
-    pub(crate) fn send(&self, event: Event) {
+    /// Hands over what is never dropped.
+    pub fn send(&self, event: Event) {
         // Whoever has gone needs it no more.
         let _ = self.events.send(event);
     }
 
     /// The node has taken an event.
-    pub(crate) fn taken(&self, event: &Event) {
+    pub fn taken(&self, event: &Event) {
         match event {
             Event::Datagram(..) => drop(self.state.waiting.fetch_sub(1, Ordering::Relaxed)),
             Event::Memory => self.state.told.store(false, Ordering::Relaxed),

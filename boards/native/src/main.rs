@@ -4,18 +4,10 @@
 //! takes `sample NAME VALUE`, `reset` and `quit`; in a fleet, `3 sample level 12` or `node-3 sample level 12` is for the third node
 //! alone.
 mod flash;
-mod intake;
-mod plugtest;
 
 use flash::FileFlash;
-use intake::{Event, Intake};
-use plugtest::Plugtest;
-use rustix::pty::OpenptFlags;
-use std::collections::hash_map::RandomState;
 use std::error::Error;
-use std::fs::File;
-use std::hash::BuildHasher;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -23,8 +15,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+use wasmote_native::intake::{Event, Intake};
+use wasmote_native::line::{Line, Link, PORT, Peer, host, say, seed};
 use wasmote_node::slot::{SLOTS, Slots};
-use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step, link};
+use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
 
 const HELP: &str = "wasmote-native: a Wasmote node as a process
 
@@ -36,7 +30,6 @@ const HELP: &str = "wasmote-native: a Wasmote node as a process
   --class CLASS       the class of boards it says it is (native)
   --dev               takes packages without a known key
   --fleet N           N nodes called NAME-1, NAME-2, ..., each on port 5683 of a loopback address of its own
-  --plugtest          no node, but the resources of the ETSI CoAP plugtests
 ";
 
 /// The sensors every board has.
@@ -73,11 +66,8 @@ const SENSORS: &[Sensor] = &[
 /// As on the STM32F407: bytes for modules, and fuel for a run.
 const MEMORY: usize = 64 * 1024;
 const FUEL: u32 = 2_000_000;
-/// CoAP's port (RFC 7252 §6.1) and group (§12.8).
-const PORT: u16 = 5683;
 /// Nodes of a fleet: three threads each.
 const FLEET: u16 = 4000;
-const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 187);
 
 #[derive(Clone, Debug)]
 struct Options {
@@ -89,7 +79,6 @@ struct Options {
     class: &'static str,
     development: bool,
     fleet: u16,
-    plugtest: bool,
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
@@ -103,7 +92,6 @@ fn options() -> Result<Options, Box<dyn Error>> {
         class: "native",
         development: false,
         fleet: 0,
-        plugtest: false,
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(word) = parser.next()? {
@@ -115,7 +103,6 @@ fn options() -> Result<Options, Box<dyn Error>> {
             Long("name") => o.name = Some(parser.value()?.string()?.leak()),
             Long("class") => o.class = parser.value()?.string()?.leak(),
             Long("dev") => o.development = true,
-            Long("plugtest") => o.plugtest = true,
             Long("fleet") => {
                 o.fleet = parser.value()?.parse()?;
                 if !(1..=FLEET).contains(&o.fleet) {
@@ -130,44 +117,6 @@ fn options() -> Result<Options, Box<dyn Error>> {
         }
     }
     Ok(o)
-}
-
-/// Where a client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Peer {
-    Udp(SocketAddr),
-    Serial,
-}
-
-/// The node's side of its link.
-#[derive(Debug)]
-enum Line {
-    Udp(UdpSocket),
-    Serial(File),
-}
-
-impl Line {
-    fn send(&mut self, to: Peer, datagram: &[u8]) {
-        // A datagram that cannot be sent is lost, as any may be.
-        let _ = match (self, to) {
-            (Self::Udp(socket), Peer::Udp(address)) => socket.send_to(datagram, address).map(drop),
-            (Self::Serial(file), _) => {
-                let mut frame = Vec::with_capacity(datagram.len() + 16);
-                link::encode(datagram, |b| frame.push(b));
-                file.write_all(&frame)
-            }
-            _ => Ok(()),
-        };
-    }
-
-    /// A line of text beside the datagrams, where they share a serial line.
-    fn show(&mut self, text: &str) {
-        if let Self::Serial(file) = self {
-            let mut frame = Vec::with_capacity(text.len() + 8);
-            link::diagnostic(text, |b| frame.push(b));
-            let _ = file.write_all(&frame);
-        }
-    }
 }
 
 struct Native {
@@ -190,17 +139,6 @@ impl Io for Native {
             ),
         );
     }
-}
-
-fn say(number: u16, fields: &str) {
-    let node = if number > 0 {
-        format!("\"node\":{number},")
-    } else {
-        String::new()
-    };
-    let mut out = io::stdout().lock();
-    // Whoever reads has gone: so does the node, when its input ends.
-    let _ = writeln!(out, "{{{node}{fields}}}").and_then(|()| out.flush());
 }
 
 /// One socket for each node of a fleet, on loopback addresses of their own: in a part of 127.0.0.0/8 that nobody else has taken, so
@@ -239,98 +177,6 @@ fn open_fleet(count: u16) -> Result<Vec<UdpSocket>, Box<dyn Error>> {
     )
 }
 
-fn open_udp(socket: UdpSocket, events: &Intake) -> io::Result<(Line, String)> {
-    let name = socket.local_addr()?.to_string();
-    let (reader, events) = (socket.try_clone()?, events.clone());
-    thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        loop {
-            match reader.recv_from(&mut buffer) {
-                Ok((length, from)) => {
-                    let datagram = buffer.get(..length).unwrap_or(&[]);
-                    if !events.datagram(Peer::Udp(from), false, datagram) {
-                        return;
-                    }
-                }
-                // ICMP errors of earlier answers come back here.
-                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {}
-                Err(_) => return,
-            }
-        }
-    });
-    Ok((Line::Udp(socket), format!("\"udp\":\"{name}\"")))
-}
-
-/// The group's port, which all nodes on this computer share.
-fn group_socket() -> io::Result<UdpSocket> {
-    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt::set_socket_reuseaddr};
-    let fd = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-    set_socket_reuseaddr(&fd, true)?;
-    bind(&fd, &SocketAddr::from((GROUP, PORT)))?;
-    Ok(fd.into())
-}
-
-/// Requests to the group come in by a socket of their own, which says that they were.
-fn open_group(events: &Intake) -> io::Result<()> {
-    let socket = group_socket()?;
-    // From other computers by the way the system chooses, and from this one by its own loop.
-    let ways = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST];
-    let joined = ways.map(|way| socket.join_multicast_v4(&GROUP, &way).is_ok());
-    if !joined.contains(&true) {
-        return Err(io::ErrorKind::AddrNotAvailable.into());
-    }
-    let events = events.clone();
-    thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            let datagram = buffer.get(..length).unwrap_or(&[]);
-            if !events.datagram(Peer::Udp(from), true, datagram) {
-                return;
-            }
-        }
-    });
-    Ok(())
-}
-
-fn open_serial(o: &Options, events: &Intake) -> Result<(Line, String), Box<dyn Error>> {
-    let (file, name) = match &o.serial {
-        Some(path) => {
-            let file = File::options().read(true).write(true).open(path)?;
-            (file, path.display().to_string())
-        }
-        None => {
-            let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-            rustix::pty::grantpt(&master)?;
-            rustix::pty::unlockpt(&master)?;
-            let name = rustix::pty::ptsname(&master, Vec::new())?.into_string()?;
-            // Held open, so that the line does not hang up when a client closes it.
-            let slave = File::options().read(true).write(true).open(&name)?;
-            Box::leak(Box::new(slave));
-            (File::from(master), name)
-        }
-    };
-    if let Ok(mut modes) = rustix::termios::tcgetattr(&file) {
-        modes.make_raw();
-        rustix::termios::tcsetattr(&file, rustix::termios::OptionalActions::Now, &modes)?;
-    }
-    let (mut reader, events) = (file.try_clone()?, events.clone());
-    thread::spawn(move || {
-        let mut decoder = link::Decoder::new();
-        let mut buffer = [0; 1024];
-        while let Ok(length @ 1..) = reader.read(&mut buffer) {
-            for byte in buffer.get(..length).unwrap_or(&[]) {
-                if let Some(datagram) = decoder.push(*byte) {
-                    events.datagram(Peer::Serial, false, datagram);
-                }
-            }
-            let damaged = &events.state.damaged;
-            damaged.store(decoder.damaged, Ordering::Relaxed);
-        }
-        events.send(Event::Closed);
-    });
-    Ok((Line::Serial(file), format!("\"serial\":\"{name}\"")))
-}
-
 /// Runs a node until it is told to stop.
 fn node(
     o: &Options,
@@ -340,18 +186,12 @@ fn node(
 ) -> Result<(), Box<dyn Error>> {
     let (events, inbox) = input;
     let flash = FileFlash::open(o.flash.as_deref())?;
-    let (mut line, name) = if o.pty || o.serial.is_some() {
-        open_serial(o, events)?
-    } else {
-        let socket = socket.map_or_else(|| UdpSocket::bind(o.udp), Ok)?;
-        let (line, name) = open_udp(socket, events)?;
-        let group = open_group(events).is_ok();
-        (line, format!("{name},\"group\":{group}"))
+    let link = match &o.serial {
+        Some(path) => Link::Serial(path),
+        None if o.pty => Link::Pty,
+        None => Link::Udp(socket.map_or_else(|| UdpSocket::bind(o.udp), Ok)?),
     };
-    if o.plugtest {
-        while serve_plugtest(&mut line, &name, events, inbox) {}
-        return Ok(());
-    }
+    let (mut line, name) = link.open(events)?;
     let mut reset = "power on";
     loop {
         let again = boot(o, number, flash, reset, &mut line, &name, events, inbox);
@@ -359,52 +199,6 @@ fn node(
             return Ok(());
         }
         reset = "pin";
-    }
-}
-
-/// What nobody can guess: the standard library has its keys from the system.
-fn seed() -> u128 {
-    let half = || u128::from(RandomState::new().hash_one(0));
-    half() << 64 | half()
-}
-
-/// A client's host: its address, of IPv6 the network that it can choose addresses in.
-fn host(peer: &Peer) -> u64 {
-    match peer {
-        Peer::Serial => 0,
-        Peer::Udp(SocketAddr::V4(address)) => u64::from(address.ip().to_bits()),
-        Peer::Udp(SocketAddr::V6(address)) => (address.ip().to_bits() >> 64) as u64,
-    }
-}
-
-/// Serves the resources of the plugtests until it is told to stop or to begin anew, which it says.
-fn serve_plugtest(line: &mut Line, name: &str, events: &Intake, inbox: &Receiver<Event>) -> bool {
-    let mut server = Plugtest::new(seed(), |peer| matches!(peer, Peer::Serial));
-    say(0, &format!("\"event\":\"ready\",{name}"));
-    loop {
-        let mut out = |to: Peer, datagram: &[u8]| line.send(to, datagram);
-        let wait = server.poll(&mut out);
-        match inbox
-            .recv_timeout(Duration::from_millis(wait))
-            .inspect(|event| events.taken(event))
-        {
-            Ok(Event::Datagram(from, multicast, datagram)) => {
-                server.receive(from, multicast, &datagram, &mut out);
-            }
-            Ok(Event::Command(command)) => {
-                match command.split_whitespace().collect::<Vec<_>>().as_slice() {
-                    ["advance", milliseconds] => {
-                        server.advance(milliseconds.parse().unwrap_or(0), &mut out);
-                        say(0, "\"event\":\"advanced\"");
-                    }
-                    ["reset"] => return true,
-                    ["quit"] => return false,
-                    _ => eprintln!("wasmote-native: unknown command: {command}"),
-                }
-            }
-            Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return false,
-            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-        }
     }
 }
 
@@ -566,23 +360,19 @@ fn run() -> Result<(), Box<dyn Error>> {
         }));
     }
     thread::spawn(move || {
+        let all = || inputs.iter().map(|(.., events)| events);
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             let (first, rest) = line.split_once(' ').unwrap_or((&line, ""));
             let named = |(number, name, _): &&(u16, Option<&str>, Intake)| {
                 *number > 0 && (*name == Some(first) || first.parse() == Ok(*number))
             };
-            if let Some((.., events)) = inputs.iter().find(named) {
-                events.send(Event::Command(rest.to_owned()));
-                continue;
-            }
-            for (.., events) in &inputs {
-                events.send(Event::Command(line.clone()));
+            match inputs.iter().find(named) {
+                Some((.., events)) => events.send(Event::Command(rest.to_owned())),
+                None => all().for_each(|events| events.send(Event::Command(line.clone()))),
             }
         }
         // Whoever started this has gone.
-        for (.., events) in &inputs {
-            events.send(Event::Closed);
-        }
+        all().for_each(|events| events.send(Event::Closed));
     });
     for node in nodes {
         node.join().map_err(|_| "a node panicked")??;

@@ -1,5 +1,5 @@
-//! The resources of the ETSI CoAP plugtests' test descriptions behind the CoAP server, for `--plugtest`: what the crate
-//! wasmote-coap does is then tested without a node around it.
+//! The resources of the ETSI CoAP plugtests' test descriptions behind the CoAP server: what the crate wasmote-coap does is then
+//! tested without a node around it.
 //!
 //! What is observed changes every five seconds. The clock is the process's, and `advance MILLISECONDS` on standard input
 //! moves it on, past every deadline on the way: a test waits for nothing.

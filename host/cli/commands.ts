@@ -269,6 +269,33 @@ verb(
   ["feed wye level 3500"],
 );
 verb(
+  "rollout <what> [package]",
+  "bring a package to the nodes of a gateway in waves: start, status, pause, resume, approve, halt",
+  () => import("./rollout.ts"),
+  [
+    new Option("--gateway <url>", "the gateway (WASMOTE_GATEWAY, else the one on this computer)"),
+    new Option(
+      "--select <nodes>",
+      "names, * at the end stands for any rest; all without",
+    ).argParser((given: string, before: string[] | undefined) => [...(before ?? []), given]),
+    new Option("--waves <waves>", "how many nodes get it when (1,1%,10%,100%)"),
+    new Option("--silence <seconds>", "silence that counts as a failure (120)"),
+    new Option("--soak <seconds>", "time to run before it is judged (60)"),
+    new Option("--tolerate <share>", "nodes that may fail (0.01)"),
+    new Option("--at-once <nodes>", "nodes that are sent to at once (8)"),
+    new Option("--approve", "wait for `rollout approve` between waves"),
+    new Option("--go", "begin at once; without, every node is checked and nothing is sent"),
+    new Option("-f, --follow", "show how it goes until it has ended"),
+    json(),
+  ],
+  [
+    "rollout start river.wpkg --select 'wye-*'",
+    "rollout start 1 --follow",
+    "rollout status 1",
+    "rollout halt 1",
+  ],
+);
+verb(
   "gateway",
   "nodes on the web: HTTP, live values, history, alarms, dashboard",
   () => import("./gateway.ts"),

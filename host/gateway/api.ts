@@ -1,6 +1,5 @@
 // The HTTP routes as one table: method, path, who may, what it does. The server dispatches by it and OpenAPI is made of it.
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { cookieOf, roles, type Principal, type Role } from "./access.ts";
+import { cookieOf, roles, type Role } from "./access.ts";
 import type { Filter } from "./envelope.ts";
 import type { Gateway } from "./gateway.ts";
 import { resolutions, type Resolution } from "./history.ts";
@@ -9,34 +8,11 @@ import { metrics } from "./metrics.ts";
 import type { ManagedNode } from "./nodes.ts";
 import { openapi, tryPage } from "./openapi.ts";
 import { fitOf, push, trapOf } from "./operate.ts";
+import { rolloutRoutes } from "./rollout/routes.ts";
+import { audited, longestPackage, type Context, type Route } from "./route.ts";
 import { csv, senml } from "./senml.ts";
 import { lastSeq, serveEvents } from "./stream.ts";
 import { describeThing } from "./thing.ts";
-
-export interface Context {
-  gateway: Gateway;
-  request: IncomingMessage;
-  response: ServerResponse;
-  query: URLSearchParams;
-  /** The parts of the path in braces. */
-  parts: Record<string, string>;
-  principal: Principal;
-}
-
-export interface Route {
-  method: "GET" | "POST" | "PUT" | "DELETE";
-  path: string;
-  /** Undefined is for everybody. */
-  role: Role | undefined;
-  summary: string;
-  /** Arguments of the query, with what they mean. */
-  query?: Record<string, string>;
-  /** What the answer is, where it is not JSON. */
-  type?: string;
-  handle: (context: Context) => void | Promise<void>;
-}
-
-const longestPackage = 1 << 20;
 
 function nodeOf({ gateway, parts }: Context): ManagedNode {
   const node = gateway.nodes.get(parts["node"] ?? "");
@@ -106,25 +82,6 @@ export function filterOf(query: URLSearchParams): Filter {
     nodes: query.getAll("node").slice(0, 64),
     resources: query.getAll("resource").slice(0, 64),
   };
-}
-
-/** Everything somebody did, with how it ended. */
-async function audited<T>(
-  { gateway, principal }: Context,
-  what: string,
-  target: string,
-  work: () => Promise<T>,
-): Promise<T> {
-  const write = (result: string) =>
-    gateway.store.audit({ time: Date.now(), who: principal.name, what, target, result });
-  try {
-    const result = await work();
-    write("done");
-    return result;
-  } catch (error) {
-    write((error as Error).message.slice(0, 500));
-    throw error;
-  }
 }
 
 async function history(context: Context): Promise<void> {
@@ -455,6 +412,7 @@ export const routes: readonly Route[] = [
       send(context.response, 204, {});
     },
   },
+  ...rolloutRoutes,
   {
     method: "GET",
     path: "/metrics",

@@ -21,6 +21,7 @@ import { Hub } from "./hub.ts";
 import { Nodes, type Happening, type Origin } from "./nodes.ts";
 import { Outbox } from "./outbox.ts";
 import { Proxy } from "./proxy.ts";
+import { Rollouts } from "./rollout/rollouts.ts";
 import { HttpServer } from "./server.ts";
 import { SqliteHistory } from "./sqlite/history.ts";
 import { Store } from "./sqlite/store.ts";
@@ -56,6 +57,7 @@ export class Gateway {
   readonly virtuals: Virtuals;
   readonly alarms: Alarms;
   readonly outbox: Outbox;
+  readonly rollouts: Rollouts;
   readonly #server: HttpServer;
   readonly #timer: NodeJS.Timeout;
   readonly #stopping = new AbortController();
@@ -102,6 +104,12 @@ export class Gateway {
         });
         this.#guarded(() => this.outbox.put(JSON.stringify({ change, alarm })));
       },
+    });
+    this.rollouts = new Rollouts({
+      store: this.store,
+      nodes: this.nodes,
+      history,
+      onEvent: (text) => this.#event({ node: "gateway", time: Date.now(), what: "rollout", text }),
     });
     this.virtuals = new Virtuals(this.hub, this.config.virtual);
     this.hub.view(
@@ -257,6 +265,7 @@ export class Gateway {
     this.virtuals.stop();
     await this.#server.close().catch(() => {});
     await this.directory?.close();
+    await this.rollouts.stop();
     await this.nodes.stop();
     await this.proxy.close();
     this.outbox.stop();

@@ -1,6 +1,6 @@
 // The description of the HTTP interface (OpenAPI 3.1), made of the table of routes, and a page to try it.
 import type { ServerResponse } from "node:http";
-import type { Route } from "./api.ts";
+import type { Route } from "./route.ts";
 import { send } from "./http.ts";
 
 export function openapi(routes: readonly Route[]): object {

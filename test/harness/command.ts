@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, expect } from "vitest";
 import { root } from "../../host/setup.mjs";
 
-const program = join(root, "dist/wasmote.js");
+export const program = join(root, "dist/wasmote.js");
 
 export interface Ran {
   code: number | null;

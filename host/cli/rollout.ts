@@ -1,0 +1,166 @@
+// Brings a package to many nodes of a gateway, a few first; shows how it goes; stops it.
+import { readFileSync } from "node:fs";
+import type { Member, Rollout } from "../gateway/rollout/machine.ts";
+import { acts, type Act, type RolloutView } from "../gateway/rollout/rollouts.ts";
+import { UserError } from "../lib/errors.ts";
+import { askGateway, gatewayPlace, type GatewayPlace } from "../lib/gateway.ts";
+import { oneLine } from "../lib/text.ts";
+import { paint, print, say, untilInterrupted } from "./context.ts";
+
+interface Options {
+  gateway?: string;
+  select?: string[];
+  waves?: string;
+  silence?: string;
+  soak?: string;
+  tolerate?: string;
+  atOnce?: string;
+  approve?: boolean;
+  go?: boolean;
+  follow?: boolean;
+  json?: boolean;
+}
+
+export async function rolloutVerb(
+  what: string,
+  argument: string | undefined,
+  options: Options,
+): Promise<void> {
+  const place = gatewayPlace(options.gateway);
+  if (what === "status") return status(place, argument, options);
+  if (what === "start" && !/^\d+$/.test(argument ?? "")) return plan(place, argument, options);
+  if (!(acts as readonly string[]).includes(what))
+    throw new UserError(
+      `a rollout cannot ${oneLine(what)}`,
+      `one of: ${["status", ...acts].join(", ")}`,
+      "usage",
+    );
+  await act(place, what as Act, idOf(argument), options);
+}
+
+function idOf(text: string | undefined): string {
+  if (!/^\d{1,9}$/.test(text ?? ""))
+    throw new UserError(
+      "which rollout? its number is missing",
+      "`wasmote rollout status` lists them",
+      "usage",
+    );
+  return text!;
+}
+
+/** Checks every node, shows who would get it when; with --go it begins. */
+async function plan(
+  place: GatewayPlace,
+  file: string | undefined,
+  options: Options,
+): Promise<void> {
+  if (file === undefined)
+    throw new UserError(
+      "which package? its file is missing",
+      "make one with `wasmote package`, then: wasmote rollout start river.wpkg --select 'wye-*'",
+      "usage",
+    );
+  const query = new URLSearchParams();
+  for (const name of options.select ?? ["*"]) query.append("select", name);
+  for (const key of ["waves", "silence", "soak", "tolerate"] as const)
+    if (options[key] !== undefined) query.set(key, options[key]);
+  if (options.atOnce !== undefined) query.set("at-once", options.atOnce);
+  if (options.approve) query.set("approve", "");
+  const made = await askGateway<RolloutView>(place, `/api/rollouts?${query.toString()}`, {
+    method: "POST",
+    body: readFileSync(file),
+  });
+  if (options.go !== true) {
+    print(options.json, made, () => describe(made).join("\n"));
+    if (options.json !== true)
+      say(`nothing was sent: wasmote rollout start ${made.id} begins it (or --go at once)`);
+    return;
+  }
+  if (options.json !== true) print(false, made, () => describe(made).join("\n"));
+  await act(place, "start", String(made.id), options);
+}
+
+async function act(place: GatewayPlace, what: Act, id: string, options: Options): Promise<void> {
+  const rollout = await askGateway<Rollout>(place, `/api/rollouts/${id}/${what}`, {
+    method: "POST",
+  });
+  if (options.follow) return follow(place, id, options);
+  print(options.json, rollout, () => line(rollout));
+}
+
+async function status(
+  place: GatewayPlace,
+  id: string | undefined,
+  options: Options,
+): Promise<void> {
+  if (id === undefined) {
+    const all = await askGateway<Rollout[]>(place, "/api/rollouts");
+    print(options.json, all, () => (all.length === 0 ? "no rollouts" : all.map(line).join("\n")));
+    return;
+  }
+  if (options.follow) return follow(place, idOf(id), options);
+  const view = await askGateway<RolloutView>(place, `/api/rollouts/${idOf(id)}`);
+  print(options.json, view, () => describe(view).join("\n"));
+}
+
+/** Shows what changes until it has ended, one way or the other. A rollout that was halted is a failure. */
+async function follow(place: GatewayPlace, id: string, options: Options): Promise<void> {
+  const signal = untilInterrupted();
+  for (let shown = ""; !signal.aborted;) {
+    const view = await askGateway<RolloutView>(place, `/api/rollouts/${id}`, { signal });
+    const text = `${line(view)}  ${counts(view.members)}`;
+    if (text !== shown && options.json !== true) process.stdout.write(`${text}\n`);
+    shown = text;
+    const moving = view.members.some(({ state }) =>
+      ["pushing", "trial", "failed", "returning"].includes(state),
+    );
+    if (view.state === "halted" && !moving) {
+      if (options.json) print(true, view, () => "");
+      throw new UserError(
+        `rollout ${id} was halted: ${oneLine(view.reason ?? "")}`,
+        `\`wasmote rollout status ${id}\` lists the nodes`,
+        "check",
+      );
+    }
+    if (view.state === "done" && !moving) {
+      if (options.json) print(true, view, () => "");
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, 500);
+      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    });
+  }
+}
+
+const colours = { running: "green", done: "green", halted: "red" } as const;
+
+function line({ id, name, version, digest, state, wave, settings, reason }: Rollout): string {
+  const colour = Object.hasOwn(colours, state) ? colours[state as keyof typeof colours] : "yellow";
+  const where =
+    state === "running" || state === "asking"
+      ? `, wave ${wave + 1} of ${settings.waves.length}`
+      : "";
+  return oneLine(
+    `${id}  ${name} ${version} (${digest.slice(0, 12)})  ${paint(colour, state)}${where}${reason === undefined ? "" : `: ${reason}`}`,
+  );
+}
+
+function counts(members: readonly Member[]): string {
+  const of = new Map<string, number>();
+  for (const { state } of members) of.set(state, (of.get(state) ?? 0) + 1);
+  return [...of].map(([state, count]) => `${count} ${state}`).join(", ");
+}
+
+/** The rollout, its waves, and each node that does not get it or failed. */
+function describe(view: RolloutView): string[] {
+  const waves = view.settings.waves.map((_, wave) => {
+    const of = view.members.filter((member) => member.wave === wave);
+    return `  wave ${wave + 1}: ${of.length} nodes${of.length === 0 ? "" : `  (${counts(of)})`}`;
+  });
+  const told = view.members
+    .filter(({ reason }) => reason !== undefined)
+    .slice(0, 50)
+    .map(({ node, state, reason = "" }) => oneLine(`  ${node}: ${state}, ${reason}`));
+  return [line(view), ...waves, ...told];
+}

@@ -1,0 +1,325 @@
+// Carries rollouts out: looks at the nodes, takes a step, keeps it, does what it orders. Everything can be done again.
+import { NodeError } from "../../lib/errors.ts";
+import { hex } from "../../lib/kept.ts";
+import { openPackage } from "../../lib/package.ts";
+import { oneLine } from "../../lib/text.ts";
+import { matchesAny } from "../envelope.ts";
+import type { History } from "../history.ts";
+import { Refused } from "../http.ts";
+import type { ManagedNode, Nodes } from "../nodes.ts";
+import { fitOf, push } from "../operate.ts";
+import { baselineOf, faultsOf, type Baseline } from "./compare.ts";
+import {
+  step,
+  type Member,
+  type Order,
+  type Rollout,
+  type Settings,
+  type Sight,
+} from "./machine.ts";
+import { RolloutStore, type RolloutEvent } from "./store.ts";
+import { planWaves } from "./waves.ts";
+import type { Store } from "../sqlite/store.ts";
+
+export interface RolloutsOptions {
+  store: Store;
+  nodes: Nodes;
+  history: History;
+  onEvent: (text: string) => void;
+  /** Milliseconds between two looks. */
+  period?: number;
+}
+
+export type Act = "start" | "pause" | "resume" | "approve" | "halt";
+export const acts: readonly Act[] = ["start", "pause", "resume", "approve", "halt"];
+
+const running = new Set(["running", "paused", "asking", "halted", "done"]);
+
+export interface RolloutView extends Rollout {
+  members: Member[];
+  events: RolloutEvent[];
+}
+
+export class Rollouts {
+  readonly #options: RolloutsOptions;
+  readonly #store: RolloutStore;
+  /** Orders that are being carried out, by rollout and node. */
+  readonly #busy = new Map<string, Promise<void>>();
+  readonly #refused = new Map<string, string>();
+  readonly #baselines = new Map<string, Baseline>();
+  readonly #timer: NodeJS.Timeout;
+  #looking: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: RolloutsOptions) {
+    this.#options = options;
+    this.#store = new RolloutStore(options.store.database);
+    this.#timer = setInterval(() => void this.look(), options.period ?? 1_000);
+  }
+
+  /** Plans a rollout: checks every node before the first byte goes anywhere. Nothing is sent until it is started. */
+  async plan(
+    bytes: Uint8Array,
+    select: readonly string[],
+    settings: Settings,
+  ): Promise<RolloutView> {
+    const { manifest } = opened(bytes);
+    const digest = hex(manifest.digest);
+    const nodes = [...this.#options.nodes].filter(({ name }) => matchesAny(select, name));
+    if (nodes.length === 0) throw new Refused(404, `no node is called ${select.join(" or ")}`);
+    const now = Date.now();
+    const waves = planWaves(
+      digest,
+      nodes.map(({ name }) => name),
+      settings.waves,
+    );
+    const members: Member[] = [];
+    for (const node of nodes) {
+      const wave = waves.get(node.name) ?? 0;
+      members.push({ node: node.name, wave, since: now, ...(await admit(node, bytes, digest)) });
+    }
+    const { name, version, sequence } = manifest;
+    const about = { digest, name, version, sequence, select, settings };
+    const made = this.#store.create(
+      { ...about, state: "planned", wave: 0, created: now },
+      members,
+      bytes,
+    );
+    return this.view(made.id);
+  }
+
+  list(): Rollout[] {
+    return this.#store.all();
+  }
+
+  /** One rollout with its nodes and its last events. */
+  view(id: number): RolloutView {
+    const rollout = this.#find(id);
+    return { ...rollout, members: this.#store.members(id), events: this.#store.events(id, 200) };
+  }
+
+  #find(id: number): Rollout {
+    const rollout = this.#store.all().find((one) => one.id === id);
+    if (rollout === undefined) throw new Refused(404, `there is no rollout ${id}`);
+    return rollout;
+  }
+
+  /** What somebody wants of a rollout. What is so already stays so. */
+  act(id: number, act: Act, who: string): Rollout {
+    const rollout = this.#find(id);
+    const { state } = rollout;
+    const next = {
+      start: state === "planned" ? "running" : state,
+      pause: state === "running" || state === "asking" ? "paused" : state,
+      resume: state === "paused" ? "running" : state,
+      approve: state === "asking" ? "running" : state,
+      halt: "halted" as const,
+    }[act];
+    const reached = {
+      start: running,
+      pause: ["paused"],
+      resume: ["running"],
+      approve: ["running"],
+      halt: ["halted"],
+    };
+    if (![...reached[act]].includes(next))
+      throw new Refused(409, `the rollout is ${state}: nothing to ${act}`);
+    if (act === "start" && state === "planned") {
+      const other = this.#rival(rollout);
+      if (other !== undefined)
+        throw new Refused(409, `rollout ${other.id} is under way on the same nodes: halt it first`);
+    }
+    if (next === state) return rollout;
+    const changed: Rollout = { ...rollout, state: next };
+    if (act === "halt") changed.reason = `by ${who}`;
+    const said = [`${act} by ${who}`];
+    this.#store.apply({ rollout: changed, changed: [], said }, Date.now());
+    void this.look();
+    return changed;
+  }
+
+  /** Another rollout that still moves nodes of this one. */
+  #rival(rollout: Rollout): Rollout | undefined {
+    const mine = new Set(this.#store.members(rollout.id).map(({ node }) => node));
+    return this.list().find(
+      (other) =>
+        other.id !== rollout.id &&
+        ["running", "paused", "asking"].includes(other.state) &&
+        this.#store.members(other.id).some(({ node }) => mine.has(node)),
+    );
+  }
+
+  /** Takes a step of every rollout; several calls at once are one. */
+  look(): Promise<void> {
+    this.#looking ??= this.#lookAtAll()
+      .catch((error: unknown) => this.#options.onEvent(`rollouts: ${(error as Error).message}`))
+      .finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  async #lookAtAll(): Promise<void> {
+    if (this.#stopped) return;
+    const all = this.#store.all();
+    for (const rollout of all) {
+      if (!running.has(rollout.state)) continue;
+      // Of finished rollouts only the newest of each node's is what the node is wanted to have.
+      const newer = all.filter(({ id, state }) => id > rollout.id && running.has(state));
+      await this.#lookAt(rollout, newer);
+    }
+  }
+
+  async #lookAt(rollout: Rollout, newer: readonly Rollout[]): Promise<void> {
+    const superseded = new Set(
+      newer.flatMap(({ id }) => this.#store.members(id).map(({ node }) => node)),
+    );
+    const known = await this.#joined(rollout, superseded);
+    const members = known.filter(({ node }) => !superseded.has(node));
+    const now = Date.now();
+    const sights = new Map<string, Sight>();
+    for (const member of members) {
+      const node = this.#options.nodes.get(member.node);
+      if (node !== undefined) sights.set(member.node, await this.#see(rollout, member, node, now));
+    }
+    // Somebody may have paused or halted it meanwhile.
+    const current = this.#find(rollout.id);
+    const taken = step(current, members, sights, now);
+    for (const { node, state } of taken.changed)
+      if (state === "pushing") await this.#measure(rollout, node, now);
+    if (taken.changed.length > 0 || taken.rollout !== current)
+      this.#store.apply({ ...taken, rollout: taken.rollout }, now);
+    for (const text of taken.said) this.#options.onEvent(`rollout ${rollout.id}: ${text}`);
+    for (const order of taken.orders) this.#carryOut(rollout, order, members);
+  }
+
+  /** Nodes that match and were not there, or could not be reached, when the rollout was planned: they get what is wanted now. */
+  async #joined(rollout: Rollout, superseded: ReadonlySet<string>): Promise<Member[]> {
+    const members = this.#store.members(rollout.id);
+    if (rollout.state !== "running" && rollout.state !== "done") return members;
+    const known = new Map(members.map((member) => [member.node, member]));
+    const bytes = this.#store.package(rollout.id)!;
+    const changed: Member[] = [];
+    for (const node of this.#options.nodes) {
+      const member = known.get(node.name);
+      if (!matchesAny(rollout.select, node.name) || superseded.has(node.name)) continue;
+      if (member !== undefined && member.state !== "absent") continue;
+      if (node.app === undefined || node.trouble !== undefined) continue;
+      const admitted = await admit(node, bytes, rollout.digest);
+      if (admitted.state === "absent") continue;
+      const wave = member?.wave ?? rollout.settings.waves.length - 1;
+      const joined: Member = { node: node.name, wave, since: Date.now(), ...admitted };
+      known.set(node.name, joined);
+      changed.push(joined);
+    }
+    if (changed.length > 0) {
+      const said = changed.map(({ node, state }) => `${node}: joined, ${state}`);
+      this.#store.apply({ rollout: this.#find(rollout.id), changed, said }, Date.now());
+    }
+    return [...known.values()];
+  }
+
+  async #see(rollout: Rollout, member: Member, node: ManagedNode, now: number): Promise<Sight> {
+    const { app } = node;
+    const key = `${rollout.id} ${member.node}`;
+    const refused = this.#refused.get(key);
+    const sight: Sight = {
+      heard: node.lastSeen,
+      digest: app === undefined ? undefined : app.state === "empty" ? null : app.digest,
+      confirmed: app?.state === "confirmed",
+      ...(refused === undefined ? {} : { refused }),
+    };
+    if (app?.event?.sequence === rollout.sequence) {
+      const { what, trap } = app.event;
+      sight.event = trap === undefined ? what : `${what}: ${oneLine(trap)}`;
+    }
+    const { soak } = rollout.settings;
+    if (member.state === "trial" && sight.confirmed && now - member.since >= soak)
+      sight.faults = await faultsOf(
+        node,
+        this.#options.history,
+        this.#baselines.get(key),
+        member.since,
+        now,
+      );
+    return sight;
+  }
+
+  /** What the filter before did: lost when the gateway ends, after which the new one is judged by traps only. */
+  async #measure(rollout: Rollout, name: string, now: number): Promise<void> {
+    const node = this.#options.nodes.get(name);
+    const key = `${rollout.id} ${name}`;
+    this.#refused.delete(key);
+    if (node !== undefined)
+      this.#baselines.set(key, await baselineOf(node, this.#options.history, now));
+  }
+
+  #carryOut(rollout: Rollout, { node: name, what }: Order, members: readonly Member[]): void {
+    const key = `${rollout.id} ${name}`;
+    const node = this.#options.nodes.get(name);
+    if (this.#busy.has(key) || this.#refused.has(key) || node === undefined || this.#stopped)
+      return;
+    const { before } = members.find((member) => member.node === name)!;
+    const work = what === "push" ? this.#push(rollout, node) : giveBack(node, rollout, before);
+    const done = work
+      .catch((error: unknown) => {
+        // What the node refuses it refuses again; what was not reached is tried at the next look.
+        if (what === "push" && (error instanceof Refused || isRefusal(error)))
+          this.#refused.set(key, oneLine((error as Error).message));
+      })
+      .finally(() => this.#busy.delete(key));
+    this.#busy.set(key, done);
+  }
+
+  async #push(rollout: Rollout, node: ManagedNode): Promise<void> {
+    const app = await node.connection.app();
+    if (app.digest === rollout.digest && app.state !== "empty") return;
+    await push(node, this.#store.package(rollout.id)!);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await this.#looking;
+    await Promise.allSettled(this.#busy.values());
+  }
+}
+
+function opened(bytes: Uint8Array): ReturnType<typeof openPackage> {
+  try {
+    return openPackage(bytes);
+  } catch (error) {
+    throw new Refused(400, `this is no package: ${(error as Error).message}`);
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof NodeError && error.code === "refused";
+}
+
+/** Whether a node may get the package: it runs it already, it fits, it does not, or it cannot be asked. */
+async function admit(
+  node: ManagedNode,
+  bytes: Uint8Array,
+  digest: string,
+): Promise<Pick<Member, "state" | "reason">> {
+  try {
+    const app = await node.connection.app();
+    if (app.state !== "empty" && app.digest === digest) return { state: "good" };
+    const { fits, reasons } = await fitOf(node, bytes);
+    return fits ? { state: "waiting" } : { state: "refused", reason: reasons.join("; ") };
+  } catch (error) {
+    return { state: "absent", reason: oneLine((error as Error).message) };
+  }
+}
+
+/** Back to what the node ran before: out of its other slot, so nothing is sent; to nothing where it ran nothing. */
+async function giveBack(
+  node: ManagedNode,
+  { digest }: Rollout,
+  before: string | null | undefined,
+): Promise<void> {
+  const app = await node.connection.app();
+  if (app.state === "empty" || app.digest !== digest) return;
+  if (before === null) await node.connection.remove();
+  else await node.connection.rollback();
+  node.seen();
+}

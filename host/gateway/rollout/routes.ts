@@ -1,0 +1,102 @@
+// Rollouts over HTTP.
+import { Refused, readBody, sendJson } from "../http.ts";
+import { audited, longestPackage, type Context, type Route } from "../route.ts";
+import { standardSettings, type Settings } from "./machine.ts";
+import { acts, type Act } from "./rollouts.ts";
+import { parseWaves, standardWaves } from "./waves.ts";
+
+function numberOf(query: URLSearchParams, name: string, standard: number, most: number): number {
+  const text = query.get(name);
+  if (text === null) return standard;
+  const value = Number(text);
+  if (!/^\d{1,9}(\.\d{1,6})?$/.test(text) || value > most)
+    throw new Refused(400, `${name} is a number from 0 to ${most}`);
+  return value;
+}
+
+function settingsOf(query: URLSearchParams): Settings {
+  const waves = query.get("waves");
+  try {
+    return {
+      waves: waves === null ? standardWaves : parseWaves(waves),
+      silence: numberOf(query, "silence", standardSettings.silence / 1000, 86_400) * 1000,
+      soak: numberOf(query, "soak", standardSettings.soak / 1000, 604_800) * 1000,
+      tolerate: numberOf(query, "tolerate", standardSettings.tolerate, 1),
+      atOnce: Math.max(1, Math.floor(numberOf(query, "at-once", standardSettings.atOnce, 64))),
+      approve: query.has("approve"),
+    };
+  } catch (error) {
+    if (error instanceof RangeError) throw new Refused(400, error.message);
+    throw error;
+  }
+}
+
+function idOf({ parts }: Context): number {
+  const text = parts["id"] ?? "";
+  if (!/^\d{1,9}$/.test(text)) throw new Refused(404, "there is no such rollout");
+  return Number(text);
+}
+
+async function plan(context: Context): Promise<void> {
+  const { gateway, query, request, response } = context;
+  const select = query.getAll("select").slice(0, 64);
+  if (select.length === 0) throw new Refused(400, "select says which nodes: select=wye-*");
+  const settings = settingsOf(query);
+  const bytes = new Uint8Array(await readBody(request, longestPackage));
+  const made = await audited(context, "plan rollout", select.join(" "), () =>
+    gateway.rollouts.plan(bytes, select, settings),
+  );
+  sendJson(response, made, 201);
+}
+
+async function act(context: Context): Promise<void> {
+  const { gateway, parts, principal, response } = context;
+  const word = parts["act"] as Act;
+  if (!acts.includes(word)) throw new Refused(404, `a rollout can ${acts.join(", ")}`);
+  const id = idOf(context);
+  const rollout = await audited(context, `${word} rollout`, String(id), () =>
+    Promise.resolve(gateway.rollouts.act(id, word, principal.name)),
+  );
+  sendJson(response, rollout);
+}
+
+export const rolloutRoutes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/api/rollouts",
+    role: "read",
+    summary: "All rollouts",
+    handle: ({ gateway, response }) => sendJson(response, gateway.rollouts.list()),
+  },
+  {
+    method: "POST",
+    path: "/api/rollouts",
+    role: "install",
+    summary:
+      "Plans a rollout of a signed package: says which node gets it when, and which does not fit",
+    query: {
+      select: "names of nodes, more than once, with * at the end",
+      waves: "1,1%,10%,100%",
+      silence: "seconds of silence that count as a failure",
+      soak: "seconds before a confirmed package is judged",
+      tolerate: "the share of nodes that may fail, 0.01",
+      "at-once": "nodes that are sent to at once",
+      approve: "waits for approval between waves",
+    },
+    handle: plan,
+  },
+  {
+    method: "GET",
+    path: "/api/rollouts/{id}",
+    role: "read",
+    summary: "A rollout with its nodes and events",
+    handle: (context) => sendJson(context.response, context.gateway.rollouts.view(idOf(context))),
+  },
+  {
+    method: "POST",
+    path: "/api/rollouts/{id}/{act}",
+    role: "install",
+    summary: "start, pause, resume, approve or halt",
+    handle: act,
+  },
+];

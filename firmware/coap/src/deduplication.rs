@@ -1,7 +1,7 @@
 //! Deduplication (RFC 7252 §4.5): the requests that changed something, or were protected, with their answers.
 use crate::limits::{ANSWERS, EXCHANGE_LIFETIME, EXCHANGES, MAX_TRANSMIT_SPAN, NON_LIFETIME};
 use crate::message::{Code, Kind, Message, Writer};
-use crate::shares::{Rank, Shares};
+use crate::shares::{Holder, Rank, Shares};
 
 /// The message that a request came in.
 #[derive(Clone, Copy, Debug)]
@@ -154,11 +154,15 @@ impl<E: Copy + Eq> Exchanges<E> {
 
     /// Whether there is a place for one more of this endpoint.
     pub(crate) fn room(&self, now: u64, shares: &Shares<E>, from: E, rank: Rank) -> bool {
-        let all = self.all.iter().flatten();
-        let stay = all.filter(|e| self.stays(now, e));
-        let holders = stay.map(|e| (e.from, Rank::of(e.is(KNOWN))));
-        let free = EXCHANGES - holders.clone().count();
-        shares.fits(&from, rank, holders, free)
+        shares.fits(&from, rank, EXCHANGES, self.end, &|index| {
+            let e = self.all.get(index)?.as_ref();
+            let e = e.filter(|e| self.stays(now, e))?;
+            Some(Holder {
+                from: e.from,
+                rank: Rank::of(e.is(KNOWN)),
+                since: 0,
+            })
+        })
     }
 
     /// A place for one more: free, or else of the oldest that needs it no more.

@@ -61,18 +61,14 @@ impl<E: Copy + Eq + Hash> Verified<E> {
 
     /// A place for one more: free, of a host that has more than its share, or else of who was not heard of for the longest time.
     fn room(&self, shares: &Shares<E>, from: E) -> usize {
-        let all = self.0.iter().enumerate();
-        let holders = all.filter_map(|(index, e)| {
+        let place = shares.place(&from, Rank::Known, PEERS, &|index| {
             Some(Holder {
-                index,
-                from: (*e)?,
+                from: (*self.0.get(index)?)?,
                 rank: Rank::Known,
                 since: (PEERS - index) as u64,
             })
         });
-        let free = self.0.iter().position(Option::is_none);
-        free.or_else(|| shares.gives_way(&from, Rank::Known, holders))
-            .unwrap_or(PEERS - 1)
+        place.map_or(PEERS - 1, |place| place.index)
     }
 }
 

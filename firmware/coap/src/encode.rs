@@ -10,6 +10,9 @@ use crate::response::{Answer, Response};
 use crate::secret::Secret;
 use core::hash::Hash;
 
+/// What writes an answer: called once. Not a type of its own for each, as all that encodes would be made for each again.
+pub(crate) type Write<'w> = &'w mut dyn FnMut(&mut Response<'_>) -> Answer;
+
 /// To whom an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
@@ -110,7 +113,7 @@ impl Workshop {
         means: Means<'_, E>,
         asked: &Asked<'_>,
         terms: &Terms,
-        write: impl FnOnce(&mut Response<'_>) -> Answer,
+        write: Write<'_>,
     ) -> Result<Encoded, u16> {
         let from = asked.block2.map_or(0, |b| b.offset);
         let window = self.0.get_mut(HEAD..HEAD + terms.block);
@@ -121,8 +124,11 @@ impl Workshop {
         let code = settle_code(asked, from, &mut response);
         let good = code.class() == 2;
         let etag = response.etag();
-        let valid = code == Code::CONTENT && { asked.options }
-            .any(|(number, tag)| number == option::ETAG && tag == etag);
+        let valid = code == Code::CONTENT
+            && asked
+                .options
+                .of(option::ETAG)
+                .any(|(number, tag)| number == option::ETAG && tag == etag);
         let room = terms.room(means.token, asked);
         let cut = cut(&response, asked, terms, (good, valid), room, |beyond| {
             terms.allowance && means.lanes.give(means.now, means.to.hash, beyond)
@@ -132,7 +138,7 @@ impl Workshop {
             Audience::One => false,
             Audience::Group { filtered } => !good || filtered && response.total() == 0,
         };
-        let echo = (cut.large || terms.challenge)
+        let echo = (cut.large || terms.challenge || response.challenge)
             .then(|| echo::challenge(means.secret, means.now, &means.to.endpoint))
             .or(response.echo);
         let code = if valid { Code::VALID } else { code };

@@ -1,6 +1,6 @@
 //! Requests to a group (RFC 7252 §8.2): each is answered after a random part of the leisure.
 use crate::limits::{DELAYED, DELAYED_BYTES};
-use crate::shares::{Holder, Rank, Shares};
+use crate::shares::{Holder, Place, Rank, Shares};
 
 /// A request that waits.
 #[derive(Debug)]
@@ -61,19 +61,18 @@ impl<E: Copy + Eq> Group<E> {
             return Delay::NoRoom;
         };
         to.copy_from_slice(datagram);
-        let free = self.0.iter().position(Option::is_none);
-        let all = self.0.iter().enumerate();
-        let holders = all.filter_map(|(index, d)| {
-            let d = d.as_ref()?;
+        let place = shares.place(&from, rank, DELAYED, &|index| {
+            let d = self.0.get(index)?.as_ref()?;
             Some(Holder {
-                index,
                 from: d.from,
                 rank: d.rank,
                 since: d.at,
             })
         });
-        let index = free.or_else(|| shares.gives_way(&from, rank, holders));
-        let Some(place) = index.and_then(|index| self.0.get_mut(index)) else {
+        let Some(Place { index, taken }) = place else {
+            return Delay::NoRoom;
+        };
+        let Some(place) = self.0.get_mut(index) else {
             return Delay::NoRoom;
         };
         *place = Some(Delayed {
@@ -83,10 +82,10 @@ impl<E: Copy + Eq> Group<E> {
             bytes,
             length: datagram.len() as u8,
         });
-        if free.is_some() {
-            Delay::Waits
-        } else {
+        if taken {
             Delay::WaitsInstead
+        } else {
+            Delay::Waits
         }
     }
 

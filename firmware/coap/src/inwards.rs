@@ -5,7 +5,7 @@ use crate::asked::Asked;
 use crate::counters::count;
 use crate::deduplication::{Seen, acknowledgement};
 use crate::discovery;
-use crate::encode::{Audience, Encoded, Terms};
+use crate::encode::{Audience, Encoded, Terms, Write};
 use crate::limits::{AMPLIFICATION, HEADERS, KEPT, MTU, RETRY, SPARE_IDS, UNSAFE_ANSWER};
 use crate::message::{Code, Kind, Message, Token, option};
 use crate::observers::{Registered, Registration};
@@ -90,18 +90,23 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
                     }
                     core.carry_out(arrival, &envelope, &inner, Some(context), app)
                 } else {
-                    core.refuse(arrival, &envelope, message, code_only(Code::BAD_OPTION))
+                    core.refuse(
+                        arrival,
+                        &envelope,
+                        message,
+                        &mut code_only(Code::BAD_OPTION),
+                    )
                 }
             }
             Opened::Challenged { binding, echo } => {
                 envelope.binding = Some(binding);
-                core.refuse(arrival, &envelope, message, |r| {
+                core.refuse(arrival, &envelope, message, &mut |r| {
                     r.code(Code::UNAUTHORIZED);
                     r.echo(echo);
                     Answer::Now
                 })
             }
-            Opened::Refused { code, text } => core.refuse(arrival, &envelope, message, |r| {
+            Opened::Refused { code, text } => core.refuse(arrival, &envelope, message, &mut |r| {
                 // RFC 8613 §8.2.
                 r.max_age(0);
                 r.fail(code, format_args!("{text}"))
@@ -185,7 +190,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
         arrival: &Arrival<E>,
         envelope: &Envelope<E, B>,
         message: &Message<'_>,
-        write: impl FnOnce(&mut Response<'_>) -> Answer,
+        write: Write<'_>,
     ) -> Work {
         let terms = self.terms(arrival, &envelope.to, message);
         let asked = Asked::nothing(message.code, message.options);
@@ -200,7 +205,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
         envelope: &Envelope<E, B>,
         asked: &Asked<'_>,
         terms: &Terms,
-        write: impl FnOnce(&mut Response<'_>) -> Answer,
+        write: Write<'_>,
     ) -> Option<Encoded> {
         self.make(now, &envelope.to, &envelope.token, asked, terms, write)
             .ok()
@@ -221,7 +226,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             challenge: stranger,
             ..*terms
         };
-        let answer = self.say(now, envelope, asked, &terms, |r| {
+        let answer = self.say(now, envelope, asked, &terms, &mut |r| {
             if stranger {
                 r.code(Code::UNAUTHORIZED);
             } else {
@@ -251,12 +256,9 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
         let mut terms = self.terms(arrival, to, message);
         let length = message.payload.len();
         let overlong = asked.block1.is_some_and(|b| length > usize::from(b.size));
-        let wrong = asked
-            .refused
-            .or(overlong.then_some(Code::BAD_REQUEST))
-            .map(code_only);
-        if let Some(write) = wrong {
-            let answer = self.say(now, envelope, &asked, &terms, write);
+        let wrong = asked.refused.or(overlong.then_some(Code::BAD_REQUEST));
+        if let Some(code) = wrong {
+            let answer = self.say(now, envelope, &asked, &terms, &mut code_only(code));
             return answer.map_or(Work::Ignored, Work::Answered);
         }
         let mut request = Request {
@@ -268,6 +270,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             notification: false,
             principal: Principal {
                 endpoint: to.hash,
+                host: self.shares.host(&from).unwrap_or(to.hash.into()),
                 verified: to.known,
                 context,
             },
@@ -284,7 +287,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             Err(Refusal::Duplicate) => return Work::Duplicate,
             Err(Refusal::Busy) => return self.busy(now, envelope, &asked, &terms),
             Err(Refusal::Code(code)) => {
-                let answer = self.say(now, envelope, &asked, &terms, code_only(code));
+                let answer = self.say(now, envelope, &asked, &terms, &mut code_only(code));
                 return answer.map_or(Work::Ignored, Work::Answered);
             }
         };
@@ -300,7 +303,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
         let rest = once && upload.is_none() && !message.code.is_safe() && asked.later_block();
         let core = is_core(message);
         let failed = asked.conditional && self.precondition_fails(&request, app);
-        let made = self.make(now, to, &envelope.token, &asked, &terms, |r| {
+        let made = self.make(now, to, &envelope.token, &asked, &terms, &mut |r| {
             if failed {
                 r.code(Code::PRECONDITION_FAILED);
                 Answer::Now
@@ -500,7 +503,8 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
 
     /// RFC 7252 §5.10.8: compares the entity tag of what a GET would return now.
     fn precondition_fails<A: Application>(&self, request: &Request<'_>, app: &mut A) -> bool {
-        let tags = request.options.filter(|(n, _)| *n == option::IF_MATCH);
+        let tags = request.options.of(option::IF_MATCH);
+        let tags = tags.filter(|(n, _)| *n == option::IF_MATCH);
         let none = request.options.get(option::IF_NONE_MATCH).is_some();
         let get = Request {
             method: Code::GET,

@@ -185,6 +185,8 @@ pub struct Message<'a> {
 pub struct Options<'a> {
     pub(crate) bytes: &'a [u8],
     number: u16,
+    /// Which there may be, as bits by their number modulo 32: most that are looked for are not, and that is seen without a walk.
+    there: u32,
 }
 
 /// One of the lengths or deltas of RFC 7252 §3.1; `None` where the format is broken.
@@ -208,7 +210,21 @@ fn extended(nibble: u8, bytes: &mut &[u8]) -> Option<u16> {
 impl<'a> Options<'a> {
     /// Options as they were cut out of a message.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, number: 0 }
+        Self {
+            bytes,
+            number: 0,
+            there: u32::MAX,
+        }
+    }
+
+    /// The same without those that are not there, so that a walk for one option ends at once where there is none of it.
+    #[inline]
+    pub(crate) fn of(self, number: u16) -> Self {
+        if self.there >> (number & 31) & 1 == 1 {
+            self
+        } else {
+            Self { bytes: &[], ..self }
+        }
     }
 
     /// The next option, `Ok(None)` at the end or the payload marker.
@@ -240,7 +256,7 @@ impl<'a> Options<'a> {
 
     /// The first value of an option.
     pub fn get(self, number: u16) -> Option<&'a [u8]> {
-        let mut all = self;
+        let mut all = self.of(number);
         all.find(|(n, _)| *n == number).map(|(_, value)| value)
     }
 
@@ -267,8 +283,10 @@ pub(crate) fn uint(value: &[u8]) -> Option<u32> {
 
 /// Options and payload; `None` where the format is broken.
 fn body(rest: &[u8]) -> Option<(Options<'_>, &[u8])> {
-    let mut walk = Options::new(rest);
-    while walk.step().ok()?.is_some() {}
+    let (mut walk, mut there) = (Options::new(rest), 0);
+    while let Some((number, _)) = walk.step().ok()? {
+        there |= 1 << (number & 31);
+    }
     let length = rest.len() - walk.bytes.len();
     let payload = match walk.bytes {
         [] => &[][..],
@@ -276,7 +294,12 @@ fn body(rest: &[u8]) -> Option<(Options<'_>, &[u8])> {
         [_] => return None,
         [_, payload @ ..] => payload,
     };
-    Some((Options::new(rest.get(..length).unwrap_or(&[])), payload))
+    let bytes = rest.get(..length).unwrap_or(&[]);
+    let options = Options {
+        there,
+        ..Options::new(bytes)
+    };
+    Some((options, payload))
 }
 
 impl<'a> Message<'a> {

@@ -104,6 +104,7 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
             notification: true,
             principal: Principal {
                 endpoint: to.hash,
+                host: core.shares.host(&to.endpoint).unwrap_or(to.hash.into()),
                 verified: to.known,
                 context,
             },
@@ -113,7 +114,7 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
             most: (!to.known).then_some(AMPLIFICATION * (length + HEADERS) - HEADERS),
             ..Terms::PLAIN
         };
-        let made = core.make(now, &to, &token, &Asked::read(&message), &terms, |r| {
+        let made = core.make(now, &to, &token, &Asked::read(&message), &terms, &mut |r| {
             if app.handle(&request, r) != Answer::Now {
                 return r.fail(
                     Code::INTERNAL_SERVER_ERROR,

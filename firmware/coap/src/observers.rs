@@ -6,7 +6,7 @@ use crate::limits::{
 };
 use crate::message::{Code, Kind, Message, Token, Writer, option};
 use crate::party::Party;
-use crate::shares::{Holder, Rank, Shares};
+use crate::shares::{Holder, Place, Rank, Shares};
 use core::num::NonZeroU16;
 
 /// A client that observes.
@@ -335,36 +335,40 @@ impl<E: Copy + Eq, B: Copy> Observers<E, B> {
         let Some(new) = Observer::new(now, r) else {
             return Registered::TooLong;
         };
-        let free = self.0.iter().position(Option::is_none);
-        let index = free.or_else(|| self.gives_way(shares, &new));
-        let Some(place) = index.and_then(|index| self.0.get_mut(index)) else {
+        let Some(Place { index, taken }) = self.place(shares, &new) else {
             self.0.iter_mut().flatten().for_each(|o| o.probe(now));
             return Registered::NoRoom;
         };
-        *place = Some(new);
-        Registered::At(index.unwrap_or(OBSERVERS), free.is_none())
+        if let Some(place) = self.0.get_mut(index) {
+            *place = Some(new);
+        }
+        Registered::At(index, taken)
     }
 
-    /// Whose place a new observer gets: first that of an older observation of the same by the same client, which has forgotten
+    /// The place that a new observer gets: of those that are taken, first that of an older observation of the same by the same client, which has forgotten
     /// its token (RFC 7641 §3.1: none registers twice for one thing).
-    fn gives_way(&self, shares: &Shares<E>, new: &Observer<E, B>) -> Option<usize> {
+    fn place(&self, shares: &Shares<E>, new: &Observer<E, B>) -> Option<Place> {
         let same = |o: &Observer<E, B>| {
             o.party.endpoint == new.party.endpoint
                 && o.context == new.context
                 && (o.request, o.length) == (new.request, new.length)
         };
-        let again = self.0.iter().position(|o| o.as_ref().is_some_and(same));
-        let all = self.0.iter().enumerate();
-        let holders = all.filter_map(|(index, o)| {
-            let o = o.as_ref()?;
+        let again = self
+            .0
+            .iter()
+            .position(|o| o.as_ref().is_some_and(same))
+            .filter(|_| self.count() == OBSERVERS);
+        if let Some(index) = again {
+            return Some(Place { index, taken: true });
+        }
+        shares.place(&new.party.endpoint, new.party.rank(), OBSERVERS, &|index| {
+            let o = self.0.get(index)?.as_ref()?;
             Some(Holder {
-                index,
                 from: o.party.endpoint,
                 rank: o.rank(),
                 since: o.heard_at,
             })
-        });
-        again.or_else(|| shares.gives_way(&new.party.endpoint, new.party.rank(), holders))
+        })
     }
 
     /// RFC 7641 §4.1: endpoint and token name an observation; it ends under the security context under which it began.

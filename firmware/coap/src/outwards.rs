@@ -3,7 +3,7 @@ use crate::application::Transmit;
 use crate::asked::Asked;
 use crate::counters::count;
 use crate::deduplication::acknowledgement;
-use crate::encode::{Audience, Encoded, Means, Terms, Workshop};
+use crate::encode::{Audience, Encoded, Means, Terms, Workshop, Write};
 use crate::limits::KEPT_BLOCK;
 use crate::message::{Code, Kind, Token, Writer, option};
 use crate::party::Party;
@@ -81,7 +81,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
         token: &Token,
         asked: &Asked<'_>,
         terms: &Terms,
-        write: impl FnOnce(&mut Response<'_>) -> Answer,
+        write: Write<'_>,
     ) -> Result<Encoded, u16> {
         let means = Means {
             secret: &self.secret,
@@ -176,8 +176,11 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
             binding: s.binding,
         };
         let (asked, terms) = (s.owed.asked(), s.owed.terms());
-        let made = core.make(now, &s.to, &s.token, &asked, &terms, |r| {
-            write(r);
+        let mut write = Some(write);
+        let made = core.make(now, &s.to, &s.token, &asked, &terms, &mut |r| {
+            if let Some(write) = write.take() {
+                write(r);
+            }
             Answer::Now
         });
         let Ok(encoded) = made else {
@@ -225,7 +228,7 @@ impl Owed {
 }
 
 /// A response that is a code and nothing else.
-pub(crate) fn code_only(code: Code) -> impl FnOnce(&mut Response<'_>) -> Answer {
+pub(crate) fn code_only(code: Code) -> impl FnMut(&mut Response<'_>) -> Answer {
     move |response| {
         response.code(code);
         Answer::Now

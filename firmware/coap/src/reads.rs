@@ -56,20 +56,16 @@ impl<E: Copy + Eq> Reads<E> {
         from: E,
         rank: Rank,
     ) -> Option<Read> {
-        let free = self.0.iter().position(Option::is_none);
-        let all = self.0.iter().enumerate();
-        let holders = all.filter_map(|(index, e)| {
-            let e = e.as_ref()?;
+        let place = shares.place(&from, rank, READS, &|index| {
+            let e = self.0.get(index)?.as_ref()?;
             let idle = !e.open || now >= u64::from(e.at) * 1_000 + READ_IDLE;
             Some(Holder {
-                index,
                 from: e.from,
                 rank: if idle { Rank::Gone } else { e.rank },
                 since: e.at.into(),
             })
         });
-        let index = free.or_else(|| shares.gives_way(&from, rank, holders))?;
-        Some(self.read(index, true))
+        Some(self.read(place?.index, true))
     }
 
     /// A block was sent: whether there are more says whether the read goes on.

@@ -38,6 +38,8 @@ pub struct Principal {
     /// The endpoint, as a number that another endpoint has by chance at most (a keyed hash): for shares and budgets. It differs
     /// from boot to boot.
     pub endpoint: u32,
+    /// The host that the endpoint is at, as the embedder numbers them; where it does not, a number for the endpoint itself.
+    pub host: u64,
     /// Whether the endpoint has shown that it is where it says, or cannot lie about it.
     pub verified: bool,
     /// The security context that the request came under, as the [`Security`](crate::Security) stage numbers them; `None` when
@@ -89,7 +91,7 @@ impl<'a> Request<'a> {
 
     fn texts(&self, number: u16) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         // What is not UTF-8 was refused before a handler sees it.
-        let values = self.options.filter(move |(n, _)| *n == number);
+        let values = self.options.of(number).filter(move |(n, _)| *n == number);
         values.map(|(_, value)| core::str::from_utf8(value).unwrap_or(""))
     }
 

@@ -22,6 +22,7 @@ pub struct Response<'b> {
     pub(crate) max_age: Option<u32>,
     pub(crate) size1: Option<u32>,
     pub(crate) echo: Option<[u8; 8]>,
+    pub(crate) challenge: bool,
     pub(crate) location: &'static [&'static str],
     pub(crate) location_query: &'static [&'static str],
     window: &'b mut [u8],
@@ -42,6 +43,7 @@ impl<'b> Response<'b> {
             max_age: None,
             size1: None,
             echo: None,
+            challenge: false,
             location: &[],
             location_query: &[],
             window,
@@ -75,6 +77,14 @@ impl<'b> Response<'b> {
     /// With 4.01: what the next request is to echo (RFC 9175 §2.3).
     pub(crate) fn echo(&mut self, value: [u8; 8]) {
         self.echo = Some(value);
+    }
+
+    /// 4.01 with what the next request is to echo, for an endpoint that has not shown that it is where it says: then its request is
+    /// dealt with as one of its own, and no longer as one of all strangers (RFC 9175 §2.3).
+    pub fn challenge(&mut self) -> Answer {
+        self.code = Some(Code::UNAUTHORIZED);
+        self.challenge = true;
+        Answer::Now
     }
 
     /// With 2.01: where the new resource is, the segments of its path and the parts of its query; 64 bytes in all.

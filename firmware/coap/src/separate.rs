@@ -4,7 +4,7 @@ use crate::limits::{EXCHANGE_LIFETIME, KEPT, MAX_RETRANSMIT, PROCESSING_DELAY, S
 use crate::message::{Code, Options, Token};
 use crate::party::Party;
 use crate::request::Part;
-use crate::shares::{Rank, Shares};
+use crate::shares::{Holder, Rank, Shares};
 
 /// What is kept of the request that a later response answers.
 #[derive(Clone, Copy, Debug)]
@@ -100,11 +100,16 @@ impl<E: Copy + Eq, B> Separates<E, B> {
 
     /// Whether there is room for one more of this endpoint, if need be in the place of one whose peer does not acknowledge.
     pub(crate) fn room(&self, shares: &Shares<E>, from: E, rank: Rank) -> bool {
-        let all = self.0.iter().flatten();
-        let stay = all.filter(|s| !s.late());
-        let holders = stay.map(|s| (s.to.endpoint, Rank::of(s.to.known)));
-        let free = SEPARATE - holders.clone().count();
-        shares.fits(&from, rank, holders, free)
+        let end = self.0.iter().rposition(Option::is_some);
+        let end = end.map_or(0, |last| last + 1);
+        shares.fits(&from, rank, SEPARATE, end, &|index| {
+            let s = self.0.get(index)?.as_ref().filter(|s| !s.late())?;
+            Some(Holder {
+                from: s.to.endpoint,
+                rank: s.to.rank(),
+                since: s.since,
+            })
+        })
     }
 
     /// Adds one; whether another had to give way, or `None` when there is no room.

@@ -3,6 +3,7 @@
 //! What can be made again (observations, uploads under way, who has shown itself) takes a place and gives way: to whoever is
 //! better known, or has fewer. What cannot (a change that was carried out, an answer that is owed) is never pushed out; of those
 //! places none may take so many that a few are not left for others.
+use crate::limits::{DELAYED, OBSERVERS, PEERS, READS, TRANSFERS};
 use core::fmt;
 
 /// What holds for the one who has a place or wants one; who ranks lower gives way.
@@ -25,11 +26,45 @@ impl Rank {
 /// A place that is taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Holder<E> {
-    pub(crate) index: usize,
     pub(crate) from: E,
     pub(crate) rank: Rank,
     /// Of equals, the one with the lowest number goes.
     pub(crate) since: u64,
+}
+
+/// A table as this module sees it: who has the place with a number, if anybody. A function and not a type of its own for each
+/// table, so that the chip has this module once.
+pub(crate) type Table<'t, E> = &'t dyn Fn(usize) -> Option<Holder<E>>;
+
+/// The most places of a table in which one gives way to another.
+const PLACES: usize = 16;
+
+const _: () = {
+    assert!(OBSERVERS <= PLACES && TRANSFERS <= PLACES && PEERS <= PLACES);
+    assert!(READS <= PLACES && DELAYED <= PLACES);
+};
+
+/// A place that somebody gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) index: usize,
+    /// Whether another had it.
+    pub(crate) taken: bool,
+}
+
+/// A holder in a row, with its host where hosts are known.
+#[derive(Clone, Copy)]
+struct Row<E> {
+    holder: Holder<E>,
+    index: usize,
+    host: Option<u64>,
+}
+
+/// How many places an endpoint has, and its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Weight {
+    endpoint: usize,
+    host: usize,
 }
 
 /// How endpoints are grouped into hosts.
@@ -37,25 +72,10 @@ pub(crate) struct Shares<E> {
     host: Option<fn(&E) -> u64>,
 }
 
-impl<E> Clone for Shares<E> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for Shares<E> {}
-
 impl<E> fmt::Debug for Shares<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shares").finish_non_exhaustive()
     }
-}
-
-/// How many places an endpoint has, and its host.
-#[derive(Clone, Copy, Debug, Default)]
-struct Weight {
-    endpoint: usize,
-    host: usize,
 }
 
 impl<E: Copy + Eq> Shares<E> {
@@ -67,75 +87,126 @@ impl<E: Copy + Eq> Shares<E> {
         self.host = Some(host);
     }
 
-    fn same_host(&self, a: &E, b: &E) -> bool {
-        a == b || self.host.is_some_and(|host| host(a) == host(b))
+    pub(crate) fn host(&self, of: &E) -> Option<u64> {
+        self.host.map(|host| host(of))
     }
 
-    fn weight(&self, of: &E, holders: impl Iterator<Item = E>) -> Weight {
-        holders.fold(Weight::default(), |w, from| Weight {
-            endpoint: w.endpoint + usize::from(from == *of),
-            host: w.host + usize::from(self.same_host(&from, of)),
-        })
-    }
-
-    /// Whether an endpoint may take one more of so many free places: it may have twice as many as it leaves free, and so may
-    /// hosts, and all strangers together, have four times. So one alone has two thirds, and there is always a place for the next.
+    /// Whether an endpoint may take one more place in a table with so many, of which the first `end` may be taken: it may have twice
+    /// as many as it leaves free, and so may hosts, and all strangers together, have four times. So one alone has two thirds, and
+    /// there is always a place for the next.
+    #[inline(never)]
     pub(crate) fn fits(
         &self,
         from: &E,
         rank: Rank,
-        holders: impl Iterator<Item = (E, Rank)> + Clone,
-        free: usize,
+        size: usize,
+        end: usize,
+        table: Table<'_, E>,
     ) -> bool {
-        let taken = holders.clone().count();
-        if taken < 2 * free {
+        // Two thirds or less, at the first look.
+        if end < 2 * (size - end) {
             return true;
         }
-        let weight = self.weight(from, holders.clone().map(|(from, _)| from));
-        let strangers = holders.filter(|(_, r)| *r == Rank::Stranger).count();
-        let host = if rank == Rank::Stranger {
-            weight.host.max(strangers)
-        } else {
-            weight.host
-        };
-        weight.endpoint < 2 * free && host < 4 * free
+        let host = self.host(from);
+        let (mut taken, mut strangers, mut weight) = (0, 0, Weight::default());
+        for holder in (0..end).filter_map(table) {
+            let same = holder.from == *from;
+            taken += 1;
+            strangers += usize::from(holder.rank == Rank::Stranger);
+            weight.endpoint += usize::from(same);
+            weight.host += usize::from(same || host.is_some() && host == self.host(&holder.from));
+        }
+        let free = size - taken;
+        if rank == Rank::Stranger {
+            weight.host = weight.host.max(strangers);
+        }
+        taken < 2 * free || weight.endpoint < 2 * free && weight.host < 4 * free
     }
 
-    /// Who gives way to a newcomer of this rank, in a table where no place is free: who is gone; who ranks lower; and of its
-    /// equals whoever has two more than the newcomer, so that it has no less afterwards. Strangers may have a quarter of the
-    /// table in this way from those who are better known.
-    pub(crate) fn gives_way(
+    /// A place for a newcomer of this rank: one that is free, or of who gives way to it. That is who is gone; who ranks lower; and
+    /// of its equals whoever has two more than the newcomer, so that it has no less afterwards. Strangers may have a quarter of
+    /// the table in this way from those who are better known.
+    #[inline(never)]
+    pub(crate) fn place(
         &self,
         from: &E,
         rank: Rank,
-        holders: impl Iterator<Item = Holder<E>> + Clone,
-    ) -> Option<usize> {
-        let oldest = |below: Rank| {
-            let lower = holders.clone().filter(|h| h.rank < below);
-            lower.min_by_key(|h| (h.rank, h.since)).map(|h| h.index)
-        };
-        if let Some(index) = oldest(rank) {
-            return Some(index);
-        }
-        let size = holders.clone().count();
-        let strangers = holders.clone().filter(|h| h.rank == Rank::Stranger).count();
-        let reserve = rank == Rank::Stranger && strangers < size / 4;
-        let endpoints = holders.clone().map(|h| h.from);
-        let mine = self.weight(from, endpoints.clone());
-        let heavier = holders
-            .filter(|h| h.rank <= rank || reserve)
-            .filter_map(|h| {
-                let theirs = self.weight(&h.from, endpoints.clone());
-                let (their, my) = if self.same_host(&h.from, from) {
-                    (theirs.endpoint, mine.endpoint)
-                } else {
-                    (theirs.host, mine.host)
-                };
-                let age = (u64::MAX - h.since, usize::MAX - h.index);
-                (their >= my + 2).then_some((their, theirs.endpoint, age, h.index))
+        size: usize,
+        table: Table<'_, E>,
+    ) -> Option<Place> {
+        let free = (0..size).find(|index| table(*index).is_none());
+        if let Some(index) = free {
+            return Some(Place {
+                index,
+                taken: false,
             });
-        heavier.max().map(|(.., index)| index)
+        }
+        let mut rows = [const { None }; PLACES];
+        for (index, row) in rows.iter_mut().enumerate().take(size) {
+            *row = table(index).map(|holder| Row {
+                holder,
+                index,
+                host: self.host(&holder.from),
+            });
+        }
+        let rows = || rows.iter().flatten();
+        let oldest = rows().min_by_key(|row| (row.holder.rank, row.holder.since));
+        let index = oldest
+            .filter(|row| row.holder.rank < rank)
+            .map(|row| row.index)
+            .or_else(|| {
+                let strangers = rows().filter(|row| row.holder.rank == Rank::Stranger);
+                let reserve = rank == Rank::Stranger && strangers.count() < size / 4;
+                let new = Row {
+                    holder: Holder {
+                        from: *from,
+                        rank,
+                        since: 0,
+                    },
+                    index: size,
+                    host: self.host(from),
+                };
+                heavier(&new, reserve, rows)
+            })?;
+        Some(Place { index, taken: true })
     }
+}
+
+impl<E: Eq> Row<E> {
+    fn same_host(&self, other: &Self) -> bool {
+        self.holder.from == other.holder.from || self.host.is_some() && self.host == other.host
+    }
+
+    fn weight<'r>(&self, rows: impl Iterator<Item = &'r Self>) -> Weight
+    where
+        E: 'r,
+    {
+        rows.fold(Weight::default(), |w, row| Weight {
+            endpoint: w.endpoint + usize::from(row.holder.from == self.holder.from),
+            host: w.host + usize::from(row.same_host(self)),
+        })
+    }
+}
+
+/// Who has two more than a newcomer, and most of all: of its rank, or of a higher one where it draws on the reserve.
+fn heavier<'r, E: Eq + 'r, I: Iterator<Item = &'r Row<E>>>(
+    new: &Row<E>,
+    reserve: bool,
+    rows: impl Fn() -> I,
+) -> Option<usize> {
+    let mine = new.weight(rows());
+    let eligible = rows().filter(|row| row.holder.rank <= new.holder.rank || reserve);
+    let all = eligible.filter_map(|row| {
+        let theirs = row.weight(rows());
+        let (their, my) = if row.same_host(new) {
+            (theirs.endpoint, mine.endpoint)
+        } else {
+            (theirs.host, mine.host)
+        };
+        let age = (u64::MAX - row.holder.since, usize::MAX - row.index);
+        (their >= my + 2).then_some((their, theirs.endpoint, age, row.index))
+    });
+    all.max().map(|(.., index)| index)
 }
 
 #[cfg(test)]
@@ -152,17 +223,38 @@ mod tests {
 
     /// The index of who gives way: each place is an endpoint, negative when it is a stranger, in order of age; 0 is gone.
     fn way(from: u8, rank: Rank, places: &[i8]) -> Option<usize> {
-        let all = places.iter().enumerate().map(|(index, place)| Holder {
-            index,
-            from: place.unsigned_abs(),
-            rank: match place {
-                0 => Rank::Gone,
-                1.. => Rank::Known,
-                _ => Rank::Stranger,
-            },
-            since: index as u64,
+        let place = shares().place(&from, rank, places.len(), &|index| {
+            let place = places[index];
+            Some(Holder {
+                from: place.unsigned_abs(),
+                rank: match place {
+                    0 => Rank::Gone,
+                    1.. => Rank::Known,
+                    _ => Rank::Stranger,
+                },
+                since: index as u64,
+            })
         });
-        shares().gives_way(&from, rank, all)
+        assert!(place.is_none_or(|place| place.taken));
+        place.map(|place| place.index)
+    }
+
+    #[test]
+    fn what_is_free_is_taken_first() {
+        for free in 0..PLACES {
+            let place = shares().place(&99, Rank::Stranger, PLACES, &|index| {
+                (index != free).then_some(Holder {
+                    from: 0,
+                    rank: Rank::Gone,
+                    since: 0,
+                })
+            });
+            let expected = Place {
+                index: free,
+                taken: false,
+            };
+            assert_eq!(place, Some(expected));
+        }
     }
 
     #[test]
@@ -207,8 +299,16 @@ mod tests {
     fn taken(size: usize, wanted: &[(u8, Rank)]) -> std::collections::BTreeMap<u8, usize> {
         let mut held: std::vec::Vec<(u8, Rank)> = std::vec![];
         for (from, rank) in wanted {
-            let free = size - held.len();
-            if free > 0 && shares().fits(from, *rank, held.iter().copied(), free) {
+            let end = held.len();
+            let holder = |index: usize| {
+                let (from, rank) = held[index];
+                Some(Holder {
+                    from,
+                    rank,
+                    since: 0,
+                })
+            };
+            if end < size && shares().fits(from, *rank, size, end, &holder) {
                 held.push((*from, *rank));
             }
         }
@@ -242,6 +342,17 @@ mod tests {
     #[test]
     fn without_hosts_each_endpoint_is_its_own() {
         let shares = Shares::<u8>::new();
-        assert!(!shares.same_host(&10, &11) && shares.same_host(&10, &10));
+        let places = |all: [u8; 4]| {
+            let place = shares.place(&99, Rank::Known, all.len(), &|index| {
+                Some(Holder {
+                    from: all[index],
+                    rank: Rank::Known,
+                    since: index as u64,
+                })
+            });
+            place.map(|place| place.index)
+        };
+        assert_eq!(places([10, 11, 12, 13]), None);
+        assert_eq!(places([11, 10, 10, 13]), Some(1));
     }
 }

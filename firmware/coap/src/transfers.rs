@@ -193,19 +193,16 @@ impl<E: Copy + Eq> Transfers<E> {
 
     /// Free; or of one that is over, or not continued by its client, which has given up; or else by its share.
     fn room(&self, shares: &Shares<E>, now: u64, from: E, rank: Rank) -> Option<usize> {
-        let free = self.0.iter().position(Option::is_none);
-        let all = self.0.iter().enumerate();
-        let holders = all.filter_map(|(index, t)| {
-            let t = t.as_ref()?;
+        let place = shares.place(&from, rank, TRANSFERS, &|index| {
+            let t = self.0.get(index)?.as_ref()?;
             Some(Holder {
-                index,
                 from: t.from,
                 rank: if t.gone(now) { Rank::Gone } else { t.rank },
                 // Those that are over go before those that may go on after all.
                 since: if t.open { t.at } else { 0 },
             })
         });
-        free.or_else(|| shares.gives_way(&from, rank, holders))
+        place.map(|place| place.index)
     }
 
     /// After a part was handled: the next one is expected behind it, or the upload is over.

@@ -26,6 +26,7 @@ mod runner;
 mod server;
 pub mod slot;
 pub mod text;
+mod turns;
 
 pub use board::{Board, Fault, Gauges, Limits, Sensor};
 pub use mail::{App, Event, Stats};

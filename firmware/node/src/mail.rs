@@ -81,7 +81,7 @@ pub struct Reply {
     pub code: Code,
     /// Its payload.
     pub payload: heapless::Vec<u8, REPLY>,
-    /// Of an upload: how many bytes are there now.
+    /// Of an upload that goes on, whose envelope somebody with a key has signed: how many bytes are there now.
     pub received: Option<u32>,
 }
 

@@ -12,6 +12,7 @@ use crate::module::NAMES;
 use crate::moments::{Moment, Moments};
 use crate::number::{self, Binary, milliseconds};
 use crate::package::Provision;
+use crate::turns::{Lane, Turn, Turns, Wait};
 use core::fmt::{self, Write};
 use core::hash::Hash;
 use wasmote_coap::{
@@ -20,6 +21,11 @@ use wasmote_coap::{
 
 /// The most that the body of a parameter or the time takes, in bytes.
 const SMALL: u32 = 64;
+
+/// Places in the queue to the Runner that are left for samples: more than come while it erases flash.
+const FOR_SAMPLES: usize = 12;
+/// Parts of packages that were handed over and not answered: one waits, one is dealt with, and answers are on their way.
+const HANDED: usize = 4;
 
 /// Numbers of what can be observed.
 mod observed {
@@ -62,6 +68,9 @@ struct Resources {
     /// What the answer in the making tells of the node, and that of the reads under way.
     moment: Moment,
     moments: Moments,
+    turns: Turns,
+    /// Tickets of parts of packages, with whose turns they took.
+    handed: heapless::Deque<(u16, Lane), HANDED>,
 }
 
 impl<E: Copy + Eq + Hash> Server<E> {
@@ -91,6 +100,8 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 observers: 0,
                 moment: Moment::default(),
                 moments: Moments::new(),
+                turns: Turns::new((seed ^ (seed >> 64)) as u64),
+                handed: heapless::Deque::new(),
             },
         }
     }
@@ -248,6 +259,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
             if let (Some(now), Some((.., received))) = (reply.received, &mut r.app.staged) {
                 *received = now;
             }
+            r.settle(reply.ticket, reply.received.is_some());
             coap.complete(
                 now,
                 reply.ticket,
@@ -482,9 +494,9 @@ impl Resources {
     ) -> Answer {
         match (resource.kind, request.method) {
             (Kind::App, Code::PUT) => self.upload(request, response),
-            (Kind::App, Code::DELETE) => self.send(response, Down::Remove),
-            (Kind::Staged, _) => self.send(response, Down::Discard),
-            (Kind::Rollback, _) => self.send(response, Down::Rollback),
+            (Kind::App, Code::DELETE) => self.send(request, response, Down::Remove),
+            (Kind::Staged, _) => self.send(request, response, Down::Discard),
+            (Kind::Rollback, _) => self.send(request, response, Down::Rollback),
             (Kind::Time, _) => self.set_time(request, response),
             (Kind::Params, _) => self.set_parameter(request, response, name),
             (Kind::Request, _) => self.forward(request, response),
@@ -648,8 +660,8 @@ impl Resources {
             );
         };
         let offset = millis - self.now as i64;
-        if self.mail.down.enqueue(Down::Clock(offset)).is_err() {
-            return self.busy(response);
+        if let Err(answer) = self.post(request, response, Down::Clock(offset)) {
+            return answer;
         }
         self.clock = Some(offset);
         Answer::Now
@@ -683,9 +695,16 @@ impl Resources {
             Small::Number(number) => Some(number.float()),
         };
         match value {
-            Some(value) if range.contains(&value) => self.send(response, |ticket| {
-                Down::Parameter(ticket, index as u8, value)
-            }),
+            Some(value) if range.contains(&value) => {
+                let now = self.app.parameters.get(index);
+                let same = now.is_some_and(|now| now.to_bits() == value.to_bits());
+                if !same && let Err(answer) = self.turn(request, response, Turn::Write) {
+                    return answer;
+                }
+                self.send(request, response, |ticket| {
+                    Down::Parameter(ticket, index as u8, value)
+                })
+            }
             _ => response.fail(
                 Code::BAD_REQUEST,
                 format_args!(
@@ -730,11 +749,68 @@ impl Resources {
         self.ticket
     }
 
-    fn send(&mut self, response: &mut Response<'_>, make: impl FnOnce(u16) -> Down) -> Answer {
+    /// Takes a turn of whoever asks; the answer when there is none left.
+    fn turn(
+        &mut self,
+        request: &Request<'_>,
+        response: &mut Response<'_>,
+        turn: Turn,
+    ) -> Result<Option<Lane>, Answer> {
+        let taken = self.turns.take(self.now, &request.principal, turn);
+        taken.map_err(|wait| {
+            self.refused = self.refused.saturating_add(1);
+            match wait {
+                Wait::Stranger => response.challenge(),
+                Wait::Seconds(seconds) => {
+                    response.max_age(seconds);
+                    response.fail(
+                        Code::SERVICE_UNAVAILABLE,
+                        format_args!("busy: too much from one host; try again in {seconds} s"),
+                    )
+                }
+            }
+        })
+    }
+
+    /// A part of a package was answered: where one that is signed goes on with it, it was no turn.
+    fn settle(&mut self, ticket: u16, goes_on: bool) {
+        for _ in 0..self.handed.len() {
+            let Some((its, lane)) = self.handed.pop_front() else {
+                return;
+            };
+            if its != ticket {
+                let _ = self.handed.push_back((its, lane));
+            } else if goes_on {
+                self.turns.give_back(lane, Turn::Part);
+            }
+        }
+    }
+
+    /// Puts something into the queue to the Runner, as far as that is not for samples; the answer when there is no room.
+    fn post(
+        &mut self,
+        request: &Request<'_>,
+        response: &mut Response<'_>,
+        down: Down,
+    ) -> Result<(), Answer> {
+        self.turn(request, response, Turn::Change)?;
+        let queue = &mut self.mail.down;
+        if queue.len() + FOR_SAMPLES >= queue.capacity() || queue.enqueue(down).is_err() {
+            return Err(self.busy(response));
+        }
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        request: &Request<'_>,
+        response: &mut Response<'_>,
+        make: impl FnOnce(u16) -> Down,
+    ) -> Answer {
         let ticket = self.next_ticket();
-        match self.mail.down.enqueue(make(ticket)) {
+        match self.post(request, response, make(ticket)) {
             Ok(()) => Answer::Later(ticket),
-            Err(_) => self.busy(response),
+            Err(answer) => answer,
         }
     }
 
@@ -798,6 +874,14 @@ impl Resources {
         if !self.mail.chunks.ready() {
             return self.busy(response);
         }
+        let turn = match kind {
+            ChunkKind::Part { .. } => Turn::Part,
+            ChunkKind::Request(..) => Turn::Request,
+        };
+        let lane = match self.turn(request, response, turn) {
+            Ok(lane) => lane,
+            Err(answer) => return answer,
+        };
         let mut bytes = heapless::Vec::new();
         if skip > 0 {
             for (index, segment) in request.path().skip(skip).enumerate() {
@@ -812,6 +896,12 @@ impl Resources {
             );
         }
         let ticket = self.next_ticket();
+        if let (Some(lane), Turn::Part) = (lane, turn) {
+            if self.handed.is_full() {
+                self.handed.pop_front();
+            }
+            let _ = self.handed.push_back((ticket, lane));
+        }
         let _ = self.mail.chunks.enqueue(Chunk {
             ticket,
             kind,

@@ -360,6 +360,8 @@ fn slots_wear_evenly_whatever_goes_on() {
         let uploads = even(&mut node, "uploads") - began;
         // Parameters, which fill a journal every hundred changes.
         for round in 0..2000u32 {
+            // As often as one host may.
+            node.wait(300_000);
             let code = parameter(&mut node, round % 11);
             assert_eq!(code, Code::CHANGED, "parameter {round}");
         }

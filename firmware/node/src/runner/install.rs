@@ -40,6 +40,8 @@ pub(super) const OTHER: Refused = (Refusal::Busy, "another upload is under way")
     reason = "there is no heap, and the caller takes it apart at once"
 )]
 pub(super) enum Outcome {
+    /// Taken, but not enough to tell who signed the package.
+    Unsigned,
     /// Taken, or known already; more is to come.
     Taken {
         /// What is received has changed for those who watch `/app`.
@@ -152,7 +154,7 @@ impl Install {
         let begins = part.offset == 0 || self.heads.iter().any(|h| h.transfer == part.transfer);
         let stored = if begins {
             let Some(head) = self.begin(bench, io, part)? else {
-                return Ok(Outcome::Taken { begun: false });
+                return Ok(Outcome::Unsigned);
             };
             self.store(bench, io, 0, part.more, &head)
         } else {

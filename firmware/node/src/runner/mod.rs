@@ -636,7 +636,10 @@ impl<F: Flash> Runner<F> {
         let taken = self.install.take(&mut bench, io, part);
         self.follow(io);
         self.post.app |= self.slots.budget() != budget;
+        // Of what has just begun `/app` tells.
+        let goes_on = matches!(taken, Ok(Outcome::Taken { begun: false }));
         let code = match taken {
+            Ok(Outcome::Unsigned) => Ok(Code::CHANGED),
             Ok(Outcome::Taken { begun }) => {
                 self.post.app |= begun;
                 Ok(Code::CHANGED)
@@ -650,7 +653,7 @@ impl<F: Flash> Runner<F> {
             Ok(code) => {
                 self.post.answer(ticket, code, format_args!(""));
                 if let Some(reply) = &mut self.post.reply {
-                    reply.received = self.install.stored();
+                    reply.received = self.install.stored().filter(|_| goes_on);
                 }
             }
             Err(Problem((refusal, text))) => {

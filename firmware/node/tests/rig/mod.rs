@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use wasmote_coap::{Code, Kind, Message, Writer, option};
 use wasmote_node::slot::{Flash, SLOTS, Slots};
-use wasmote_node::{Board, Io, Limits, Provision, Runner, Sensor, Server, Step};
+use wasmote_node::{Board, Io, Limits, Phase, Provision, Runner, Sensor, Server, Step};
 
 /// Prints a line that is seen even when the test passes: what was tried, and how often.
 pub fn tell(text: std::fmt::Arguments<'_>) {
@@ -245,11 +245,15 @@ impl Flash for Memory {
     }
 }
 
-struct Clock(u64);
+/// The virtual time, and how many signatures were verified.
+struct Clock(u64, usize);
 
 impl Io for Clock {
     fn micros(&mut self) -> u64 {
         self.0
+    }
+    fn phase(&mut self, phase: Phase) {
+        self.1 += usize::from(phase == Phase::Verify);
     }
     fn gpio(&mut self, _pin: u8, _high: bool) {}
 }
@@ -265,6 +269,9 @@ pub struct Rig {
     notified: usize,
     pub memory: Memory,
 }
+
+/// From this number on peers have not shown that they are where they say.
+pub const STRANGERS: u8 = 200;
 
 /// An answer: code and payload.
 pub type Answer = (Code, Vec<u8>);
@@ -308,14 +315,14 @@ impl Rig {
         let mut rig = Self {
             server: Server::new(board, provision, server_memory, 1),
             runner,
-            clock: Clock(1_000_000),
+            clock: Clock(1_000_000, 0),
             id: 1,
             peer: 1,
             notified: 0,
             memory: memory.clone(),
         };
-        // Its one client is as on a serial line.
-        rig.server.trust(|_| true);
+        // Its clients are as on a serial line, but for strangers.
+        rig.server.trust(|peer| *peer < STRANGERS);
         rig.settle();
         rig
     }
@@ -374,20 +381,8 @@ impl Rig {
         options: &[(u16, Vec<u8>)],
         payload: &[u8],
     ) -> Answer {
-        self.id += 1;
+        let datagram = self.message(code, path, options, payload);
         let token = self.id.to_be_bytes();
-        let mut buffer = [0; 1500];
-        let mut writer = Writer::new(&mut buffer, Kind::Con, code, self.id, &token);
-        let mut all: Vec<(u16, Vec<u8>)> = path
-            .split('/')
-            .map(|s| (option::URI_PATH, s.as_bytes().to_vec()))
-            .collect();
-        all.extend_from_slice(options);
-        all.sort_by_key(|(number, _)| *number);
-        for (number, value) in &all {
-            writer.option(*number, value);
-        }
-        let datagram = writer.finish(payload).unwrap().to_vec();
         let mut answers = self.datagram(&datagram);
         for _ in 0..100 {
             for answer in std::mem::take(&mut answers) {
@@ -406,6 +401,52 @@ impl Rig {
             answers.extend(self.settle());
         }
         panic!("{path} was not answered");
+    }
+
+    /// A confirmable request with a message ID of its own, which is its token too.
+    fn message(
+        &mut self,
+        code: Code,
+        path: &str,
+        options: &[(u16, Vec<u8>)],
+        payload: &[u8],
+    ) -> Vec<u8> {
+        self.id += 1;
+        let token = self.id.to_be_bytes();
+        let mut buffer = [0; 1500];
+        let mut writer = Writer::new(&mut buffer, Kind::Con, code, self.id, &token);
+        let mut all: Vec<(u16, Vec<u8>)> = path
+            .split('/')
+            .map(|s| (option::URI_PATH, s.as_bytes().to_vec()))
+            .collect();
+        all.extend_from_slice(options);
+        all.sort_by_key(|(number, _)| *number);
+        for (number, value) in &all {
+            writer.option(*number, value);
+        }
+        writer.finish(payload).unwrap().to_vec()
+    }
+
+    /// A request while the Runner has no time: what is answered at once.
+    pub fn ask(
+        &mut self,
+        code: Code,
+        path: &str,
+        options: &[(u16, Vec<u8>)],
+        payload: &[u8],
+    ) -> Option<Code> {
+        let datagram = self.message(code, path, options, payload);
+        let (now, mut answer) = (self.now(), None);
+        self.server
+            .receive(now, self.peer, false, &datagram, &mut |_: u8, d: &[u8]| {
+                answer = Some(Message::parse(d).unwrap().code)
+            });
+        answer
+    }
+
+    /// How many signatures were verified.
+    pub fn verified(&self) -> usize {
+        self.clock.1
     }
 
     /// A resource in this format (RFC 7252 §5.10.4), with a query.

@@ -62,6 +62,8 @@ export interface Config {
   quotaMegabytes: number;
   postgres: string | undefined;
   mqtt: { url: string; prefix: string; homeassistant: string | undefined } | undefined;
+  /** Where Akri's agent has its sockets, and an address to listen at instead of one of them. */
+  akri: { directory: string; listen: string | undefined } | undefined;
   virtual: VirtualConfig[];
   rules: RuleConfig[];
   deliveries: DeliveryConfig[];
@@ -77,6 +79,7 @@ export const defaults: Config = {
   quotaMegabytes: 10_000,
   postgres: undefined,
   mqtt: undefined,
+  akri: undefined,
   virtual: [],
   rules: [
     {
@@ -249,6 +252,7 @@ export function parseConfig(table: unknown): Config {
     quotaMegabytes: top.number("quota-megabytes", defaults.quotaMegabytes, 1),
     postgres: top.text("postgres", undefined),
     mqtt: mqtt(top.table("mqtt")),
+    akri: akri(top.table("akri")),
     virtual: top.named("virtual", virtual),
     rules: top.named("rules", rule),
     deliveries: top.named("deliveries", delivery),
@@ -273,6 +277,16 @@ function mqtt(reader: Reader | undefined): Config["mqtt"] {
     prefix: reader.text("prefix", "wasmote"),
     homeassistant: reader.text("homeassistant", undefined),
   };
+  reader.end();
+  return config;
+}
+
+function akri(reader: Reader | undefined): Config["akri"] {
+  if (reader === undefined) return undefined;
+  const standard = process.env["DISCOVERY_HANDLERS_DIRECTORY"] ?? "/var/lib/akri";
+  const at = reader.text("listen", undefined);
+  if (at !== undefined) listen(at, "akri.listen");
+  const config = { directory: reader.text("directory", standard), listen: at };
   reader.end();
   return config;
 }

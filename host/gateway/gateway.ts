@@ -27,6 +27,7 @@ import { SqliteHistory } from "./sqlite/history.ts";
 import { Store } from "./sqlite/store.ts";
 import { Upstream } from "./upstream.ts";
 import { Virtuals } from "./virtual.ts";
+import type { AkriHandler } from "./adapters/akri/handler.ts";
 import type { Bridge } from "./bridge.ts";
 
 export interface GatewayOptions {
@@ -63,6 +64,7 @@ export class Gateway {
   readonly #stopping = new AbortController();
   directory: Directory | undefined;
   bridge: Bridge | undefined;
+  akri: AkriHandler | undefined;
   port = 0;
 
   private constructor(
@@ -148,6 +150,7 @@ export class Gateway {
       const { host, port } = config.listen;
       gateway.port = await gateway.#server.listen(host, port);
       await gateway.#openDirectory();
+      await gateway.#openAkri();
     } catch (error) {
       await gateway.stop();
       throw error;
@@ -196,6 +199,13 @@ export class Gateway {
         if (this.nodes.get(endpoint)?.origin === "registered") void this.nodes.remove(endpoint);
       },
     });
+  }
+
+  async #openAkri(): Promise<void> {
+    const { akri } = this.config;
+    if (akri === undefined) return;
+    const { AkriHandler } = await import("./adapters/akri/handler.ts");
+    this.akri = await AkriHandler.start({ ...akri, nodes: this.nodes, base: this.url });
   }
 
   /** Looks for nodes on the networks here, again and again; each is called what it calls itself. */
@@ -265,6 +275,7 @@ export class Gateway {
     this.virtuals.stop();
     await this.#server.close().catch(() => {});
     await this.directory?.close();
+    await this.akri?.stop();
     await this.rollouts.stop();
     await this.nodes.stop();
     await this.proxy.close();

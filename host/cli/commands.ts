@@ -153,6 +153,8 @@ verb(
     new Option("--again", "send a module that runs there already"),
     new Option("--sequence <n>", "the package's sequence number (the next one)"),
     new Option("--restart-sequence", "begin the node's numbers anew, where they are used up"),
+    new Option("--interpreted", "from now on the node interprets what it runs"),
+    new Option("--compiled", "from now on it compiles what it can").conflicts("interpreted"),
     ...several(),
   ],
   [

@@ -67,6 +67,7 @@ function people({ node, app, stats }: Info): string {
     const names = (list: readonly string[] = []) => list.join(", ") || "none";
     rows.push(
       ["module", `${app.size ?? "?"} bytes, ${app.ram ?? "?"} of RAM, ${app.digest ?? ""}`],
+      ["tier", tierOf(app)],
       ["sensors", names(app.sensors)],
       ["outputs", names(app.outputs)],
       ["parameters", names(app.params)],
@@ -78,6 +79,11 @@ function people({ node, app, stats }: Info): string {
   }
   const happened = describeEvent(app);
   return table(rows) + (happened === undefined ? "" : `\n\n${happened}`);
+}
+
+/** What executes the package, and why. */
+function tierOf({ tier = "interpreted", code, why }: AppState): string {
+  return code !== undefined ? `${tier}, ${code} bytes of code` : why ? `${tier}: ${why}` : tier;
 }
 
 /** Every counter there is. */

@@ -23,6 +23,8 @@ interface Options extends SeveralOptions, MemoryOptions {
   again?: boolean;
   sequence?: string;
   restartSequence?: boolean;
+  interpreted?: boolean;
+  compiled?: boolean;
 }
 
 /** The longest that an upload may take by itself: what a node has room for, over a slow link. */
@@ -50,6 +52,11 @@ export async function pushVerb(file: string | undefined, options: Options): Prom
     again: options.again ?? false,
     restart: options.restartSequence ?? false,
     ...(sequence === undefined ? {} : { sequence }),
+    ...(options.interpreted
+      ? { tier: "interpreted" }
+      : options.compiled
+        ? { tier: "compiled" }
+        : {}),
   };
   // Before the compiler runs for seconds.
   const alone = targets(options).length === 1;

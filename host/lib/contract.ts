@@ -288,6 +288,13 @@ export const documentKeys = {
     "faults.wrong_model": "uint",
     "faults.silent": "uint",
   },
+  tier: {
+    chosen: "text",
+    tier: "text",
+    why: "text",
+    code: "uint",
+    arena: "uint",
+  },
   app: {
     state: "text",
     name: "text",
@@ -299,6 +306,9 @@ export const documentKeys = {
     ram: "uint",
     slot: "uint",
     trial: "uint",
+    tier: "text",
+    why: "text",
+    code: "uint",
     tick: "uint",
     sensors: "list of text",
     outputs: "list of text",
@@ -381,6 +391,14 @@ export const resources = [
     methods: ["POST"],
     rt: "wasmote.rollback",
     interface: "wasmote.action",
+  },
+  {
+    name: "tier",
+    path: "app/tier",
+    methods: ["GET", "PUT"],
+    rt: "wasmote.tier",
+    formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
+    interface: "wasmote.write",
   },
   {
     name: "params",

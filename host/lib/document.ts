@@ -193,6 +193,10 @@ const app = map(
     /** Within which sequence numbers count; 0 where it is not said. */
     era: uint32,
     trial: uint32,
+    /** What executes it: bytes of compiled code, or why it is interpreted. */
+    tier: oneOf("compiled", "interpreted"),
+    code: uint32,
+    why: text,
     tick: uint32,
     sensors: list(text),
     outputs: list(text),

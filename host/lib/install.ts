@@ -1,7 +1,7 @@
 // From a program to a node that runs it: sign for the node's class, upload, wait for the first output.
 import { inspect } from "./engine.ts";
 import { hex, keepPackage, packageOf } from "./kept.ts";
-import type { Node } from "./node.ts";
+import type { Node, Tier } from "./node.ts";
 import { makePackage, openPackage, type KeyPair } from "./package.ts";
 import type { Program } from "./program.ts";
 import type { Project } from "./project.ts";
@@ -34,6 +34,8 @@ export interface InstallOptions {
   sequence?: number | undefined;
   /** Begins the node's numbers anew, in its next era: the way out when they are used up. */
   restart?: boolean;
+  /** What is to execute this package and those that follow; as the node has it where this is not given. */
+  tier?: Tier;
   onProgress?: (sent: number, total: number) => void;
   signal?: AbortSignal | undefined;
 }
@@ -74,6 +76,8 @@ export async function installProgram(
   const { began = Date.now(), again = false, signal } = options;
   const [{ class: boardClass }, app] = [await node.info(signal), await node.app(signal)];
   const { digest, name } = program;
+  // Also where it runs already.
+  if (options.tier !== undefined) await node.setTier(options.tier, signal);
   const runs = app.state !== "empty" && app.digest === digest;
   const chosen = options.sequence !== undefined || options.restart === true;
   if (runs && !again && !chosen)
@@ -99,7 +103,8 @@ export async function installProgram(
       ? nextSequence(project, { highest: restart ? 0 : app.highest, era })
       : takeSequence(project, options.sequence, { era, always: true });
   const bytes = half ?? signProgram(project, program, key, { sequence: number(), boardClass, era });
-  return installPackage(node, bytes, { ...options, began });
+  const { tier: _, ...rest } = options;
+  return installPackage(node, bytes, { ...rest, began });
 }
 
 /** Installs a package as it is: somebody made it on purpose, so it is sent whatever runs. */
@@ -112,6 +117,7 @@ export async function installPackage(
   const { manifest, module } = openPackage(bytes);
   const { sequence, name } = manifest;
   const digest = hex(manifest.digest);
+  if (options.tier !== undefined) await node.setTier(options.tier, signal);
   await node.push(bytes, { signal, ...(onProgress ? { onProgress } : {}) });
   const installed = Date.now() - began;
   const done: Installed = { name, bytes: bytes.length, sequence, digest, installed };

@@ -33,6 +33,9 @@ export interface Resource {
   attributes: Record<string, string | true>;
 }
 
+/** What executes a package: code that the node made of it, or its interpreter. */
+export type Tier = "compiled" | "interpreted";
+
 /** A value of a sensor or output. */
 export interface Reading {
   value: number;
@@ -183,6 +186,11 @@ export class Node {
     for (const name of params)
       values[name] = readNumber(name, await this.get(`app/params/${name}`, { signal }));
     return values;
+  }
+
+  /** What executes packages from now on. What runs is interpreted at once; to be compiled it begins anew. */
+  async setTier(tier: Tier, signal?: AbortSignal): Promise<void> {
+    await this.put("app/tier", tier, { signal });
   }
 
   async setParam(name: string, value: number, signal?: AbortSignal): Promise<void> {

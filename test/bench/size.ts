@@ -11,13 +11,14 @@ import type { Cell, Report, Table } from "./report.ts";
 
 /** The images in dist/ and what each may occupy: flash and static RAM, in bytes. */
 export const budgets = [
-  { image: "stm32f407-discovery.elf", flash: 256 * 1024, ram: 96 * 1024 },
+  { image: "stm32f407-discovery.elf", flash: 320 * 1024, ram: 96 * 1024 },
   // The engine and next to nothing else: linking fails above this too (test/machine/engine.x).
   { image: "engine.elf", flash: 64 * 1024, ram: 0 },
 ];
 
 /** Parts of an image, each by what its symbols mention; the first that fits gets the symbol. */
 const groups: [string, RegExp][] = [
+  ["compiler", /wasmote_compiler/],
   ["engine", /wasmote_engine/],
   ["coap", /wasmote_coap/],
   ["node", /wasmote_node/],

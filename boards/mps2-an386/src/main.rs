@@ -71,7 +71,7 @@ mod app {
     use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
-    use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
+    use wasmote_node::{Arena, Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
 
     /// Bytes for modules, and fuel for a run: as on the STM32F407.
     const MEMORY: usize = 64 * 1024;
@@ -143,6 +143,16 @@ mod app {
         }
     }
 
+    /// Bytes of the place for compiled code, as on the STM32F407.
+    const CODE: usize = 20 * 1024;
+
+    /// The place for compiled code.
+    fn code_memory() -> Arena {
+        static mut CODE_MEMORY: MaybeUninit<[u32; CODE / 4]> = MaybeUninit::uninit();
+        // SAFETY: RAM that may be executed, and `init`, which runs once, has the only reference.
+        unsafe { Arena::new((&raw mut CODE_MEMORY).cast(), CODE as u32) }
+    }
+
     /// In a function of its own, so that the stack need not hold what moves to its place and all of `init` at once.
     #[inline(never)]
     fn network(
@@ -167,6 +177,7 @@ mod app {
         memory: Memory<Endpoint> = Memory::new(),
         storage: Storage = Storage::new(),
         network_place: MaybeUninit<Network> = MaybeUninit::uninit(),
+        arena_place: MaybeUninit<Arena> = MaybeUninit::uninit(),
         server_place: MaybeUninit<Server<Endpoint>> = MaybeUninit::uninit(),
         runner_place: MaybeUninit<Runner<Flash>> = MaybeUninit::uninit(),
     ])]
@@ -224,6 +235,7 @@ mod app {
             limits,
             runner_memory,
         ));
+        runner.compile_into(cx.local.arena_place.write(code_memory()));
         let (named, to_name) = cx.local.names.split();
         let (heard, to_parse) = cx.local.echoes.split();
         (

@@ -76,7 +76,7 @@ mod app {
     use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
-    use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
+    use wasmote_node::{Arena, Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
     use wasmote_sensors::temperature::Calibration;
     use wasmote_sensors::{Debounce, Rain};
 
@@ -242,13 +242,23 @@ mod app {
         chip::further_memory()
     }
 
-    /// What is left of the other RAM.
+    /// The other RAM, of which QEMU's image leaves less: its flash is where modules run on a chip.
     #[cfg(feature = "qemu")]
     fn module_memory() -> &'static mut [u8] {
-        const SIZE: usize = 32 * 1024;
+        const SIZE: usize = 22 * 1024;
         static mut REGION: [u64; SIZE / 8] = [0; SIZE / 8];
         // SAFETY: `init` has the only reference, and calls this once.
         unsafe { core::slice::from_raw_parts_mut((&raw mut REGION).cast::<u8>(), SIZE) }
+    }
+
+    /// Bytes of the place for compiled code: RAM that instructions are fetched from, which the CCM is not (RM0090 §2.3.1).
+    const CODE: usize = if cfg!(feature = "qemu") { 8 } else { 20 } * 1024;
+
+    /// The place for compiled code.
+    fn code_memory() -> Arena {
+        static mut CODE_MEMORY: MaybeUninit<[u32; CODE / 4]> = MaybeUninit::uninit();
+        // SAFETY: RAM that may be executed, and `init`, which runs once, has the only reference.
+        unsafe { Arena::new((&raw mut CODE_MEMORY).cast(), CODE as u32) }
     }
 
     #[init(local = [
@@ -259,6 +269,7 @@ mod app {
         frames: Frames = Frames::new(),
         storage_place: MaybeUninit<Storage> = MaybeUninit::uninit(),
         network_place: MaybeUninit<Network> = MaybeUninit::uninit(),
+        arena_place: MaybeUninit<Arena> = MaybeUninit::uninit(),
         server_place: MaybeUninit<Server<Peer>> = MaybeUninit::uninit(),
         runner_place: MaybeUninit<Runner<Flash>> = MaybeUninit::uninit(),
     ])]
@@ -358,6 +369,7 @@ mod app {
             cx.local
                 .server_place
                 .write(Server::new(board, provision.clone(), server_memory, seed));
+        let arena = cx.local.arena_place.write(code_memory());
         server.trust(|peer| *peer == SERIAL);
         server.hosts(|peer| u64::from(peer.address.to_bits()));
         let runner = cx.local.runner_place.write(Runner::new(
@@ -367,6 +379,7 @@ mod app {
             limits,
             runner_memory,
         ));
+        runner.compile_into(arena);
         let config = Config {
             hardware,
             seed: seed as u64,

@@ -130,6 +130,11 @@ pub struct Code<'a> {
 }
 
 impl<'a> Code<'a> {
+    /// What [`compile`] wrote before.
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// All of it.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes

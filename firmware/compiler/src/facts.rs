@@ -1,11 +1,22 @@
 //! What is known of a module while its functions are compiled.
-use wasmote_engine::Module;
+use wasmote_engine::{self as engine, Module};
 
 /// What the code depends on besides the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Whether the memory may grow beyond its initial size in the instances that the code is for.
     pub grows: bool,
+}
+
+impl Options {
+    /// Those for instances of a module that are made with the engine's options.
+    pub fn of(module: &Module<'_>, options: &engine::Options) -> Self {
+        let grows = module.memory_type().is_some_and(|ty| {
+            let most = ty.limits.max.unwrap_or(u32::MAX);
+            most.min(options.memory_pages.unwrap_or(0)) > ty.limits.min
+        });
+        Self { grows }
+    }
 }
 
 /// What is known of the module while its functions are compiled.

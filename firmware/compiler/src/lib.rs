@@ -31,6 +31,7 @@ mod memory;
 mod native;
 mod plain;
 mod registers;
+mod resident;
 mod scan;
 mod work;
 
@@ -39,4 +40,5 @@ pub use facts::Options;
 pub use limits::Refusal;
 #[cfg(target_arch = "arm")]
 pub use native::Native;
+pub use resident::Arena;
 pub use work::Work;

@@ -34,6 +34,46 @@ impl Work {
     }
 }
 
+impl Work {
+    /// Working memory within memory of any content, if there is enough of it.
+    pub fn within(memory: &mut [u8]) -> Option<&mut Self> {
+        let skip = memory.as_ptr().align_offset(align_of::<Self>());
+        let place = memory.get_mut(skip..)?.get_mut(..size_of::<Self>())?;
+        let work = place.as_mut_ptr().cast::<Self>();
+        // Part by part, so that nothing of its size passes over the stack or lies in flash.
+        // SAFETY: the place is aligned and large enough, and every part is made before it is a `Work`.
+        unsafe {
+            (&raw mut (*work).labels).write([0; LABELS]);
+            (&raw mut (*work).short).write([0; BRANCHES / 8]);
+            for at in 0..OPERANDS {
+                (&raw mut (*work).entries)
+                    .cast::<Entry>()
+                    .add(at)
+                    .write(Entry::SLOT);
+            }
+            for at in 0..CONTROLS {
+                (&raw mut (*work).controls)
+                    .cast::<Control>()
+                    .add(at)
+                    .write(Control::NONE);
+            }
+            for at in 0..LOCALS {
+                (&raw mut (*work).locals)
+                    .cast::<Local>()
+                    .add(at)
+                    .write(Local::NONE);
+            }
+            for at in 0..STUBS {
+                (&raw mut (*work).stubs)
+                    .cast::<Stub>()
+                    .add(at)
+                    .write(Stub::NONE);
+            }
+            Some(&mut *work)
+        }
+    }
+}
+
 impl Default for Work {
     fn default() -> Self {
         Self::new()

@@ -135,16 +135,22 @@ pub mod key {
     pub const ADDRESS: &str = "address";
     /// `answered`.
     pub const ANSWERED: &str = "answered";
+    /// `arena`.
+    pub const ARENA: &str = "arena";
     /// `backtrace`.
     pub const BACKTRACE: &str = "backtrace";
     /// `board`.
     pub const BOARD: &str = "board";
+    /// `chosen`.
+    pub const CHOSEN: &str = "chosen";
     /// `class`.
     pub const CLASS: &str = "class";
     /// `clock`.
     pub const CLOCK: &str = "clock";
     /// `coap`.
     pub const COAP: &str = "coap";
+    /// `code`.
+    pub const CODE: &str = "code";
     /// `contract`.
     pub const CONTRACT: &str = "contract";
     /// `damaged`.
@@ -291,6 +297,8 @@ pub mod key {
     pub const TICK: &str = "tick";
     /// `ticks_missed`.
     pub const TICKS_MISSED: &str = "ticks_missed";
+    /// `tier`.
+    pub const TIER: &str = "tier";
     /// `transfers`.
     pub const TRANSFERS: &str = "transfers";
     /// `trap`.
@@ -315,6 +323,8 @@ pub mod key {
     pub const WAITS: &str = "waits";
     /// `what`.
     pub const WHAT: &str = "what";
+    /// `why`.
+    pub const WHY: &str = "why";
     /// `wrong_model`.
     pub const WRONG_MODEL: &str = "wrong_model";
 }
@@ -405,6 +415,16 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "tier",
+        &[
+            ("chosen", "text"),
+            ("tier", "text"),
+            ("why", "text"),
+            ("code", "uint"),
+            ("arena", "uint"),
+        ],
+    ),
+    (
         "app",
         &[
             ("state", "text"),
@@ -417,6 +437,9 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
             ("ram", "uint"),
             ("slot", "uint"),
             ("trial", "uint"),
+            ("tier", "text"),
+            ("why", "text"),
+            ("code", "uint"),
             ("tick", "uint"),
             ("sensors", "list of text"),
             ("outputs", "list of text"),
@@ -551,6 +574,8 @@ pub enum Kind {
     Staged,
     /// `/app/rollback`.
     Rollback,
+    /// `/app/tier`.
+    Tier,
     /// `/app/params/{name}`.
     Params,
     /// `/app/x/*`.
@@ -583,7 +608,7 @@ pub struct Resource {
 }
 
 /// All resources.
-pub const RESOURCES: [Resource; 11] = [
+pub const RESOURCES: [Resource; 12] = [
     Resource {
         kind: Kind::Node,
         path: &["node"],
@@ -689,6 +714,22 @@ pub const RESOURCES: [Resource; 11] = [
         observe: false,
         rt: "wasmote.rollback",
         interface: "wasmote.action",
+    },
+    Resource {
+        kind: Kind::Tier,
+        path: &["app", "tier"],
+        named: false,
+        methods: &[Code::GET, Code::PUT],
+        formats: &[
+            format::CBOR,
+            format::JSON,
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+        ],
+        observe: false,
+        rt: "wasmote.tier",
+        interface: "wasmote.write",
     },
     Resource {
         kind: Kind::Params,

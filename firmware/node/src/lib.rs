@@ -34,3 +34,4 @@ pub use memory::{Memory, RunnerMemory, ServerMemory};
 pub use package::Provision;
 pub use runner::{Io, Phase, Room, Runner, Step, TRIAL_RUNS};
 pub use server::Server;
+pub use wasmote_compiler::Arena;

@@ -24,6 +24,8 @@ pub enum Down {
     Parameter(u16, u8, f32),
     /// Milliseconds since 1970 less milliseconds since the start.
     Clock(i64),
+    /// Interpret packages, or compile them; answered with the ticket.
+    Tier(u16, bool),
     /// Go back to the previous package; answered with the ticket.
     Rollback(u16),
     /// Remove the package; answered with the ticket.
@@ -146,6 +148,15 @@ pub enum Event {
 /// Identifiers of keys.
 pub type Ids = heapless::Vec<[u8; 8], { crate::slot::KEYS * 2 }>;
 
+/// What executes the package that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tiers {
+    /// Bytes of its compiled code; 0: it is interpreted.
+    pub code: u32,
+    /// Why it is interpreted.
+    pub why: &'static str,
+}
+
 /// The package that runs, and what is on its way.
 #[derive(Clone, Debug, Default)]
 pub struct App {
@@ -173,6 +184,12 @@ pub struct App {
     pub ram: u32,
     /// Good runs left until it is confirmed.
     pub trial: u8,
+    /// What executes it.
+    pub tiers: Tiers,
+    /// Whether the operator chose that packages are interpreted.
+    pub interpreted: bool,
+    /// Bytes of the place for compiled code; 0 where nothing is compiled.
+    pub arena: u32,
     /// What it says of itself.
     pub facts: Facts,
     /// Values of its parameters.

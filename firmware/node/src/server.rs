@@ -474,6 +474,7 @@ impl Resources {
             Kind::Stats => self.document(response, resource, form, Self::stats),
             Kind::App => self.document(response, resource, form, Self::app),
             Kind::Staged => self.document(response, resource, form, Self::staged),
+            Kind::Tier => self.document(response, resource, form, Self::tier),
             Kind::Time => self.time(response, form),
             Kind::Sensors => return self.sensor(request, response, name, form),
             Kind::Outputs => self.output(response, name, form),
@@ -498,6 +499,7 @@ impl Resources {
             (Kind::Staged, _) => self.send(request, response, Down::Discard),
             (Kind::Rollback, _) => self.send(request, response, Down::Rollback),
             (Kind::Time, _) => self.set_time(request, response),
+            (Kind::Tier, _) => self.set_tier(request, response),
             (Kind::Params, _) => self.set_parameter(request, response, name),
             (Kind::Request, _) => self.forward(request, response),
             _ => {
@@ -665,6 +667,20 @@ impl Resources {
         }
         self.clock = Some(offset);
         Answer::Now
+    }
+
+    /// Which tier packages get from now on.
+    fn set_tier(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
+        match Self::small(request, response) {
+            Some(Small::Text("compiled")) => {
+                self.send(response, |ticket| Down::Tier(ticket, false))
+            }
+            Some(Small::Text("interpreted")) => {
+                self.send(response, |ticket| Down::Tier(ticket, true))
+            }
+            Some(_) => response.fail(Code::BAD_REQUEST, format_args!("compiled or interpreted")),
+            None => Answer::Now,
+        }
     }
 
     fn parameter(&self, response: &mut Response<'_>, name: &str, form: u16) {

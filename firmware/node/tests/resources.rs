@@ -219,10 +219,10 @@ fn documents_have_what_the_contract_says_and_nothing_else() {
         Value::Null => "null",
     };
     for (name, entries) in wasmote_node::contract::DOCUMENTS {
-        let path = if *name == "staged" {
-            "app/staged"
-        } else {
-            *name
+        let path = match *name {
+            "staged" => "app/staged",
+            "tier" => "app/tier",
+            name => name,
         };
         let document = node.json(path);
         let mut seen = 0;

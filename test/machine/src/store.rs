@@ -405,11 +405,7 @@ impl Store {
         if !self.settings.compiled {
             return "";
         }
-        let grows = module.memory_type().is_some_and(|ty| {
-            let most = ty.limits.max.unwrap_or(u32::MAX);
-            most.min(options.memory_pages.unwrap_or(0)) > ty.limits.min
-        });
-        let choice = Choice { grows };
+        let choice = Choice::of(module, options);
         let length = match measure(module, choice, &mut self.work) {
             Ok(length) => length,
             Err(refusal) => return refusal.message(),

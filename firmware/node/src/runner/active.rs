@@ -1,6 +1,7 @@
 //! The package that runs: its instance, and the run it is in.
 use super::TRIAL_RUNS;
 use super::load::Loaded;
+use crate::mail::Tiers;
 use crate::module::NAMES;
 use crate::slot::{Flash, Slots};
 use wasmote_coap::Code;
@@ -25,6 +26,8 @@ pub(super) struct Active {
     pub(super) package: Loaded,
     pub(super) instance: Instance<'static, 'static>,
     pub(super) parameters: heapless::Vec<f32, NAMES>,
+    /// What executes it.
+    pub(super) tiers: Tiers,
     /// Good runs left until it is confirmed.
     pub(super) trial: u8,
     /// Whether setting up and `start` count as a good run. They do not when a request made the module begin anew: whoever
@@ -70,6 +73,7 @@ impl Active {
             package,
             instance,
             parameters,
+            tiers: Tiers::default(),
             trial: TRIAL_RUNS,
             start_counts: true,
             job: Some(Job::Setup),

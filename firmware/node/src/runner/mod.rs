@@ -8,6 +8,7 @@
 //! | `imports` | what a module asks of the node |
 //! | `post` | what the Runner tells the Server |
 //! | `retry` | when to try again what failed |
+//! | `tier` | what executes the package: compiled code or the engine's loops, and why |
 //! | `settings` | what the operator set, for the next package |
 mod active;
 mod imports;
@@ -17,6 +18,7 @@ mod post;
 mod retry;
 mod settings;
 mod table;
+mod tier;
 
 use crate::board::Limits;
 use crate::contract::Refusal;
@@ -33,6 +35,7 @@ use load::Loaded;
 use post::Post;
 use retry::Retry;
 use wasmote_coap::Code;
+use wasmote_compiler::Arena;
 use wasmote_engine::{Host, Place, Run, TrapKind};
 
 pub use crate::memory::Room;
@@ -97,6 +100,8 @@ pub struct Runner<F: Flash> {
     region: Option<&'static mut [u8]>,
     /// Its length in bytes.
     memory: u32,
+    /// Where packages are compiled into, on a board that executes compiled code.
+    arena: Option<&'static Arena>,
     scratch: &'static mut Room,
     booted: bool,
     active: Option<Active>,
@@ -146,6 +151,7 @@ impl<F: Flash> Runner<F> {
             post: Post::new(memory.mail),
             memory: region.len() as u32,
             region: Some(region),
+            arena: None,
             scratch: memory.scratch,
             booted: false,
             active: None,
@@ -251,6 +257,8 @@ impl<F: Flash> Runner<F> {
             era: self.slots.memory().era,
             highest: self.slots.memory().highest,
             budget: self.slots.budget(),
+            interpreted: self.interpreted(),
+            arena: self.arena.map_or(0, Arena::length),
             previous: self
                 .slots
                 .previous()
@@ -291,6 +299,7 @@ impl<F: Flash> Runner<F> {
             needs: m.needs,
             ram: package.ram,
             trial: active.trial,
+            tiers: active.tiers,
             facts: package.facts,
             parameters: active.parameters.clone(),
             requests: package.linked.request.is_some() && package.facts.buffer > 0,
@@ -407,6 +416,7 @@ impl<F: Flash> Runner<F> {
         let Some(region) = self.region.take() else {
             return false;
         };
+        let tiers = self.compile(&package, region);
         let mut active = match Active::new(package, region, &self.slots, io.micros()) {
             Ok(active) => active,
             Err(region) => {
@@ -416,6 +426,11 @@ impl<F: Flash> Runner<F> {
         };
         if !on_trial {
             active.trial = 0;
+        }
+        active.tiers = tiers;
+        if tiers.code > 0 {
+            // Nothing has been called yet, so it takes any.
+            let _ = active.instance.set_tier(self.arena.and_then(Arena::tier));
         }
         self.stats = Stats {
             traps: self.stats.traps,
@@ -496,6 +511,7 @@ impl<F: Flash> Runner<F> {
             Down::Parameter(ticket, number, value) => {
                 self.set_parameter(io, ticket, number, value);
             }
+            Down::Tier(ticket, interpreted) => self.choose(io, ticket, interpreted),
             Down::Rollback(ticket) => {
                 let Some(current) = self.slots.previous().and(self.slots.current()) else {
                     self.post.answer(

@@ -139,7 +139,7 @@ impl Resources {
 
     pub(super) fn app(&self, d: &mut Document<'_, '_>) {
         let a = &self.app;
-        let running = matches!(a.state, State::Trial | State::Confirmed);
+        let running = self.runs();
         d.text(key::STATE, if running { a.state.name() } else { "empty" });
         if running {
             d.text(key::NAME, &a.name);
@@ -151,6 +151,7 @@ impl Resources {
             d.uint(key::RAM, a.ram);
             d.uint(key::SLOT, a.slot);
             d.uint(key::TRIAL, a.trial);
+            self.tiers(d);
             d.uint(key::TICK, a.facts.tick);
             d.texts(key::SENSORS, a.facts.sensors());
             d.texts(key::OUTPUTS, a.facts.outputs().map(|(name, _)| name));
@@ -188,11 +189,44 @@ impl Resources {
         d.end();
     }
 
+    /// What executes the package that runs.
+    fn tiers(&self, d: &mut Document<'_, '_>) {
+        let tiers = self.app.tiers;
+        d.text(key::TIER, tier_name(tiers.code == 0));
+        if tiers.code > 0 {
+            d.uint(key::CODE, tiers.code);
+        } else {
+            d.text(key::WHY, tiers.why);
+        }
+    }
+
+    pub(super) fn tier(&self, d: &mut Document<'_, '_>) {
+        d.text(key::CHOSEN, tier_name(self.app.interpreted));
+        if self.runs() {
+            self.tiers(d);
+        }
+        d.uint(key::ARENA, self.app.arena);
+    }
+
+    /// Whether a package runs.
+    fn runs(&self) -> bool {
+        matches!(self.app.state, State::Trial | State::Confirmed)
+    }
+
     pub(super) fn staged(&self, d: &mut Document<'_, '_>) {
         if let Some((digest, size, received)) = &self.app.staged {
             d.put(key::DIGEST, Value::Bytes(digest));
             d.uint(key::SIZE, *size);
             d.uint(key::RECEIVED, *received);
         }
+    }
+}
+
+/// The two tiers by their names.
+pub(super) fn tier_name(interpreted: bool) -> &'static str {
+    if interpreted {
+        "interpreted"
+    } else {
+        "compiled"
     }
 }

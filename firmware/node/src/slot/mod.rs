@@ -39,6 +39,7 @@ mod state;
 pub use budget::ERASES;
 pub use journal::checksum;
 pub use keys::{Memory, Rotation, key_id};
+pub(crate) use records::TIER;
 pub use records::{RECORD, RECORDS, STATE};
 pub use state::{Coming, Reason, Slot, SlotError, State};
 

@@ -24,8 +24,10 @@ use super::journal::{CELL, COPIES, Cell, Layout, Range};
 use super::{Flash, PACKAGE, SlotError, Slots, kind};
 
 /// Numbers that a record of the node may have: below this. 0 to 7 are for peers' security contexts, 8 to 15 for how far their
-/// numbers are taken.
-pub const RECORDS: u8 = 16;
+/// numbers are taken, then [`TIER`].
+pub const RECORDS: u8 = 17;
+/// The record of what the operator chose: one byte of 1 where packages are to be interpreted, none where they are compiled.
+pub(crate) const TIER: u8 = 16;
 /// The longest record of the node, in bytes.
 pub const RECORD: usize = 64;
 /// The most that one copy of all records may take, in cells.
@@ -54,6 +56,15 @@ impl<F: Flash> Slots<F> {
     /// Keeps a record of the node under a number below [`RECORDS`]; an empty one is forgotten. Changes nothing where it is
     /// unchanged. For how long and at what price, see the head of this file.
     pub fn keep(&mut self, number: u8, bytes: &[u8]) -> Result<(), SlotError> {
+        self.place_record(number, bytes, true)
+    }
+
+    /// As [`Slots::keep`], for whoever asks: an erasure comes out of the daily budget ([`SlotError::Worn`]).
+    pub(crate) fn keep_for_anybody(&mut self, number: u8, bytes: &[u8]) -> Result<(), SlotError> {
+        self.place_record(number, bytes, false)
+    }
+
+    fn place_record(&mut self, number: u8, bytes: &[u8], trusted: bool) -> Result<(), SlotError> {
         let old = self.record(number, None);
         let mut new = Record {
             version: old.as_ref().map_or(0, |r| r.version) + 1,
@@ -72,7 +83,7 @@ impl<F: Flash> Slots<F> {
         }
         let index = match self.roomy(COPIES * new.cells()) {
             Some(index) => index,
-            None => self.fresh()?,
+            None => self.fresh(trusted)?,
         };
         self.inscribe(index, number, &new, COPIES)
     }
@@ -220,14 +231,15 @@ impl<F: Flash> Slots<F> {
     }
 
     /// A slot with a fresh journal.
-    fn fresh(&mut self) -> Result<usize, SlotError> {
+    fn fresh(&mut self, trusted: bool) -> Result<usize, SlotError> {
         if self.receiving().is_some() {
             return Err(SlotError::Full);
         }
         if self.current().is_some() {
-            self.renew(true)?;
+            self.renew(trusted)?;
             return self.current().ok_or(SlotError::Nothing);
         }
+        self.afford(trusted)?;
         let index = self.free().ok_or(SlotError::Nothing)?;
         let epoch = self.slots.iter().map(|s| s.epoch).max().unwrap_or(0) + 1;
         self.clear(index, epoch)?;

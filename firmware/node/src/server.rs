@@ -1,5 +1,6 @@
 //! The upper half: the resources of a node behind its CoAP server. It answers at once, whatever the module does.
 mod describe;
+mod settings;
 
 use crate::board::{Board, Fault, Gauges};
 use crate::contract::{Kind, RESOURCES, Resource};
@@ -10,7 +11,7 @@ use crate::mail::{App, Chunk, ChunkKind, Down, LINE, ServerMail, Stats, Up};
 use crate::memory::ServerMemory;
 use crate::module::NAMES;
 use crate::moments::{Moment, Moments};
-use crate::number::{self, Binary, milliseconds};
+use crate::number::{Binary, milliseconds};
 use crate::package::Provision;
 use crate::turns::{Lane, Turn, Turns, Wait};
 use core::fmt::{self, Write};
@@ -667,69 +668,6 @@ impl Resources {
         }
         self.clock = Some(offset);
         Answer::Now
-    }
-
-    /// Which tier packages get from now on.
-    fn set_tier(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
-        match Self::small(request, response) {
-            Some(Small::Text("compiled")) => {
-                self.send(response, |ticket| Down::Tier(ticket, false))
-            }
-            Some(Small::Text("interpreted")) => {
-                self.send(response, |ticket| Down::Tier(ticket, true))
-            }
-            Some(_) => response.fail(Code::BAD_REQUEST, format_args!("compiled or interpreted")),
-            None => Answer::Now,
-        }
-    }
-
-    fn parameter(&self, response: &mut Response<'_>, name: &str, form: u16) {
-        let found = self.find_parameter(name);
-        if let Some(value) = found.and_then(|(index, _)| self.app.parameters.get(index)) {
-            let (value, at) = (*value, self.now);
-            let one = [Sample { value, at }];
-            self.samples(response, form, name, "", None, &mut one.iter());
-        }
-    }
-
-    fn set_parameter(
-        &mut self,
-        request: &Request<'_>,
-        response: &mut Response<'_>,
-        name: &str,
-    ) -> Answer {
-        let Some((index, parameter)) = self.find_parameter(name) else {
-            response.code(Code::NOT_FOUND);
-            return Answer::Now;
-        };
-        let Some(body) = Self::small(request, response) else {
-            return Answer::Now;
-        };
-        let range = parameter.minimum..=parameter.maximum;
-        let value = match body {
-            Small::Text(text) => number::parse(text),
-            Small::Number(number) => Some(number.float()),
-        };
-        match value {
-            Some(value) if range.contains(&value) => {
-                let now = self.app.parameters.get(index);
-                let same = now.is_some_and(|now| now.to_bits() == value.to_bits());
-                if !same && let Err(answer) = self.turn(request, response, Turn::Write) {
-                    return answer;
-                }
-                self.send(request, response, |ticket| {
-                    Down::Parameter(ticket, index as u8, value)
-                })
-            }
-            _ => response.fail(
-                Code::BAD_REQUEST,
-                format_args!(
-                    "{name} takes a number from {} to {}",
-                    range.start(),
-                    range.end()
-                ),
-            ),
-        }
     }
 
     fn lines(

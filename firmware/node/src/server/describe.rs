@@ -189,27 +189,8 @@ impl Resources {
         d.end();
     }
 
-    /// What executes the package that runs.
-    fn tiers(&self, d: &mut Document<'_, '_>) {
-        let tiers = self.app.tiers;
-        d.text(key::TIER, tier_name(tiers.code == 0));
-        if tiers.code > 0 {
-            d.uint(key::CODE, tiers.code);
-        } else {
-            d.text(key::WHY, tiers.why);
-        }
-    }
-
-    pub(super) fn tier(&self, d: &mut Document<'_, '_>) {
-        d.text(key::CHOSEN, tier_name(self.app.interpreted));
-        if self.runs() {
-            self.tiers(d);
-        }
-        d.uint(key::ARENA, self.app.arena);
-    }
-
     /// Whether a package runs.
-    fn runs(&self) -> bool {
+    pub(super) fn runs(&self) -> bool {
         matches!(self.app.state, State::Trial | State::Confirmed)
     }
 
@@ -219,14 +200,5 @@ impl Resources {
             d.uint(key::SIZE, *size);
             d.uint(key::RECEIVED, *received);
         }
-    }
-}
-
-/// The two tiers by their names.
-pub(super) fn tier_name(interpreted: bool) -> &'static str {
-    if interpreted {
-        "interpreted"
-    } else {
-        "compiled"
     }
 }

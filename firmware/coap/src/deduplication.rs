@@ -1,5 +1,7 @@
 //! Deduplication (RFC 7252 §4.5): the requests that changed something, or were protected, with their answers.
-use crate::limits::{ANSWERS, EXCHANGE_LIFETIME, EXCHANGES, MAX_TRANSMIT_SPAN, NON_LIFETIME};
+use crate::limits::{
+    ANSWERS, EXCHANGE_LIFETIME, EXCHANGES, MAX_TRANSMIT_SPAN, MTU, NON_LIFETIME, TAG,
+};
 use crate::message::{Code, Kind, Message, Writer};
 use crate::shares::{Holder, Rank, Shares};
 
@@ -68,6 +70,9 @@ impl Stored {
         length: 0,
     };
 }
+
+/// Any answer fits.
+const _: () = assert!(MTU + TAG <= ANSWERS);
 
 #[derive(Debug)]
 pub(crate) struct Exchanges<E> {
@@ -245,15 +250,12 @@ impl<E: Copy + Eq> Exchanges<E> {
         if at + answer.len() > ANSWERS {
             self.written = self.written.wrapping_add((ANSWERS - at) as u32);
         }
-        let mut start = self.written;
+        let start = self.written;
         let at = start as usize % ANSWERS;
         if let Some(place) = self.answers.get_mut(at..at + answer.len()) {
             place.copy_from_slice(answer);
-            self.written = self.written.wrapping_add(answer.len() as u32);
-        } else {
-            // Longer than all there is: overwritten from the start.
-            start = self.written.wrapping_sub(ANSWERS as u32 + 1);
         }
+        self.written = start.wrapping_add(answer.len() as u32);
         Stored {
             kind: message.kind,
             code: message.code,

@@ -238,7 +238,8 @@ fn cut(
         size,
         kept,
         more: more && !valid,
-        wise: good && (more || from > 0 || asked.block2.is_some() && total > 0),
+        // A later block that is asked for is one of a body that is not empty.
+        wise: good && (more || asked.block2.is_some() && total > 0),
         large,
     }
 }

@@ -85,7 +85,7 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
                 if let Some(inner) = message.within(security.plaintext()) {
                     // RFC 9175 §2.4: what is echoed within counts as well.
                     let echo = inner.options.get(option::ECHO);
-                    if !envelope.to.known && echo.is_some() {
+                    if echo.is_some() {
                         envelope.to = core.party(now, from, echo);
                     }
                     core.carry_out(arrival, &envelope, &inner, Some(context), app)
@@ -300,7 +300,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             self.register(now, envelope, message, &asked, &request, &mut terms, app)
         };
         request.read = self.read(now, from, rank, arrival.group, &asked, &request);
-        let rest = once && upload.is_none() && !message.code.is_safe() && asked.later_block();
+        let rest = upload.is_none() && !message.code.is_safe() && asked.later_block();
         let core = is_core(message);
         let failed = asked.conditional && self.precondition_fails(&request, app);
         let made = self.make(now, to, &envelope.token, &asked, &terms, &mut |r| {

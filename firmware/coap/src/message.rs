@@ -421,11 +421,11 @@ impl<'b> Writer<'b> {
 
     fn put(&mut self, bytes: &[u8]) {
         match self.buffer.get_mut(self.at..self.at + bytes.len()) {
-            Some(to) if !self.overflow => {
+            Some(to) => {
                 to.copy_from_slice(bytes);
                 self.at += bytes.len();
             }
-            _ => self.overflow = true,
+            None => self.overflow = true,
         }
     }
 

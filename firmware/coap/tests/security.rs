@@ -379,3 +379,33 @@ fn protected_requests_count_as_known_for_their_share() {
     let post = protect(&Msg::new(Code::POST, 5, "count"), 1).bytes();
     assert_eq!(open(&node.send(220, &post)[0]).0.code, Code::CHANGED);
 }
+
+#[test]
+fn what_is_echoed_within_shows_where_the_client_is() {
+    // RFC 9175 §2.4.
+    let mut node = Protected::new();
+    let large = node.send(200, &Msg::new(Code::GET, 1, "large").bytes());
+    let echo = Msg::read(&large[0]).option(option::ECHO).unwrap().to_vec();
+    let verified = |node: &Protected| node.app.principals.last().unwrap().verified;
+    let get = |id, echo: &[u8]| Msg::new(Code::GET, id, "value").with(option::ECHO, echo);
+    for (id, echo, shown) in [(2, &echo[1..], false), (3, &echo[..], true)] {
+        node.send(200, &protect(&get(id, echo), id as u8).bytes());
+        assert_eq!(verified(&node), shown, "{id}");
+    }
+    // From then on, protected or not.
+    node.send(200, &Msg::new(Code::GET, 4, "value").bytes());
+    assert!(verified(&node));
+}
+
+#[test]
+fn protected_requests_of_many_take_every_place_that_is_kept_for_changes() {
+    // Strangers would have 77 of them.
+    let mut node = Protected::new();
+    let mut changed = 0;
+    for peer in 110..=205 {
+        let post = protect(&Msg::new(Code::POST, 1, "count"), peer).bytes();
+        let answer = open(&node.send(peer, &post)[0]).0;
+        changed += usize::from(answer.code == Code::CHANGED);
+    }
+    assert_eq!(changed, 96);
+}

@@ -104,6 +104,15 @@ impl Application for App {
                 self.count(request);
                 response.write(self.handled.len().to_string().as_bytes());
             }
+            // Says again what it was told: an answer as long as the test wants it.
+            (["echo"], Code::GET) => {
+                response.write(b"said: ");
+                response.write(request.payload);
+            }
+            (["echo"], Code::POST) => {
+                self.count(request);
+                response.write(request.payload);
+            }
             (["large"], Code::GET) => response.write(&large(self.value)),
             (["both"], Code::POST) => {
                 self.count(request);
@@ -356,6 +365,8 @@ impl Rig {
                 .complete(now, ticket, |r| r.write(text.as_bytes()), &mut out);
         }
         self.deadline = self.server.poll(now, &mut self.app, &mut out);
+        // What was due has been done.
+        assert!(self.deadline.is_none_or(|due| due > now));
         sent
     }
 

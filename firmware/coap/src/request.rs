@@ -118,11 +118,6 @@ impl<'a> Request<'a> {
         self.options.get(option::BLOCK1).and_then(Part::decode)
     }
 
-    /// The part of the answer that is wanted; `None` when it is all of it.
-    pub fn block2(&self) -> Option<Part> {
-        self.options.get(option::BLOCK2).and_then(Part::decode)
-    }
-
     /// The size of the whole upload, as the client says.
     pub fn size1(&self) -> Option<u32> {
         self.options.uint(option::SIZE1, 4)

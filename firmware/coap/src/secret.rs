@@ -77,13 +77,16 @@ mod tests {
     fn every_bit_of_the_seed_counts_for_every_purpose() {
         let of = |seed: u128, purpose| Secret::new(seed).of(purpose, &7u32);
         let all = [Purpose::Draw, Purpose::Endpoint, Purpose::CacheKey];
-        for bit in 0..128 {
-            for purpose in all {
-                assert_ne!(of(1 << bit, purpose), of(0, purpose));
+        for seed in [0, u128::MAX, 0x0123_4567_89ab_cdef_5a5a_c3c3_0ff0_9966] {
+            for bit in 0..128 {
+                let other = seed ^ 1 << bit;
+                for purpose in all {
+                    assert_ne!(of(other, purpose), of(seed, purpose));
+                }
+                let (one, none) = (Secret::new(other), Secret::new(seed));
+                assert_ne!(one.body().value(), none.body().value());
+                assert_ne!(one.echo(&7u32), none.echo(&7u32));
             }
-            let (one, none) = (Secret::new(1 << bit), Secret::new(0));
-            assert_ne!(one.body().value(), none.body().value());
-            assert_ne!(one.echo(&7u32), none.echo(&7u32));
         }
         for (index, one) in all.iter().enumerate() {
             for other in all.iter().skip(index + 1) {

@@ -4,7 +4,6 @@
 //! better known, or has fewer. What cannot (a change that was carried out, an answer that is owed) is never pushed out; of those
 //! places none may take so many that a few are not left for others.
 use crate::limits::{DELAYED, OBSERVERS, PEERS, READS, TRANSFERS};
-use core::fmt;
 
 /// What holds for the one who has a place or wants one; who ranks lower gives way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,12 +69,6 @@ struct Weight {
 /// How endpoints are grouped into hosts.
 pub(crate) struct Shares<E> {
     host: Option<fn(&E) -> u64>,
-}
-
-impl<E> fmt::Debug for Shares<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shares").finish_non_exhaustive()
-    }
 }
 
 impl<E: Copy + Eq> Shares<E> {
@@ -329,6 +322,12 @@ mod tests {
         wanted.extend([(20, Known); 5]);
         let three = taken(96, &wanted);
         assert_eq!((three[&10], three[&11], three[&20]), (64, 13, 5));
+        // With one of another host, a host has exactly four times what is left.
+        let mut wanted = std::vec![(20, Known)];
+        wanted.extend([(10, Known); 50]);
+        wanted.extend([(11, Known); 50]);
+        let two = taken(96, &wanted);
+        assert_eq!(two[&10] + two[&11], 76);
         // Strangers are as one host, however many they say they are.
         let mut wanted: std::vec::Vec<_> = (100..=250).map(|from| (from, Stranger)).collect();
         wanted.extend([(20, Known); 5]);

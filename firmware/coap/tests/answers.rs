@@ -4,7 +4,7 @@ mod rig;
 
 use rig::{Msg, Rig, VALUE, block, large, uint};
 use wasmote_coap::{
-    Answer, Application, Code, Kind, Message, Request, Response, Server, TRANSFERS, WebLink,
+    Answer, Application, Code, Kind, Message, READS, Request, Response, Server, TRANSFERS, WebLink,
     Writer, option,
 };
 
@@ -537,6 +537,47 @@ fn a_late_answer_comes_in_blocks_that_can_be_sent_again() {
     );
     assert_eq!(answer.payload, large(0)[..256]);
     assert_eq!(rig.wait(1, 3_100).remove(0).1, answer);
+    // Or smaller ones, when they are asked for.
+    let asked = block(2, false, 64);
+    rig.send(2, &Msg::new(GET, 1, "slow").with(option::BLOCK2, asked));
+    let answer = late(&mut rig, |r| r.write(&large(0))).remove(0);
+    assert_eq!(
+        (answer.kind, answer.block(option::BLOCK2)),
+        (Kind::Ack, Some((2, true, 64)))
+    );
+    assert_eq!(answer.payload, large(0)[128..192]);
+}
+
+#[test]
+fn a_late_answer_is_acknowledged_by_the_one_it_went_to() {
+    let mut rig = Rig::new();
+    rig.send(1, &Msg::new(GET, 1, "slow"));
+    rig.now += 1_000;
+    rig.poll();
+    let answer = late(&mut rig, |r| r.write(b"late")).remove(0);
+    rig.send(2, &Msg::empty(Kind::Ack, answer.id));
+    rig.send(1, &Msg::empty(Kind::Ack, answer.id.wrapping_add(1)));
+    assert_eq!(rig.wait(1, 3_100).remove(0).1, answer);
+    rig.send(1, &Msg::empty(Kind::Ack, answer.id));
+    assert!(rig.wait(1, 100_000).is_empty());
+}
+
+#[test]
+fn a_handler_that_never_answers_is_forgotten_when_its_client_has_forgotten_it() {
+    let mut rig = Rig::new();
+    rig.send(1, &Msg::new(GET, 1, "slow"));
+    let (_, ticket) = rig.app.tickets.remove(0);
+    // EXCHANGE_LIFETIME (RFC 7252 §4.8.2).
+    assert_eq!(rig.wait(1, 246_999).len(), 1, "the acknowledgement");
+    assert_eq!(
+        (rig.server.counters().given_up, rig.deadline),
+        (0, Some(rig.now + 1))
+    );
+    rig.now += 1;
+    assert!(rig.poll().is_empty());
+    assert_eq!((rig.server.counters().given_up, rig.deadline), (1, None));
+    let mut out = |_: u8, _: &[u8]| unreachable!("nobody is owed anything");
+    assert!(!rig.server.complete(rig.now, ticket, |_| (), &mut out));
 }
 
 #[test]
@@ -594,7 +635,236 @@ fn an_upload_goes_on_when_a_part_was_taken_late_and_is_over_when_it_was_refused(
         let taken = late(&mut rig, |r| r.code(code)).remove(0);
         let answer = if next.is_none() { Code::CONTINUE } else { code };
         assert_eq!((taken.kind, taken.code), (Kind::Ack, answer));
+        assert_eq!(taken.block(option::BLOCK1), Some((0, next.is_none(), 64)));
         assert_eq!(rig.server.transfers(), usize::from(next.is_none()));
         assert_eq!(rig.send(1, &part(1)).first().map(|m| m.code), next);
     }
+}
+
+#[test]
+fn what_is_no_request_is_reset_or_passed_over_and_counted() {
+    // RFC 7252 §4.2, §4.3, §8.1.
+    let own = |kind, code| {
+        Msg {
+            kind,
+            code,
+            ..Msg::empty(kind, 7)
+        }
+        .bytes()
+    };
+    // An option of 15, which is none.
+    let broken = |kind: u8| vec![0x40 | kind << 4, 1, 0, 7, 0xf0];
+    let reset = Some(Msg::empty(Kind::Rst, 7));
+    let count = |rig: &Rig| {
+        let c = rig.server.counters();
+        [c.malformed, c.pings, c.stray, c.suppressed]
+    };
+    for (bytes, group, answer, counted) in [
+        (own(Kind::Con, Code::EMPTY), false, &reset, [0, 1, 0, 0]),
+        (own(Kind::Con, Code::EMPTY), true, &None, [0, 0, 1, 0]),
+        (own(Kind::Non, Code::EMPTY), false, &None, [0, 0, 1, 0]),
+        (own(Kind::Ack, Code::EMPTY), false, &None, [0, 0, 1, 0]),
+        (own(Kind::Rst, Code::EMPTY), false, &None, [0, 0, 1, 0]),
+        (own(Kind::Con, Code::CONTENT), false, &reset, [0, 0, 1, 0]),
+        (own(Kind::Con, Code::CONTENT), true, &None, [0, 0, 1, 0]),
+        (own(Kind::Non, Code::CONTENT), false, &None, [0, 0, 1, 0]),
+        (own(Kind::Con, Code(0x21)), false, &reset, [0, 0, 1, 0]),
+        (own(Kind::Con, GET), true, &None, [0, 0, 0, 1]),
+        (broken(0), false, &reset, [1, 0, 0, 0]),
+        (broken(0), true, &None, [1, 0, 0, 0]),
+        (broken(1), false, &None, [1, 0, 0, 0]),
+        (broken(2), false, &None, [1, 0, 0, 0]),
+        // Another version, and too short for a header.
+        (vec![0x80, 1, 0, 7], false, &None, [1, 0, 0, 0]),
+        (vec![0x40, 1, 0], false, &None, [1, 0, 0, 0]),
+    ] {
+        let mut rig = Rig::new();
+        let sent = rig.datagram(1, group, &bytes);
+        let sent = sent.first().map(|(_, bytes)| Msg::read(bytes));
+        assert_eq!((&sent, count(&rig)), (answer, counted), "{bytes:?} {group}");
+        rig.check_counters();
+    }
+}
+
+#[test]
+fn sixteen_reads_in_blocks_are_told_apart_and_one_gives_way_when_it_was_not_continued_for_20_s() {
+    // RFC 7959 §2.4: all blocks are of one state.
+    for now in [1_000, 100_000, 1_099_511_000_000] {
+        let mut rig = Rig::new();
+        rig.now = now;
+        let get =
+            |id, number| Msg::new(GET, id, "large").with(option::BLOCK2, block(number, false, 256));
+        for peer in 0..READS as u8 {
+            rig.ask(peer, &get(1, 0));
+            let read = rig.app.reads.pop().unwrap().unwrap();
+            assert_eq!((read.number, read.begins), (peer, true));
+            assert_eq!(read.open, (1 << peer) - 1);
+        }
+        let places = |rig: &mut Rig, peer| {
+            rig.ask(peer, &get(2, 0));
+            rig.app.reads.pop().unwrap().map(|read| read.number)
+        };
+        // One goes on, and is heard of later than the others.
+        rig.now = now + 10_000;
+        rig.ask(3, &get(3, 1));
+        rig.now = now + 19_999;
+        assert_eq!(places(&mut rig, 50), None);
+        rig.now = now + 20_000;
+        let gone: Vec<_> = (50..66)
+            .map(|peer| places(&mut rig, peer).unwrap_or(99))
+            .collect();
+        assert_eq!(
+            gone,
+            [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 99]
+        );
+        rig.now = now + 30_000;
+        assert_eq!(places(&mut rig, 66), Some(3));
+        // One that has had its last block gives way at once.
+        rig.ask(66, &get(4, 4));
+        rig.app.reads.clear();
+        assert_eq!(places(&mut rig, 67), Some(3));
+    }
+}
+
+#[test]
+fn hosts_have_their_shares_however_many_ports_they_use() {
+    let observers = |hosts: Option<fn(&u8) -> u64>| {
+        let mut rig = Rig::new();
+        let mut server = Server::new(3);
+        server.trust(|_| true);
+        if let Some(hosts) = hosts {
+            server.hosts(hosts);
+        }
+        rig.server = server;
+        (0..17)
+            .filter(|n| {
+                let from = if *n == 16 { 200 } else { *n };
+                let get = Msg::new(GET, 1, "value").with(option::OBSERVE, []);
+                rig.ask(from, &get).option(option::OBSERVE).is_some()
+            })
+            .count()
+    };
+    assert_eq!(observers(Some(|from| u64::from(*from / 100))), 17);
+    assert_eq!(observers(None), 16);
+}
+
+#[test]
+fn what_a_stranger_must_not_guess_comes_from_the_seed() {
+    let echo = |seed| {
+        let mut rig = Rig::new();
+        rig.server.seed(seed);
+        rig.ask(200, &Msg::new(GET, 1, "large"))
+            .option(option::ECHO)
+            .unwrap()
+            .to_vec()
+    };
+    assert_eq!(echo(1), echo(1));
+    assert_ne!(echo(1), echo(2));
+}
+
+/// Says what a request has, and where what it made lies.
+struct Told;
+
+impl Application for Told {
+    fn handle(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
+        let said = format!(
+            "{:?} {:?} {:?} {:?} {:?}",
+            request.path().collect::<Vec<_>>(),
+            request.query("q"),
+            request.accept(),
+            request.content_format(),
+            request.size1(),
+        );
+        response.code(Code::CREATED);
+        response.location(&["made", "7"], &["by=told"]);
+        response.write(said.as_bytes());
+        Answer::Now
+    }
+
+    fn web_link(&self, _: usize, _: &mut dyn FnMut(&WebLink<'_>)) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_handler_is_told_what_the_options_say_and_says_where_it_made_something() {
+    let post = Msg::new(POST, 1, "a/b");
+    for (message, said) in [
+        (post.clone(), r#"["a", "b"] None None None None"#),
+        (
+            post.with(option::URI_QUERY, "p=1")
+                .with(option::URI_QUERY, "q=two")
+                .with(option::ACCEPT, [60])
+                .with(option::CONTENT_FORMAT, [1, 4])
+                .with(option::SIZE1, [1, 0, 0, 0]),
+            r#"["a", "b"] Some("two") Some(60) Some(260) Some(16777216)"#,
+        ),
+    ] {
+        let mut server: Server<u8> = Server::new(1);
+        server.trust(|_| true);
+        let mut sent = vec![];
+        let mut out = |_: u8, d: &[u8]| sent.push(Msg::read(d));
+        server.receive(1_000, 1, false, &message.bytes(), &mut Told, &mut out);
+        assert_eq!((sent[0].code, sent[0].text()), (Code::CREATED, said));
+        // RFC 7252 §5.10.7.
+        let location = [
+            (8, b"made".to_vec()),
+            (8, b"7".to_vec()),
+            (20, b"by=told".to_vec()),
+        ];
+        assert_eq!(sent[0].options, location);
+    }
+}
+
+#[test]
+fn an_upload_that_nobody_goes_on_with_gives_way_in_its_time() {
+    // MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2) for those that have shown themselves; the others wait for nobody.
+    let put = |peer: u8| {
+        let begins = Msg::new(PUT, 1, "upload").with(option::BLOCK1, block(0, true, 64));
+        begins
+            .with(option::URI_QUERY, format!("n={peer}"))
+            .body([0; 64])
+    };
+    for (first, idle) in [(0, 93_000), (110, 10_000)] {
+        let mut rig = Rig::new();
+        for n in 0..TRANSFERS as u8 {
+            let peer = if first == 0 { n } else { first + n * 10 };
+            assert_eq!(rig.ask(peer, &put(peer)).code, Code::CONTINUE);
+        }
+        // The newcomer is one of them in rank, and at a host of its own.
+        let newcomer = if first == 0 { 50 } else { 250 };
+        rig.now += idle - 1;
+        assert_ne!(rig.ask(newcomer, &put(1)).code, Code::CONTINUE, "{first}");
+        rig.now += 1;
+        let mut later = put(2);
+        later.id = 2;
+        assert_eq!(rig.ask(newcomer, &later).code, Code::CONTINUE, "{first}");
+        assert_eq!(rig.server.transfers(), TRANSFERS);
+        // It goes on in its own place.
+        let next = Msg::new(PUT, 3, "upload").with(option::BLOCK1, block(1, true, 64));
+        let next = next.with(option::URI_QUERY, "n=2").body([0; 64]);
+        assert_eq!(rig.ask(newcomer, &next).code, Code::CONTINUE, "{first}");
+        assert_eq!(rig.server.counters().displaced, 1);
+    }
+}
+
+#[test]
+fn a_refusal_that_comes_late_ends_no_upload_of_another() {
+    let mut rig = Rig::new();
+    let part = |path: &str| {
+        Msg::new(PUT, 1, path)
+            .with(option::BLOCK1, block(0, true, 64))
+            .body([0; 64])
+    };
+    assert!(rig.send(1, &part("slow")).is_empty());
+    let (_, ticket) = rig.app.tickets.remove(0);
+    rig.now += 93_000;
+    for peer in 2..2 + TRANSFERS as u8 {
+        let begins = part("upload").with(option::URI_QUERY, format!("n={peer}"));
+        assert_eq!(rig.ask(peer, &begins).code, Code::CONTINUE);
+    }
+    let mut out = |_: u8, _: &[u8]| ();
+    rig.server
+        .complete(rig.now, ticket, |r| r.code(Code::CONFLICT), &mut out);
+    assert_eq!(rig.server.transfers(), TRANSFERS);
 }

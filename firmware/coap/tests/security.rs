@@ -25,6 +25,8 @@ struct Stage {
     roles: Vec<Role>,
     next: u8,
     exhausted: bool,
+    /// The length that it claims, if not the true one.
+    claims: Option<usize>,
 }
 
 const OSCORE: u16 = option::OSCORE;
@@ -89,7 +91,7 @@ impl Security<u8> for Stage {
         let mut option = ([0; 24], 1);
         option.0[0] = nonce;
         Some(Sealed {
-            length: p.length + 8,
+            length: self.claims.unwrap_or(p.length + 8),
             code: Code::CHANGED,
             option,
             observe: p.observed.then_some(nonce.into()),
@@ -408,4 +410,20 @@ fn protected_requests_of_many_take_every_place_that_is_kept_for_changes() {
         changed += usize::from(answer.code == Code::CHANGED);
     }
     assert_eq!(changed, 96);
+}
+
+#[test]
+fn a_stage_that_claims_what_it_was_not_given_room_for_sends_nothing() {
+    let mut node = Protected::new();
+    // Code, ETag, format, marker, one digit; then the room for the tag.
+    let plain = 1 + 5 + 1 + 1 + 1;
+    for (nonce, beyond, sent) in [
+        (1, 0, 1),
+        (2, Plaintext::TAG, 1),
+        (3, Plaintext::TAG + 1, 0),
+    ] {
+        node.server.security().claims = Some(plain + beyond);
+        let get = protect(&Msg::new(Code::GET, nonce.into(), "value"), nonce);
+        assert_eq!(node.send(30, &get.bytes()).len(), sent, "{beyond}");
+    }
 }

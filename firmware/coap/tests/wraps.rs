@@ -162,3 +162,22 @@ fn parts_of_an_upload_are_known_after_more_of_them_than_16_bits_count() {
         }
     }
 }
+
+#[test]
+fn a_part_is_no_duplicate_of_one_that_came_18_hours_before() {
+    // Seconds of 16 bits begin anew then.
+    for seconds in [247, 65_535, 65_536, 65_537, 131_072] {
+        let mut rig = Rig::new();
+        let part = Msg::new(Code::PUT, 1, "upload")
+            .with(option::BLOCK1, block(0, true, 16))
+            .body([0; 16]);
+        assert_eq!(rig.ask(1, &part).code, Code::CONTINUE);
+        rig.now += seconds * 1_000;
+        let again = rig.send(1, &part);
+        assert_eq!(
+            again.first().map(|m| m.code),
+            Some(Code::CONTINUE),
+            "{seconds}"
+        );
+    }
+}

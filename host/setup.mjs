@@ -142,6 +142,7 @@ export async function setup(goal) {
     found.cxx = await optional("C++", (report) => debian(report, "c++", ["g++"]));
     found.python = await optional("aiocoap", aiocoapPeer);
     if (found.python.ok) found.oscore = await optional("aiocoap's OSCORE", oscorePeer);
+    if (found.python.ok) found.training = await optional("training", trainingPeer);
     found.chromium = await optional("Chromium", (report) =>
       debian(report, "chromium", ["chromium"]),
     );
@@ -463,6 +464,21 @@ async function oscorePeer(report) {
   return have()
     ? python
     : fail("aiocoap's OSCORE does not load", "see test/peers/requirements.txt");
+}
+
+/** What trains and judges networks, and computes them beside our modules: scikit-learn, ONNX and its runtime. */
+async function trainingPeer(report) {
+  const python = join(cache, "python/bin/python");
+  const list = join(root, "examples/flood/requirements.txt");
+  const wanted = createHash("sha256").update(readFileSync(list)).digest("hex");
+  const stamp = join(cache, "python/.training");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return python;
+  await pip(report, python, list);
+  const loads = spawnSync(python, ["-c", "import sklearn, onnx, onnxruntime"]).status === 0;
+  if (!loads)
+    fail("scikit-learn or onnxruntime does not load", "see examples/flood/requirements.txt");
+  writeFileSync(stamp, wanted);
+  return python;
 }
 
 async function aiocoapPeer(report) {

@@ -93,6 +93,23 @@ verb(
   ["check --samples samples.csv", "check --node serial:/dev/ttyACM0"],
 );
 verb(
+  "model <file>",
+  "make a source or a module of a neural network in ONNX",
+  () => import("./model.ts"),
+  [
+    new Option("-o, --output <file>", "where it goes (NAME.ts, or NAME.wasm)"),
+    new Option("--module", "make a module: each input a sensor, each output an output"),
+    new Option("--arithmetic <kind>", "f32; int8: weights in bytes; integer: products too").default(
+      "f32",
+    ),
+    new Option("--inputs <names>", "names of the inputs, with commas (those in the file)"),
+    new Option("--outputs <names>", "names of the outputs"),
+    new Option("--samples <csv>", "rows of inputs, for the error against ONNX Runtime"),
+    json(),
+  ],
+  ["model flood.onnx", "model flood.onnx --arithmetic int8 --module --samples days.csv"],
+);
+verb(
   "run [file]",
   "run a module here, on samples",
   () => import("./run.ts"),

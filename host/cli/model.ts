@@ -1,0 +1,186 @@
+// Makes a source or a module of an ONNX file, and says what it costs and how exact it is.
+import { readFileSync, statSync } from "node:fs";
+import { basename, extname } from "node:path";
+import { UserError } from "../lib/errors.ts";
+import { nameFault } from "../lib/names.ts";
+import { oneLine } from "../lib/text.ts";
+import {
+  arithmetics,
+  buildFilter,
+  compileModel,
+  costOf,
+  distanceOf,
+  loadModel,
+  mostBytes,
+  type Arithmetic,
+  type Model,
+} from "../model/model.ts";
+import { evaluate } from "../model/reference.ts";
+import { pythonWithRuntime, runRuntime } from "../model/runtime.ts";
+import { print, table } from "./context.ts";
+import { writeResult } from "./program.ts";
+
+export interface ModelVerbOptions {
+  output?: string;
+  module?: boolean;
+  arithmetic: string;
+  inputs?: string;
+  outputs?: string;
+  samples?: string;
+  json?: boolean;
+}
+
+export async function modelVerb(file: string, options: ModelVerbOptions): Promise<void> {
+  const bytes = readModel(file);
+  const name = basename(file, extname(file));
+  if (nameFault(name) !== undefined || !/^[\w.-]+$/.test(name))
+    throw new UserError(
+      `${oneLine(name)} cannot be the name of a model`,
+      "rename the file",
+      "usage",
+    );
+  const arithmetic = arithmetics.find((one) => one === options.arithmetic);
+  if (arithmetic === undefined)
+    throw new UserError(
+      `${oneLine(options.arithmetic)} is no arithmetic`,
+      `take one of ${arithmetics.join(", ")}`,
+      "usage",
+    );
+  const model = compileModel(bytes, {
+    name,
+    arithmetic,
+    ...(options.inputs === undefined ? {} : { inputs: options.inputs.split(",") }),
+    ...(options.outputs === undefined ? {} : { outputs: options.outputs.split(",") }),
+  });
+  const filter = await buildFilter(model);
+  const cost = costOf(model, filter);
+  const rows = options.samples === undefined ? [] : readRows(options.samples, model);
+  const loaded = await loadModel(model);
+  const results = (rows.length === 0 ? [model.plan.inputs.map(() => 1)] : rows).map((row) =>
+    loaded.run(row),
+  );
+  const fuel = results.reduce((most, one) => Math.max(most, one.fuel), 0);
+  const exact =
+    rows.length === 0
+      ? undefined
+      : await compare(
+          file,
+          model,
+          rows,
+          results.map(({ outputs }) => outputs),
+        );
+  const output = options.module
+    ? writeResult(options.output, `${name}.wasm`, filter.module)
+    : writeResult(options.output, `${name}.ts`, Buffer.from(model.source));
+  const { inputs, outputs, opset } = model.plan;
+  print(
+    options.json,
+    {
+      output,
+      arithmetic,
+      opset,
+      inputs,
+      outputs,
+      ...cost,
+      fuel,
+      ...(exact ? { error: exact } : {}),
+    },
+    () =>
+      table([
+        ["output", output],
+        ["inputs", inputs.map((one) => one.name).join(", ")],
+        ["outputs", outputs.map((one) => one.name).join(", ")],
+        [
+          "weights",
+          `${cost.parameters} with biases, as ${describe(arithmetic)}; ${cost.products} products a run`,
+        ],
+        [
+          "module",
+          `${cost.module} bytes as a filter, ${cost.package} with its signature, and ${cost.table} of branch table in flash`,
+        ],
+        ["RAM", `${cost.ram} bytes`],
+        ["fuel", `${fuel} a run`],
+        [
+          "error",
+          exact === undefined
+            ? "not measured: --samples FILE gives rows of inputs"
+            : `at most ${exact.absolute.toPrecision(3)}, ${exact.relative.toPrecision(3)} in relation, against ${exact.against}, on ${exact.rows} rows`,
+        ],
+      ]),
+  );
+}
+
+const describe = (arithmetic: Arithmetic) =>
+  ({
+    f32: "floats",
+    int8: "bytes, multiplied as floats",
+    integer: "bytes, multiplied as integers",
+  })[arithmetic];
+
+function readModel(file: string): Uint8Array {
+  try {
+    // Looked at before it is read: what is too long is not taken into memory.
+    const { size } = statSync(file);
+    if (size > mostBytes)
+      throw new UserError(
+        `${oneLine(file)} has ${size} bytes, and at most ${mostBytes} are read`,
+        undefined,
+        "usage",
+      );
+    return readFileSync(file);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(
+      `${oneLine(file)} cannot be read: ${(error as Error).message}`,
+      undefined,
+      "usage",
+    );
+  }
+}
+
+/** Rows of inputs: a line of their names, then numbers; lines with # are comments. */
+function readRows(file: string, model: Model): number[][] {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UserError(
+      `${oneLine(file)} cannot be read: ${(error as Error).message}`,
+      undefined,
+      "usage",
+    );
+  }
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "" && !line.startsWith("#"));
+  const head = (lines[0] ?? "").split(",").map((one) => one.trim());
+  const columns = model.plan.inputs.map(({ name }) => head.indexOf(name));
+  const missing = model.plan.inputs.filter((_, place) => columns[place] === -1);
+  if (missing.length > 0)
+    throw new UserError(
+      `${oneLine(file)} has no column ${missing.map(({ name }) => name).join(", ")}`,
+      `its first line is to name the inputs: ${model.plan.inputs.map(({ name }) => name).join(",")}`,
+      "usage",
+    );
+  return lines.slice(1).map((line, index) => {
+    const cells = line.split(",");
+    const row = columns.map((column) => Number((cells[column] ?? "").trim() || Number.NaN));
+    if (!row.every((one) => Number.isFinite(one)))
+      throw new UserError(
+        `${oneLine(file)}: row ${index + 1} has something that is no number`,
+        undefined,
+        "usage",
+      );
+    return row;
+  });
+}
+
+async function compare(file: string, model: Model, rows: number[][], results: number[][]) {
+  const python = pythonWithRuntime();
+  const others =
+    python === undefined
+      ? rows.map((row) => evaluate(model.plan, row))
+      : await runRuntime(python, file, rows);
+  const against =
+    python === undefined ? "double precision (no Python with onnxruntime here)" : "ONNX Runtime";
+  const { absolute, relative } = distanceOf(results, others);
+  return { absolute, relative, rows: rows.length, against };
+}

@@ -1,0 +1,50 @@
+// Days of a river: rain and flow, from the record of the Wye in examples/flood or from a file of the same form.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { UserError } from "../lib/errors.ts";
+import { packageRoot } from "../lib/root.ts";
+import { oneLine } from "../lib/text.ts";
+
+export interface RiverDay {
+  /** YYYY-MM-DD. */
+  date: string;
+  /** Days since 1970-01-01. */
+  day: number;
+  /** Millimetres. */
+  rain: number;
+  /** Cubic metres a second. */
+  flow: number;
+}
+
+/** The level at which the station's archive counts a flood (peaks over threshold), in m3/s. */
+export const floodFlow = 216.074;
+
+/** The river Wye at Belmont, 1935 to 2017; the file names its source. */
+export const riverFile = join(packageRoot, "examples/flood/river-wye-55002.csv.gz");
+
+/** Reads days; a line that is not one is a UserError with its number. */
+export function readDays(file = riverFile): RiverDay[] {
+  const bytes = readFileSync(file);
+  const text = (
+    file.endsWith(".gz") ? gunzipSync(bytes, { maxOutputLength: 64 << 20 }) : bytes
+  ).toString("utf8");
+  const days: RiverDay[] = [];
+  text.split(/\r?\n/).forEach((line, index) => {
+    if (line.trim() === "" || line.startsWith("#")) return;
+    const [when = "", rain = "", flow = ""] = line.split(",").map((part) => part.trim());
+    const german = /^(\d\d)-(\d\d)-(\d{4})$/.exec(when);
+    const date = german ? `${german[3]}-${german[2]}-${german[1]}` : when;
+    const time = /^\d{4}-\d\d-\d\d$/.test(date) ? Date.parse(date) : Number.NaN;
+    const one = { date, day: time / 86_400_000, rain: Number(rain), flow: Number(flow) };
+    const sound = rain !== "" && one.rain >= 0 && one.rain < 1e4 && one.flow > 0 && one.flow < 1e6;
+    if (!Number.isInteger(one.day) || !sound || one.day <= (days.at(-1)?.day ?? -1e9))
+      throw new UserError(
+        `${oneLine(file)}:${index + 1}: not a day, its rain and its flow`,
+        undefined,
+        "usage",
+      );
+    days.push(one);
+  });
+  return days;
+}

@@ -8,6 +8,7 @@ import { metrics } from "./metrics.ts";
 import type { ManagedNode } from "./nodes.ts";
 import { openapi, tryPage } from "./openapi.ts";
 import { fitOf, push, trapOf } from "./operate.ts";
+import { hostedRoutes } from "./hosted-routes.ts";
 import { rolloutRoutes } from "./rollout/routes.ts";
 import { audited, longestPackage, type Context, type Route } from "./route.ts";
 import { csv, senml } from "./senml.ts";
@@ -413,6 +414,7 @@ export const routes: readonly Route[] = [
     },
   },
   ...rolloutRoutes,
+  ...hostedRoutes,
   {
     method: "GET",
     path: "/metrics",

@@ -17,6 +17,8 @@ import { defaults, type Config } from "./config.ts";
 import { channelsOf } from "./deliveries.ts";
 import { Directory } from "./directory.ts";
 import type { History } from "./history.ts";
+import { Hosted } from "./hosted.ts";
+import { startKept } from "./hosted-routes.ts";
 import { Hub } from "./hub.ts";
 import { Nodes, type Happening, type Origin } from "./nodes.ts";
 import { Outbox } from "./outbox.ts";
@@ -56,6 +58,7 @@ export class Gateway {
   readonly upstream: Upstream;
   readonly proxy: Proxy;
   readonly virtuals: Virtuals;
+  readonly hosted: Hosted;
   readonly alarms: Alarms;
   readonly outbox: Outbox;
   readonly rollouts: Rollouts;
@@ -114,6 +117,7 @@ export class Gateway {
       onEvent: (text) => this.#event({ node: "gateway", time: Date.now(), what: "rollout", text }),
     });
     this.virtuals = new Virtuals(this.hub, this.config.virtual);
+    this.hosted = new Hosted(this.hub, (happening) => this.#happened(happening));
     this.hub.view(
       {},
       {
@@ -121,6 +125,7 @@ export class Gateway {
           this.history.append(envelope);
           this.alarms.take(envelope);
           this.virtuals.take(envelope);
+          this.hosted.take(envelope);
           return true;
         },
       },
@@ -157,6 +162,7 @@ export class Gateway {
     }
     const named = { ...options.project?.nodes, ...options.nodes };
     for (const [name, address] of Object.entries(named)) gateway.add(name, address, "configured");
+    startKept(gateway);
     if (config.discover) void gateway.#discover();
     return gateway;
   }
@@ -273,6 +279,7 @@ export class Gateway {
     this.#stopping.abort();
     clearInterval(this.#timer);
     this.virtuals.stop();
+    this.hosted.close();
     await this.#server.close().catch(() => {});
     await this.directory?.close();
     await this.akri?.stop();

@@ -1,0 +1,151 @@
+// Hosted instances over HTTP: signed packages that run at the gateway, kept in its folder over a restart.
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { UserError } from "../lib/errors.ts";
+import { nameFault } from "../lib/names.ts";
+import { digestOf, openPackage } from "../lib/package.ts";
+import { signingKey } from "../lib/project.ts";
+import type { Gateway } from "./gateway.ts";
+import { Refused, readBody, sendJson } from "./http.ts";
+import type { HostedConfig, HostedState } from "./hosted.ts";
+import { audited, longestPackage, type Context, type Route } from "./route.ts";
+
+/** A package runs here only when the project's key signed it, as on its nodes, and the module is the one that was signed. */
+function checked(gateway: Gateway, bytes: Uint8Array): void {
+  let opened: ReturnType<typeof openPackage>;
+  try {
+    opened = openPackage(bytes);
+  } catch (error) {
+    throw new Refused(400, `this is no package: ${(error as Error).message}`);
+  }
+  const { publicKey } = signingKey(gateway.project);
+  if (!opened.verify(publicKey))
+    throw new Refused(403, "the project's key did not sign this package");
+  if (Buffer.compare(digestOf(opened.module), opened.manifest.digest) !== 0)
+    throw new Refused(400, "the module is not the one that was signed");
+}
+
+const folderOf = (gateway: Gateway) => join(gateway.options.folder, "hosted");
+
+/** `level=wye/sensors/level`, as often as the module has sensors; `param.limit=150` for parameters. */
+function configOf({ query, parts }: Context, bytes: Uint8Array): HostedConfig {
+  const inputs: Record<string, string> = {};
+  const parameters: Record<string, number> = {};
+  for (const [key, value] of query) {
+    if (key.startsWith("param.")) {
+      const number = Number(value);
+      if (value.trim() === "" || !Number.isFinite(number))
+        throw new Refused(400, `${key} is no number`);
+      parameters[key.slice("param.".length)] = number;
+    } else {
+      if (!/^[^/]+\/.+/.test(value)) throw new Refused(400, `${key} names a resource as NODE/PATH`);
+      inputs[key] = value;
+    }
+  }
+  return { name: parts["name"] ?? "", package: bytes, inputs, parameters };
+}
+
+function started(gateway: Gateway, config: HostedConfig): HostedState {
+  if (gateway.nodes.get(config.name) !== undefined)
+    throw new Refused(409, `a node is called ${config.name}`);
+  try {
+    return gateway.hosted.start(config);
+  } catch (error) {
+    if (error instanceof UserError) throw new Refused(422, error.message);
+    // A module that the engine does not take, or parameters that it does not have.
+    if (error instanceof Error && /ModuleError|RangeError/.test(error.name))
+      throw new Refused(422, error.message);
+    throw error;
+  }
+}
+
+async function start(context: Context): Promise<void> {
+  const { gateway, parts } = context;
+  const name = parts["name"] ?? "";
+  const bytes = new Uint8Array(await readBody(context.request, longestPackage));
+  checked(gateway, bytes);
+  const config = configOf(context, bytes);
+  const state = await audited(context, "host", name, async () => {
+    const made = started(gateway, config);
+    keep(gateway, config);
+    return made;
+  });
+  sendJson(context.response, state);
+}
+
+/** Written whole or not at all: the package is in the same file as what feeds it. */
+function keep(gateway: Gateway, { name, package: bytes, inputs, parameters }: HostedConfig): void {
+  const folder = folderOf(gateway);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const file = join(folder, `${encodeURIComponent(name)}.json`);
+  const text = JSON.stringify({
+    name,
+    inputs,
+    parameters,
+    package: Buffer.from(bytes).toString("base64"),
+  });
+  writeFileSync(`${file}.new`, text);
+  renameSync(`${file}.new`, file);
+}
+
+/** Starts what ran here before; one that does not start is told, and is no reason for the others. */
+export function startKept(gateway: Gateway): void {
+  const folder = folderOf(gateway);
+  if (!existsSync(folder)) return;
+  for (const file of readdirSync(folder).filter((one) => one.endsWith(".json"))) {
+    try {
+      const kept = JSON.parse(readFileSync(join(folder, file), "utf8")) as HostedConfig & {
+        package: unknown;
+      };
+      const bytes = new Uint8Array(Buffer.from(String(kept.package), "base64"));
+      checked(gateway, bytes);
+      started(gateway, { ...kept, package: bytes });
+    } catch (error) {
+      gateway.options.say(`the hosted ${file} does not start: ${(error as Error).message}`);
+    }
+  }
+}
+
+function stop({ gateway, parts, response }: Context): void {
+  const name = parts["name"] ?? "";
+  if (nameFault(name) !== undefined || !gateway.hosted.stop(name))
+    throw new Refused(404, `nothing is hosted as ${name}`);
+  rmSync(join(folderOf(gateway), `${encodeURIComponent(name)}.json`), { force: true });
+  sendJson(response, { stopped: name });
+}
+
+export const hostedRoutes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/api/hosted",
+    role: "read",
+    summary: "The packages that run at the gateway, with what feeds them",
+    handle: ({ gateway, response }) => sendJson(response, { hosted: gateway.hosted.states() }),
+  },
+  {
+    method: "PUT",
+    path: "/api/hosted/{name}",
+    role: "install",
+    summary: "Runs a signed package at the gateway; its outputs come under this name",
+    query: {
+      SENSOR: "the resource that feeds this sensor, as NODE/sensors/level",
+      "param.NAME": "value of a parameter",
+    },
+    handle: start,
+  },
+  {
+    method: "DELETE",
+    path: "/api/hosted/{name}",
+    role: "install",
+    summary: "Stops a hosted package",
+    handle: stop,
+  },
+];

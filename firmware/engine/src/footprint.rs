@@ -11,7 +11,7 @@ pub struct Options {
     pub table_entries: Option<u32>,
     /// Bytes for value stack and call frames where the call graph has recursion or indirect calls.
     pub stack: u32,
-    /// Function references of this instance are `function_base + index`; all others are foreign.
+    /// Function references of this instance are `function_base + index`, below 2^32 - 1; all others are foreign.
     pub function_base: u32,
 }
 

@@ -38,6 +38,8 @@ pub enum Host<'a> {
 pub enum InstanceError {
     /// The region is shorter than [`crate::Footprint::total`] or not aligned to 8 bytes.
     Region,
+    /// [`Options::function_base`] leaves too few numbers for the module's functions: the last would be null.
+    Functions,
     /// No such function, or the values are not of its parameter types.
     Arguments,
     /// The instance is in the middle of a run (or in none, where one is needed).
@@ -127,6 +129,13 @@ impl<'m, 'r> Instance<'m, 'r> {
         region: &'r mut [u8],
         options: &Options,
     ) -> Result<Self, InstanceError> {
+        if options
+            .function_base
+            .checked_add(module.functions())
+            .is_none()
+        {
+            return Err(InstanceError::Functions);
+        }
         let layout = layout(&module, options);
         let base = region.as_mut_ptr();
         if (region.len() as u64) < layout.end || base.align_offset(8) != 0 {

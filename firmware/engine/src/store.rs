@@ -145,6 +145,7 @@ impl State {
 
     /// The reference to the instance's function with this index.
     pub fn reference(&self, function: u32) -> u32 {
+        // No larger than 2^32 - 1: see `InstanceError::Functions`.
         self.function_base.wrapping_add(function).wrapping_add(1)
     }
 

@@ -101,6 +101,7 @@ fn trouble(text: impl Into<String>) -> Error {
 fn reason(error: InstanceError) -> &'static str {
     match error {
         InstanceError::Region => "its region is too short",
+        InstanceError::Functions => "there are no numbers for its functions",
         InstanceError::Arguments => "the values are not of its types",
         InstanceError::State => {
             "the instance is in another state: not set up yet, or in the middle of a run"

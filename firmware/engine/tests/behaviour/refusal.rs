@@ -1,6 +1,8 @@
 //! Every refusal has its kind and the byte where it was found.
 use crate::{assemble, load};
-use wasmote_engine::{Fault, LoadError, PageSizes, Scratch, validate};
+use wasmote_engine::{
+    Fault, Instance, InstanceError, LoadError, Module, Options, PageSizes, Scratch, validate,
+};
 
 /// Sections after the eight bytes of magic and version.
 fn module(sections: &[&[u8]]) -> Vec<u8> {
@@ -271,5 +273,33 @@ fn a_table_or_module_that_was_not_validated_makes_no_module() {
         let mut other = bytes.clone();
         other[byte] ^= 1;
         assert!(wasmote_engine::Module::new(&other, &table, &summary).is_none());
+    }
+}
+
+/// References are numbers plus one, and null is 0: the last number that a function may have is 2^32 - 2.
+#[test]
+fn functions_have_numbers_up_to_the_last_but_one_and_none_is_null() {
+    let bytes = assemble("(module (func) (func) (func))");
+    let (table, summary) = load(&bytes, PageSizes::Any).unwrap();
+    for (function_base, expected) in [
+        (0, true),
+        (u32::MAX - 4, true),
+        (u32::MAX - 3, true),
+        (u32::MAX - 2, false),
+        (u32::MAX - 1, false),
+        (u32::MAX, false),
+    ] {
+        let module = Module::new(&bytes, &table, &summary).unwrap();
+        let options = Options {
+            function_base,
+            ..Options::default()
+        };
+        let mut region = vec![0u64; module.footprint(&options).total as usize / 8];
+        // SAFETY: any bytes of the words may be seen as bytes.
+        let (_, region, _) = unsafe { region.align_to_mut::<u8>() };
+        let made = Instance::new(module, region, &options);
+        let refused = made.err();
+        let expected = (!expected).then_some(InstanceError::Functions);
+        assert_eq!(refused, expected, "{function_base}");
     }
 }

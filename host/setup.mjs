@@ -452,7 +452,7 @@ function pip(report, python, list) {
     report,
     python,
     ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...pinned],
-    "pip needs a package index; another Python or chip needs its own hashes in the list",
+    "pip needs a package index that has a wheel for this Python and machine",
   );
 }
 

@@ -1,6 +1,6 @@
 // The set-up script and the counting, from outside: what they say when something is missing or has failed.
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { countRust, countVitest } from "../harness/count.mjs";
@@ -26,6 +26,25 @@ describe("the set-up", () => {
       status: 2,
       stderr: "usage: node host/setup.mjs [start|build|test]\n",
     });
+  });
+});
+
+describe("what the Python peer needs", () => {
+  const text = readFileSync(join(root, "test/peers/requirements.txt"), "utf8");
+  const all = text.replaceAll("\\\n", " ").split("\n");
+  const wanted = all.filter((line) => line !== "" && !line.startsWith("#"));
+
+  test("is pinned, each file by its hash", () => {
+    expect(wanted.length).toBeGreaterThan(8);
+    const pinned = /^[a-z0-9-]+==[\w.]+ (; [^-]+ )?( +--hash=sha256:[0-9a-f]{64})+\s*$/;
+    expect(wanted.filter((line) => !pinned.test(line))).toEqual([]);
+  });
+
+  test("is pinned for more than one Python and machine where it has code for a machine", () => {
+    for (const name of ["cbor2", "cbor-diag", "cffi", "cryptography", "lakers-python"]) {
+      const line = wanted.find((one) => one.startsWith(`${name}==`)) ?? "";
+      expect(line.match(/--hash/g)?.length, name).toBeGreaterThan(10);
+    }
   });
 });
 

@@ -1,9 +1,12 @@
 // Every verb that talks to a node, against every way in which a node can fail it: each ends by itself, with the right exit code, a
 // sentence that says what was wrong and what to do, and with --json the same as JSON.
+import { spawn, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { join } from "node:path";
 import { generate } from "coap-packet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { root } from "../../host/setup.mjs";
 import { begin, newProject, wasmote, wasmoteJson } from "../harness/command.ts";
 import { peer, reply, uintOf, type Peer } from "../harness/peer.ts";
 import { scratch } from "../harness/target.ts";
@@ -70,6 +73,23 @@ async function refusedPort(): Promise<Peer> {
   return at(`coap://127.0.0.1:${port}`);
 }
 
+/** A serial line with somebody else at its other end: see harness/line.py. */
+async function line(what: string): Promise<Peer> {
+  const child = spawn("python3", [join(root, "test/harness/line.py"), what], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const [name] = (await once(child.stdout, "data")) as [Buffer];
+  return {
+    address: `serial:${name.toString().trim()}`,
+    [Symbol.asyncDispose]: async () => {
+      const ended = once(child, "close");
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
+const python = spawnSync("python3", ["-c", "import pty"]).status === 0;
+
 const at = (address: string): Peer => ({ address, [Symbol.asyncDispose]: async () => {} });
 
 /** Each failure, as the address of a node that has it. */
@@ -90,7 +110,13 @@ const failures: Record<string, () => Promise<Peer>> = {
     }),
   "a serial port that is not there": async () => at("serial:/dev/nothing"),
   "a serial port that is none": async () => at("serial:/dev/null"),
+  "a serial line that nobody reads": () => line("dead"),
+  "a serial line that says nothing": () => line("mute"),
+  "a serial line that is a loop": () => line("echo"),
+  "a serial line with a console": () => line("login"),
+  "a serial line that hangs up": () => line("cut"),
 };
+const needsPython = (name: string) => !python && name.startsWith("a serial line ");
 
 describe("a verb ends by itself and says why", () => {
   const folder = scratch();
@@ -101,7 +127,8 @@ describe("a verb ends by itself and says why", () => {
   });
   afterAll(() => folder[Symbol.dispose]());
 
-  test.each(Object.keys(failures))("with %s", async (name) => {
+  test.for(Object.keys(failures))("with %s", async (name, { skip }) => {
+    if (needsPython(name)) skip("there is no python3 with pty");
     await using there = await failures[name]!();
     const one = async (words: readonly string[]) => {
       const what = words.join(" ");

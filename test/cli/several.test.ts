@@ -1,5 +1,5 @@
 // Verbs for several nodes: a fleet of native nodes, some of which are broken, through groups, --all and a canary.
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { emulateFleet, missing } from "../../host/lib/emulate.ts";
@@ -79,6 +79,28 @@ describe.skipIf(reason)(`several nodes${reason ? ` (skipped: ${reason})` : ""}`,
       expect(await wasmoteJson(project, "info", "-n", "node-3")).toMatchObject({
         app: { name: "river" },
       });
+      // One that does what it should is the first of all, and the others follow.
+      const source = join(project, "src/main.ts");
+      writeFileSync(source, readFileSync(source, "utf8").replace("3000", "2500"));
+      const good = await wasmoteJson<Outcome[]>(
+        project,
+        "push",
+        "-n",
+        "pair",
+        "-n",
+        "node-6",
+        "--canary",
+        "--wait",
+        "1",
+      );
+      expect(good.map(({ node, ok }) => [node, ok])).toEqual([
+        ["node-1", true],
+        ["node-2", true],
+        ["node-6", true],
+      ]);
+      // Each package has a number of its own: the canary's was the first.
+      const sequences = good.map(({ result }) => result?.sequence ?? 0);
+      expect(sequences[0]).toBe(Math.min(...sequences));
     } finally {
       await fleet.stop();
     }

@@ -239,6 +239,41 @@ eachTarget(
       expect(await push("--again")).toMatchObject({ sequence: 3 });
       expect(await there.app()).toMatchObject({ sequence: 3 });
     });
+
+    test("begins anew with the next era, by one verb, after which nothing older is taken", async () => {
+      using folder = scratch();
+      const project = await newProject(folder.path);
+      const flash = join(folder.path, "flash");
+      const { publicKey } = readKey(readFileSync(file(project, "key.pem"), "utf8"));
+      writeFileSync(flash, makeFlash({ name: "wye", keys: [publicKey] }));
+      const board = await start({ flash });
+      const to = ["--node", board.address];
+      const push = (...words: string[]) =>
+        wasmoteJson(project, "push", "--no-wait", ...to, ...words);
+      const reached = async () => {
+        await using there = await Node.connect(board.address);
+        const { era, highest } = await there.app();
+        return { era, highest };
+      };
+      for (let times = 1; times <= 3; times++)
+        expect(await push("--again")).toMatchObject({ sequence: times });
+      const kept = join(folder.path, "kept.wpkg");
+      const numbered = ["--class", "native", "--sequence", "9", "-o", kept];
+      await wasmoteJson(project, "package", ...numbered);
+      expect(await push("--restart-sequence")).toMatchObject({ sequence: 1 });
+      expect(await reached()).toEqual({ era: 1, highest: 1 });
+      // A number of the era before, however high, is over; the next ones are of the new era.
+      const old = await wasmote(project, "push", kept, ...to, "--json");
+      expect(old.code, old.out).toBe(5);
+      expect(old.out).toContain("of an era that is over");
+      expect(await push("--again")).toMatchObject({ sequence: 2 });
+      expect(await reached()).toEqual({ era: 1, highest: 2 });
+      // Also after a restart of the node, and of what is known here.
+      await board.reset();
+      rmSync(file(project, "sequence-1"));
+      expect(await push("--again")).toMatchObject({ sequence: 3 });
+      expect(await reached()).toEqual({ era: 1, highest: 3 });
+    });
   },
   ["native"],
 );

@@ -268,7 +268,11 @@ verb(
       "--name <name>",
       "its name: other verbs find it by --node NAME, and it keeps its flash",
     ),
-    new Option("--link <link>", "of a native node").choices(["udp", "serial"]),
+    new Option("--link <link>", "native: udp or serial; renode: serial or ethernet").choices([
+      "udp",
+      "serial",
+      "ethernet",
+    ]),
     new Option("--dev", "a native node that takes packages without a known key"),
     new Option("--samples <file>", "play a CSV, or a recording, into its sensors"),
     new Option("--speed <n>", "so many times as fast as they were").default("1"),

@@ -2,7 +2,7 @@
 // flash from one time to the next.
 import { existsSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { emulate, machines, missing, type Machine } from "../lib/emulate.ts";
+import { emulate, machines, missing, unfitLink, type Link, type Machine } from "../lib/emulate.ts";
 import { announce, feedLine } from "../lib/emulated.ts";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
@@ -16,7 +16,7 @@ import { readLines } from "./terminal.ts";
 interface Options {
   flash?: string;
   name?: string;
-  link?: "udp" | "serial";
+  link?: Link;
   dev?: boolean;
   samples?: string;
   speed?: string;
@@ -37,6 +37,8 @@ export async function emulateVerb(machine: string | undefined, options: Options)
     throw new UserError(what, advice);
   }
   const { name, link } = options;
+  const unfit = unfitLink(chosen, link);
+  if (unfit !== undefined) throw new UserError(unfit, "leave --link out", "usage");
   const fault = name === undefined ? undefined : nameFault(name);
   if (fault !== undefined) throw new UserError(fault, "write: --name wye", "usage");
   const running = name === undefined ? undefined : emulatedNode(project(), name);

@@ -15,14 +15,33 @@ export { emulateFleet, type Fleet } from "./emulate/fleet.ts";
 export type Machine = "native" | "qemu-stm32" | "qemu-mps2" | "renode";
 export const machines: readonly Machine[] = ["native", "qemu-stm32", "qemu-mps2", "renode"];
 
+/** How a node that is started here is reached. */
+export type Link = "udp" | "serial" | "ethernet";
+
+/** Why a machine cannot be reached by this link. */
+export function unfitLink(machine: Machine, link: Link | undefined): string | undefined {
+  const fit: Partial<Record<Machine, readonly Link[]>> = {
+    native: ["udp", "serial"],
+    renode: ["serial", "ethernet"],
+    "qemu-stm32": ["serial"],
+    "qemu-mps2": ["ethernet", "udp"],
+  };
+  return link === undefined || fit[machine]?.includes(link)
+    ? undefined
+    : `${machine} has no link ${link}: it has ${fit[machine]?.join(", ")}`;
+}
+
 export interface EmulateOptions {
   machine: Machine;
   /** The file that is the node's flash; made when it does not exist. Without one the node starts empty each time. */
   flash?: string;
   /** The node's name, where the machine lets it be given. */
   name?: string;
-  /** Native alone: `serial` for a pseudo-terminal instead of UDP. The boards have the link they have. */
-  link?: "udp" | "serial";
+  /**
+   * Native: `serial` for a pseudo-terminal instead of UDP. Renode: `ethernet` for a network in a namespace of its own instead of the
+   * serial line (Linux, root or user namespaces). The other boards have the link they have.
+   */
+  link?: Link;
   /** Further words for the node's program or for QEMU. */
   arguments?: string[];
   /** Stops the node when it fires. */
@@ -60,7 +79,7 @@ export interface Emulated {
 
 /** Starts a node and resolves once it can be talked to. */
 export async function emulate(options: EmulateOptions): Promise<Emulated> {
-  const reason = missing(options.machine);
+  const reason = unfitLink(options.machine, options.link) ?? missing(options.machine);
   if (reason !== undefined) throw new Error(reason);
   const { machine, signal } = options;
   signal?.throwIfAborted();

@@ -6,9 +6,10 @@ import { load, quantile } from "../bench/load.ts";
 import { busy, first, pack, provisioned } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
 
-const clients = 64;
-
 eachTarget("a crowd", (start, target) => {
+  // Renode's MAC drops of eight frames in a row, and its serial line lags: see renode/README.md.
+  const clients = target.startsWith("renode") ? 4 : 64;
+
   test(`${clients} at once are all answered, none twice, each with its own`, async () => {
     const board = await start();
     await using node = await Node.connect(board.address);

@@ -52,56 +52,62 @@ eachTarget(
       );
     });
 
-    test("a flood of discovery takes no sample and no tick from the module", async () => {
-      using folder = scratch();
-      const board = await provisioned(start, folder.path);
-      await using node = await Node.connect(board.address);
-      await node.push(await pack(target, counting, 1));
-      const output = async (name: string) => Number(await node.get(`outputs/${name}`));
-      await expect.poll(() => output("ticks"), { timeout: 30_000 }).toBeGreaterThan(1);
-      const uptime = async () => Number((await node.info()).uptime);
-      const before = { time: await uptime(), ticks: await output("ticks") };
+    // Renode's time lags behind ours by as much as there is to do, so a flood has no rate there.
+    const why = target === "qemu-mps2" ? "" : " (skipped: a flood has no rate there)";
+    test.skipIf(why)(
+      `a flood of discovery takes no sample and no tick from the module${why}`,
+      async () => {
+        using folder = scratch();
+        const board = await provisioned(start, folder.path);
+        await using node = await Node.connect(board.address);
+        await node.push(await pack(target, counting, 1));
+        const output = async (name: string) => Number(await node.get(`outputs/${name}`));
+        await expect.poll(() => output("ticks"), { timeout: 30_000 }).toBeGreaterThan(1);
+        const uptime = async () => Number((await node.info()).uptime);
+        const before = { time: await uptime(), ticks: await output("ticks") };
 
-      // As much as goes, each request a new one.
-      const flood = createSocket("udp4");
-      flood.bind(0, "127.0.0.1");
-      await once(flood, "listening");
-      let answers = 0;
-      flood.on("message", () => answers++);
-      const port = Number(new URL(board.address).port);
-      let flooding = true;
-      const wave = async () => {
-        for (let id = 0; flooding; id = (id + 1) % 0x1_0000) {
-          const token = Buffer.alloc(2);
-          token.writeUInt16BE(id);
-          const options = [".well-known", "core"].map((part) => ({
-            name: "Uri-Path" as const,
-            value: Buffer.from(part),
-          }));
-          const code = "0.01";
-          flood.send(generate({ code, confirmable: false, messageId: id, token, options }), port);
-          if (id % 8 === 0) await turn();
+        // As much as goes, each request a new one.
+        const flood = createSocket("udp4");
+        flood.bind(0, "127.0.0.1");
+        await once(flood, "listening");
+        let answers = 0;
+        flood.on("message", () => answers++);
+        const port = Number(new URL(board.address).port);
+        let flooding = true;
+        const wave = async () => {
+          for (let id = 0; flooding; id = (id + 1) % 0x1_0000) {
+            const token = Buffer.alloc(2);
+            token.writeUInt16BE(id);
+            const options = [".well-known", "core"].map((part) => ({
+              name: "Uri-Path" as const,
+              value: Buffer.from(part),
+            }));
+            const code = "0.01";
+            flood.send(generate({ code, confirmable: false, messageId: id, token, options }), port);
+            if (id % 8 === 0) await turn();
+          }
+        };
+        const waves = wave();
+        const fed = 60;
+        for (let sample = 0; sample < fed; sample++) {
+          board.feed("button", sample % 2);
+          await delay(50);
         }
-      };
-      const flooded = wave();
-      const fed = 60;
-      for (let sample = 0; sample < fed; sample++) {
-        board.feed("button", sample % 2);
-        await delay(50);
-      }
-      flooding = false;
-      await flooded;
-      expect(answers).toBeGreaterThan(20);
-      flood.close();
+        flooding = false;
+        await waves;
+        expect(answers).toBeGreaterThan(20);
+        flood.close();
 
-      // All samples came to the module, and its ticks kept to the board's own time.
-      await expect.poll(() => output("samples"), { timeout: 60_000 }).toBe(fed);
-      const ticks = (await output("ticks")) - before.ticks;
-      const expected = ((await uptime()) - before.time) / 100;
-      expect(ticks).toBeGreaterThan(expected - 3 - expected / 50);
-      expect((await node.info()).reset).toBe("power on");
-      expect((await node.stats()).samples_dropped).toBe(0);
-    }, 120_000);
+        // All samples came to the module, and its ticks kept to the board's own time.
+        await expect.poll(() => output("samples"), { timeout: 60_000 }).toBe(fed);
+        const ticks = (await output("ticks")) - before.ticks;
+        const expected = ((await uptime()) - before.time) / 100;
+        expect(ticks).toBeGreaterThan(expected - 3 - expected / 50);
+        expect((await node.info()).reset).toBe("power on");
+        expect((await node.stats()).samples_dropped).toBe(0);
+      },
+      120_000,
+    );
   },
-  ["qemu-mps2"],
+  ["qemu-mps2", "renode-ethernet"],
 );

@@ -2,6 +2,7 @@
 // A renode without an emulator, for the harness that starts one: it takes the same words, opens the same seats (the serial line
 // is the pseudo-terminal that FAKE_PTY names, where a native node listens), answers at the monitor as Renode does, and misbehaves
 // as FAKE says. What it was told is in the file FAKE_LOG.
+import { spawn } from "node:child_process";
 import { appendFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -33,6 +34,17 @@ if (mode === "newer" && variable("parts").endsWith("release.repl")) {
   setInterval(() => {}, 1000);
   await new Promise(() => {});
 }
+// The board's Ethernet: behind it is a native node (tap-node.py).
+const tap = commands
+  .map((command) => /^emulation CreateTap "(\w+)"/.exec(command)?.[1])
+  .find(Boolean);
+const cable =
+  tap && !["dies", "hangs", "newer", "unplugged"].includes(mode)
+    ? spawn("python3", [process.env.FAKE_TAP, tap, process.env.FAKE_NATIVE], {
+        stdio: ["pipe", "pipe", "inherit"],
+      })
+    : undefined;
+cable?.stdout.on("data", (text) => appendFileSync(log, text));
 const pause = mode === "slow" ? 400 : 0;
 const garbage = Buffer.from([0xff, 0x00, 0x1b, 0x5b, 0x33, 0x31, 0x6d, 0xc3, 0x28, 0x0d, 0x0a]);
 if (mode === "garbage") {
@@ -75,6 +87,8 @@ else {
           const [, lamp] = /gpioPortD\.(\w+) State$/.exec(command) ?? [];
           if (lamp) socket.write(`\x1b[0m${lamps[lamp]}\r\n`);
           if (command.endsWith("button Press")) lamps.orange = "True";
+          const [, status] = /^sysbus.ethernet.phy BasicStatus (\w+)$/.exec(command) ?? [];
+          if (status) cable?.stdin.write(status === "0x782D" ? "in\n" : "out\n");
           const [, file] = /^dump_file 0x08000000 0x10000 @(.*)$/.exec(command) ?? [];
           if (file) writeFileSync(file.replaceAll("\\", ""), Buffer.alloc(0x1_0000, 0x5a));
           const [, said] = /^echo "(.*)"$/.exec(command) ?? [];

@@ -4,7 +4,7 @@
 //     test("…", async () => {
 //       const node = await start({ … });
 //
-// WASMOTE_TARGET chooses (a comma between several): native, qemu-stm32, qemu-mps2, renode, or a real board as
+// WASMOTE_TARGET chooses (a comma between several): native, qemu-stm32, qemu-mps2, renode, renode-ethernet, or a real board as
 // probe-rs:/dev/ttyUSB0 (board.ts). By default it is all of them; what cannot be had is skipped, with the reason in the title. Whatever a test started is stopped when it ends, and its console is shown when it fails.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,14 +18,20 @@ import {
   type EmulateOptions,
   type Machine,
 } from "../../host/lib/emulate.ts";
+import { missingNamespace } from "../../host/lib/emulate/namespace.ts";
 import { missingBoard, startBoard } from "./board.ts";
 
 export type StartOptions = Omit<EmulateOptions, "machine">;
 /** Starts a node that lives until the end of the test, or for the whole suite when called from `beforeAll`. */
 export type Start = (options?: StartOptions) => Promise<Emulated>;
 
+/** Renode with the board's Ethernet on a TAP interface, instead of its serial line. */
+const ethernet = "renode-ethernet";
+
 // A comma also stands between the two ports of a board.
-const chosen = (process.env.WASMOTE_TARGET ?? [...machines, "probe-rs"].join(",")).split(/,(?!\/)/);
+const chosen = (process.env.WASMOTE_TARGET ?? [...machines, ethernet, "probe-rs"].join(",")).split(
+  /,(?!\/)/,
+);
 
 /** Declares a suite once for every chosen target, or for those of them that `only` names. */
 export function eachTarget(
@@ -68,6 +74,7 @@ export function eachTarget(
 /** Why a target cannot be had here. */
 export function unavailable(target: string): string | undefined {
   if (isMachine(target)) return missing(target);
+  if (target === ethernet) return missing("renode") ?? missingNamespace();
   if (isBoard(target)) return missingBoard(target);
   return `there is no target ${target}`;
 }
@@ -75,6 +82,7 @@ export function unavailable(target: string): string | undefined {
 /** Starts a node outside a suite: the benchmarks' way in. The caller stops it. */
 export async function startTarget(target: string, options: StartOptions = {}): Promise<Emulated> {
   if (isMachine(target)) return emulate({ machine: target, ...options });
+  if (target === ethernet) return emulate({ machine: "renode", link: "ethernet", ...options });
   if (isBoard(target)) return startBoard(target, options);
   throw new Error(`${target}: ${unavailable(target) ?? "cannot be started from here"}`);
 }

@@ -15,16 +15,12 @@ import {
   type PackageOptions,
 } from "../../host/lib/package.ts";
 import { chaoticProxy } from "../harness/link.ts";
+import { classOf } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
 
 const key = generateKey();
 const example = new URL("../../assembly/examples/flood-alarm.ts", import.meta.url).pathname;
 const { module, facts } = await build(example);
-const classes: Record<string, string> = {
-  native: "native",
-  "qemu-stm32": "stm32f407",
-  "qemu-mps2": "mps2-an386",
-};
 /** Loopback is fast: what gets lost is sent again soon. */
 const fast = { ackTimeout: 60, maxRetransmit: 9 };
 
@@ -34,7 +30,7 @@ eachTarget("updates", (start, target) => {
       module,
       {
         vendor: "",
-        class: classes[target] ?? target,
+        class: classOf(target),
         sequence,
         name: "flood-alarm",
         version: String(sequence),
@@ -102,7 +98,7 @@ eachTarget("updates", (start, target) => {
       module,
       {
         vendor: "",
-        class: classes[target] ?? target,
+        class: classOf(target),
         sequence: 2,
         name: "flood-alarm",
         version: "2",

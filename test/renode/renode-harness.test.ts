@@ -1,9 +1,11 @@
 // The harness that starts Renode, against a renode that dies, hangs, is slow, is mute or prints garbage (harness/renode-fake.mjs).
 // Behind its serial line is a native node.
+import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
-import { emulate, missing, type Emulated } from "../../host/lib/emulate.ts";
+import { afterEach, describe, expect, test } from "vitest";
+import { emulate, missing, type Emulated, type Link } from "../../host/lib/emulate.ts";
+import { missingNamespace } from "../../host/lib/emulate/namespace.ts";
 import { partsFor, renode } from "../../host/lib/emulate/renode.ts";
 import { Node } from "../../host/lib/node.ts";
 import { root } from "../../host/setup.mjs";
@@ -19,7 +21,13 @@ afterEach(async () => {
 });
 
 /** Starts the board in a renode that behaves so, `limit` milliseconds being its time to come up. */
-async function begin(folder: string, behaviour: string, limit: number, flash?: string) {
+async function begin(
+  folder: string,
+  behaviour: string,
+  limit: number,
+  flash?: string,
+  link?: Link,
+) {
   const behind = await emulate({ machine: "native", link: "serial" });
   started.add(behind);
   const program = join(folder, "renode");
@@ -30,10 +38,16 @@ async function begin(folder: string, behaviour: string, limit: number, flash?: s
     FAKE: behaviour,
     FAKE_PTY: behind.address.slice("serial:".length),
     FAKE_LOG: log,
+    FAKE_TAP: join(root, "test/harness/tap-node.py"),
+    FAKE_NATIVE: join(root, "dist/wasmote-native"),
   });
   const told = () => (existsSync(log) ? readFileSync(log, "utf8").split("\n") : []);
   const board = renode(
-    { machine: "renode", ...(flash !== undefined && { flash }) },
+    {
+      machine: "renode",
+      ...(flash !== undefined && { flash }),
+      ...(link !== undefined && { link }),
+    },
     limit,
     program,
   );
@@ -45,6 +59,22 @@ function expectEnded(told: string[]) {
   const pid = Number(told.find((line) => line.startsWith("pid "))?.slice(4));
   expect(pid).toBeGreaterThan(1);
   expect(() => process.kill(pid, 0)).toThrow(/ESRCH/);
+}
+
+/** The fake has ended, and so have the node behind its Ethernet and what carries its frames. */
+async function expectAllEnded(told: string[]) {
+  const children = told.flatMap(
+    (line) => /^(?:pid|children) (\d+)(?: (\d+))?$/.exec(line)?.slice(1).filter(Boolean) ?? [],
+  );
+  for (const pid of children) {
+    await expect
+      .poll(() => {
+        // What has ended and was not waited for yet is there still, as a zombie.
+        const status = `/proc/${pid}/status`;
+        return existsSync(status) && !/^State:\s+Z/m.test(readFileSync(status, "utf8"));
+      })
+      .toBe(false);
+  }
 }
 
 for (const behaviour of ["good", "slow", "garbage"]) {
@@ -123,6 +153,85 @@ test.skipIf(reason)(
   },
   60_000,
 );
+
+const apart =
+  missingNamespace() ??
+  (spawnSync("python3", ["-c", "import fcntl"]).status === 0 ? undefined : "there is no python3");
+const noNetwork = reason ?? apart;
+
+describe.skipIf(noNetwork)(
+  `a renode with Ethernet${noNetwork === undefined ? "" : ` (skipped: ${noNetwork})`}`,
+  () => {
+    test("is in a network of its own, gets its address there, and is reached from outside", async () => {
+      using folder = scratch();
+      const flash = join(folder.path, "flash");
+      const { board, told } = await begin(folder.path, "good", 30_000, flash, "ethernet");
+      const node = await board;
+      started.add(node);
+      expect(node.address).toMatch(/^coap:\/\/127\.0\.0\.1:\d+$/);
+      expect(told()).toContain("dhcp 10.0.2.15 by 10.0.2.2");
+      const words = ['emulation CreateTap "wasmote0" "tap"', "connector Connect host.tap network"];
+      expect(told().filter((line) => /tap/.test(line))).toEqual(words);
+      await using client = await Node.connect(node.address);
+      expect((await client.info()).board).toBe("native");
+      // Each client has an address of its own in there: none gets the answer of another.
+      const crowd = await Promise.all(Array.from({ length: 20 }, () => Node.connect(node.address)));
+      try {
+        const times = await Promise.all(crowd.map((one) => one.get("time")));
+        expect(times.filter((time) => Number.isFinite(Number(time))).length).toBe(20);
+      } finally {
+        await Promise.all(crowd.map((one) => one[Symbol.asyncDispose]()));
+      }
+      // The way in is open to what is not datagrams too.
+      node.feed("level", 1234);
+      await expect.poll(told).toContain("level R1234");
+      node.feed("button", 1);
+      await expect.poll(() => node.pins).toContainEqual({ pin: 1, level: 1 });
+      // The cable out and in.
+      await node.plug?.(false);
+      await expect.poll(told).toContain("sysbus.ethernet.phy BasicStatus 0x7809");
+      await expect(client.get("time", { signal: AbortSignal.timeout(1_500) })).rejects.toThrow();
+      await node.plug?.(true);
+      await expect
+        .poll(() => client.get("time").catch(() => undefined), { timeout: 20_000 })
+        .toBeDefined();
+      await node.reset();
+      expect(told()).toContain("machine Reset");
+      await node.stop();
+      await node.ended;
+      expect(readFileSync(flash).every((byte) => byte === 0x5a)).toBe(true);
+      // Of the emulator, of what carries its frames, and of the node behind that.
+      expect(told().filter((line) => /^(pid|children) /.test(line)).length).toBe(2);
+      await expectAllEnded(told());
+    }, 60_000);
+
+    test("that dies, hangs, or is not answered for is ended with all that it started", async () => {
+      // What ends by itself is given its time; what does not is left soon, however far it came by then.
+      for (const [behaviour, limit, says] of [
+        ["dies", 30_000, /ended before/],
+        ["dies later", 30_000, /ended before/],
+        ["hangs", 4_000, /did not bring up in time its serial line/],
+        ["unplugged", 4_000, /did not bring up in time/],
+      ] as const) {
+        using folder = scratch();
+        const { board, told } = await begin(folder.path, behaviour, limit, undefined, "ethernet");
+        await expect(board).rejects.toThrow(says);
+        await expectAllEnded(told());
+        await Promise.all([...started].map((node) => node.stop()));
+        started.clear();
+      }
+    }, 60_000);
+  },
+);
+
+test("a machine that has no such link says which it has", async () => {
+  await expect(emulate({ machine: "native", link: "ethernet" })).rejects.toThrow(
+    /native has no link ethernet: it has udp, serial/,
+  );
+  await expect(emulate({ machine: "renode", link: "udp" })).rejects.toThrow(
+    /renode has no link udp: it has serial, ethernet/,
+  );
+});
 
 test("a renode that is not there is said to be not there", async () => {
   const nowhere = renode({ machine: "renode" }, 2_000, "/nonexistent/renode");

@@ -8,6 +8,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Emulated, EmulateOptions, PinChange } from "../emulate.ts";
 import { Node } from "../node.ts";
 import { packageRoot } from "../root.ts";
+import {
+  connectThrough,
+  inNamespace,
+  missingNamespace,
+  portThrough,
+  tapCommands,
+} from "./namespace.ts";
 import { start, type Running } from "./process.ts";
 import { onPath, programs } from "./programs.ts";
 import { connect, freePort } from "./socket.ts";
@@ -26,6 +33,8 @@ export interface Seats {
   /** TCP ports: of the level sensor, and of Renode's monitor. */
   level: number;
   monitor: number;
+  /** The way into the network that its Ethernet is on, where it is on one. */
+  gate?: string | undefined;
 }
 
 /** Where flash lies, and the bytes of it that are kept from start to start. */
@@ -49,6 +58,7 @@ export function renodeWords(seats: Seats): string[] {
     `$level=${seats.level}`,
     `include ${path(seats.script)}`,
     ...(seats.flash === undefined ? [] : [`sysbus LoadBinary ${path(seats.flash)} ${flashStart}`]),
+    ...(seats.gate === undefined ? [] : tapCommands),
     "runMacro $reset",
     "start",
   ];
@@ -127,17 +137,18 @@ export async function renode(
   limit = 120_000,
   program = onPath("renode") ?? "renode",
 ): Promise<Emulated> {
+  const reason = options.link === "ethernet" ? missingNamespace() : undefined;
+  if (reason !== undefined) throw new Error(`renode with Ethernet: ${reason}`);
   const said = spawnSync(program, ["--version"], { encoding: "utf8", timeout: limit });
   const first = partsFor(`${said.stdout ?? ""}${said.stderr ?? ""}`);
   const other = first === "release.repl" ? "master.repl" : "release.repl";
   // Builds between two releases do not always say what they are: what does not load with one is tried with the other.
-  const { process, seats, sensor, control } = await bringUp(options, limit, program, first).catch(
+  const { process, address, sensor, control } = await bringUp(options, limit, program, first).catch(
     (error: unknown) => {
       if (!(error instanceof Unloaded)) throw error;
       return bringUp(options, limit, program, other);
     },
   );
-  const address = `serial:${seats.serial}`;
   const pins: PinChange[] = [];
   const looking = watchLamps(process, control, pins);
   const ranging = ranger("");
@@ -165,6 +176,12 @@ export async function renode(
       control.tell(renodeReset.trimEnd());
       await answers(process, address, Date.now() + limit);
     },
+    // What the driver of the Ethernet reads of the cable (IEEE 802.3, register 1 of the PHY).
+    ...(options.link === "ethernet" && {
+      plug: async (up: boolean) => {
+        control.tell(`sysbus.ethernet.phy BasicStatus ${up ? "0x782D" : "0x7809"}`);
+      },
+    }),
     stop: async () => {
       looking.abort();
       // Its flash is in its memory only: kept in the file, so that a next start goes on with it.
@@ -194,18 +211,28 @@ async function bringUp(options: EmulateOptions, limit: number, program: string, 
     serial: join(folder, "serial"),
     level,
     monitor,
+    gate: options.link === "ethernet" ? join(folder, "gate") : undefined,
   };
-  const process = start(program, [...renodeWords(seats), ...(options.arguments ?? [])]);
-  void process.ended.then(() => rmSync(folder, { recursive: true, force: true }));
+  const { gate } = seats;
+  const words = [...renodeWords(seats), ...(options.arguments ?? [])];
+  const process =
+    gate === undefined ? start(program, words) : start(...inNamespace(gate, program, words));
+  const port = gate === undefined ? undefined : await portThrough(gate);
+  const address = port?.address ?? `serial:${seats.serial}`;
+  const enter = (to: number) => (gate === undefined ? connect(to) : connectThrough(gate, to));
+  void process.ended.then(async () => {
+    await port?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
   try {
     const end = Date.now() + limit;
     await patiently(process, end, "its serial line", async () => {
       if (!existsSync(seats.serial)) throw new Error(`there is no ${seats.serial}`);
     });
-    const sensor = await patiently(process, end, "the sensor's port", () => connect(level));
-    const control = await patiently(process, end, "its monitor", () => connect(monitor));
-    await answers(process, `serial:${seats.serial}`, end);
-    return { process, seats, sensor, control: new Monitor(control) };
+    const sensor = await patiently(process, end, "the sensor's port", () => enter(level));
+    const control = await patiently(process, end, "its monitor", () => enter(monitor));
+    await answers(process, address, end);
+    return { process, address, sensor, control: new Monitor(control) };
   } catch (error) {
     await process.stop();
     throw error;

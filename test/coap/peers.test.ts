@@ -8,6 +8,7 @@ import coap from "coap";
 import { parse } from "coap-packet";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { environment } from "../../host/setup.mjs";
+import { emulate } from "../../host/lib/emulate.ts";
 import { startPlugtest } from "../harness/plugtest.ts";
 
 type Case = Record<string, unknown> & { case: string };
@@ -119,6 +120,21 @@ describe.skipIf(!python?.ok)(
           both_ways: { code: "2.04 Changed", same: true },
           observe: { values: ["state 0", "state 1", "state 2"] },
         });
+      },
+    );
+
+    test(
+      "reads a document in blocks, eight at once, of one state each while the node is observed and changed",
+      { timeout: 120_000 },
+      async () => {
+        const node = await emulate({ machine: "native" });
+        onTestFinished(() => node.stop());
+        let level = 0;
+        const feeding = setInterval(() => node.feed("level", ++level), 50);
+        onTestFinished(() => clearInterval(feeding));
+        const { hostname, port } = new URL(node.address);
+        const { readers } = await aiocoap("readers", hostname, port);
+        expect(readers).toEqual({ answers: Array(8).fill(10), failed: [], told: true });
       },
     );
 

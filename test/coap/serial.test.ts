@@ -1,5 +1,7 @@
 // One serial line for everything: CoAP both ways, the node's log as text beside it (slipmux), and noise.
 import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { generate } from "coap-packet";
 import { expect, test } from "vitest";
 import { encodeFrame, frameDecoder } from "../../host/lib/coap/slipmux.ts";
 import { Node } from "../../host/lib/node.ts";
@@ -7,6 +9,23 @@ import { pack, provisioned } from "../harness/module.ts";
 import { randomBelow } from "../harness/random.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
 import { feeding } from "../harness/feeding.ts";
+
+/** Counts its samples, and its ticks of 100 ms. */
+const counting = `import { every, output, sensor } from "wasmote";
+const level = sensor("level");
+const samples = output("samples", "");
+const ticks = output("ticks", "");
+let sampled = 0;
+let ticked = 0;
+level.onSample(() => {
+  sampled++;
+  samples.publish(<f32>sampled);
+});
+every(100, () => {
+  ticked++;
+  ticks.publish(<f32>ticked);
+});
+`;
 
 test("a line is read right however its bytes are cut up, with noise between datagrams and text", () => {
   const below = randomBelow(7);
@@ -70,6 +89,68 @@ eachTarget(
       await expect.poll(carried, { timeout: 20_000 }).toEqual(since);
       expect((await node.info()).name).toBe("wye");
     });
+
+    test("a flood of discovery takes no sample and no tick from the module", async () => {
+      using folder = scratch();
+      const board = await provisioned(start, folder.path, { link: "serial" });
+      await using node = await Node.connect(board.address);
+      await node.push(await pack(target, counting, 1));
+      const output = async (name: string) => Number(await node.get(`outputs/${name}`));
+      board.feed("level", 1000);
+      await expect.poll(() => output("samples"), { timeout: 30_000 }).toBeGreaterThan(0);
+      await expect.poll(() => output("ticks"), { timeout: 30_000 }).toBeGreaterThan(1);
+      const uptime = async () => Number((await node.info()).uptime);
+      const before = {
+        time: await uptime(),
+        ticks: await output("ticks"),
+        samples: await output("samples"),
+      };
+
+      // As much as the line takes, each request a new one; what it does not take now is left out.
+      const path = board.address.slice("serial:".length);
+      const line = openSync(path, constants.O_WRONLY | constants.O_NOCTTY | constants.O_NONBLOCK);
+      let [flooding, sent] = [true, 0];
+      const wave = async () => {
+        for (let id = 0; flooding; id = (id + 1) % 0x1_0000) {
+          const options = [".well-known", "core"].map((part) => ({
+            name: "Uri-Path" as const,
+            value: Buffer.from(part),
+          }));
+          const token = Buffer.of(id >> 8, id & 255, 7);
+          const request = {
+            code: "0.01",
+            confirmable: false,
+            messageId: id,
+            token,
+            options,
+          } as const;
+          try {
+            sent += writeSync(line, Buffer.from([0xc0, ...encodeFrame(0xa9, generate(request))]));
+          } catch (error) {
+            if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+          }
+          await delay(1);
+        }
+      };
+      const waves = wave();
+      const fed = 60;
+      for (let sample = 0; sample < fed; sample++) {
+        board.feed("level", 1000 + sample);
+        await delay(50);
+      }
+      flooding = false;
+      await waves;
+      closeSync(line);
+      expect(sent).toBeGreaterThan(4_000);
+
+      // All samples came to the module, its ticks kept to the board's own time, and nothing was reset.
+      const samples = async () => (await output("samples")) - before.samples;
+      await expect.poll(samples, { timeout: 60_000 }).toBe(fed);
+      const ticks = (await output("ticks")) - before.ticks;
+      const expected = ((await uptime()) - before.time) / 100;
+      expect(ticks).toBeGreaterThan(expected - 3 - expected / 50);
+      expect((await node.stats()).samples_dropped).toBe(0);
+    }, 120_000);
   },
   ["native", "qemu-stm32"],
 );

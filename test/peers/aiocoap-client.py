@@ -3,6 +3,8 @@
     aiocoap-client.py udp HOST PORT      against the plugtest resources
     aiocoap-client.py serial PATH        the same over a slipmux line: aiocoap has no slipmux of its own, so that its
                                          datagrams go through a bridge between UDP and the line that is in this file
+    aiocoap-client.py readers HOST PORT  eight read /node of a node in blocks of 64, ten times each, while one observes its level and
+                                         others read it in a block or set its clock
     aiocoap-client.py group HOST PORT    discovery through the group 224.0.1.187, by loopback
 """
 
@@ -213,6 +215,58 @@ async def serial(path):
     await Cases(f"coap://127.0.0.1:{port}").run(names)
 
 
+async def readers(base):
+    """RFC 7959 §2.4: all blocks of a body are of one state, which aiocoap holds to by their ETag."""
+    cases = Cases(base)
+    contexts = [await aiocoap.Context.create_client_context() for _ in range(10)]
+    watching = contexts[9].request(
+        Message(code=Code.GET, uri=base + "/sensors/level", observe=0)
+    )
+    await watching.response
+    told = 0
+
+    async def watch():
+        nonlocal told
+        async for _ in watching.observation:
+            told += 1
+
+    watcher = asyncio.create_task(watch())
+    reading = True
+
+    async def disturb():
+        while reading:
+            await cases.ask(Code.PUT, "/time", contexts[8], payload=b"1700000000")
+            await cases.ask(Code.GET, "/node", contexts[8])
+            await asyncio.sleep(0.6)
+
+    disturber = asyncio.create_task(disturb())
+    failed = []
+
+    async def one(context):
+        good = 0
+        for _ in range(10):
+            message = Message(
+                code=Code.GET, uri=base + "/node", accept=ContentFormat.JSON
+            )
+            message.opt.block2 = (0, False, 2)
+            try:
+                response = await context.request(message).response
+                json.loads(response.payload)
+                good += len(response.payload) > 512
+            except Exception as error:
+                failed.append(f"{type(error).__name__}: {error}")
+        return good
+
+    answers = await asyncio.gather(*(one(context) for context in contexts[:8]))
+    reading = False
+    await disturber
+    watcher.cancel()
+    watching.observation.cancel()
+    for context in contexts:
+        await context.shutdown()
+    say("readers", answers=answers, failed=failed, told=told > 3)
+
+
 def group(port):
     """Discovery through the group: aiocoap's messages, on a socket whose multicasts stay on this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
@@ -243,5 +297,7 @@ if what == "udp":
     asyncio.run(Cases(f"coap://{rest[0]}:{rest[1]}").run(ALL))
 elif what == "serial":
     asyncio.run(serial(rest[0]))
+elif what == "readers":
+    asyncio.run(readers(f"coap://{rest[0]}:{rest[1]}"))
 else:
     group(int(rest[1]))

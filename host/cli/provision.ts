@@ -64,7 +64,8 @@ export async function provisionVerb(
   print(
     json,
     { file, bytes: record.length, address: place },
-    () => `${file}: ${record.length} bytes, for ${place}`,
+    () =>
+      `${file}: ${record.length} bytes, for ${place}${height === undefined ? "\nwithout --height the level of a board with a ranger is its distance to the water" : ""}`,
   );
   if (!options.flash) return;
   download(file, { chip, json, address: place });

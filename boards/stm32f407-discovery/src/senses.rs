@@ -10,7 +10,7 @@ use stm32f4xx_hal::spi::{Mode, Phase, Polarity, Spi};
 use wasmote_cortex_m::ranger::Ranger;
 use wasmote_cortex_m::sensors::{OWN, TEMPERATURE};
 use wasmote_net::Endpoint;
-use wasmote_node::Server;
+use wasmote_node::{Fault, Server};
 use wasmote_sensors::Accelerometer;
 use wasmote_sensors::temperature::Calibration;
 
@@ -53,6 +53,8 @@ pub struct Senses {
     first: Option<u16>,
     converting: bool,
     temperature_due: u64,
+    /// Whether there ever was a temperature.
+    measured: bool,
 }
 
 impl Senses {
@@ -71,6 +73,7 @@ impl Senses {
             first: None,
             converting: false,
             temperature_due: 0,
+            measured: false,
         }
     }
 
@@ -99,6 +102,11 @@ impl Senses {
             if let Some(gravity) = &mut self.gravity {
                 let read = gravity.read();
                 server.missing(now, "accelerometer", read.is_err());
+                if read.is_err() {
+                    for axis in 0..3 {
+                        server.fault(now, ACCELERATION + axis, Fault::Silent, out);
+                    }
+                }
                 for (axis, value) in read.into_iter().flatten().enumerate() {
                     server.sample(now, ACCELERATION + axis as u8, value, out);
                 }
@@ -131,6 +139,10 @@ impl Senses {
         server.missing(now, "temperature", celsius.is_none());
         if let Some(celsius) = celsius {
             server.sample(now, TEMPERATURE, celsius, out);
+            self.measured = true;
+        } else if self.measured {
+            // A chip that never measured has no such sensor; one that did gives no old value for the present one.
+            server.fault(now, TEMPERATURE, Fault::Silent, out);
         }
     }
 }

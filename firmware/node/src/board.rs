@@ -78,7 +78,7 @@ pub struct Board {
     /// Why it was reset.
     pub reset: &'static str,
     /// What it looked for and did not find.
-    pub missing: heapless::Vec<&'static str, 8>,
+    pub missing: heapless::Vec<&'static str, 10>,
     /// Its sensors.
     pub sensors: &'static [Sensor],
     /// RAM for modules, in bytes.

@@ -28,6 +28,10 @@ const FOR_SAMPLES: usize = 12;
 /// Parts of packages that were handed over and not answered: one waits, one is dealt with, and answers are on their way.
 const HANDED: usize = 4;
 
+/// What `/node` and the log say where nobody said how high a ranger hangs, and discovery of its sensor.
+const NO_HEIGHT: &str = "height (level is the distance)";
+const DISTANCE: &str = "the distance, as no height is provisioned";
+
 /// Numbers of what can be observed.
 mod observed {
     pub(super) const SENSOR: u16 = 0;
@@ -150,7 +154,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
     }
 
     /// Takes a distance, in millimetres, from a ranger that looks down on the water: the level is how high it hangs less
-    /// that. Where nobody said how high, the distance is taken for the level as it is.
+    /// that. Where nobody said how high, the distance is taken for the level as it is, and `/node`, the log and discovery say so.
     pub fn distance<T: Transmit<E>>(&mut self, now: u64, sensor: u8, distance: f32, out: &mut T) {
         let r = &mut self.resources;
         let raw = Sample {
@@ -158,10 +162,9 @@ impl<E: Copy + Eq + Hash> Server<E> {
             at: now,
         };
         r.raw = Some((sensor, raw));
-        let level = r
-            .provision
-            .height
-            .map_or(distance, |height| height as f32 - distance);
+        let height = r.provision.height;
+        self.missing(now, NO_HEIGHT, height.is_none());
+        let level = height.map_or(distance, |height| height as f32 - distance);
         self.sample(now, sensor, level, out);
     }
 
@@ -385,7 +388,11 @@ impl Application for Resources {
                     0
                 },
                 obs: resource.observe,
-                title: "",
+                title: if resource.kind == Kind::Sensors && self.is_distance(index) {
+                    DISTANCE
+                } else {
+                    ""
+                },
             });
             return true;
         }
@@ -411,6 +418,12 @@ impl Resources {
         } else {
             self.provision.name
         }
+    }
+
+    /// Whether the level of this sensor is a ranger's distance.
+    fn is_distance(&self, sensor: usize) -> bool {
+        let ranges = self.raw.is_some_and(|(its, _)| usize::from(its) == sensor);
+        ranges && self.provision.height.is_none()
     }
 
     fn find_sensor(&self, name: &str) -> Option<usize> {

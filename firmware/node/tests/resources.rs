@@ -597,9 +597,20 @@ fn a_level_rises_with_the_water_and_its_distance_can_be_read() {
         (&"distance".into(), &"mm".into())
     );
     // Nobody said how high it hangs: the distance is what there is.
+    let links = |node: &mut Rig| {
+        let (_, links) = node.get(".well-known/core", format::LINK, "");
+        String::from_utf8(links).unwrap()
+    };
+    assert!(!links(&mut node).contains("no height"));
+    assert_eq!(node.json("node")["missing"], serde_json::json!([]));
     let mut node = Rig::provisioned(&Memory::new(), Provision::default());
     node.distance(4_000.0);
     assert_eq!(read(&mut node, ""), "4000");
+    // It is said wherever somebody looks.
+    let said = "height (level is the distance)";
+    assert_eq!(node.json("node")["missing"], serde_json::json!([said]));
+    assert!(node.log().contains(said));
+    assert!(links(&mut node).contains("title=\"the distance, as no height is provisioned\""));
 }
 
 #[test]

@@ -159,6 +159,13 @@ verb(
   ["package --class stm32f407", "package --class stm32f407 --sequence 12 -o river.wpkg"],
 );
 verb(
+  "pod [file]",
+  "make a WASI command of a filter: SenML lines in, SenML lines out",
+  () => import("./pod.ts"),
+  [new Option("-o, --output <file>", "where it goes (NAME.pod.wasm)"), heap(), json()],
+  ["pod", "pod river.ts && wasmtime river.pod.wasm < samples.jsonl"],
+);
+verb(
   "push [file]",
   "build, sign and install on a node; or install a package (.wpkg)",
   () => import("./push.ts"),

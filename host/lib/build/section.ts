@@ -228,6 +228,11 @@ function exportEntries(list: Parts): {
   return entries;
 }
 
+/** The names that a module exports. */
+export function exportNames(module: Uint8Array): string[] {
+  return exportEntries(sections(module)).map(({ name }) => name);
+}
+
 /** The index of a global that a module exports. */
 export function exportedGlobal(module: Uint8Array, name: string): number | undefined {
   return exportEntries(sections(module)).find((one) => one.name === name && one.kind === globalKind)

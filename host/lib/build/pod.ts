@@ -1,0 +1,205 @@
+// A filter as a WASI command, for whatever runs those: wasmtime, runwasi's shims, node:wasi. The module stays as it is; an adapter stands where
+// the node would.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import asc from "assemblyscript/asc";
+import binaryen from "binaryen";
+import { UserError } from "../errors.ts";
+import { imports } from "../contract.ts";
+import { inspect } from "../engine.ts";
+import { packageRoot } from "../root.ts";
+import {
+  exportNames,
+  joinSections,
+  memoryBody,
+  memorySection,
+  readFacts,
+  readMemory,
+  sections,
+  withoutExports,
+  withWidePages,
+  type Facts,
+} from "./section.ts";
+
+/** Imports that the adapter has. */
+const served = ["read", "publish", "parameter", "now", "unix", "log", "gpio", "reply"] as const;
+/** What modules may use, and several memories until they are one: no more, so that every runtime takes the result. */
+const features = [
+  "multimemory",
+  "bulk-memory",
+  "sign-ext",
+  "nontrapping-float-to-int",
+  "mutable-globals",
+  "multivalue",
+  "reference-types",
+].map((name) => `--enable-${name}`);
+const { MutableGlobals, NontrappingFPToInt, BulkMemory, SignExt, ReferenceTypes, Multivalue } =
+  binaryen.Features;
+const feature =
+  MutableGlobals | NontrappingFPToInt | BulkMemory | SignExt | ReferenceTypes | Multivalue;
+/** Sensors that the adapter keeps a value of. */
+const mostSensors = 64;
+
+/**
+ * Joins a module with the adapter. The result reads SenML records from standard input and writes such to standard output; the values are those
+ * that a node publishes, to the bit. Throws a UserError where the module wants what a pod has not.
+ */
+export async function makePod(module: Uint8Array): Promise<Uint8Array> {
+  const facts = readFacts(module);
+  const known = new Set<string>(served.map((name) => imports[name].link));
+  const strange = inspect(module).imports.find(({ name }) => !known.has(name));
+  if (strange !== undefined || facts.sensors.length > mostSensors)
+    throw new UserError(
+      strange === undefined
+        ? `a pod has at most ${mostSensors} sensors`
+        : `the module imports ${strange.module}.${strange.name}, which a pod does not have`,
+      "run it on a node, or at the gateway",
+      "source",
+    );
+  const folder = mkdtempSync(join(tmpdir(), "wasmote-pod-"));
+  try {
+    // The adapter comes first: its memory is the one that WASI sees, at the same addresses after the memories are one.
+    const adapter = await compileAdapter(facts);
+    const parts = { wasmote: adapter, filter: withHandlers(withWidePages(module)), peek: peek() };
+    const words = Object.entries(parts).flatMap(([name, bytes]) => {
+      const file = join(folder, `${name}.wasm`);
+      writeFileSync(file, bytes);
+      return [file, name];
+    });
+    const merged = join(folder, "merged.wasm");
+    tool("wasm-merge", [...words, ...features, "-o", merged]);
+    writeFileSync(merged, commandOf(readFileSync(merged), [adapter, parts.filter]));
+    const pod = join(folder, "pod.wasm");
+    tool("wasm-opt", [
+      merged,
+      ...features,
+      "--multi-memory-lowering",
+      "--remove-unused-module-elements",
+      "-O2",
+      "-o",
+      pod,
+    ]);
+    return withMemoryOf(readFileSync(pod), [adapter, parts.filter]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function tool(name: string, words: string[]): void {
+  const path = createRequire(import.meta.url).resolve("binaryen");
+  execFileSync(process.execPath, [join(dirname(path), "bin", name), ...words], { stdio: "pipe" });
+}
+
+/** A function that reads the filter's memory, which is another one than the adapter's. */
+function peek(): Uint8Array {
+  const text = `(module (import "filter" "filter-memory" (memory 0))
+    (func (export "byte") (param i32) (result i32) (i32.load8_u (local.get 0))))`;
+  return binaryen.parseText(text).emitBinary();
+}
+
+/** The module with each handler that the adapter calls: one that it lacks does nothing. */
+function withHandlers(module: Uint8Array): Uint8Array {
+  const parsed = binaryen.readBinary(module);
+  parsed.setFeatures(feature);
+  const has = new Set(exportNames(module));
+  const handlers = { start: [], sample: [binaryen.i32, binaryen.f32], tick: [] };
+  for (const [name, parameters] of Object.entries(handlers)) {
+    if (has.has(name)) continue;
+    const made = `pod-${name}`;
+    parsed.addFunction(made, binaryen.createType(parameters), binaryen.none, [], parsed.nop());
+    parsed.addFunctionExport(made, name);
+  }
+  // Both have a memory of that name; a filter may have none at all.
+  if (readMemory(module) === undefined) parsed.setMemory(0, 0, "filter-memory", []);
+  else {
+    parsed.removeExport("memory");
+    parsed.addMemoryExport("0", "filter-memory");
+  }
+  return parsed.emitBinary();
+}
+
+/** Only what WASI asks of a command is exported: its start and its memory. */
+function commandOf(merged: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const others = parts
+    .flatMap(exportNames)
+    .concat("byte")
+    .filter((name) => name !== "_start" && name !== "memory");
+  return joinSections(withoutExports(sections(merged), others));
+}
+
+/** The module with as much memory as these have together: the pass that makes one of them leaves the size of one. */
+function withMemoryOf(module: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const memories = parts.map((part) => readMemory(part)!);
+  const minimum = memories.reduce((sum, memory) => sum + memory.minimum, 0);
+  // The adapter's never grows.
+  const most = memories[1]!.maximum;
+  const maximum = most === undefined ? undefined : memories[0]!.minimum + most;
+  const body = memoryBody({ minimum, maximum, pageBits: 16 });
+  return joinSections(
+    sections(module).map((one) => (one.id === memorySection ? { id: one.id, body } : one)),
+  );
+}
+
+async function compileAdapter(facts: Facts): Promise<Uint8Array> {
+  const folder = join(packageRoot, "assembly/pod");
+  const output = new Map<string, Uint8Array | string>();
+  const stderr = asc.createMemoryStream();
+  const { error } = await asc.main(
+    ["adapter.ts", "--outFile", "adapter.wasm", "--runtime", "stub", "-O3z", "--use", "abort="],
+    {
+      readFile: (name) => {
+        if (/(^|\/)facts\.ts$/.test(name)) return factsSource(facts);
+        const path = join(folder, name);
+        try {
+          return readFileSync(path, "utf8");
+        } catch {
+          return null;
+        }
+      },
+      writeFile: (name, contents) => void output.set(name, contents),
+      listFiles: () => null,
+      stderr,
+    },
+  );
+  const bytes = output.get("adapter.wasm");
+  if (error !== null || !(bytes instanceof Uint8Array))
+    throw new Error(`the adapter does not compile: ${stderr.toString()}`, { cause: error });
+  return bytes;
+}
+
+/** What the adapter knows of the module, as AssemblyScript. Names are lengths and bytes in memory. */
+function factsSource({ sensors, outputs, parameters, tick }: Facts): string {
+  const bytes = (name: string) => [...Buffer.from(name)];
+  const is = (name: string) =>
+    [
+      `length == ${Buffer.byteLength(name)}`,
+      ...bytes(name).map((byte, index) => `load<u8>(name, ${index}) == ${byte}`),
+    ].join(" && ");
+  const cases = (lines: string[]) =>
+    lines.map((line, index) => `    case ${index}: ${line}`).join("\n");
+  return `
+export const sensors: i32 = ${sensors.length};
+export const tick: f64 = ${tick};
+export function sensorOf(name: usize, length: i32): i32 {
+${sensors.map((name, index) => `  if (${is(name)}) return ${index};`).join("\n")}
+  return -1;
+}
+export function outputName(output: i32): usize {
+  switch (output) {
+${cases(outputs.map(({ name }) => `return memory.data<u8>([${[Buffer.byteLength(name), ...bytes(name)].join(", ")}]) + 1;`))}
+  }
+  unreachable();
+  return 0;
+}
+export function parameterOf(parameter: i32): f32 {
+  switch (parameter) {
+${cases(parameters.map(({ initial }) => `return ${Number.isInteger(initial) ? initial.toFixed(1) : String(initial)};`))}
+  }
+  unreachable();
+  return 0;
+}
+`;
+}

@@ -94,6 +94,38 @@ export class Parameter {
 }
 
 /**
+ * Something that the node keeps over resets, updates and rollbacks. Declare one with {@link state}.
+ */
+@unmanaged @final
+export class State<T> {
+  /** The present value. Of a record its fields are read and set: `day.value.rain += 0.2`. */
+  // @ts-ignore: decorator
+  @inline get value(): T {
+    // @ts-ignore: an object of T lies there
+    if (isReference<T>()) return changetype<T>(this);
+    return load<T>(changetype<usize>(this));
+  }
+
+  // @ts-ignore: decorator
+  @inline set value(value: T) {
+    if (isReference<T>())
+      memory.copy(changetype<usize>(this), changetype<usize>(value), offsetof<T>());
+    else store<T>(changetype<usize>(this), value);
+  }
+}
+
+/**
+ * Declares what survives: `const total = state("total", 0);` is a number (f64; `state<i32>("count", 0)` is another type), and
+ * `const day = state("day", new Day());` a small record of numbers. The node saves what has changed within ten minutes and before an
+ * update, and gives it back by name and type before the program starts; the operator reads it at `/app/state/{name}`.
+ * @param initial Its value until then, written as a number, or as `new` and the class of this file whose fields are numbers.
+ */
+// @ts-ignore: decorator
+@inline export function state<T>(name: string, initial: T): State<T> {
+  return changetype<State<T>>(name);
+}
+
+/**
  * Runs `handler` every so many milliseconds, which are known before the program runs: `every(5 * 60 * 1000, report);`. Written at the
  * top level, as often as there are periods; the module is woken at their greatest common divisor.
  */

@@ -36,6 +36,7 @@ interface Contract {
     export: Function[];
   };
   section: Record<string, number>;
+  type: Record<string, string>;
   manifest: Record<string, number>;
   provision: Record<string, number>;
   limits: Record<string, number>;
@@ -102,6 +103,8 @@ function typescript(contract: Contract): string {
     ),
     "/** Keys of the map in the custom section. */",
     constant("sectionKeys", contract.section),
+    "/** Types of values in a module's memory, as the custom section has them. */",
+    constant("types", contract.type),
     "/** Keys of the map in a package's manifest. */",
     constant("manifestKeys", contract.manifest),
     "/** Keys of the map in a provisioning record. */",
@@ -206,6 +209,14 @@ function rust(contract: Contract): string {
     "}",
     "",
     ...keys("section", "Keys of the map in the custom section.", section),
+    "",
+    "/// Types of values in a module's memory.",
+    "pub mod ty {",
+    ...Object.entries(contract.type).flatMap(([name, letter]) => [
+      `    /// \`${name}\`.`,
+      `    pub const ${name.toUpperCase()}: &str = "${letter}";`,
+    ]),
+    "}",
     "",
     ...keys("manifest", "Keys of the map in a package's manifest.", manifest),
     "",

@@ -37,6 +37,31 @@ level.onSample((value) => {
 });`,
   },
   {
+    name: "state",
+    what: "A number that survives resets, updates and rollbacks: saved within ten minutes, read at `/app/state/NAME`.",
+    example: `const total = state("total", 0);
+level.onSample((value) => {
+  total.value += value;
+  out.publish(f32(total.value));
+});`,
+  },
+  {
+    name: "state of a record",
+    what: "Numbers that belong together: after a power cut all of them are of the same moment.",
+    example: `class Day {
+  number: i32 = 0;
+  rain: f32 = 0;
+}
+const day = state("day", new Day());
+level.onSample((value) => {
+  const today = dateOf(unix());
+  if (today !== day.value.number) day.value.rain = 0;
+  day.value.number = today;
+  day.value.rain += value;
+  out.publish(day.value.rain);
+});`,
+  },
+  {
     name: "every",
     what: "A period; several are allowed. The handler may be a function with a name.",
     example: `every(60 * 1000, () => out.publish(level.value));`,
@@ -285,7 +310,7 @@ const keys = [
 ];
 
 const names = `Calibration, Code, dateOf, DeadBand, every, fixed, Goertzel, gpio, History, hourOf, Hysteresis, log, Median, Method,
-  MovingAverage, now, onRequest, output, parameter, quoted, RateOfChange, ratingCurve, RatingTable, sensor, Smoothing, timer, unix, Window`;
+  MovingAverage, now, onRequest, output, parameter, quoted, RateOfChange, ratingCurve, RatingTable, sensor, Smoothing, state, timer, unix, Window`;
 
 /** The whole program of an example. */
 export function programOf(example: string): string {

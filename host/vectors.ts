@@ -16,7 +16,16 @@ import {
   type KeyPair,
   type PackageOptions,
 } from "./lib/package.ts";
-import { customBody, encodeFacts, joinSections, noFacts, sections } from "./lib/build/section.ts";
+import {
+  customBody,
+  encodeFacts,
+  joinSections,
+  memoryBody,
+  memorySection,
+  noFacts,
+  sections,
+  type Facts,
+} from "./lib/build/section.ts";
 
 /** A package and what becomes of it on a node that trusts the first key, is of class `test` and has had sequence 5. */
 export interface PackageVector {
@@ -48,6 +57,50 @@ const asked = `(import "wasmote" "y" (func $reply (param i32 i32 i32)))
       (if (i32.eq (local.get 0) (i32.const 2)) (then (loop $again (br $again))))
       (if (i32.eq (local.get 0) (i32.const 3))
         (then (call $reply (i32.const 0x44) (i32.const 0) (i32.const 0)))))`;
+
+/**
+ * A module that counts its samples and publishes their number, and keeps it: as a number, and twice in a record, which must
+ * never differ. `before` comes between the two.
+ */
+function counting(before = "", type: "f64" | "i64" = "f64"): Uint8Array {
+  const [one, published] =
+    type === "f64"
+      ? ["(f64.const 1)", "(f32.demote_f64 (f64.load (i32.const 16)))"]
+      : ["(i64.const 1)", "(f32.convert_i64_s (i64.load (i32.const 16)))"];
+  const add = (place: number) =>
+    `(i32.store (i32.const ${place}) (i32.add (i32.load (i32.const ${place})) (i32.const 1)))`;
+  const text = `(module
+    (import "wasmote" "p" (func $publish (param i32 f32)))
+    (memory 1)
+    (func (export "sample") (param i32 f32)
+      (${type}.store (i32.const 16) (${type}.add (${type}.load (i32.const 16)) ${one}))
+      ${add(32)} ${before} ${add(36)}
+      (call $publish (i32.const 0) ${published})))`;
+  const facts: Facts = {
+    ...noFacts,
+    sensors: ["level"],
+    outputs: [{ name: "flow", unit: "" }],
+    states: [
+      { name: "total", at: 16, fields: [{ name: "", type }] },
+      {
+        name: "pair",
+        at: 32,
+        fields: [
+          { name: "a", type: "i32" },
+          { name: "b", type: "i32" },
+        ],
+      },
+    ],
+  };
+  return joinSections([
+    ...sections(binaryen.parseText(text).emitBinary()).map(({ id, body }) =>
+      id === memorySection
+        ? { id, body: memoryBody({ minimum: 64, maximum: 64, pageBits: 0 }) }
+        : { id, body },
+    ),
+    { id: 0, body: customBody(customSection, encodeFacts(facts)) },
+  ]);
+}
 
 /** A module that publishes its sample, after `before`. */
 function module(before: string, tick = 0, request = ""): Uint8Array {
@@ -204,6 +257,15 @@ export function packageVectors(): { keys: string[]; packages: PackageVector[] } 
     add(name, "ok", pack({ sequence: 8 }, trusted, module(before)));
   add("good, and ticks every 10 ms", "ok", pack({ sequence: 8 }, trusted, module("", 10)));
   add("good, and answers requests", "ok", pack({ sequence: 8 }, trusted, module("", 0, asked)));
+  const third = "(if (f32.eq (local.get 1) (f32.const 2)) (then (unreachable)))";
+  const counters: [name: string, sequence: number, module: Uint8Array][] = [
+    ["good, and counts", 6, counting()],
+    ["good, and counts on", 7, counting("(nop)")],
+    ["good, and counts in another type", 7, counting("(nop)", "i64")],
+    ["good, counts and traps at its third sample", 8, counting(third)],
+  ];
+  for (const [name, sequence, bytes] of counters)
+    add(name, "ok", pack({ sequence }, trusted, bytes));
   add("signed later", "ok", pack({ sequence: 10 }));
   // Another module than that of the next, or it would be no way back from it.
   add("first", "ok", pack({ sequence: 5 }, trusted, module("(nop)")));

@@ -1,11 +1,13 @@
 // Says what a module costs before anything is sent, and whether a node has room for it.
 import { inspect, refusal } from "../lib/engine.ts";
 import type { MemoryReport } from "../lib/build/finish.ts";
+import type { StateFact } from "../lib/build/section.ts";
 import { exercise } from "../lib/exercise.ts";
 import { runFuel } from "../lib/simulate.ts";
 import { describeTrap } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
+import { stateCost, stateMinutes } from "../lib/states.ts";
 import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { projectSamples, samplesFrom } from "./samples.ts";
@@ -58,6 +60,7 @@ export async function checkVerb(
     exercised: counts,
     notExercised: unexercised,
     ...(memory ? { holds: memory } : {}),
+    ...(facts.states.length > 0 ? { state: stateCost(facts.states) } : {}),
     microseconds: Math.ceil(((instructionsPerRun + worst * instructionsPerFuel) * 1e6) / hertz),
   };
   const faults: string[] = [];
@@ -119,6 +122,7 @@ export async function checkVerb(
           ? `${footprint.stack} bytes; it calls itself, and traps beyond them`
           : `${footprint.stack} bytes at worst, ${footprint.depth} ${footprint.depth === 1 ? "call" : "calls"} deep`,
       ],
+      ...(facts.states.length === 0 ? [] : [["state", describeStates(facts.states)] as const]),
       ["fuel", `${worst} at most (${measured})`],
       ["time", `about ${result.microseconds} us a run on a Cortex-M4F at 168 MHz`],
       ...(without.length === 0 ? [] : [["not tried", without.join("; ")] as const]),
@@ -131,6 +135,12 @@ export async function checkVerb(
       "change the module, or choose another node",
       "check",
     );
+}
+
+function describeStates(states: readonly StateFact[]): string {
+  const { bytes, flash } = stateCost(states);
+  const names = states.map(({ name }) => name).join(", ");
+  return `${names}: ${bytes} bytes, saved when changed, every ${stateMinutes} minutes at most: ${flash} bytes of flash a time`;
 }
 
 function describeMemory({ constants, start, heap, collected }: MemoryReport): string {

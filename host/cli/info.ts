@@ -9,6 +9,8 @@ interface Info {
   node: NodeInfo;
   app: AppState;
   stats: Stats;
+  /** What the module keeps, by name. */
+  kept: Record<string, string>;
   place?: object;
 }
 
@@ -17,13 +19,15 @@ export async function infoVerb(options: SeveralOptions & { verbose?: boolean }):
     options,
     async (node) => {
       const [info, app, stats] = [await node.info(), await node.app(), await node.stats()];
+      // Before its first run a module has none to tell of.
+      const kept = (app.states ?? []).length === 0 ? {} : await node.states().catch(() => ({}));
       // The package that trapped is no longer the one that runs.
       const { event } = app;
       const place =
         event?.offset === undefined
           ? undefined
           : sourcePlace(keptPackage(project(), event.sequence), event.offset);
-      return { node: info, app, stats, ...(place ? { place } : {}) };
+      return { node: info, app, stats, kept, ...(place ? { place } : {}) };
     },
     {
       words: (info, alone) =>
@@ -44,7 +48,7 @@ function running({ name, version, sequence, state, returned }: AppState): string
 }
 
 /** What somebody wants to know who asks how it is. */
-function people({ node, app, stats }: Info): string {
+function people({ node, app, stats, kept }: Info): string {
   const { limits, missing = [] } = node;
   const failures = (["traps", "ticks_missed", "samples_dropped"] as const).flatMap((name) =>
     stats[name] > 0 ? [`${stats[name]} ${name.replaceAll("_", " ")}`] : [],
@@ -71,6 +75,10 @@ function people({ node, app, stats }: Info): string {
       ["sensors", names(app.sensors)],
       ["outputs", names(app.outputs)],
       ["parameters", names(app.params)],
+      ...Object.entries(kept).map(([name, value]): [string, string] => [
+        "state",
+        `${name} ${value}`,
+      ]),
       [
         "runs",
         `${stats.runs}, ${stats.fuel_max} fuel at most${failures.length > 0 ? `; ${failures.join(", ")}` : ""}`,

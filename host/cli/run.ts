@@ -6,6 +6,7 @@ import { charts } from "./chart.ts";
 import { describeTrap, sourcePlace } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
+import type { Plain } from "../lib/states.ts";
 import { oneLine, shortest } from "../lib/text.ts";
 import type { Program } from "../lib/program.ts";
 import {
@@ -84,10 +85,31 @@ export async function runVerb(file: string | undefined, options: Options): Promi
     const rows = charts(series, { columns: process.stdout.columns ?? 80, moment });
     process.stdout.write(rows.map((row) => `${row}\n`).join(""));
   } else for (const one of happenings) show(one, program, options.json);
+  for (const [name, value] of Object.entries(first!.states()))
+    print(
+      options.json,
+      { kind: "state", name, value: writable(value) },
+      () => `${"kept".padStart(10)}  ${name} = ${shown(value)}`,
+    );
   if (options.json)
     process.stdout.write(`${JSON.stringify({ kind: "end", runs: fuel.length, fuel })}\n`);
   const trap = happenings.find((one) => one.kind === "trap");
   if (trap?.kind === "trap") throw new UserError(trapOf(trap, program), undefined, "check");
+}
+
+/** As JSON has it: a whole number of 64 bits is a text. */
+function writable(value: Plain): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, writable(one)]));
+}
+
+function shown(value: Plain): string {
+  if (typeof value === "number") return shortest(value);
+  if (typeof value !== "object") return String(value);
+  return Object.entries(value)
+    .map(([name, one]) => `${name} ${shown(one)}`)
+    .join(", ");
 }
 
 /** The engines have their own words for a trap, and only one of them knows where it was. */

@@ -77,6 +77,17 @@ export const sectionKeys = {
   parameters: 3,
   tick: 4,
   buffer: 5,
+  states: 6,
+} as const;
+
+/** Types of values in a module's memory, as the custom section has them. */
+export const types = {
+  bool: "b",
+  i32: "i",
+  u32: "u",
+  i64: "l",
+  f32: "f",
+  f64: "d",
 } as const;
 
 /** Keys of the map in a package's manifest. */
@@ -106,6 +117,9 @@ export const provisionKeys = {
 
 /** Limits that both sides must know. */
 export const limits = {
+  state_bytes: 256,
+  state_fields: 12,
+  state_period: 600000,
   sequence_jump: 65536,
 } as const;
 
@@ -313,6 +327,7 @@ export const documentKeys = {
     sensors: "list of text",
     outputs: "list of text",
     params: "list of text",
+    states: "list of text",
     requests: "bool",
     previous: "uint",
     era: "uint",
@@ -408,6 +423,14 @@ export const resources = [
     rt: "wasmote.param",
     formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
     interface: "wasmote.write",
+  },
+  {
+    name: "state",
+    path: "app/state/{name}",
+    methods: ["GET"],
+    rt: "wasmote.state",
+    formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
+    interface: "wasmote.read",
   },
   {
     name: "request",

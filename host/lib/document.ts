@@ -201,6 +201,7 @@ const app = map(
     sensors: list(text),
     outputs: list(text),
     params: list(text),
+    states: list(text),
     requests: boolean,
     event,
   },

@@ -180,6 +180,17 @@ export class Node {
     }
   }
 
+  /** What the running module keeps over resets and updates, as text: a number, or a record's fields. */
+  async states(signal?: AbortSignal): Promise<Record<string, string>> {
+    const { states = [] } = await this.app(signal);
+    const values: Record<string, string> = {};
+    for (const name of states) {
+      const text = await this.get(`app/state/${name}`, { accept: "text", signal });
+      values[name] = text.trim().replaceAll(/: /g, " ").replaceAll("\n", ", ");
+    }
+    return values;
+  }
+
   async params(signal?: AbortSignal): Promise<Record<string, number>> {
     const { params = [] } = await this.app(signal);
     const values: Record<string, number> = {};

@@ -10,7 +10,8 @@ import {
   type Import,
   type Instance,
 } from "./engine.ts";
-import { exportedNumber, readFacts, type Facts } from "./build/section.ts";
+import { exportedNumber, readFacts, type Facts, type StateFact } from "./build/section.ts";
+import { plainStates, readState, sameType, type Plain } from "./states.ts";
 import type { Sample } from "./samples.ts";
 
 export { readSamples, SamplesError, type Sample } from "./samples.ts";
@@ -29,6 +30,13 @@ export interface SimulateOptions {
   parameters?: Record<string, number>;
   /** Fuel of a run. */
   fuel?: number;
+  /** What a run of a module before this one has kept, as {@link Simulation.kept} gives it. */
+  kept?: readonly KeptState[];
+}
+
+/** A state of a module, with its bytes. */
+export interface KeptState extends StateFact {
+  bytes: Uint8Array;
 }
 
 /** The budget of a run on every board of this project. */
@@ -53,7 +61,7 @@ export class Simulation {
 
   constructor(module: Uint8Array, options: SimulateOptions = {}) {
     this.facts = readFacts(module);
-    const { engine = "wasmote", parameters = {}, fuel = runFuel } = options;
+    const { engine = "wasmote", parameters = {}, fuel = runFuel, kept = [] } = options;
     const unknown = Object.keys(parameters).find(
       (name) => !this.facts.parameters.some((one) => one.name === name),
     );
@@ -73,6 +81,13 @@ export class Simulation {
     // Setting up and `start` are one run with one budget, as on the node.
     const set = this.#instance.call(undefined, [], fuel);
     const used = set.fuel ?? 0;
+    for (const state of this.facts.states) {
+      // As on the node: by name and type, before the program starts.
+      const known = kept.find(
+        ({ name, fields }) => name === state.name && sameType(fields, state.fields),
+      );
+      if (known) this.#instance.write(state.at, known.bytes);
+    }
     if (set.trap !== undefined || !this.#instance.has("start")) this.#end(set);
     else {
       const start = this.#instance.call("start", [], fuel - used);
@@ -84,6 +99,19 @@ export class Simulation {
   /** Bytes of its memory. */
   get memorySize(): number {
     return this.#instance.memorySize();
+  }
+
+  /** What it keeps over resets and updates, as it is now. */
+  kept(): KeptState[] {
+    return this.facts.states.flatMap((state) => {
+      const bytes = readState(this.#instance, state);
+      return bytes === undefined ? [] : [{ ...state, bytes }];
+    });
+  }
+
+  /** The values of it: a number, or a record's fields. */
+  states(): Record<string, Plain> {
+    return plainStates(this.kept());
   }
 
   /** Whether it has this export. */

@@ -29,7 +29,7 @@ test("every class, and every function that is no part of the build, is on the pa
   );
   const own = exported.filter((name) => !name.startsWith("__"));
   expect(own.length).toBeGreaterThan(25);
-  const typesOnly = ["Sensor", "Output", "Parameter", "Timer", "Request"];
+  const typesOnly = ["Sensor", "Output", "Parameter", "State", "Timer", "Request"];
   expect(own.filter((name) => !typesOnly.includes(name) && !page.includes(name))).toEqual([]);
 });
 

@@ -251,6 +251,7 @@ fn boot(
     let mut server = Server::new(board, provision, server_memory, seed());
     server.trust(|peer| matches!(peer, Peer::Serial));
     server.hosts(host);
+    // Whether it begins again, once that is decided.
     let stop = Arc::new(OnceLock::new());
     // What was installed runs before the node says that it is ready.
     runner.step(&mut Native { start, number });
@@ -270,6 +271,10 @@ fn boot(
                         .min(60_000);
                     thread::park_timeout(Duration::from_millis(wait));
                 }
+            }
+            // A reset is one of the kind that nobody announces.
+            if stop.get() == Some(&false) {
+                runner.rest(&mut io);
             }
         })
     };
@@ -324,7 +329,7 @@ fn boot(
             }
         }
     };
-    let _ = stop.set(());
+    let _ = stop.set(again);
     lower.thread().unpark();
     let _ = lower.join();
     again

@@ -242,6 +242,19 @@ impl<'m, 'r> Instance<'m, 'r> {
         self.module
     }
 
+    /// The same module lies somewhere else from now on: its bytes and table were copied. `false`, and nothing is changed, for
+    /// another module, in the middle of a call, or while a tier executes it.
+    #[must_use]
+    pub fn moved(&mut self, module: Module<'m>) -> bool {
+        let same = self.module.summary.bytes_digest == module.summary.bytes_digest
+            && self.module.summary.table_digest == module.summary.table_digest;
+        let moves = same && self.is_idle() && self.tier.0.is_none();
+        if moves {
+            self.module = module;
+        }
+        moves
+    }
+
     /// Whether setting up is finished and no call is under way.
     pub fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle { .. })

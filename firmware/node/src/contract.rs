@@ -79,6 +79,24 @@ pub mod section {
     pub const TICK: u8 = 4;
     /// Key `buffer`.
     pub const BUFFER: u8 = 5;
+    /// Key `states`.
+    pub const STATES: u8 = 6;
+}
+
+/// Types of values in a module's memory.
+pub mod ty {
+    /// `bool`.
+    pub const BOOL: &str = "b";
+    /// `i32`.
+    pub const I32: &str = "i";
+    /// `u32`.
+    pub const U32: &str = "u";
+    /// `i64`.
+    pub const I64: &str = "l";
+    /// `f32`.
+    pub const F32: &str = "f";
+    /// `f64`.
+    pub const F64: &str = "d";
 }
 
 /// Keys of the map in a package's manifest.
@@ -125,6 +143,12 @@ pub mod provision {
 
 /// Limits that both sides must know.
 pub mod limits {
+    /// `state_bytes`.
+    pub const STATE_BYTES: u32 = 256;
+    /// `state_fields`.
+    pub const STATE_FIELDS: u32 = 12;
+    /// `state_period`.
+    pub const STATE_PERIOD: u32 = 600000;
     /// `sequence_jump`.
     pub const SEQUENCE_JUMP: u32 = 65536;
 }
@@ -287,6 +311,8 @@ pub mod key {
     pub const STACK_SIZE: &str = "stack_size";
     /// `state`.
     pub const STATE: &str = "state";
+    /// `states`.
+    pub const STATES: &str = "states";
     /// `stray`.
     pub const STRAY: &str = "stray";
     /// `suppressed`.
@@ -444,6 +470,7 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
             ("sensors", "list of text"),
             ("outputs", "list of text"),
             ("params", "list of text"),
+            ("states", "list of text"),
             ("requests", "bool"),
             ("previous", "uint"),
             ("era", "uint"),
@@ -578,6 +605,8 @@ pub enum Kind {
     Tier,
     /// `/app/params/{name}`.
     Params,
+    /// `/app/state/{name}`.
+    State,
     /// `/app/x/*`.
     Request,
     /// `/log`.
@@ -746,6 +775,22 @@ pub const RESOURCES: [Resource; 12] = [
         observe: true,
         rt: "wasmote.param",
         interface: "wasmote.write",
+    },
+    Resource {
+        kind: Kind::State,
+        path: &["app", "state"],
+        named: true,
+        methods: &[Code::GET],
+        formats: &[
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+            format::CBOR,
+            format::JSON,
+        ],
+        observe: false,
+        rt: "wasmote.state",
+        interface: "wasmote.read",
     },
     Resource {
         kind: Kind::Request,

@@ -20,9 +20,12 @@ use wasmote_coap::{Response, format};
 pub(crate) enum Value<'v> {
     Text(&'v str),
     Uint(u64),
+    Int(i64),
     Bool(bool),
     /// A number, or a text where the format has no such number.
     Float(f32),
+    /// As `Float`.
+    Double(f64),
     /// There is none.
     None,
     /// Hexadecimal but in CBOR and SenML.
@@ -189,6 +192,11 @@ impl<'r, 'b> Document<'r, 'b> {
         }
     }
 
+    /// The one value of a document in plain text, without a name.
+    pub(crate) fn alone(&mut self, value: Value<'_>) {
+        self.scalar(value);
+    }
+
     /// A value as CBOR, JSON or text has it.
     fn scalar(&mut self, value: Value<'_>) {
         if let Value::Shown(value) = value {
@@ -200,8 +208,10 @@ impl<'r, 'b> Document<'r, 'b> {
                 Value::Text(v) => e.str(v),
                 Value::Shown(_) => return,
                 Value::Uint(v) => e.u64(v),
+                Value::Int(v) => e.i64(v),
                 Value::Bool(v) => e.bool(v),
                 Value::Float(v) => e.f32(v),
+                Value::Double(v) => e.f64(v),
                 Value::None => e.null(),
                 Value::Bytes(v) => e.bytes(v),
             };
@@ -213,9 +223,12 @@ impl<'r, 'b> Document<'r, 'b> {
             Value::Text(v) => self.out.write(v.as_bytes()),
             Value::Shown(_) => {}
             Value::Uint(v) => drop(write!(self.out, "{v}")),
+            Value::Int(v) => drop(write!(self.out, "{v}")),
             Value::Bool(v) => drop(write!(self.out, "{v}")),
             Value::Float(v) if json && !v.is_finite() => quote(self.out, odd(v)),
             Value::Float(v) => drop(write!(self.out, "{v}")),
+            Value::Double(v) if json && !v.is_finite() => quote(self.out, odd(v as f32)),
+            Value::Double(v) => drop(write!(self.out, "{v}")),
             Value::None => self.out.write(if json { b"null" } else { b"" }),
             Value::Bytes(v) => {
                 self.out.write(if json { b"\"" } else { b"" });
@@ -235,6 +248,9 @@ impl<'r, 'b> Document<'r, 'b> {
             }
             Value::Float(v) if !v.is_finite() => {
                 return self.record(name, index, Value::Text(odd(v)));
+            }
+            Value::Double(v) if !v.is_finite() => {
+                return self.record(name, index, Value::Text(odd(v as f32)));
             }
             Value::None => return self.record(name, index, Value::Text("none")),
             _ => {}
@@ -264,6 +280,8 @@ impl<'r, 'b> Document<'r, 'b> {
                 Value::Text(v) => e.u8(3).and_then(|e| e.str(v)),
                 Value::Shown(_) => return,
                 Value::Uint(v) => e.u8(2).and_then(|e| e.u64(v)),
+                Value::Int(v) => e.u8(2).and_then(|e| e.i64(v)),
+                Value::Double(v) => e.u8(2).and_then(|e| e.f64(v)),
                 Value::Bool(v) => e.u8(4).and_then(|e| e.bool(v)),
                 Value::Float(v) => e.u8(2).and_then(|e| e.f32(v)),
                 Value::None => return,
@@ -285,6 +303,8 @@ impl<'r, 'b> Document<'r, 'b> {
             }
             Value::Shown(_) => {}
             Value::Uint(v) => drop(write!(self.out, "\"v\":{v}")),
+            Value::Int(v) => drop(write!(self.out, "\"v\":{v}")),
+            Value::Double(v) => drop(write!(self.out, "\"v\":{v}")),
             Value::Bool(v) => drop(write!(self.out, "\"vb\":{v}")),
             Value::Float(v) => drop(write!(self.out, "\"v\":{v}")),
             Value::None => {}

@@ -24,6 +24,7 @@ mod number;
 pub mod package;
 mod runner;
 mod server;
+pub mod shape;
 pub mod slot;
 pub mod text;
 mod turns;

@@ -26,6 +26,8 @@ pub enum Down {
     Clock(i64),
     /// Interpret packages, or compile them; answered with the ticket.
     Tier(u16, bool),
+    /// The value of the module's state with this number, which is to be told in this format; answered with the ticket.
+    State(u16, u8, u16),
     /// Go back to the previous package; answered with the ticket.
     Rollback(u16),
     /// Remove the package; answered with the ticket.
@@ -83,8 +85,20 @@ pub struct Reply {
     pub code: Code,
     /// Its payload.
     pub payload: heapless::Vec<u8, REPLY>,
-    /// Of an upload that goes on, whose envelope somebody with a key has signed: how many bytes are there now.
-    pub received: Option<u32>,
+    /// What it is.
+    pub kind: ReplyKind,
+}
+
+/// See [`Reply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// A text, or what a module answered.
+    Plain,
+    /// To a part of an upload that goes on, whose envelope somebody with a key has signed: how many bytes are there now.
+    Received(u32),
+    /// The module's state with this number, to be told in this format: four bytes say how many milliseconds ago it was saved
+    /// (all ones: not since the start), then come those of the value.
+    State(u8, u16),
 }
 
 /// Totals of the module's runs.

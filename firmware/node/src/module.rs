@@ -1,5 +1,6 @@
 //! What a module is to a node: the facts in its custom section, and its imports and exports.
-use crate::contract::{CUSTOM_SECTION, IMPORT_MODULE, Import, VERSION, section};
+use crate::contract::{CUSTOM_SECTION, IMPORT_MODULE, Import, VERSION, limits, section};
+use crate::shape::Shape;
 use minicbor::Decoder;
 use wasmote_engine::{External, Module, ValType};
 
@@ -31,6 +32,17 @@ pub struct Parameter {
     pub maximum: f32,
 }
 
+/// A value of a module that is kept over resets and updates.
+#[derive(Clone, Copy, Debug)]
+pub struct StateFact {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it lies in the module's memory.
+    pub at: u32,
+    /// What it is.
+    pub shape: Shape,
+}
+
 /// What a module says of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
@@ -39,6 +51,7 @@ pub struct Facts {
     sensors: List,
     outputs: List,
     parameters: List,
+    states: List,
     /// Period of `tick` in milliseconds; 0 where there is none.
     pub tick: u32,
     /// Size of the request buffer in bytes.
@@ -81,6 +94,7 @@ impl Facts {
                 section::SENSORS => facts.sensors = list(&mut d)?,
                 section::OUTPUTS => facts.outputs = list(&mut d)?,
                 section::PARAMETERS => facts.parameters = list(&mut d)?,
+                section::STATES => facts.states = list(&mut d)?,
                 section::TICK => facts.tick = d.u32()?,
                 section::BUFFER => facts.buffer = d.u32()?,
                 _ => d.skip()?,
@@ -89,7 +103,12 @@ impl Facts {
         // Each entry is read once here, so that reading it later cannot fail.
         let whole = facts.sensors().count() == usize::from(facts.sensors.count)
             && facts.outputs().count() == usize::from(facts.outputs.count)
-            && facts.parameters().count() == usize::from(facts.parameters.count);
+            && facts.parameters().count() == usize::from(facts.parameters.count)
+            && facts.states().count() == usize::from(facts.states.count);
+        let kept: u32 = facts.states().map(|s| s.shape.size()).sum();
+        if kept > limits::STATE_BYTES {
+            return Err(minicbor::decode::Error::message("too much state"));
+        }
         if whole {
             Ok(facts)
         } else {
@@ -146,6 +165,21 @@ impl Facts {
                 Err(minicbor::decode::Error::message("range"))
             }
         })
+    }
+
+    /// What of it is kept over resets and updates.
+    pub fn states(&self) -> impl Iterator<Item = StateFact> + use<> {
+        Self::entries(self.states, |d| {
+            let count = d.array()?.unwrap_or(0);
+            let (name, at) = (name(d)?, d.u32()?);
+            let shape = Shape::read(d, count.saturating_sub(2))?;
+            Ok(StateFact { name, at, shape })
+        })
+    }
+
+    /// Whether there is any.
+    pub fn keeps(&self) -> bool {
+        self.states.count > 0
     }
 }
 

@@ -7,7 +7,7 @@ use crate::contract::{Kind, RESOURCES, Resource};
 use crate::document::{Quantity, Value, samples, seconds};
 use crate::history::{History, Sample};
 use crate::log::{LINES, Line, Log};
-use crate::mail::{App, Chunk, ChunkKind, Down, LINE, ServerMail, Stats, Up};
+use crate::mail::{App, Chunk, ChunkKind, Down, LINE, ReplyKind, ServerMail, Stats, Up};
 use crate::memory::ServerMemory;
 use crate::module::NAMES;
 use crate::moments::{Moment, Moments};
@@ -260,10 +260,12 @@ impl<E: Copy + Eq + Hash> Server<E> {
             }
         }
         while let Some(reply) = r.mail.replies.dequeue() {
-            if let (Some(now), Some((.., received))) = (reply.received, &mut r.app.staged) {
+            if let (ReplyKind::Received(now), Some((.., received))) =
+                (reply.kind, &mut r.app.staged)
+            {
                 *received = now;
             }
-            r.settle(reply.ticket, reply.received.is_some());
+            r.settle(reply.ticket, matches!(reply.kind, ReplyKind::Received(_)));
             coap.complete(
                 now,
                 reply.ticket,
@@ -272,7 +274,11 @@ impl<E: Copy + Eq + Hash> Server<E> {
                     if reply.code == Code::SERVICE_UNAVAILABLE {
                         response.max_age(1);
                     }
-                    response.write(&reply.payload);
+                    if let ReplyKind::State(number, form) = reply.kind {
+                        r.state(response, number, form, &reply.payload);
+                    } else {
+                        response.write(&reply.payload);
+                    }
                 },
                 out,
             );
@@ -302,7 +308,16 @@ impl Application for Resources {
             return Answer::Now;
         }
         let reads = request.method == Code::GET && resource.kind != Kind::Request;
-        if reads && let Some(form) = choose(request, resource.formats) {
+        if reads
+            && resource.kind == Kind::State
+            && let Some(form) = choose(request, resource.formats)
+        {
+            // Only the Runner sees the module's memory.
+            let number = self.find_state(name).unwrap_or_default() as u8;
+            self.send(request, response, |ticket| {
+                Down::State(ticket, number, form)
+            })
+        } else if reads && let Some(form) = choose(request, resource.formats) {
             if matches!(resource.kind, Kind::Node | Kind::Stats) {
                 let present = Moment {
                     now: self.now,
@@ -360,6 +375,7 @@ impl Application for Resources {
                 Kind::Sensors => self.board.sensors.len(),
                 Kind::Outputs => self.app.facts.outputs().count(),
                 Kind::Params => self.app.facts.parameters().count(),
+                Kind::State => self.app.facts.states().count(),
                 Kind::Request => usize::from(self.app.requests),
                 _ => 1,
             };
@@ -373,6 +389,7 @@ impl Application for Resources {
                 Kind::Sensors => self.board.sensors.get(index).map(|s| s.name),
                 Kind::Outputs => self.app.facts.outputs().nth(index).map(|(name, _)| name),
                 Kind::Params => self.app.facts.parameters().nth(index).map(|p| p.name),
+                Kind::State => self.app.facts.states().nth(index).map(|s| s.name),
                 _ => None,
             };
             path.extend(name);
@@ -444,6 +461,10 @@ impl Resources {
             .find(|(_, p)| p.name == name)
     }
 
+    fn find_state(&self, name: &str) -> Option<usize> {
+        self.app.facts.states().position(|s| s.name == name)
+    }
+
     // ---- documents ------------------------------------------------------------------------------------------------------
 
     /// The resource that a path names, with the name in it, when there is one.
@@ -468,6 +489,7 @@ impl Resources {
             Kind::Sensors => self.find_sensor(name).is_some(),
             Kind::Outputs => self.find_output(name).is_some(),
             Kind::Params => self.find_parameter(name).is_some(),
+            Kind::State => self.find_state(name).is_some(),
             Kind::Request => self.app.requests,
             _ => true,
         };
@@ -494,7 +516,7 @@ impl Resources {
             Kind::Outputs => self.output(response, name, form),
             Kind::Params => self.parameter(response, name, form),
             Kind::Log => self.lines(request, response, resource, form),
-            Kind::Rollback | Kind::Request => {}
+            Kind::Rollback | Kind::State | Kind::Request => {}
         }
         Answer::Now
     }

@@ -1,7 +1,7 @@
 // The module as a list of sections (WebAssembly 2.0 §5.5.2), the custom section `wasmote`, and the memory type with its page
 // size. What reads here expects a module that a compiler or an engine has accepted; anything else is a RangeError.
 import { decode } from "cbor2";
-import { contractVersion, customSection, sectionKeys } from "../contract.ts";
+import { contractVersion, customSection, sectionKeys, types } from "../contract.ts";
 
 /** A parameter of a module. */
 export interface ParameterFact {
@@ -11,12 +11,82 @@ export interface ParameterFact {
   maximum: number;
 }
 
+/** The types of values that a module has in its memory. */
+export type TypeName = keyof typeof types;
+
+/** What a type is: how many bytes it takes, and what its address is a multiple of; how it is read and written there. */
+interface Layout {
+  size: number;
+  read(view: DataView, at: number): number | bigint | boolean;
+  write(view: DataView, at: number, value: number | bigint): void;
+}
+
+export const layouts: Readonly<Record<TypeName, Layout>> = {
+  bool: {
+    size: 1,
+    read: (view, at) => view.getUint8(at) !== 0,
+    write: (view, at, value) => view.setUint8(at, Number(value) === 0 ? 0 : 1),
+  },
+  i32: {
+    size: 4,
+    read: (view, at) => view.getInt32(at, true),
+    write: (view, at, value) => view.setInt32(at, Number(value), true),
+  },
+  u32: {
+    size: 4,
+    read: (view, at) => view.getUint32(at, true),
+    write: (view, at, value) => view.setUint32(at, Number(value), true),
+  },
+  i64: {
+    size: 8,
+    read: (view, at) => view.getBigInt64(at, true),
+    write: (view, at, value) => view.setBigInt64(at, BigInt(value), true),
+  },
+  f32: {
+    size: 4,
+    read: (view, at) => view.getFloat32(at, true),
+    write: (view, at, value) => view.setFloat32(at, Number(value), true),
+  },
+  f64: {
+    size: 8,
+    read: (view, at) => view.getFloat64(at, true),
+    write: (view, at, value) => view.setFloat64(at, Number(value), true),
+  },
+};
+
+/** A field of a record. A plain number is one without a name. */
+export interface FieldFact {
+  name: string;
+  type: TypeName;
+}
+
+/** A value that a module keeps over resets and updates. */
+export interface StateFact {
+  name: string;
+  /** Where it lies in the module's memory; 0 while the build does not know. */
+  at: number;
+  fields: FieldFact[];
+}
+
+/** Where the fields of a value lie in it, and how long it is. */
+export function placed(fields: readonly FieldFact[]): { places: number[]; size: number } {
+  let size = 0;
+  const places = fields.map(({ type }) => {
+    const at = Math.ceil(size / layouts[type].size) * layouts[type].size;
+    size = at + layouts[type].size;
+    return at;
+  });
+  return { places, size };
+}
+
 /** What a module says of itself in its custom section. */
 export interface Facts {
   contract: number;
   sensors: string[];
   outputs: { name: string; unit: string }[];
   parameters: ParameterFact[];
+  /** What is kept over resets and updates. */
+  states: StateFact[];
   /** Period of `tick` in milliseconds; 0 where there is none. */
   tick: number;
   /** Bytes of the request buffer; 0 where there is none. */
@@ -28,6 +98,7 @@ export const noFacts: Facts = {
   sensors: [],
   outputs: [],
   parameters: [],
+  states: [],
   tick: 0,
   buffer: 0,
 };
@@ -53,6 +124,16 @@ export function encodeFacts(facts: Facts): Uint8Array {
   );
   if (facts.tick > 0) entries.push([sectionKeys.tick, head(0, facts.tick)]);
   if (facts.buffer > 0) entries.push([sectionKeys.buffer, head(0, facts.buffer)]);
+  list(
+    sectionKeys.states,
+    facts.states.map(({ name, at, fields }) => {
+      const type = fields.flatMap((field) => [
+        text(types[field.type]),
+        ...(field.name === "" ? [] : [text(field.name)]),
+      ]);
+      return [...head(4, 2 + type.length), ...text(name), ...head(0, at), ...type.flat()];
+    }),
+  );
   return Uint8Array.from([
     ...head(5, entries.length),
     ...entries.flatMap(([key, value]) => [...head(0, key), ...value]),
@@ -79,9 +160,22 @@ export function readFacts(module: Uint8Array): Facts {
     parameters: get<[string, number, number, number][]>(sectionKeys.parameters, []).map(
       ([name, initial, minimum, maximum]) => ({ name, initial, minimum, maximum }),
     ),
+    states: get<[string, number, ...string[]][]>(sectionKeys.states, []).map(
+      ([name, at, ...type]) => ({ name, at, fields: readFields(type) }),
+    ),
     tick: get(sectionKeys.tick, 0),
     buffer: get(sectionKeys.buffer, 0),
   };
+}
+
+/** A type as the section has it: a letter, or letters and names in turn. */
+function readFields(type: string[]): FieldFact[] {
+  const known = (letter: string | undefined) =>
+    (Object.keys(types) as TypeName[]).find((name) => types[name] === letter) ?? "i32";
+  if (type.length === 1) return [{ name: "", type: known(type[0]) }];
+  return type.flatMap((letter, index) =>
+    index % 2 === 0 ? [{ name: type[index + 1] ?? "", type: known(letter) }] : [],
+  );
 }
 
 export interface Section {

@@ -2,7 +2,7 @@
 use super::Io;
 use super::active::{Active, Job};
 use crate::contract::Import;
-use crate::mail::{LINE, Reply, RunnerMail, Up};
+use crate::mail::{LINE, Reply, ReplyKind, RunnerMail, Up};
 use crate::module::NAMES;
 use wasmote_coap::Code;
 use wasmote_engine::Value;
@@ -90,7 +90,7 @@ impl Active {
                     ticket,
                     code,
                     payload,
-                    received: None,
+                    kind: ReplyKind::Plain,
                 });
                 None
             }

@@ -9,10 +9,12 @@
 //! | `post` | what the Runner tells the Server |
 //! | `retry` | when to try again what failed |
 //! | `tier` | what executes the package: compiled code or the engine's loops, and why |
+//! | `keep` | what the module keeps over resets and updates |
 //! | `settings` | what the operator set, for the next package |
 mod active;
 mod imports;
 mod install;
+mod keep;
 mod load;
 mod post;
 mod retry;
@@ -22,7 +24,7 @@ mod tier;
 
 use crate::board::Limits;
 use crate::contract::Refusal;
-use crate::mail::{App, Chunk, ChunkKind, Down, Event, Ids, Stats, Up};
+use crate::mail::{App, Chunk, ChunkKind, Down, Event, Ids, ReplyKind, Stats, Up};
 use crate::memory::RunnerMemory;
 use crate::module::NAMES;
 use crate::package::{Envelope, Provision};
@@ -110,6 +112,7 @@ pub struct Runner<F: Flash> {
     restart: Retry,
     /// Until when a module that failed at a request is asked nothing.
     requests: Retry,
+    keeper: keep::Keeper,
     latest: [f32; NAMES],
     /// Milliseconds since 1970 less milliseconds since the start.
     clock: Option<i64>,
@@ -158,6 +161,7 @@ impl<F: Flash> Runner<F> {
             install: Install::default(),
             restart: Retry::default(),
             requests: Retry::default(),
+            keeper: keep::Keeper::default(),
             latest: [f32::NAN; NAMES],
             clock: None,
             stats: Stats::default(),
@@ -187,7 +191,8 @@ impl<F: Flash> Runner<F> {
         }
         let tick = self.active.as_ref().and_then(|a| a.next_tick);
         let restart = self.restart.until();
-        Step::Idle([tick, restart].into_iter().flatten().min())
+        let save = self.keeper.until();
+        Step::Idle([tick, restart, save].into_iter().flatten().min())
     }
 
     /// The next piece of work, when there is one.
@@ -220,7 +225,7 @@ impl<F: Flash> Runner<F> {
             self.resume_package(io);
             return true;
         }
-        self.tick(io)
+        self.tick(io) || self.save_states(io, false)
     }
 
     /// Begins a tick that is due.
@@ -378,6 +383,7 @@ impl<F: Flash> Runner<F> {
 
     fn unload(&mut self) {
         if let Some(active) = self.active.take() {
+            self.keeper.carry(&active.package.facts);
             self.region = Some(active.instance.into_region());
             if let Some(Job::Request(Some(ticket))) = active.job {
                 self.post.answer(
@@ -432,6 +438,7 @@ impl<F: Flash> Runner<F> {
             // Nothing has been called yet, so it takes any.
             let _ = active.instance.set_tier(self.arena.and_then(Arena::tier));
         }
+        self.keeper.begin(io.micros() / 1000);
         self.stats = Stats {
             traps: self.stats.traps,
             ..Stats::default()
@@ -466,6 +473,10 @@ impl<F: Flash> Runner<F> {
             }
         };
         self.post.stats = true;
+        if self.on_trial(slot) {
+            // Nothing of it counts: what the package before it left is there still.
+            self.keeper.begin(io.micros() / 1000);
+        }
         self.unload();
         let now = io.micros() / 1000;
         if let Some(Job::Request(_)) = job {
@@ -539,12 +550,14 @@ impl<F: Flash> Runner<F> {
                     .log(format_args!("package {sequence} withdrawn by hand"));
                 self.post.answer(ticket, Code::CHANGED, format_args!(""));
             }
+            Down::State(ticket, number, form) => self.tell_state(io, ticket, number, form),
             Down::Remove(ticket) => {
                 let Some(current) = self.slots.current() else {
                     self.post.answer(ticket, Code::DELETED, format_args!(""));
                     return;
                 };
                 self.unload();
+                self.keeper.forget();
                 self.restart.forget();
                 match self.slots.remove(current) {
                     Ok(()) => self.post.answer(ticket, Code::DELETED, format_args!("")),
@@ -612,6 +625,9 @@ impl<F: Flash> Runner<F> {
         if runs.is_none() || current.is_none() || runs == current {
             return;
         }
+        if current.is_some_and(|slot| self.move_over(slot)) {
+            return;
+        }
         self.restart.forget();
         self.resume_package(io);
         self.post.log(format_args!(
@@ -668,8 +684,9 @@ impl<F: Flash> Runner<F> {
         match code {
             Ok(code) => {
                 self.post.answer(ticket, code, format_args!(""));
-                if let Some(reply) = &mut self.post.reply {
-                    reply.received = self.install.stored().filter(|_| goes_on);
+                let stored = self.install.stored().filter(|_| goes_on);
+                if let (Some(reply), Some(stored)) = (&mut self.post.reply, stored) {
+                    reply.kind = ReplyKind::Received(stored);
                 }
             }
             Err(Problem((refusal, text))) => {
@@ -691,6 +708,7 @@ impl<F: Flash> Runner<F> {
         let (slot, sequence) = (package.slot, package.manifest.sequence);
         self.post.app = true;
         let settings = self.settings();
+        self.save_states(io, true);
         if let Err(error) = self.slots.activate(slot) {
             let _ = self.slots.reject(slot, Reason::Refused);
             return Err(error.into());
@@ -818,9 +836,16 @@ impl<F: Flash> Runner<F> {
             return;
         };
         let job = active.job.take();
+        if job == Some(Job::Setup) {
+            self.give_states();
+        }
+        let Some(active) = &mut self.active else {
+            return;
+        };
         if job == Some(Job::Setup) && active.begin_start(now) {
             return;
         }
+        self.keeper.look(&active.package.facts, &active.instance);
         let fuel = u32::try_from(active.used()).unwrap_or(u32::MAX);
         let micros = now.saturating_sub(active.started) as u32;
         let gap = match core::mem::replace(&mut active.finished, now) {
@@ -845,6 +870,8 @@ impl<F: Flash> Runner<F> {
             _ if active.start_counts => self.prove(),
             _ => {}
         }
+        // A module that is never idle does not keep its state from being saved.
+        self.save_states(io, false);
     }
 
     /// A run that the node began by itself ended well: one less until the package is confirmed. The first confirms a package

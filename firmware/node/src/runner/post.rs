@@ -1,5 +1,5 @@
 //! What the Runner tells the Server, and what of it waits for room in a queue.
-use crate::mail::{App, LINE, REPLY, Reply, RunnerMail, Stats, Up};
+use crate::mail::{App, LINE, REPLY, Reply, ReplyKind, RunnerMail, Stats, Up};
 use core::fmt::{self, Write};
 use wasmote_coap::Code;
 
@@ -49,7 +49,7 @@ impl Post {
             ticket,
             code,
             payload: payload.into_bytes(),
-            received: None,
+            kind: ReplyKind::Plain,
         });
     }
 

@@ -4,9 +4,10 @@ use crate::board::Fault;
 use crate::contract::{Resource, VERSION, key};
 use crate::document::{Document, Value};
 use crate::mail::Event;
+use crate::shape::Type;
 use crate::slot::{SLOTS, State};
 use core::fmt::Write;
-use wasmote_coap::Response;
+use wasmote_coap::{Code, Response, format};
 
 impl Resources {
     pub(super) fn document(
@@ -156,6 +157,7 @@ impl Resources {
             d.texts(key::SENSORS, a.facts.sensors());
             d.texts(key::OUTPUTS, a.facts.outputs().map(|(name, _)| name));
             d.texts(key::PARAMS, a.facts.parameters().map(|p| p.name));
+            d.texts(key::STATES, a.facts.states().map(|s| s.name));
             d.bool(key::REQUESTS, a.requests);
         }
         d.uint(key::PREVIOUS, a.previous);
@@ -192,6 +194,45 @@ impl Resources {
     /// Whether a package runs.
     pub(super) fn runs(&self) -> bool {
         matches!(self.app.state, State::Trial | State::Confirmed)
+    }
+
+    /// A state of the module: a number as itself, a record by its fields. `payload`: see [`crate::mail::ReplyKind::State`].
+    pub(super) fn state(&self, response: &mut Response<'_>, number: u8, form: u16, payload: &[u8]) {
+        let Some(fact) = self.app.facts.states().nth(usize::from(number)) else {
+            response.code(Code::NOT_FOUND);
+            return;
+        };
+        let (age, bytes) = payload.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+        let age = u32::from_le_bytes(*age);
+        let pack = matches!(form, format::SENML_JSON | format::SENML_CBOR);
+        let mut d = Document::new(response, form, [self.node_name(), "state"]);
+        let value = |at: u32, ty: Type| bytes.get(at as usize..).and_then(|b| ty.value(b));
+        if !fact.shape.is_record() {
+            for field in fact.shape.fields() {
+                let value = value(field.at, field.ty).unwrap_or(Value::None);
+                match form {
+                    format::TEXT => d.alone(value),
+                    _ if pack => d.put(fact.name, value),
+                    _ => d.put("value", value),
+                }
+            }
+        } else {
+            match form {
+                format::TEXT => {}
+                _ if pack => d.map(fact.name),
+                _ => d.map("value"),
+            }
+            for field in fact.shape.fields() {
+                d.put(field.name, value(field.at, field.ty).unwrap_or(Value::None));
+            }
+            if form != format::TEXT {
+                d.end();
+            }
+        }
+        if age < u32::MAX && matches!(form, format::CBOR | format::JSON) {
+            d.uint("saved", age);
+        }
+        d.end();
     }
 
     pub(super) fn staged(&self, d: &mut Document<'_, '_>) {

@@ -21,6 +21,7 @@ import {
   walk,
   whole,
 } from "./nodes.ts";
+import { statesFile, statesSource, takeState } from "./states.ts";
 import { takeTexts } from "./text.ts";
 
 /** What the transform found out while it ran. */
@@ -28,6 +29,8 @@ export interface Declared {
   facts: Facts;
   faults: Fault[];
   handlers: Handler[];
+  /** What states begin with: their bytes in memory. */
+  states: Uint8Array[];
   /** The variables of outputs. */
   outputs: Set<string>;
   /** What requests are compared with: `request.at("count")`. */
@@ -48,7 +51,12 @@ const timerPeriod = 100;
 const mostTimers = 16;
 /** The shortest time between runs that several periods may need together, in milliseconds. */
 const leastPeriod = 10;
-const names = { sensor: "sensors", output: "outputs", parameter: "parameters" } as const;
+const names = {
+  sensor: "sensors",
+  output: "outputs",
+  parameter: "parameters",
+  state: "states",
+} as const;
 type Kind = keyof typeof names;
 
 /** How each declaration is written. */
@@ -56,6 +64,7 @@ const forms: Record<string, string> = {
   sensor: 'const level = sensor("level");',
   output: 'const flow = output("flow", "m3/s");',
   parameter: 'const limit = parameter("limit", 200);',
+  state: 'const total = state("total", 0);',
   every: "every(1000, () => { … });",
   timer: "const close = timer(() => { … });",
   onRequest: "onRequest((request) => { … });",
@@ -67,6 +76,7 @@ export function nothingDeclared(): Declared {
     facts: structuredClone(noFacts),
     faults: [],
     handlers: [],
+    states: [],
     outputs: new Set(),
     paths: new Set(),
     wanted: new Map(),
@@ -91,6 +101,8 @@ export function takeDeclarations(
   // The entry file: it alone exports, and what the program's own files export stays inside the module.
   for (const source of users) source.sourceKind = SourceKind["User"] ?? 0;
   const files = [...new Set(users.map(({ internalPath }) => internalPath))];
+  if (declared.states.length > 0)
+    parser.parseFile(statesSource(declared.states), `${statesFile}.ts`, true);
   parser.parseFile(entrySource(files, declared, collects), "wasmote-entry.ts", true);
 }
 
@@ -233,7 +245,7 @@ export class SourceFile {
     return handler ? [handler] : [];
   }
 
-  /** `sensor(…)`, `output(…)` or `parameter(…)`: takes the name out and puts a number in. Gives the number. */
+  /** `sensor(…)`, `output(…)`, `parameter(…)` or `state(…)`: takes the name out and puts a number in. Gives the number. */
   #declare(call: assemblyscript.CallExpression, kind: Kind): number {
     const { range } = call;
     const { facts } = this.declared;
@@ -255,7 +267,8 @@ export class SourceFile {
     if (known < 0 && kind === "sensor") facts.sensors.push(name);
     if (kind === "output") this.#output(call, name);
     if (kind === "parameter") this.#parameter(call, name);
-    call.args[0] = asText(index, range);
+    if (kind === "state") takeState(this, call, name);
+    else call.args[0] = asText(index, range);
     return index;
   }
 

@@ -19,6 +19,7 @@ import {
 } from "../front-end.ts";
 import { nothingDeclared, takeDeclarations, type Declared } from "./declarations.ts";
 import { reachOf, type Reach } from "./reach.ts";
+import { stateName, statesFile } from "./states.ts";
 
 export const assemblyScript: FrontEnd = { extensions: [".ts"], compile };
 
@@ -98,7 +99,12 @@ async function pass(
       if (!plain) takeDeclarations(parser, found, collects);
     }
     afterCompile(module: BinaryenModule) {
-      found.staticBytes = constant(module, this.binaryen);
+      found.staticBytes = constant(module, this.binaryen, "~lib/memory/__heap_base");
+      for (const [index, state] of found.facts.states.entries()) {
+        // The export kept it until here; the optimiser takes it out.
+        state.at = constant(module, this.binaryen, `${statesFile}/${stateName}${index}`);
+        module.removeExport(`${stateName}${index}`);
+      }
       found.start = { top: found.staticBytes, asked: false };
       if (plain) return;
       found.reach = reachOf(module.emitText(), isUsers);
@@ -212,12 +218,12 @@ interface BinaryenModule {
   emitText(): string;
 }
 
-/** The first byte of memory that constants leave free, which the compiler holds as a global. */
-function constant(module: BinaryenModule, binaryen: unknown): number {
+/** The value of a constant that the compiler holds as a global; 0 where there is none. */
+function constant(module: BinaryenModule, binaryen: unknown, name: string): number {
   const { getGlobalInfo, getExpressionInfo } = binaryen as {
     getGlobalInfo: (this: void, global: number) => { init: number };
     getExpressionInfo: (this: void, expression: number) => { value: number };
   };
-  const global = module.getGlobal("~lib/memory/__heap_base");
+  const global = module.getGlobal(name);
   return global === 0 ? 0 : getExpressionInfo(getGlobalInfo(global).init).value;
 }

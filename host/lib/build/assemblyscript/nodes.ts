@@ -64,8 +64,12 @@ export function call(
   return Node.createCallExpression(named(name, range), null, args, range);
 }
 
-export function typeNamed(name: string, range: Range): assemblyscript.NamedTypeNode {
-  return Node.createNamedType(Node.createSimpleTypeName(name, range), null, false, range);
+export function typeNamed(
+  name: string,
+  range: Range,
+  parameters: assemblyscript.TypeNode[] | null = null,
+): assemblyscript.NamedTypeNode {
+  return Node.createNamedType(Node.createSimpleTypeName(name, range), parameters, false, range);
 }
 
 export function whole(value: number, range: Range): Expression {

@@ -637,7 +637,7 @@ pub struct Resource {
 }
 
 /// All resources.
-pub const RESOURCES: [Resource; 12] = [
+pub const RESOURCES: [Resource; 13] = [
     Resource {
         kind: Kind::Node,
         path: &["node"],

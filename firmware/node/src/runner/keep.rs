@@ -245,6 +245,24 @@ impl<F: Flash> Runner<F> {
         });
     }
 
+    /// A full journal moves the package that runs to another slot: then its module goes on from there, or
+    /// begins anew where that cannot be.
+    pub(super) fn follow(&mut self, io: &mut impl Io) {
+        let runs = self.active.as_ref().map(|active| active.package.slot);
+        let current = self.slots.current();
+        if runs.is_none() || current.is_none() || runs == current {
+            return;
+        }
+        if current.is_some_and(|slot| self.move_over(slot)) {
+            return;
+        }
+        self.restart.forget();
+        self.resume_package(io);
+        self.post.log(format_args!(
+            "the package was moved in flash and begins anew"
+        ));
+    }
+
     /// The package that runs was moved to another slot: its module goes on from there. `false` in the middle of a run, and
     /// where it does not lie there as it was.
     pub(super) fn move_over(&mut self, slot: usize) -> bool {

@@ -618,23 +618,6 @@ impl<F: Flash> Runner<F> {
         }
     }
 
-    /// A full journal moves the package that runs to another slot: then its module begins anew from there.
-    fn follow(&mut self, io: &mut impl Io) {
-        let runs = self.active.as_ref().map(|active| active.package.slot);
-        let current = self.slots.current();
-        if runs.is_none() || current.is_none() || runs == current {
-            return;
-        }
-        if current.is_some_and(|slot| self.move_over(slot)) {
-            return;
-        }
-        self.restart.forget();
-        self.resume_package(io);
-        self.post.log(format_args!(
-            "the package was moved in flash and begins anew"
-        ));
-    }
-
     fn chunk(&mut self, io: &mut impl Io, chunk: &Chunk) {
         match chunk.kind {
             ChunkKind::Part {

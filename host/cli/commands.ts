@@ -360,6 +360,8 @@ verb(
       "--height <millimetres>",
       "from the bed up to the ranger: level = height - distance",
     ),
+    new Option("--directory <address>", "resource directory where the node registers by itself"),
+    new Option("--lifetime <seconds>", "for so long at a time (600)"),
     new Option("--flash", "write it to the board with probe-rs"),
     chip(),
     json(),

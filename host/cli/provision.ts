@@ -1,6 +1,7 @@
 // Makes the record that gives a board its name and the keys it trusts.
 import { writeFileSync } from "node:fs";
-import { encodeProvision, provisionOffset } from "../lib/package.ts";
+import { isIPv4 } from "node:net";
+import { encodeProvision, provisionOffset, type Provision } from "../lib/package.ts";
 import { UserError } from "../lib/errors.ts";
 import { nameFault, textFault } from "../lib/names.ts";
 import { signingKey } from "../lib/project.ts";
@@ -18,6 +19,8 @@ export async function provisionVerb(
     public?: string[];
     dev?: boolean;
     height?: string;
+    directory?: string;
+    lifetime?: string;
     flash?: boolean;
     chip: string;
     json?: boolean;
@@ -56,6 +59,7 @@ export async function provisionVerb(
     keys,
     development: options.dev ?? false,
     ...(height === undefined ? {} : { height }),
+    ...directoryOf(options.directory, options.lifetime),
   });
   const file = output ?? project().state.write(record, ["provision.bin"]);
   if (output !== undefined) writeFileSync(output, record);
@@ -69,4 +73,25 @@ export async function provisionVerb(
   );
   if (!options.flash) return;
   download(file, { chip, json, address: place });
+}
+
+/** Where the node is to register. A board has no names to look up: its address in numbers. */
+function directoryOf(text: string | undefined, seconds = "600"): Pick<Provision, "directory"> {
+  if (text === undefined) return {};
+  const [, address = "", port = "5683"] = /^([\d.]+)(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const [number, lifetime] = [Number(port), Number(seconds)];
+  if (!isIPv4(address) || number < 1 || number > 65535)
+    throw new UserError(
+      `${text} is no IPv4 address with a port`,
+      "write: --directory 192.168.1.10:5683",
+      "usage",
+    );
+  // RFC 9176 §5: 1 to 4294967295. A minute at least, so that a node does not spend its life on registering.
+  if (!(Number.isInteger(lifetime) && lifetime >= 60 && lifetime <= 0xffff_ffff))
+    throw new UserError(
+      `${seconds} is no lifetime: whole seconds from 60 to 4294967295`,
+      "write: --lifetime 600",
+      "usage",
+    );
+  return { directory: { address, port: number, lifetime } };
 }

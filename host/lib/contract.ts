@@ -113,6 +113,7 @@ export const provisionKeys = {
   keys: 3,
   development: 4,
   height: 5,
+  directory: 8,
 } as const;
 
 /** Limits that both sides must know. */

@@ -293,6 +293,8 @@ export interface Provision {
   development?: boolean;
   /** Millimetres from the bed up to a ranger that looks down on the water: the level is this less its distance. */
   height?: number;
+  /** The resource directory where the node registers by its name (RFC 9176 §5.1): IPv4 address, UDP port, and for how many seconds at a time. */
+  directory?: { address: string; port: number; lifetime: number };
 }
 
 /** The provisioning record: `WMPR`, length, CBOR map, CRC-32. */
@@ -302,6 +304,7 @@ export function encodeProvision({
   keys,
   development,
   height,
+  directory,
 }: Provision): Uint8Array {
   const entries: [number, unknown][] = [];
   if (name) entries.push([provisionKeys.name, name]);
@@ -309,6 +312,11 @@ export function encodeProvision({
   entries.push([provisionKeys.keys, keys.map((key) => Uint8Array.from(key))]);
   if (development) entries.push([provisionKeys.development, true]);
   if (height) entries.push([provisionKeys.height, height]);
+  if (directory) {
+    const { address, port, lifetime } = directory;
+    const bytes = Uint8Array.from(address.split("."), Number);
+    entries.push([provisionKeys.directory, [bytes, port, lifetime]]);
+  }
   const map = encode(new Map(entries));
   const word = (value: number) => {
     const bytes = Buffer.alloc(4);

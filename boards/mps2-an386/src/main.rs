@@ -194,7 +194,7 @@ mod app {
             Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
         let slots = Slots::open(flash, SLOTS, SLOT);
         let mut missing = heapless::Vec::new();
-        let network = network(cx.local.network_place, cx.local.storage, seed);
+        let mut network = network(cx.local.network_place, cx.local.storage, seed);
         if network.is_none() {
             let _ = missing.push("ethernet");
         }
@@ -222,12 +222,21 @@ mod app {
             core::ptr::write_bytes(crate::MODULES, 0, MEMORY);
             core::slice::from_raw_parts_mut(crate::MODULES, MEMORY)
         };
+        let directory = provision.directory;
         let server = cx.local.server_place.write(Server::new(
             board,
             provision.clone(),
             server_memory,
             seed.into(),
         ));
+        if let (Some(directory), Some((_, interface))) = (directory, network.as_deref_mut()) {
+            let to = Endpoint {
+                address: directory.address.into(),
+                port: directory.port,
+            };
+            interface.seek(to);
+            server.register(0, to, directory.lifetime, seed.rotate_left(29));
+        }
         let runner = cx.local.runner_place.write(Runner::new(
             slots,
             region,
@@ -402,10 +411,14 @@ mod app {
         gauges.link_damaged = chip.damaged;
         gauges.link_unsent = interface.counters().unsent + interface.counters().unroutable;
         let (address, origin) = interface.address();
+        let moved = address.is_some() && address != gauges.address;
         (gauges.address, gauges.origin) = (address, origin.name());
         REACHABLE.store(address.is_some(), Relaxed);
         gauges.stack_size = stack::size();
         gauges.stack_free = stack::free();
+        if moved {
+            server.moved(now);
+        }
         let mut output = interface.output(now, chip);
         let mut out = |to, datagram: &[u8]| output.send(to, datagram);
         while let Some(byte) = to_parse.dequeue() {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use wasmote_native::intake::{Event, Intake};
 use wasmote_native::line::{Line, Link, PORT, Peer, host, say, seed};
 use wasmote_node::slot::{SLOTS, Slots};
-use wasmote_node::{Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
+use wasmote_node::{Board, Io, LIFETIME, Limits, Memory, Provision, Runner, Sensor, Server, Step};
 
 const HELP: &str = "wasmote-native: a Wasmote node as a process
 
@@ -28,6 +28,8 @@ const HELP: &str = "wasmote-native: a Wasmote node as a process
   --flash FILE        its flash, made when it does not exist
   --name NAME         its name
   --class CLASS       the class of boards it says it is (native)
+  --directory ADDRESS:PORT  registers there by its name (RFC 9176); otherwise where its flash says
+  --lifetime SECONDS  for so long at a time (600)
   --dev               takes packages without a known key
   --fleet N           N nodes called NAME-1, NAME-2, ..., each on port 5683 of a loopback address of its own
 ";
@@ -77,6 +79,8 @@ struct Options {
     flash: Option<PathBuf>,
     name: Option<&'static str>,
     class: &'static str,
+    directory: Option<SocketAddr>,
+    lifetime: u32,
     development: bool,
     fleet: u16,
 }
@@ -90,6 +94,8 @@ fn options() -> Result<Options, Box<dyn Error>> {
         flash: None,
         name: None,
         class: "native",
+        directory: None,
+        lifetime: LIFETIME,
         development: false,
         fleet: 0,
     };
@@ -102,6 +108,13 @@ fn options() -> Result<Options, Box<dyn Error>> {
             Long("flash") => o.flash = Some(parser.value()?.into()),
             Long("name") => o.name = Some(parser.value()?.string()?.leak()),
             Long("class") => o.class = parser.value()?.string()?.leak(),
+            Long("directory") => o.directory = Some(parser.value()?.parse()?),
+            Long("lifetime") => {
+                o.lifetime = parser.value()?.parse()?;
+                if o.lifetime == 0 {
+                    return Err("--lifetime takes seconds, at least 1".into());
+                }
+            }
             Long("dev") => o.development = true,
             Long("fleet") => {
                 o.fleet = parser.value()?.parse()?;
@@ -248,7 +261,14 @@ fn boot(
     };
     let mut runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
     let start = Instant::now();
+    let given = provision
+        .directory
+        .map(|d| (SocketAddr::from((d.address, d.port)), d.lifetime));
+    let directory = o.directory.map(|address| (address, o.lifetime)).or(given);
     let mut server = Server::new(board, provision, server_memory, seed());
+    if let (Some((address, lifetime)), Line::Udp(_)) = (directory, &*line) {
+        server.register(0, Peer::Udp(address), lifetime, seed() as u64);
+    }
     server.trust(|peer| matches!(peer, Peer::Serial));
     server.hosts(host);
     // Whether it begins again, once that is decided.

@@ -372,6 +372,7 @@ mod app {
         let arena = cx.local.arena_place.write(code_memory());
         server.trust(|peer| *peer == SERIAL);
         server.hosts(|peer| u64::from(peer.address.to_bits()));
+        let directory = provision.directory;
         let runner = cx.local.runner_place.write(Runner::new(
             slots,
             region,
@@ -387,7 +388,15 @@ mod app {
             patience: PATIENCE,
         };
         let (place, storage) = (cx.local.network_place, cx.local.storage_place);
-        let network = ethernet.map(|ethernet| make_network(place, ethernet, storage, config));
+        let mut network = ethernet.map(|ethernet| make_network(place, ethernet, storage, config));
+        if let (Some(directory), Some((_, interface))) = (directory, network.as_deref_mut()) {
+            let to = Endpoint {
+                address: directory.address.into(),
+                port: directory.port,
+            };
+            interface.seek(to);
+            server.register(0, to, directory.lifetime, (seed >> 64) as u64);
+        }
         let (to_frame, to_send) = cx.local.tx.split();
         let (heard, to_parse) = cx.local.echoes.split();
         let (mut sensed, to_sample) = cx.local.samples.split();
@@ -629,7 +638,11 @@ mod app {
             gauges.link_damaged += frames.damaged + frames.unfit;
             gauges.link_unsent += counters.unsent + counters.unroutable;
             let (address, origin) = interface.address();
+            let moved = address.is_some() && address != gauges.address;
             (gauges.address, gauges.origin) = (address, origin.name());
+            if moved {
+                server.moved(now);
+            }
         }
         DEADLINE.set(now, deadline.into_iter().chain(again).min());
         if again.is_some_and(|at| at <= now) {

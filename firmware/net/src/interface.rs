@@ -72,6 +72,8 @@ pub struct Storage {
     sockets: [SocketStorage<'static>; 2],
     packets: [udp::PacketMetadata; 2],
     payload: [u8; PAYLOAD],
+    first: [udp::PacketMetadata; 1],
+    first_payload: [u8; output::FIRST],
     output: output::Storage,
 }
 
@@ -82,6 +84,8 @@ impl Storage {
             sockets: [SocketStorage::EMPTY; 2],
             packets: [udp::PacketMetadata::EMPTY; 2],
             payload: [0; PAYLOAD],
+            first: [udp::PacketMetadata::EMPTY; 1],
+            first_payload: [0; output::FIRST],
             output: output::Storage::new(),
         }
     }
@@ -134,9 +138,9 @@ impl Interface {
         *first &= !1;
         let mut sockets = SocketSet::new(&mut storage.sockets[..]);
         let received = udp::PacketBuffer::new(&mut storage.packets[..], &mut storage.payload[..]);
-        // Answers go by `Outbox`.
-        let nothing = udp::PacketBuffer::new(&mut [][..], &mut [][..]);
-        let mut socket = udp::Socket::new(received, nothing);
+        // Answers go by `Outbox`; this is for what the node begins itself.
+        let first = udp::PacketBuffer::new(&mut storage.first[..], &mut storage.first_payload[..]);
+        let mut socket = udp::Socket::new(received, first);
         // Fails for port 0 alone.
         let _ = socket.bind(PORT);
         let mut dhcp = dhcpv4::Socket::new();
@@ -203,6 +207,7 @@ impl Interface {
             }
         }
         self.configure(now);
+        self.begin();
         self.stack.poll_egress(time, device, &mut self.sockets);
         self.stack.poll_maintenance(time);
         let flushed = self.outbox.flush(time, device, &self.counters);
@@ -223,6 +228,25 @@ impl Interface {
             counters: &self.counters,
             now: instant(now),
         }
+    }
+
+    /// The one endpoint that the node may begin to talk to by itself, as a client: a datagram for it waits until its hardware
+    /// address, or the router's, is known. To all others it only answers.
+    pub fn seek(&mut self, endpoint: Endpoint) {
+        self.outbox.sought = Some(endpoint);
+    }
+
+    /// Hands a datagram that waits for it to smoltcp's socket, which asks for the neighbour.
+    fn begin(&mut self) {
+        let sought = self.outbox.sought.filter(|to| is_host(to.address));
+        let Some(to) = sought.filter(|_| !self.outbox.first.is_empty()) else {
+            return;
+        };
+        let socket = self.sockets.get_mut::<udp::Socket<'_>>(self.udp);
+        if socket.can_send() {
+            let _ = socket.send_slice(&self.outbox.first, (to.address, to.port));
+        }
+        self.outbox.first.clear();
     }
 
     /// What happened so far.

@@ -19,6 +19,8 @@ const NEIGHBOURS: usize = 64;
 /// Datagrams, and their bytes, that wait for the device.
 const BACKLOG: usize = 32;
 const BACKLOG_BYTES: usize = 4096;
+/// The longest datagram that can begin a conversation.
+pub(crate) const FIRST: usize = 192;
 
 /// Where datagrams wait for the device.
 pub(crate) struct Storage {
@@ -50,6 +52,9 @@ pub(crate) struct Outbox {
     pub(crate) address: Option<Ipv4Addr>,
     neighbours: heapless::Vec<Neighbour, NEIGHBOURS>,
     uses: u32,
+    /// Whom the node itself begins to talk to, and the datagram that waits until his hardware address is known.
+    pub(crate) sought: Option<Endpoint>,
+    pub(crate) first: heapless::Vec<u8, FIRST>,
     /// What the device leaves to us.
     checksum: ChecksumCapabilities,
     backlog: PacketBuffer<'static, Endpoint>,
@@ -67,6 +72,8 @@ impl Outbox {
             address: None,
             neighbours: heapless::Vec::new(),
             uses: 0,
+            sought: None,
+            first: heapless::Vec::new(),
             backlog: PacketBuffer::new(&mut storage.packets[..], &mut storage.bytes[..]),
         }
     }
@@ -105,6 +112,7 @@ impl Outbox {
     pub(crate) fn clear(&mut self, counters: &Cell<Counters>) {
         self.address = None;
         self.neighbours.clear();
+        self.first.clear();
         while self.backlog.dequeue().is_ok() {
             count(counters, |c| &mut c.unsent);
         }
@@ -155,6 +163,13 @@ impl<D: Device> Output<'_, D> {
     /// Sends a datagram. When the device has no room it waits in the backlog; when that has none it is lost and counted.
     pub fn send(&mut self, to: Endpoint, datagram: &[u8]) {
         let Some(route) = self.outbox.route(to) else {
+            // Asked for by smoltcp's socket, at `Interface::poll`: one datagram to one endpoint, which no stranger chooses.
+            if self.outbox.sought == Some(to) && self.outbox.address.is_some() {
+                self.outbox.first.clear();
+                if self.outbox.first.extend_from_slice(datagram).is_ok() {
+                    return;
+                }
+            }
             return count(self.counters, |c| &mut c.unroutable);
         };
         if datagram.len() > PAYLOAD {

@@ -139,6 +139,8 @@ pub mod provision {
     pub const DEVELOPMENT: u8 = 4;
     /// Key `height`.
     pub const HEIGHT: u8 = 5;
+    /// Key `directory`.
+    pub const DIRECTORY: u8 = 8;
 }
 
 /// Limits that both sides must know.

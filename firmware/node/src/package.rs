@@ -1,6 +1,7 @@
 //! Packages: a COSE_Sign1 (RFC 9052 §4.2) with Ed25519 over the manifest, then the module. See PACKAGE.md.
 use crate::contract::text::{LABEL, NODE};
 use crate::contract::{manifest, provision};
+use crate::registration::Directory;
 pub use crate::slot::key_id;
 use crate::slot::{Rotation, checksum};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -234,6 +235,19 @@ fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Error> {
     bytes.try_into().map_err(|_| Error::message("wrong length"))
 }
 
+/// Where a node registers; what can be no place is none.
+fn directory(d: &mut Decoder<'_>) -> Result<Option<Directory>, Error> {
+    if d.array()? != Some(3) {
+        return Err(Error::message("directory"));
+    }
+    let (address, port, lifetime) = (fixed(d.bytes()?)?, d.u16()?, d.u32()?);
+    Ok((port != 0 && lifetime != 0).then_some(Directory {
+        address,
+        port,
+        lifetime,
+    }))
+}
+
 /// What a node is given at flash time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provision {
@@ -248,6 +262,8 @@ pub struct Provision {
     /// How high above the bed a ranger hangs that looks down on the water, in millimetres: what is between it and the water is
     /// not the level. `None`: its distance is taken for the level as it is.
     pub height: Option<u32>,
+    /// Where it registers by itself. `None`: nowhere.
+    pub directory: Option<Directory>,
 }
 
 impl Provision {
@@ -279,6 +295,7 @@ impl Provision {
                     }
                 }
                 provision::DEVELOPMENT => p.development = d.bool()?,
+                provision::DIRECTORY => p.directory = directory(&mut d)?,
                 provision::HEIGHT => p.height = Some(d.u32()?).filter(|h| *h > 0),
                 _ => d.skip()?,
             }

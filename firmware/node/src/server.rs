@@ -13,6 +13,7 @@ use crate::module::NAMES;
 use crate::moments::{Moment, Moments};
 use crate::number::{Binary, milliseconds};
 use crate::package::Provision;
+use crate::registration::{News, Registration};
 use crate::turns::{Lane, Turn, Turns, Wait};
 use core::fmt::{self, Write};
 use core::hash::Hash;
@@ -44,6 +45,8 @@ mod observed {
 /// The upper half of a node, with clients that are addressed by `E`.
 pub struct Server<E: 'static> {
     coap: &'static mut wasmote_coap::Server<E>,
+    /// The node's own, at a resource directory.
+    registration: Option<Registration<E>>,
     resources: Resources,
 }
 
@@ -84,6 +87,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
         memory.coap.seed(seed);
         Self {
             coap: memory.coap,
+            registration: None,
             resources: Resources {
                 board,
                 provision,
@@ -130,11 +134,45 @@ impl<E: Copy + Eq + Hash> Server<E> {
         datagram: &[u8],
         out: &mut T,
     ) {
+        if let Some(registration) = &mut self.registration
+            && !multicast
+        {
+            let (taken, news) = registration.receive(now, from, datagram, out);
+            self.registered(now, news);
+            if taken {
+                return;
+            }
+        }
         self.resources.now = now;
         self.resources.counters = *self.coap.counters();
         self.resources.observers = self.coap.observers();
         self.coap
             .receive(now, from, multicast, datagram, &mut self.resources, out);
+    }
+
+    /// Has the node register at a resource directory by its name, for so many seconds at a time: see [`Registration`]. The seed
+    /// differs from boot to boot.
+    pub fn register(&mut self, now: u64, directory: E, lifetime: u32, seed: u64) {
+        let name = self.resources.provision.name;
+        self.registration = Registration::new(directory, name, lifetime, seed, now);
+    }
+
+    /// The node has another address.
+    pub fn moved(&mut self, now: u64) {
+        if let Some(registration) = &mut self.registration {
+            registration.moved(now);
+        }
+    }
+
+    fn registered(&mut self, now: u64, news: Option<News>) {
+        let mut line = heapless::String::<LINE>::new();
+        let _ = match news {
+            None => return,
+            Some(News::Registered) => line.push_str("the directory knows the node").ok(),
+            Some(News::Silent) => line.push_str("the directory does not answer").ok(),
+            Some(News::Refused(code)) => write!(line, "the directory refuses: {code}").ok(),
+        };
+        self.log(now, &line);
     }
 
     /// Takes a sample of the board's sensor with this number, and tells whoever observes it.
@@ -283,7 +321,15 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 out,
             );
         }
-        coap.poll(now, r, out)
+        let due = coap.poll(now, r, out);
+        let Some(registration) = &mut self.registration else {
+            return due;
+        };
+        let (next, news) = registration.poll(now, out);
+        self.registered(now, news);
+        // What is to be told of it is told when it is called again.
+        let next = if news.is_some() { now } else { next };
+        Some(due.map_or(next, |due| due.min(next)))
     }
 }
 

@@ -21,7 +21,7 @@ struct Given<'g> {
 fn record(given: &Given<'_>) -> Vec<u8> {
     let mut buffer = [0; 512];
     let mut e = Encoder::new(Cursor::new(&mut buffer[..]));
-    e.map(6).unwrap();
+    e.map(7).unwrap();
     e.u8(key::NAME).unwrap().str(given.name).unwrap();
     e.u8(key::VENDOR).unwrap().str(given.vendor).unwrap();
     e.u8(key::KEYS).unwrap().array(given.keys as u64).unwrap();
@@ -30,6 +30,9 @@ fn record(given: &Given<'_>) -> Vec<u8> {
     }
     e.u8(key::DEVELOPMENT).unwrap().bool(true).unwrap();
     e.u8(key::HEIGHT).unwrap().u32(4_200).unwrap();
+    let directory = e.u8(key::DIRECTORY).unwrap().array(3).unwrap();
+    directory.bytes(&[192, 168, 1, 10]).unwrap();
+    directory.u16(5683).unwrap().u32(600).unwrap();
     // What a later tool may write is passed over.
     e.u8(200).unwrap().str("later").unwrap();
     let length = e.writer().position();
@@ -62,6 +65,11 @@ fn all_that_a_record_says_is_read() {
     assert_eq!(given.keys.as_slice(), keys);
     assert!(given.development);
     assert_eq!(given.height, Some(4_200));
+    let directory = given.directory.unwrap();
+    assert_eq!(
+        (directory.address, directory.port, directory.lifetime),
+        ([192, 168, 1, 10], 5683, 600)
+    );
     let nothing = read(framed(&[0xa0])).unwrap();
     assert_eq!(nothing, Provision::default());
 }

@@ -1,5 +1,7 @@
 //! The upper half: the resources of a node behind its CoAP server. It answers at once, whatever the module does.
 mod describe;
+mod register;
+mod sense;
 mod settings;
 
 use crate::board::{Board, Fault, Gauges};
@@ -13,7 +15,7 @@ use crate::module::NAMES;
 use crate::moments::{Moment, Moments};
 use crate::number::{Binary, milliseconds};
 use crate::package::Provision;
-use crate::registration::{News, Registration};
+use crate::registration::Registration;
 use crate::turns::{Lane, Turn, Turns, Wait};
 use core::fmt::{self, Write};
 use core::hash::Hash;
@@ -148,75 +150,6 @@ impl<E: Copy + Eq + Hash> Server<E> {
         self.resources.observers = self.coap.observers();
         self.coap
             .receive(now, from, multicast, datagram, &mut self.resources, out);
-    }
-
-    /// Has the node register at a resource directory by its name, for so many seconds at a time: see [`Registration`]. The seed
-    /// differs from boot to boot.
-    pub fn register(&mut self, now: u64, directory: E, lifetime: u32, seed: u64) {
-        let name = self.resources.provision.name;
-        self.registration = Registration::new(directory, name, lifetime, seed, now);
-    }
-
-    /// The node has another address.
-    pub fn moved(&mut self, now: u64) {
-        if let Some(registration) = &mut self.registration {
-            registration.moved(now);
-        }
-    }
-
-    fn registered(&mut self, now: u64, news: Option<News>) {
-        let mut line = heapless::String::<LINE>::new();
-        let _ = match news {
-            None => return,
-            Some(News::Registered) => line.push_str("the directory knows the node").ok(),
-            Some(News::Silent) => line.push_str("the directory does not answer").ok(),
-            Some(News::Refused(code)) => write!(line, "the directory refuses: {code}").ok(),
-        };
-        self.log(now, &line);
-    }
-
-    /// Takes a sample of the board's sensor with this number, and tells whoever observes it.
-    pub fn sample<T: Transmit<E>>(&mut self, now: u64, sensor: u8, value: f32, out: &mut T) {
-        let r = &mut self.resources;
-        r.now = now;
-        let known = usize::from(sensor) < r.board.sensors.len();
-        let Some(history) = r.history.0.get_mut(usize::from(sensor)).filter(|_| known) else {
-            return;
-        };
-        history.sample(Sample { value, at: now });
-        if r.mail.down.enqueue(Down::Sample(sensor, value)).is_err() {
-            r.dropped = r.dropped.saturating_add(1);
-        }
-        self.coap.notify(observed::SENSOR + u16::from(sensor));
-        self.coap.poll(now, &mut self.resources, out);
-    }
-
-    /// Takes a distance, in millimetres, from a ranger that looks down on the water: the level is how high it hangs less
-    /// that. Where nobody said how high, the distance is taken for the level as it is, and `/node`, the log and discovery say so.
-    pub fn distance<T: Transmit<E>>(&mut self, now: u64, sensor: u8, distance: f32, out: &mut T) {
-        let r = &mut self.resources;
-        let raw = Sample {
-            value: distance,
-            at: now,
-        };
-        r.raw = Some((sensor, raw));
-        let height = r.provision.height;
-        self.missing(now, NO_HEIGHT, height.is_none());
-        let level = height.map_or(distance, |height| height as f32 - distance);
-        self.sample(now, sensor, level, out);
-    }
-
-    /// Something is wrong with the board's sensor with this number: it is counted, and until the next sample its resource says so
-    /// instead of giving an old value. Who observes it is told when that is news.
-    pub fn fault<T: Transmit<E>>(&mut self, now: u64, sensor: u8, fault: Fault, out: &mut T) {
-        let r = &mut self.resources;
-        r.now = now;
-        let known = usize::from(sensor) < r.board.sensors.len();
-        let track = r.history.0.get_mut(usize::from(sensor)).filter(|_| known);
-        if track.is_some_and(|track| track.fail(fault)) {
-            self.coap.notify(observed::SENSOR + u16::from(sensor));
-            self.coap.poll(now, &mut self.resources, out);
-        }
     }
 
     /// Adds a line to the log.

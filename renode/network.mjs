@@ -143,7 +143,11 @@ await serveAddress();
 const gate = createServer(join).listen(path);
 await once(gate, "listening");
 // It ends with this process, also when that is killed.
-const child = spawn("setpriv", ["--pdeathsig", "KILL", program, ...words], { stdio: "inherit" });
+const child = spawn("setpriv", ["--pdeathsig", "KILL", program, ...words], {
+  stdio: ["ignore", "inherit", "inherit"],
+});
+// So does this one when whoever started it has gone, however it went.
+process.stdin.on("end", () => process.exit(0)).resume();
 child.on("error", (error) => {
   process.stderr.write(`${program}: ${error.message}\n`);
   process.exit(78);

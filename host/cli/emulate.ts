@@ -33,7 +33,7 @@ export async function emulateVerb(machine: string | undefined, options: Options)
     );
   const reason = missing(chosen);
   if (reason !== undefined) {
-    const [what = reason, advice = "npm run build"] = reason.split(/: (?=npm )/);
+    const [what = reason, advice = "npm run build"] = reason.split(/: (?=npm |see )/);
     throw new UserError(what, advice);
   }
   const { name, link } = options;

@@ -1,6 +1,7 @@
 // The harness that starts Renode, against a renode that dies, hangs, is slow, is mute or prints garbage (harness/renode-fake.mjs).
 // Behind its serial line is a native node.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, copyFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -202,6 +203,37 @@ describe.skipIf(noNetwork)(
       expect(readFileSync(flash).every((byte) => byte === 0x5a)).toBe(true);
       // Of the emulator, of what carries its frames, and of the node behind that.
       expect(told().filter((line) => /^(pid|children) /.test(line)).length).toBe(2);
+      await expectAllEnded(told());
+    }, 60_000);
+
+    test("ends with who started it, however that went", async () => {
+      using folder = scratch();
+      const { board, told } = await begin(folder.path, "good", 30_000, undefined, "ethernet");
+      started.add(await board);
+      // The same, by a verb that is killed.
+      const log = join(folder.path, "another");
+      const verb = spawn(
+        process.execPath,
+        [join(root, "dist/wasmote.js"), "emulate", "renode", "--link", "ethernet", "--json"],
+        {
+          cwd: folder.path,
+          env: {
+            ...process.env,
+            FAKE_LOG: log,
+            PATH: `${folder.path}:${process.env.PATH}`,
+          },
+        },
+      );
+      const ended = once(verb, "close");
+      const [said] = (await once(verb.stdout, "data")) as [Buffer];
+      expect(JSON.parse(String(said))).toMatchObject({ machine: "renode" });
+      verb.kill("SIGKILL");
+      await ended;
+      await expectAllEnded(readFileSync(log, "utf8").split("\n"));
+      // The first is as it was.
+      await using client = await Node.connect((await board).address);
+      expect((await client.info()).board).toBe("native");
+      await (await board).stop();
       await expectAllEnded(told());
     }, 60_000);
 

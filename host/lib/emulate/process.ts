@@ -3,6 +3,7 @@
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
+import { onPath } from "./programs.ts";
 
 /** How long a node may take to come up: an emulator on a busy machine is slow, a hung one is for ever. */
 export const startLimit = 30_000;
@@ -23,9 +24,15 @@ process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
+/** What starts a program so that it ends with this one, also when this one is killed and can do nothing about it. */
+const bound = process.platform === "linux" ? onPath("setpriv") : undefined;
+
 /** Starts a program; it ends with this one. */
 export function start(program: string, words: string[]): Running {
-  const child = spawn(program, words, { stdio: ["pipe", "pipe", "pipe"] });
+  const bind = bound !== undefined && onPath(program) !== undefined;
+  const child = bind
+    ? spawn(bound, ["--pdeathsig", "KILL", program, ...words], { stdio: ["pipe", "pipe", "pipe"] })
+    : spawn(program, words, { stdio: ["pipe", "pipe", "pipe"] });
   running.add(child);
   const console: string[] = [];
   const listeners = new Set<(line: string) => void>();

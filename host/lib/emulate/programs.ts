@@ -12,8 +12,9 @@ export const programs: Record<Machine, string> = {
   renode: join(packageRoot, "dist/stm32f407-discovery.elf"),
 };
 
-/** A program, where it lies. */
+/** A program, where it lies; one with a path lies there. */
 export function onPath(program: string): string | undefined {
+  if (program.includes("/")) return existsSync(program) ? program : undefined;
   const folders = (process.env.PATH ?? "").split(delimiter);
   return folders.map((folder) => join(folder, program)).find((path) => existsSync(path));
 }

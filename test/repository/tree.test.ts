@@ -118,6 +118,17 @@ describe("the portable crates", () => {
   });
 });
 
+/** The crates of firmware/ that hold no unsafe code, and say so. */
+const safe = ["coap", "net", "node", "oscore", "sensors"];
+
+describe("unsafe code", () => {
+  test.each(crates)("of %s is where it has a reason", (crate) => {
+    expect(text(`firmware/${crate}/src/lib.rs`).includes("#![forbid(unsafe_code)]")).toBe(
+      safe.includes(crate),
+    );
+  });
+});
+
 describe("the repository", () => {
   test("names no registry host in the lock file", () => {
     expect(text("package-lock.json")).not.toMatch(/https?:\/\/[^"]*\.tgz/);

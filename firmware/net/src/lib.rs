@@ -10,6 +10,7 @@
 //!
 //! No clock, no heap, no thread. Frames are hostile: whatever arrives, nothing here panics, waits, or grows.
 #![no_std]
+#![forbid(unsafe_code)]
 
 mod device;
 mod host;

@@ -239,6 +239,12 @@ fn a_lease_with_one_thing_amiss_that_a_node_does_not_need_is_taken() {
             mask: Some(ip(255, 255, 255, 254)),
             ..good
         },
+        // RFC 3021: both addresses of 31 bits are hosts'.
+        Lease {
+            address: ip(10, 1, 0, 8),
+            mask: Some(ip(255, 255, 255, 254)),
+            ..good
+        },
         Lease {
             mask: Some(ip(128, 0, 0, 0)),
             ..good
@@ -287,7 +293,7 @@ fn a_lease_with_one_thing_amiss_that_a_node_does_not_need_is_taken() {
         rig.live(60_000, &lease);
         assert_eq!(
             rig.interface.address(),
-            (Some(own), Origin::Dhcp),
+            (Some(lease.address), Origin::Dhcp),
             "{lease:?}"
         );
         let frames = rig.live(HOUR, &lease);

@@ -9,7 +9,7 @@ mod rig;
 use rig::*;
 use std::net::Ipv4Addr;
 use wasmote_net::smoltcp::wire::{
-    ArpOperation, ArpRepr, EthernetAddress, EthernetFrame, Ipv4Packet,
+    ArpOperation, ArpRepr, DhcpMessageType, DhcpPacket, EthernetAddress, EthernetFrame, Ipv4Packet,
 };
 use wasmote_net::{Endpoint, GROUP, Origin, PORT};
 
@@ -21,8 +21,8 @@ fn an_answer_goes_back_to_where_the_request_came_from() {
     let mut rig = Rig::settled();
     let sent = rig.exchange(request(b"abc"));
     assert_eq!(rig.received, [(client(), false, b"abc".to_vec())]);
-    // Without a word of ARP.
-    assert_eq!(sent.len(), 1);
+    // Without a word of ARP, in a frame that ends with it.
+    assert_eq!((sent.len(), sent[0].len()), (1, 14 + 20 + 8 + 3));
     assert_eq!(
         read_udp(&sent[0]),
         Some((PEER, client(), node(), b"cba".to_vec()))
@@ -122,6 +122,7 @@ fn the_group_is_joined_and_its_datagrams_are_marked() {
     let mut rig = Rig::new();
     rig.poll();
     rig.sent();
+    assert!(!rig.interface.has_group());
     rig.now = PATIENCE;
     rig.poll();
     rig.poll();
@@ -267,14 +268,19 @@ fn what_the_device_has_no_room_for_waits_in_order_and_what_is_too_much_is_counte
 #[test]
 fn fragments_and_oversize_do_no_harm_and_are_counted() {
     let mut rig = Rig::settled();
-    let mut fragment = request(&[7; 64]);
-    {
+    assert_eq!(rig.exchange(request(b"whole")).len(), 1);
+    rig.exchange(arp_request(FIXED));
+    assert_eq!(rig.interface.counters().fragments, 0);
+    // The first one, one in the middle, and the last.
+    for (count, (more, offset)) in (1..).zip([(true, 0), (true, 64), (false, 128)]) {
+        let mut fragment = request(&[7; 64]);
         let mut packet = Ipv4Packet::new_unchecked(&mut fragment[14..]);
-        packet.set_more_frags(true);
+        packet.set_more_frags(more);
+        packet.set_frag_offset(offset);
         packet.fill_checksum();
+        assert!(rig.exchange(fragment).is_empty());
+        assert_eq!(rig.interface.counters().fragments, count);
     }
-    assert!(rig.exchange(fragment).is_empty());
-    assert_eq!(rig.interface.counters().fragments, 1);
     // The largest that fits a frame comes through; the CoAP server says what it thinks of it.
     assert_eq!(rig.exchange(request(&[7; 1472])).len(), 1);
     assert!(rig.exchange(request(&[7; 1473])).is_empty());
@@ -381,4 +387,90 @@ fn a_hardware_address_of_many_becomes_one_of_one() {
     let sent = rig.sent();
     let source = EthernetFrame::new_checked(&sent[0][..]).unwrap().src_addr();
     assert_eq!(source.0, [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff]);
+}
+
+#[test]
+fn a_refused_renewal_is_heeded_each_time_and_the_fixed_address_waits_for_its_turn() {
+    // RFC 2131 §4.4.5.
+    let mut rig = Rig::new();
+    let refusal = Lease {
+        acknowledgement: DhcpMessageType::Nak,
+        ..LEASE
+    };
+    for _ in 0..3 {
+        rig.live(60_000, &LEASE);
+        assert_eq!(rig.interface.address().1, Origin::Dhcp);
+        let refused = loop {
+            rig.now = rig.due.unwrap().max(rig.now);
+            rig.poll();
+            if let Some(no) = rig.sent().iter().find_map(|f| refusal.answer(f)) {
+                break no;
+            }
+        };
+        rig.exchange(refused);
+        assert_eq!(rig.interface.address(), (None, Origin::None));
+        assert_eq!(rig.interface.counters().refused, 0);
+    }
+    // Nobody answers any more.
+    let lost = rig.now;
+    while rig.interface.address().1 == Origin::None {
+        rig.now = rig.due.unwrap().max(rig.now);
+        rig.poll();
+    }
+    assert_eq!(
+        (rig.now, rig.interface.address().0),
+        (lost + PATIENCE, Some(FIXED))
+    );
+}
+
+#[test]
+fn a_server_beyond_the_router_is_asked_through_it() {
+    let far = Ipv4Addr::new(172, 16, 0, 1);
+    let lease = Lease {
+        source: far,
+        identifier: far,
+        ..LEASE
+    };
+    let mut rig = Rig::new();
+    rig.live(60_000, &lease);
+    let asked = loop {
+        rig.now = rig.due.unwrap().max(rig.now);
+        rig.poll();
+        let sent = rig.sent();
+        rig.wire
+            .to_node
+            .extend(sent.iter().filter_map(|f| arp_answer(f)));
+        let request = sent.iter().find_map(|f| read_udp(f));
+        if let Some((hardware, to, ..)) = request {
+            break (hardware, to.address);
+        }
+    };
+    // Half of the lease has gone by: to the server, and not yet to everybody.
+    assert_eq!(asked, (PEER, far));
+    assert!((300_000..310_000).contains(&rig.now), "{}", rig.now);
+}
+
+#[test]
+fn two_nodes_that_start_at_the_same_time_ask_under_numbers_of_their_own() {
+    // RFC 2131 §4.1: transaction IDs that others hardly use.
+    for now in [1, 2, 3] {
+        let numbers = [0, 1].map(|seed| {
+            let mut rig = Rig::seeded(NODE, seed);
+            rig.now = now;
+            rig.poll();
+            let (.., payload) = read_udp(&rig.sent()[0]).unwrap();
+            DhcpPacket::new_checked(&payload[..])
+                .unwrap()
+                .transaction_id()
+        });
+        assert_ne!(numbers[0], numbers[1], "{now}");
+    }
+}
+
+#[test]
+fn what_the_stack_cannot_send_is_tried_again_in_a_millisecond() {
+    let mut rig = Rig::new();
+    (rig.now, rig.wire.room) = (5, 0);
+    rig.poll();
+    assert_eq!((rig.due, rig.sent().len()), (Some(6), 0));
 }

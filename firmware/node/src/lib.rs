@@ -9,6 +9,7 @@
 //! time ───────▶ Server::poll ◀───┘                └─ flash ◀┘
 //! ```
 #![no_std]
+#![forbid(unsafe_code)]
 
 mod board;
 pub mod contract;

@@ -2,6 +2,7 @@
 //! are tested without one. A driver never waits, and says when its sensor does not answer; what is done about that is the
 //! board's affair.
 #![no_std]
+#![forbid(unsafe_code)]
 
 pub mod acceleration;
 pub mod debounce;

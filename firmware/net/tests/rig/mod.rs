@@ -91,13 +91,18 @@ impl Rig {
 
     /// A node with this hardware address.
     pub fn with(hardware: EthernetAddress) -> Self {
+        Self::seeded(hardware, 7)
+    }
+
+    /// The same, with a seed of its own.
+    pub fn seeded(hardware: EthernetAddress, seed: u64) -> Self {
         let mut wire = Wire {
             room: usize::MAX,
             ..Wire::default()
         };
         let config = Config {
             hardware: hardware.0,
-            seed: 7,
+            seed,
             fixed: Fixed {
                 address: FIXED,
                 prefix: 24,

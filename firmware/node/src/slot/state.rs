@@ -12,7 +12,7 @@ pub enum SlotError {
     TooLarge,
     /// Nothing there to do this with.
     Nothing,
-    /// Erased often enough for today: see [`ERASES`].
+    /// Erased often enough for today: see `ERASES`.
     Worn,
     /// A later firmware wrote here, in a layout that is not known.
     Layout,

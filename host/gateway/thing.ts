@@ -21,6 +21,13 @@ export function describeThing(node: ManagedNode, base: string): object {
             contentType: "text/plain",
             "cov:method": "GET",
           },
+          {
+            href: `${node.address}/${path}`,
+            op: ["observeproperty", "unobserveproperty"],
+            contentType: "text/plain",
+            "cov:method": "GET",
+            subprotocol: "cov:observe",
+          },
         ]
       : [];
   const readable = (path: string): Form[] => [
@@ -66,7 +73,8 @@ export function describeThing(node: ManagedNode, base: string): object {
   return {
     "@context": [
       "https://www.w3.org/2022/wot/td/v1.1",
-      { cov: "http://www.example.org/coap-binding#", htv: "http://www.w3.org/2011/http#" },
+      // The vocabulary of the CoAP binding, as the context file of W3C's binding templates has it.
+      { cov: "https://www.w3.org/2019/wot/coap#", htv: "http://www.w3.org/2011/http#" },
     ],
     id: `urn:dev:ops:wasmote-${encodeURIComponent(node.name)}`,
     title: node.name,

@@ -221,6 +221,13 @@ describe.skipIf(reason !== undefined)(
         },
       });
       expect(check(thing) ? [] : check.errors).toEqual([]);
+      const context = (thing as unknown as { "@context": unknown[] })["@context"];
+      expect(context).toContainEqual(
+        expect.objectContaining({ cov: "https://www.w3.org/2019/wot/coap#" }),
+      );
+      expect(
+        thing.properties["sensors_level"]!.forms.map((one) => new URL(one.href).protocol),
+      ).toEqual(["http:", "http:", "coap:", "coap:"]);
       const { href } = thing.properties["sensors_level"]!.forms[0]!;
       expect((await running.ask(new URL(href).pathname)).status).toBe(200);
       const { paths } = await running.json<{ paths: Record<string, Record<string, unknown>> }>(

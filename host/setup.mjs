@@ -139,6 +139,9 @@ export async function setup(goal) {
   }
   if (goal === "test") {
     await step(plugtest.kept, (report) => hostProgram(report, plugtest));
+    found.assembler = await optional("LLVM's assembler", (report) =>
+      debian(report, "llvm-mc", ["llvm"]),
+    );
     found.cxx = await optional("C++", (report) => debian(report, "c++", ["g++"]));
     found.python = await optional("aiocoap", aiocoapPeer);
     if (found.python.ok) found.oscore = await optional("aiocoap's OSCORE", oscorePeer);

@@ -33,6 +33,7 @@ mod plain;
 mod registers;
 mod resident;
 mod scan;
+mod verify;
 mod work;
 
 pub use arena::{Code, compile, measure};
@@ -41,4 +42,5 @@ pub use limits::Refusal;
 #[cfg(target_arch = "arm")]
 pub use native::Native;
 pub use resident::Arena;
+pub use verify::{Fault, marks, verify};
 pub use work::Work;

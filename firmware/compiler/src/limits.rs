@@ -34,6 +34,8 @@ pub enum Refusal {
     Length,
     /// The place for the code is too small.
     Arena,
+    /// The verifier found something that code may not do.
+    Unverified,
     /// No memory was idle that compiling could work in.
     Memory,
 }
@@ -48,6 +50,7 @@ impl Refusal {
             Self::Locals => "a function has too many locals",
             Self::Length => "a function is too long",
             Self::Arena => "no room for the code",
+            Self::Unverified => "the verifier refused the code",
             Self::Memory => "no room to compile in",
         }
     }

@@ -2,6 +2,7 @@
 use crate::arena::{Code, compile};
 use crate::facts::Options;
 use crate::limits::Refusal;
+use crate::verify::verify;
 use crate::work::Work;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::Relaxed};
 use wasmote_engine::Module;
@@ -60,6 +61,14 @@ impl Arena {
             Some(work) => compile(module, options, work, place).map(|code| code.bytes().len()),
             None => Err(Refusal::Memory),
         };
+        // What made it is not trusted: a fault of the compiler costs speed, and nothing else.
+        let made = made.and_then(|length| {
+            let code = place.get(..length).unwrap_or(&[]);
+            match verify(code, module, options, memory) {
+                Ok(()) => Ok(length),
+                Err(_) => Err(Refusal::Unverified),
+            }
+        });
         if let Ok(length) = made {
             self.module
                 .store(module.bytes().as_ptr().cast_mut(), Relaxed);

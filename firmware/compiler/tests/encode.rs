@@ -238,7 +238,7 @@ fn every_form_is_what_llvm_makes_of_it() {
         .stderr(Stdio::piped())
         .spawn()
     else {
-        // The words below are compared in any case.
+        // The set-up installs it; where it cannot, nothing is compared.
         eprintln!("skipped: no llvm-mc (Debian: llvm)");
         return;
     };

@@ -1,6 +1,6 @@
 //! Whole modules: what is measured is what is written, what is beyond a limit is refused, and nothing outside is touched.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-use wasmote_compiler::{Options, Refusal, Work, compile, measure};
+use wasmote_compiler::{Options, Refusal, Work, compile, marks, measure, verify};
 use wasmote_engine::{Module, PageSizes, Scratch, Summary, validate};
 use wast::Wat;
 use wast::parser::{self, ParseBuffer};
@@ -31,6 +31,8 @@ fn code(text: &str, grows: bool) -> Result<Vec<u8>, Refusal> {
         .bytes()
         .to_vec();
     assert_eq!(written.len(), length, "measured and written");
+    let mut room = vec![0; marks(length as u32)];
+    assert_eq!(verify(&written, &module, options, &mut room), Ok(()));
     assert!(arena[length..].iter().all(|b| *b == 0xa5), "beyond the end");
     let mut again = vec![0x5a; length];
     let second = compile(&module, options, &mut work, &mut again)?.bytes();

@@ -1,0 +1,535 @@
+//! The second pass: what registers hold, and whether each instruction may do what it does with that.
+use super::decode::Does;
+use super::{BRANCHED, CALLED, Checked, Function, START, Text, fault};
+
+/// Functions that compiled code may have called, 4 bytes each.
+const HELPERS: u32 = 45 * 4;
+/// Bytes above a frame that its operands, a call's arguments and what they are moved up by may take.
+const ARGUMENTS: u32 = 4096;
+
+pub(super) struct Limits {
+    /// Bytes of memory there are at least.
+    pub(super) least: u64,
+    pub(super) grows: bool,
+    /// Bytes of globals.
+    pub(super) globals: u32,
+}
+
+/// What a register holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Anything,
+    Number(u32),
+    /// A number below this one.
+    Below(u64),
+    /// A number so that so many bytes from there on are within the memory as it is.
+    Within(u32),
+    /// The memory's first byte and a number as above.
+    MemoryBelow(u64),
+    MemoryWithin(u32),
+    /// The length of the memory less a number, and whether it is known not to be less than that.
+    Length(u32, bool),
+    /// The newest frame record and so many bytes.
+    Frames(i32),
+    Globals,
+    Helpers,
+    Helper,
+    /// The frame and so many bytes; the new frame, where a function begins.
+    Frame(u32),
+    New(u32),
+    /// Where the function goes on that called this one.
+    Return,
+    /// The frame of the function that called this one.
+    Caller,
+}
+use Holds::{
+    Anything, Below, Caller, Frame, Frames, Globals, Helper, Helpers, Length, MemoryBelow,
+    MemoryWithin, New, Number, Return, Within,
+};
+
+/// What was compared last.
+#[derive(Clone, Copy)]
+enum Compared {
+    Nothing,
+    Register(u8, Holds),
+    /// The length of the memory with a number, by subtraction into r12.
+    Length,
+}
+
+/// A second look at bounds: `ldr r12, length; r12 -= reach; cmp reg, r12; bls back; bl trap`. Its register, its reach, and where
+/// it goes back to.
+fn second_look(text: &Text<'_>, start: u32) -> Option<(u8, u32, u32)> {
+    let (does, mut at) = text.instruction(start).ok()?;
+    if does != Does::Loads(Some(12), 13, 8, 4) {
+        return None;
+    }
+    let mut reach = 0;
+    let (mut does, mut next) = text.instruction(at).ok()?;
+    if let Does::Adds(12, 12, n) = does {
+        reach = 0_u32.wrapping_sub(n);
+        at = next;
+    } else {
+        let mut number = None;
+        while let Does::Number(14, n) | Does::Upper(14, n) = does {
+            number = match (does, number) {
+                (Does::Number(..), _) => Some(n),
+                (_, Some(old)) => Some(n << 16 | old & 0xffff),
+                _ => return None,
+            };
+            at = next;
+            (does, next) = text.instruction(at).ok()?;
+        }
+        if let Some(n) = number {
+            if does != Does::Differs(12, 12, 14) {
+                return None;
+            }
+            reach = n;
+            at = next;
+        }
+    }
+    let (does, next) = text.instruction(at).ok()?;
+    let Does::Compares(reg, 12) = does else {
+        return None;
+    };
+    let (does, trap) = text.instruction(next).ok()?;
+    let Does::Branches(by, 9) = does else {
+        return None;
+    };
+    let back = next.wrapping_add_signed(by);
+    let (does, _) = text.instruction(trap).ok()?;
+    let traps = matches!(does, Does::Calls(by) if trap.wrapping_add_signed(by) == text.ways + 4);
+    traps.then_some((reg, reach, back))
+}
+
+/// Whether the branch at `at` to `back` ends a second look, which the branch just before `back` leads to.
+pub(super) fn looked_again(text: &Text<'_>, at: u32, back: u32) -> bool {
+    [2, 4].into_iter().any(|length| {
+        let before = back.wrapping_sub(length);
+        let Ok((Does::Branches(by, 8), next)) = text.instruction(before) else {
+            return false;
+        };
+        let start = before.wrapping_add_signed(by);
+        let within = start < at && at - start <= 24;
+        next == back && within && second_look(text, start).is_some_and(|(_, _, to)| to == back)
+    })
+}
+
+struct Flow<'t, 'c> {
+    text: &'t Text<'c>,
+    function: &'t Function,
+    limits: &'t Limits,
+    holds: [Holds; 16],
+    compared: Compared,
+    /// Instructions that are conditional from here on.
+    conditional: u8,
+    /// The end of the stack was compared for this function's frame.
+    roomy: bool,
+    /// Only called routines begin here, and nothing but the frame was accessed since.
+    routine: bool,
+    /// The instruction before does not go on to this one.
+    ended: bool,
+    at: u32,
+    /// Where locals are made zero, whose bounds were looked at.
+    clearing: Option<u32>,
+}
+
+/// Follows a function from its first instruction to its last.
+pub(super) fn follow(text: &Text<'_>, function: &Function, limits: &Limits) -> Checked<()> {
+    let mut flow = Flow {
+        text,
+        function,
+        limits,
+        holds: [Anything; 16],
+        compared: Compared::Nothing,
+        conditional: 0,
+        roomy: false,
+        routine: false,
+        ended: false,
+        at: function.start,
+        clearing: None,
+    };
+    flow.holds[3] = New(0);
+    flow.holds[14] = Return;
+    while flow.at < function.end {
+        let at = flow.at;
+        let (called, branched) = (text.marked(at, CALLED), text.marked(at, BRANCHED));
+        let (does, next) = text.instruction(at)?;
+        // What fills up to a multiple of 4.
+        let fills = flow.ended && next == function.end && text.half(at) == Some(0xbf00);
+        if fills && !called && !branched {
+            break;
+        }
+        if called || branched {
+            flow.clears(at, does);
+            flow.forget();
+            flow.routine = called && !branched && flow.ended;
+            if called && !flow.routine && text.routine(at).is_none_or(|leaves| !leaves) {
+                return fault(at, "a routine that is not only called");
+            }
+        }
+        flow.ended = false;
+        flow.at = next;
+        flow.instruction(at, does)?;
+    }
+    if flow.ended {
+        Ok(())
+    } else {
+        fault(function.end, "code runs on beyond its end")
+    }
+}
+
+impl Flow<'_, '_> {
+    fn forget(&mut self) {
+        self.holds = [Anything; 16];
+        self.compared = Compared::Nothing;
+    }
+
+    /// The loop that makes locals zero: `str r0, [r1]; adds r1, 4; subs r2, 1; bne`, from a frame on, so many words.
+    fn clears(&mut self, at: u32, does: Does) {
+        if let (Frame(from), Number(words)) = (self.get(1), self.get(2)) {
+            let end = u64::from(from) + u64::from(words) * 4;
+            let within = words > 0 && end <= self.function.room.into();
+            if does == Does::Stores(1, 0, 4) && within && self.is_loop(at) {
+                self.clearing = Some(at);
+            }
+        }
+    }
+
+    fn get(&self, reg: u8) -> Holds {
+        match reg {
+            6 => MemoryBelow(1),
+            7 => Frame(0),
+            reg => self
+                .holds
+                .get(usize::from(reg))
+                .copied()
+                .unwrap_or(Anything),
+        }
+    }
+
+    /// A register is written.
+    fn set(&mut self, at: u32, reg: u8, holds: Holds) -> Checked<()> {
+        let holds = if self.conditional > 0 {
+            Anything
+        } else {
+            holds
+        };
+        match reg {
+            6 | 13 | 15 => return fault(at, "a register that stays is written"),
+            7 if holds == Caller || holds == New(0) && self.roomy => {}
+            7 => return fault(at, "a frame from nowhere"),
+            9 => return fault(at, "fuel from nowhere"),
+            _ => {}
+        }
+        if let Some(place) = self.holds.get_mut(usize::from(reg)) {
+            *place = holds;
+        }
+        // What was compared is no more in it.
+        if matches!(self.compared, Compared::Register(r, _) if r == reg) {
+            self.compared = Compared::Nothing;
+        }
+        Ok(())
+    }
+
+    fn instruction(&mut self, at: u32, does: Does) -> Checked<()> {
+        let routine = core::mem::replace(&mut self.routine, false);
+        match does {
+            Does::Conditional(count) => {
+                self.conditional = count;
+                return Ok(());
+            }
+            Does::Computes(None) => {}
+            Does::Computes(Some(rd)) => self.set(at, rd, Anything)?,
+            Does::Multiplies(a, b) => {
+                self.set(at, a, Anything)?;
+                self.set(at, b, Anything)?;
+            }
+            Does::Number(rd, n) => self.set(at, rd, Number(n))?,
+            Does::Upper(rd, n) => {
+                let whole = match self.get(rd) {
+                    Number(low) => Number(n << 16 | low & 0xffff),
+                    _ => Anything,
+                };
+                self.set(at, rd, whole)?;
+            }
+            Does::Moves(rd, rm) => {
+                let from = self.get(rm);
+                self.set(at, rd, from)?;
+            }
+            Does::Adds(9, 9, _) if self.conditional == 0 => {}
+            Does::Adds(rd, rn, n) => {
+                let sum = self.sum(self.get(rn), Number(n));
+                self.set(at, rd, sum)?;
+            }
+            Does::Sums(rd, rn, rm) => {
+                let sum = self.sum(self.get(rn), self.get(rm));
+                self.set(at, rd, sum)?;
+            }
+            Does::Differs(rd, rn, rm) => {
+                let (a, b) = (self.get(rn), self.get(rm));
+                if let (Length(0, _), Number(n)) = (a, b) {
+                    self.set(at, rd, Length(n, false))?;
+                    self.compared = Compared::Length;
+                    return Ok(());
+                }
+                self.set(at, rd, Anything)?;
+            }
+            Does::ComparesNumber(rn, n) => {
+                self.compared = Compared::Register(rn, Number(n));
+                return self.past();
+            }
+            Does::Compares(rn, rm) => {
+                self.compared = Compared::Register(rn, self.get(rm));
+                return self.past();
+            }
+            Does::Branches(by, cond) => {
+                if self.conditional > 0 {
+                    return fault(at, "a branch within a condition");
+                }
+                return self.branches(at, at.wrapping_add_signed(by), cond);
+            }
+            Does::Chooses(reg) => {
+                let Below(count) = self.get(reg) else {
+                    return fault(at, "a table without bounds");
+                };
+                self.at += count as u32 * 2;
+                self.ended = true;
+            }
+            Does::Calls(by) => self.calls(at, at.wrapping_add_signed(by))?,
+            Does::CallsRegister(rm) => {
+                if self.get(rm) != Helper {
+                    return fault(at, "a call of nothing");
+                }
+                self.forget();
+            }
+            Does::Leaves(14) if routine || self.get(14) == Return => self.ended = true,
+            Does::Leaves(_) => return fault(at, "a return to nowhere"),
+            Does::Loads(rt, rn, offset, size) => {
+                self.loads(at, rt, rn, offset, size)?;
+                self.routine = routine && rn == 7;
+            }
+            Does::Stores(rn, offset, size) => {
+                self.stores(at, rn, offset, size)?;
+                self.routine = routine && rn == 7;
+            }
+            Does::StoresTwo(_, _, rn, offset) => {
+                if self.get(rn) != Frames(-20) || offset + 8 > 20 {
+                    return fault(at, "a record at no place for one");
+                }
+            }
+            Does::LoadsAt(rt, rn, rm, size) => {
+                self.memory(at, rn, rm, size)?;
+                self.set(at, rt, Anything)?;
+            }
+            Does::StoresAt(rn, rm, size) => self.memory(at, rn, rm, size)?,
+        }
+        self.past()
+    }
+
+    /// One instruction of a condition is past.
+    fn past(&mut self) -> Checked<()> {
+        self.conditional = self.conditional.saturating_sub(1);
+        Ok(())
+    }
+
+    fn sum(&self, a: Holds, b: Holds) -> Holds {
+        match (a, b) {
+            (Number(a), Number(b)) => Number(a.wrapping_add(b)),
+            (Frame(a), Number(n)) if a.wrapping_add(n) <= ARGUMENTS * 2 => Frame(a.wrapping_add(n)),
+            (New(a), Number(n)) | (Number(n), New(a)) => New(a.wrapping_add(n)),
+            (Frames(a), Number(n)) => Frames(a.wrapping_add(n.cast_signed())),
+            (Below(a), Number(n)) | (Number(n), Below(a)) if a + u64::from(n) <= 1 << 32 => {
+                Below(a + u64::from(n))
+            }
+            (Within(reach), Number(n)) | (Number(n), Within(reach)) if n <= reach => {
+                Within(reach - n)
+            }
+            // r6 is the memory's first byte.
+            (MemoryBelow(1), Below(n)) | (Below(n), MemoryBelow(1)) => MemoryBelow(n),
+            (MemoryBelow(1), Within(n)) | (Within(n), MemoryBelow(1)) => MemoryWithin(n),
+            (MemoryBelow(1), Number(n)) | (Number(n), MemoryBelow(1)) => {
+                MemoryBelow(u64::from(n) + 1)
+            }
+            _ => Anything,
+        }
+    }
+
+    fn branches(&mut self, at: u32, to: u32, cond: u8) -> Checked<()> {
+        let text = self.text;
+        if to == text.ways + 8 {
+            // The stack's end: the new frame with its room above the newest record.
+            let Compared::Register(reg, Frames(0)) = self.compared else {
+                return fault(at, "no end of the stack is compared");
+            };
+            if self.get(reg) != New(self.function.room) || self.get(3) != New(0) {
+                return fault(at, "another frame than the function's is compared");
+            }
+            self.roomy = true;
+            return Ok(());
+        }
+        if !text.marked(to, START) {
+            return fault(at, "a branch into an instruction");
+        }
+        if cond == 14 {
+            self.ended = true;
+            return Ok(());
+        }
+        let traps = matches!(text.instruction(to), Ok((Does::Calls(by), _)) if to.wrapping_add_signed(by) == text.ways + 4);
+        match (self.compared, cond) {
+            // Higher: elsewhere. What is here is not.
+            (Compared::Register(reg, Number(n)), 8) => {
+                let looked = second_look(text, to);
+                let holds = match looked {
+                    Some((same, reach, back)) if back == self.at && same == reg => {
+                        let exact = u64::from(n) + u64::from(reach) <= self.limits.least;
+                        if exact { Within(reach) } else { Anything }
+                    }
+                    Some((_, _, back)) if back == self.at => Anything,
+                    _ => Below(u64::from(n) + 1),
+                };
+                self.learn(reg, holds);
+            }
+            (Compared::Register(reg, Length(reach, true)), 8) if traps => {
+                self.learn(reg, Within(reach));
+            }
+            // Higher or the same.
+            (Compared::Register(reg, Number(n)), 2) => self.learn(reg, Below(n.into())),
+            (Compared::Length, 3) if traps => {
+                for holds in &mut self.holds {
+                    if let Length(_, known) = holds {
+                        *known = true;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, reg: u8, holds: Holds) {
+        if reg != 6
+            && reg != 7
+            && let Some(place) = self.holds.get_mut(usize::from(reg))
+            && matches!(place, Anything | Below(_) | Within(_))
+        {
+            *place = holds;
+        }
+    }
+
+    fn calls(&mut self, at: u32, to: u32) -> Checked<()> {
+        let text = self.text;
+        let Some(behind) = text.behind(to) else {
+            return fault(at, "a call of nothing");
+        };
+        if text.is_entry(to) {
+            if !matches!(self.get(3), Frame(_)) || !matches!(self.get(12), Number(_)) {
+                return fault(at, "a call without a frame or a position");
+            }
+        } else if to == text.ways + 8 {
+            return fault(at, "a call of nothing");
+        }
+        self.at += behind;
+        self.forget();
+        self.holds[3] = Anything;
+        // A trap does not come back.
+        self.ended = to == text.ways + 4;
+        Ok(())
+    }
+
+    fn loads(&mut self, at: u32, rt: Option<u8>, rn: u8, offset: u32, size: u32) -> Checked<()> {
+        let bad = |what| fault(at, what);
+        let holds = match (rn, self.get(rn)) {
+            (13, _) => match (offset, size, rt) {
+                (0, 4, _) => Frames(0),
+                (4, 4, _) => Globals,
+                (8, 4, _) => Length(0, true),
+                (24, 4, _) => Helpers,
+                (12, 4, Some(15)) => {
+                    self.ended = true;
+                    return Ok(());
+                }
+                _ => return bad("what the context does not have"),
+            },
+            (_, Frames(0)) if (offset, size) == (12, 4) && rt == Some(14) => Return,
+            (_, Frames(0)) if (offset, size) == (16, 4) && rt == Some(7) => Caller,
+            (_, Helpers) if size == 4 && offset.is_multiple_of(4) && offset < HELPERS => Helper,
+            _ => {
+                self.plain(at, rn, offset, size)?;
+                Anything
+            }
+        };
+        match rt {
+            Some(rt) => self.set(at, rt, holds),
+            None if holds == Anything => Ok(()),
+            None => bad("a float from no place for one"),
+        }
+    }
+
+    fn stores(&mut self, at: u32, rn: u8, offset: u32, size: u32) -> Checked<()> {
+        match (rn, self.get(rn)) {
+            // The newest record: where a function begins and ends.
+            (13, _) if (offset, size) == (0, 4) && self.record() => Ok(()),
+            (13, _) => fault(at, "the context is written"),
+            (_, Frames(-20)) if (offset, size) == (16, 4) => Ok(()),
+            (1, Anything) if self.clearing == Some(at) => Ok(()),
+            _ => self.plain(at, rn, offset, size),
+        }
+    }
+
+    /// Whether r2 is the record of the frame that begins or of the one before.
+    fn record(&self) -> bool {
+        match self.get(2) {
+            Frames(-20) => self.roomy,
+            Frames(20) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the loop of [`Flow::clears`] begins here.
+    fn is_loop(&self, at: u32) -> bool {
+        let step = |at: u32| self.text.instruction(at).ok();
+        let Some((Does::Adds(1, 1, 4), a)) = step(at + 2) else {
+            return false;
+        };
+        let Some((Does::Adds(2, 2, u32::MAX), b)) = step(a) else {
+            return false;
+        };
+        matches!(step(b), Some((Does::Branches(by, 1), _)) if b.wrapping_add_signed(by) == at)
+    }
+
+    /// An access of the frame, a frame that is being made, the globals or the memory.
+    fn plain(&self, at: u32, rn: u8, offset: u32, size: u32) -> Checked<()> {
+        let end = u64::from(offset) + u64::from(size);
+        let may = match self.get(rn) {
+            Frame(from) if rn == 7 => u64::from(from) + end <= self.function.room.into(),
+            Frame(from) => u64::from(from) + end <= u64::from(self.function.room + ARGUMENTS),
+            Globals => end <= self.limits.globals.into(),
+            MemoryBelow(below) => below - 1 + end <= self.limits.least,
+            MemoryWithin(reach) => end <= reach.into(),
+            _ => false,
+        };
+        if may {
+            Ok(())
+        } else {
+            fault(at, "an access that nothing bounds")
+        }
+    }
+
+    /// An access of the memory at the sum of two registers.
+    fn memory(&self, at: u32, rn: u8, rm: u8, size: u32) -> Checked<()> {
+        let size = u64::from(size);
+        let may = rn == 6
+            && match self.get(rm) {
+                Number(n) => u64::from(n) + size <= self.limits.least,
+                Below(below) => below > 0 && below - 1 + size <= self.limits.least,
+                Within(reach) => size <= reach.into(),
+                _ => false,
+            };
+        let _ = self.limits.grows;
+        if may {
+            Ok(())
+        } else {
+            fault(at, "an access that nothing bounds")
+        }
+    }
+}

@@ -37,7 +37,7 @@ export async function testVerb(options: { json?: boolean; junit?: string }): Pro
     if (options.junit !== undefined) writeFileSync(options.junit, junit(name || "tests", tested));
     if (options.json) print(true, { tests: tested }, () => "");
     if (run.status !== 0)
-      throw new UserError("a test failed", "the runner's report above says which");
+      throw new UserError("a test failed", "the runner's report above says which", "check");
   } finally {
     rmSync(place, { recursive: true, force: true });
   }

@@ -21,8 +21,39 @@ export interface SequencePlace {
 
 const fileOf = (era: number) => (era === 0 ? "sequence" : `sequence-${era}`);
 
+/** Where numbers are claimed, a file each: programs that run at once find out of each other. Only the highest is left there. */
+const claimFolder = (era: number) => `claims-${era}`;
+
+/** The highest number that is claimed in an era. */
+function claimed({ state }: Project, era: number): number {
+  const numbers = state.list(claimFolder(era)).filter((name) => /^\d{1,10}$/.test(name));
+  return Math.max(0, ...numbers.map(Number).filter((number) => number <= lastSequence));
+}
+
+/** Claims the number that is wanted or, where another program has it, the next one. */
+function claim(project: Project, era: number, wanted: number): number {
+  const { state } = project;
+  const folder = claimFolder(era);
+  for (let number = wanted; number <= lastSequence; number++) {
+    if (!state.claim(folder, String(number))) continue;
+    // A claim goes only when there is a higher one: who comes with an old number sees that one now.
+    const highest = claimed(project, era);
+    if (highest === number) {
+      for (const name of state.list(folder)) if (Number(name) < number) state.remove(folder, name);
+      return number;
+    }
+    state.remove(folder, String(number));
+    number = highest;
+  }
+  return lastSequence + 1;
+}
+
 /** The last number that was signed here in an era; 0 where there is none. */
-export function signedSequence({ state }: Project, era = 0): number {
+export function signedSequence(project: Project, era = 0): number {
+  return Math.max(written(project, era), claimed(project, era));
+}
+
+function written({ state }: Project, era: number): number {
   const text = state.read(fileOf(era)) ?? "0";
   const kept = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
   if (kept <= lastSequence) return kept;
@@ -45,7 +76,10 @@ export function nextSequence(project: Project, { highest, era }: SequencePlace):
       `ask again; if the number is right (somebody else signs for this node too), say so once: --sequence ${Math.min(highest + 1, lastSequence)}`,
       "refused",
     );
-  const next = (signed < highest + longestJump ? Math.max(highest, signed) : highest) + 1;
+  const follows = signed < highest + longestJump;
+  const least = (follows ? Math.max(highest, signed) : highest) + 1;
+  // Where the node is far behind, its next number was signed here before: nobody else takes it now.
+  const next = follows && least <= lastSequence ? claim(project, era, least) : least;
   if (next > lastSequence)
     throw new UserError(
       "the node's sequence numbers are used up",

@@ -100,6 +100,17 @@ export class State {
     return path;
   }
 
+  /** Makes an empty file that nobody has made; `false` where somebody was first. */
+  claim(...names: string[]): boolean {
+    try {
+      writeFileSync(this.place(...names), "", { mode: 0o600, flag: "wx" });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+      throw error;
+    }
+  }
+
   /** The names in a folder of the state. */
   list(...names: string[]): string[] {
     if (!this.exists()) return [];

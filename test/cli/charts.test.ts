@@ -56,14 +56,14 @@ test("a project's tests are reported as JSON and as JUnit's XML, those that fail
     ].join("\n"),
   );
   const ran = await wasmote(project, "test", "--junit", "tests.xml");
-  expect(ran.code).toBe(1);
+  expect(ran.code).toBe(6);
   expect(ran.err).toMatch(/a test failed\n {2}what to do: /);
   const xml = readFileSync(join(project, "tests.xml"), "utf8");
   expect(xml).toMatch(/<testsuite name="river" tests="3" failures="1" skipped="1"/);
   expect(xml).toContain('name="goes &lt;well&gt;"');
   expect(xml).toMatch(/name="goes wrong"[^>]*line="4"><failure message="one is not two\b/);
   const json = await wasmote(project, "test", "--json");
-  expect(json.code).toBe(1);
+  expect(json.code).toBe(6);
   expect(JSON.parse(json.out.split("\n")[0] ?? "")).toMatchObject({
     tests: [
       { name: "goes <well>", ok: true },

@@ -10,10 +10,17 @@
 //! | none, as the sensor is not well | nothing | `null`, with `state` | null, with `state` | `vs`: what is wrong |
 //!
 //! A document without entries is in SenML one record `empty` that is true.
-use crate::history::Sample;
 use core::fmt::{self, Write};
 use minicbor::Encoder;
 use wasmote_coap::{Response, format};
+
+/// A value with its time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) value: f32,
+    /// Milliseconds since the start.
+    pub(crate) at: u64,
+}
 
 /// What an entry of a document holds.
 #[derive(Clone, Copy)]
@@ -35,7 +42,7 @@ pub(crate) enum Value<'v> {
 }
 
 /// The longest text of [`Value::Shown`]: a line of the log with its time.
-const SHOWN: usize = crate::mail::LINE + 32;
+const SHOWN: usize = crate::text::LINE + 32;
 
 /// A document in the making: a map of named values, which in SenML (RFC 8428) is a pack of one record each.
 #[derive(Debug)]

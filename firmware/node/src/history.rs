@@ -1,19 +1,12 @@
 //! What sensors said lately, and how they are.
 use crate::board::{FAULTS, Fault};
+use crate::document::Sample;
 use crate::module::NAMES;
 
 /// Samples kept of each sensor.
 pub(crate) const HISTORY: usize = 16;
 /// A fault between samples that come all the same is counted, and says nothing of the newest: in milliseconds.
 const PATIENCE: u64 = 1_000;
-
-/// A value with its time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sample {
-    pub(crate) value: f32,
-    /// Milliseconds since the start.
-    pub(crate) at: u64,
-}
 
 /// A sensor's samples and faults. All zeros at first, so that a static of it takes no flash.
 #[derive(Debug)]

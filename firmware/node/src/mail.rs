@@ -2,12 +2,11 @@
 use crate::module::{Facts, NAMES};
 use crate::package::Needs;
 use crate::slot::State;
+pub use crate::text::LINE;
 use heapless::spsc::{Consumer, Producer, Queue};
 use wasmote_coap::Code;
 use wasmote_engine::{Place, Trap};
 
-/// The longest line of the log, in bytes.
-pub const LINE: usize = 96;
 /// The longest answer of a module to a request, in bytes.
 pub const REPLY: usize = 192;
 /// The most of an upload or a request that is handed over at once.

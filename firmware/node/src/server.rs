@@ -6,8 +6,8 @@ mod settings;
 
 use crate::board::{Board, Fault, Gauges};
 use crate::contract::{Kind, RESOURCES, Resource};
-use crate::document::{Quantity, Value, samples, seconds};
-use crate::history::{History, Sample};
+use crate::document::{Quantity, Sample, Value, samples, seconds};
+use crate::history::History;
 use crate::log::{LINES, Line, Log};
 use crate::mail::{App, Chunk, ChunkKind, Down, LINE, ReplyKind, ServerMail, Stats, Up};
 use crate::memory::ServerMemory;

@@ -1,4 +1,7 @@
-//! What texts may be that a person chose: names, units, vendors. The rules are in contract.toml.
+//! What texts may be that a person chose: names, units, vendors, for which the rules are in contract.toml; and how long lines are.
+
+/// The longest line of the log, in bytes.
+pub const LINE: usize = 96;
 
 /// A rule for texts of a kind.
 #[derive(Clone, Copy, Debug)]

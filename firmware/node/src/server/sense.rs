@@ -1,7 +1,7 @@
 //! What the board's sensors bring: samples, distances, faults.
 use super::{NO_HEIGHT, Server, observed};
 use crate::board::Fault;
-use crate::history::Sample;
+use crate::document::Sample;
 use crate::mail::Down;
 use core::hash::Hash;
 use wasmote_coap::Transmit;

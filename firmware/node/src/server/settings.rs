@@ -2,7 +2,7 @@
 use super::{Resources, Small};
 use crate::contract::key;
 use crate::document::Document;
-use crate::history::Sample;
+use crate::document::Sample;
 use crate::mail::Down;
 use crate::number;
 use crate::turns::Turn;

@@ -110,6 +110,29 @@ verb(
   ["model flood.onnx", "model flood.onnx --arithmetic int8 --module --samples days.csv"],
 );
 verb(
+  "place <file>",
+  "run a model or a module on the node, at the gateway or in the cloud",
+  () => import("./place.ts"),
+  [
+    new Option("--on <place>", "node, gateway, cloud; auto: where it costs least").default("auto"),
+    new Option(
+      "--link <link>",
+      "how the node is reached: ethernet, serial, ieee802154, lora",
+    ).default("ethernet"),
+    new Option("--feed <sensor=resource...>", "what feeds a sensor there: level=wye/sensors/level"),
+    new Option("--gateway <url>", "the gateway"),
+    new Option("--cloud <url>", "a second gateway, as the cloud"),
+    new Option("--token <token>", "of the gateways (WASMOTE_TOKEN)"),
+    new Option("--dry-run", "say where it would go, and why"),
+    key(),
+    ...node(),
+  ],
+  [
+    "place flood.onnx --dry-run --link lora",
+    "place src/main.ts --on gateway --gateway http://127.0.0.1:8080 --feed level=wye/sensors/level",
+  ],
+);
+verb(
   "run [file]",
   "run a module here, on samples",
   () => import("./run.ts"),

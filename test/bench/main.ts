@@ -38,6 +38,10 @@ const benchmarks: Record<
     what: "the gateway: requests, viewers, many nodes, rows",
     load: () => import("./gateway.ts"),
   },
+  model: {
+    what: "a neural network on the chip and at the gateway: bytes, instructions, hosted instances",
+    load: () => import("./model.ts"),
+  },
   coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
 };
 

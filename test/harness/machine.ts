@@ -34,6 +34,8 @@ export interface Outcome {
   /** The calls that were active at a trap, innermost first, at most a hundred. */
   backtrace: { offset: number; function: number }[];
   fuel: number;
+  /** Ticks of the board's clock, 25 MHz. */
+  time: number;
   values: Typed[];
 }
 
@@ -68,6 +70,26 @@ export async function executeOnChip(commands: MachineCommand[], slice: number): 
   run.child.stdin?.end();
   await run;
   return decode(readFileSync(join(folder.path, "answer")));
+}
+
+/** Instructions for each tick, when an instruction takes 1 ns (`-icount shift=0`). */
+const perTick = 40;
+
+/** Instructions of the chip for one call of `compute` of a bare model: what a slice takes besides is in it. */
+export async function countInstructions(module: Uint8Array, inputs: number[]): Promise<number> {
+  const invoke = (name: string, values: Typed[]) =>
+    ({ do: "invoke", instance: "model", name, values }) as const;
+  const outcomes = await executeOnChip(
+    [
+      { do: "instantiate", name: "model", module },
+      ...inputs.map((value, place) => invoke("put", [i32(place), f32(Math.fround(value))])),
+      invoke("compute", []),
+    ],
+    1 << 30,
+  );
+  const last = outcomes.at(-1);
+  if (last?.status !== "ok") throw new Error(`the model does not run on the chip: ${last?.text}`);
+  return last.time * perTick;
 }
 
 function bytes(data: Uint8Array): Buffer {
@@ -114,7 +136,7 @@ function decode(answer: Buffer): Outcome[] {
     const place = { offset: word(), function: word() };
     const backtrace = Array.from({ length: word() }, () => ({ offset: word(), function: word() }));
     const fuel = Number(answer.readBigUInt64LE((at += 8) - 8));
-    word(); // time
+    const time = word();
     const values = Array.from({ length: word() }, (): Typed => {
       const byte = answer[at++];
       const type = (Object.keys(types) as Typed["type"][]).find((name) => types[name] === byte)!;
@@ -125,7 +147,7 @@ function decode(answer: Buffer): Outcome[] {
       if (type === "f64") return { type, value: answer.readDoubleLE(at - 8) };
       return { type, value: answer.readUInt32LE(at - 8) - 1 };
     });
-    outcomes.push({ status, text, place, backtrace, fuel, values });
+    outcomes.push({ status, text, place, backtrace, fuel, time, values });
   }
   return outcomes;
 }

@@ -1,0 +1,110 @@
+// `wasmote model` and `wasmote place` as people use them: the report of a network, and a package on a node, at a gateway, in the cloud.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { makeFlash, readKey } from "../../host/lib/package.ts";
+import { openProject } from "../../host/lib/project.ts";
+import { root } from "../../host/setup.mjs";
+import { newProject, wasmote, wasmoteJson } from "../harness/command.ts";
+import { eachTarget, scratch } from "../harness/target.ts";
+import { startGateway } from "./harness.ts";
+
+const flow = join(root, "examples/flood/flow.onnx");
+
+describe("wasmote model", () => {
+  test("writes a source, a module, and what they cost", async () => {
+    using folder = scratch();
+    writeFileSync(join(folder.path, "days.csv"), "rain-1,rain-0,flow-1\n9.3,21.9,116.4\n0,0,20\n");
+    const made = await wasmoteJson<{
+      output: string;
+      error: { rows: number; absolute: number };
+      fuel: number;
+    }>(folder.path, "model", flow, "--samples", "days.csv");
+    expect(made).toMatchObject({
+      output: "flow.ts",
+      arithmetic: "f32",
+      opset: 17,
+      parameters: 673,
+      error: { rows: 2 },
+    });
+    expect(made.error.absolute).toBeLessThan(1e-3);
+    expect(made.fuel).toBeGreaterThan(10_000);
+    expect(readFileSync(join(folder.path, "flow.ts"), "utf8")).toContain("export function predict");
+    const module = await wasmoteJson(
+      folder.path,
+      "model",
+      flow,
+      "--arithmetic",
+      "int8",
+      "--module",
+    );
+    expect(module).toMatchObject({ output: "flow.wasm", arithmetic: "int8" });
+    expect((await wasmote(folder.path, "check", "flow.wasm")).code).toBe(0);
+    const text = await wasmote(folder.path, "model", flow);
+    expect(text.out).toMatch(/RAM +\d+ bytes/);
+  });
+
+  test("says what is wrong, with code 2 and no trace", async () => {
+    using folder = scratch();
+    writeFileSync(join(folder.path, "bad.onnx"), readFileSync(flow).subarray(0, 1000));
+    writeFileSync(join(folder.path, "days.csv"), "rain\n1\n");
+    for (const [words, said] of [
+      [["bad.onnx"], /the model is refused/],
+      [["nowhere.onnx"], /cannot be read/],
+      [[flow, "--arithmetic", "f16"], /no arithmetic/],
+      [[flow, "--inputs", "a,b"], /2 names are given for 3/],
+      [[flow, "--samples", "days.csv"], /no column rain-1/],
+    ] as const) {
+      const { code, err } = await wasmote(folder.path, "model", ...words);
+      expect([code, err]).toEqual([2, expect.stringMatching(said)]);
+      expect(err).not.toMatch(/ {4}at /);
+    }
+  });
+});
+
+eachTarget("wasmote place", (start) => {
+  test("says where it would go, and puts it on the node, at the gateway and in the cloud", async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    const flash = join(folder.path, "flash");
+    const key = readKey(readFileSync(join(project, ".wasmote/key.pem"), "utf8"));
+    writeFileSync(flash, makeFlash({ name: "wye", keys: [key.publicKey] }));
+    const node = await start({ flash });
+    const dry = (link: string) =>
+      wasmoteJson<{ place: string }>(project, "place", "--dry-run", "--link", link, flow);
+    expect(await dry("ethernet")).toMatchObject({ place: "gateway", moved: false });
+    expect(await dry("lora")).toMatchObject({ place: "node" });
+    const opened = openProject(project);
+    await using edge = await startGateway({}, { project: opened });
+    await using cloud = await startGateway({}, { project: opened });
+    // A token for both: each gateway has its own.
+    const place = (on: string, token: string, ...more: string[]) =>
+      wasmote(project, "place", "src/main.ts", "--on", on, "--token", token, ...more);
+    const feed = ["--feed", "level=wye/sensors/level"];
+    const running = async (one: typeof edge) =>
+      (await one.json<{ hosted: { name: string }[] }>("/api/hosted")).hosted.length;
+    expect(await place("gateway", edge.token, "--gateway", edge.url, ...feed)).toMatchObject({
+      code: 0,
+    });
+    expect([await running(edge), await running(cloud)]).toEqual([1, 0]);
+    expect(await place("cloud", cloud.token, "--cloud", cloud.url, ...feed)).toMatchObject({
+      code: 0,
+    });
+    expect(await running(cloud)).toBe(1);
+    expect(
+      await place("node", edge.token, "--node", node.address, "--gateway", edge.url),
+    ).toMatchObject({ code: 0 });
+    // Started on the node, and stopped where it was.
+    expect(await running(edge)).toBe(0);
+    expect(await wasmoteJson(project, "get", "app", "--node", node.address)).toBeDefined();
+    const refused = await place("gateway", "wrong", "--gateway", edge.url, ...feed);
+    expect([refused.code, refused.err]).toEqual([
+      6,
+      expect.stringMatching(/the gateway refuses: 401/),
+    ]);
+    expect((await place("moon", "x")).code).toBe(2);
+    expect(
+      (await place("gateway", edge.token, "--gateway", edge.url, "--feed", "wind=a/b")).code,
+    ).toBe(2);
+  });
+});

@@ -10,8 +10,8 @@ gzipped. Without one it is the river Wye's (river-wye-55002.csv.gz, with its sou
     flow.onnx      tomorrow's flow, in the prototype's shape 3-32-16-1                    [1, 3]  -> m3/s
     judgement.json how each does as an alarm, beside persistence and a plain threshold
 
-Days are split by time: the first 55 % train, the next 15 % choose the seed and the threshold, the last 30 % judge, and were looked at
-by nothing before. Networks are scikit-learn's; logarithms and scaling are inside the ONNX graph, so it takes millimetres and cubic
+Days are split by time: the first 55 % train, the next 15 % choose the seed and the threshold, the last 30 % judge. The
+method itself was settled after scores on those days had been seen, so they flatter it somewhat. Networks are scikit-learn's; logarithms and scaling are inside the ONNX graph, so it takes millimetres and cubic
 metres a second. Everything runs on one thread with fixed seeds: the same machine gives the same bytes. Another kind of processor
 rounds differently, which moves counts by a few onsets.
 """

@@ -761,7 +761,13 @@ impl Resources {
         response: &mut Response<'_>,
         down: Down,
     ) -> Result<(), Answer> {
-        self.turn(request, response, Turn::Change)?;
+        // Reading changes nothing, and whoever reads a few states may read them often.
+        let turn = if matches!(down, Down::State(..)) {
+            Turn::Request
+        } else {
+            Turn::Change
+        };
+        self.turn(request, response, turn)?;
         let queue = &mut self.mail.down;
         if queue.len() + FOR_SAMPLES >= queue.capacity() || queue.enqueue(down).is_err() {
             return Err(self.busy(response));

@@ -79,6 +79,7 @@ const place: Record<string, string> = {
   "sensors/{name}": "sensors/level",
   "outputs/{name}": "outputs/none",
   "app/params/{name}": "app/params/none",
+  "app/state/{name}": "app/state/none",
   "app/x/*": "app/x/none",
   "keys/{name}": "keys/7",
 };

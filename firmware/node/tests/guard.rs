@@ -7,7 +7,8 @@
 )]
 mod rig;
 
-use rig::{Memory, Rig};
+use rig::{Memory, Rig, TEARS};
+use std::collections::BTreeSet;
 use wasmote_coap::{Code, Kind, Message, Writer, format, option};
 use wasmote_node::Provision;
 use wasmote_node::contract::{RESOURCES, Right};
@@ -39,10 +40,13 @@ fn provision(keys: &[[u8; 19]]) -> Provision {
 }
 
 /// Somebody who holds a context.
+#[derive(Clone)]
 struct Holder {
     context: Context,
     next: u64,
     id: u16,
+    /// The node's own numbers under this context, as they came: none may come twice.
+    numbers: BTreeSet<u64>,
 }
 
 /// An answer: whether it was protected, its code and payload.
@@ -62,6 +66,7 @@ impl Holder {
             context: Context::derive(&material).unwrap(),
             next: 0,
             id: u16::from(bytes[16]) << 8,
+            numbers: BTreeSet::new(),
         }
     }
 
@@ -104,7 +109,7 @@ impl Holder {
     }
 
     /// What came back, and the Echo value in it.
-    fn opens(&self, datagram: &[u8], request: u64) -> (Got, Vec<u8>) {
+    fn opens(&mut self, datagram: &[u8], request: u64) -> (Got, Vec<u8>) {
         let message = Message::parse(datagram).unwrap();
         let Some(value) = message.options.get(option::OSCORE) else {
             return ((false, message.code, message.payload.to_vec()), vec![]);
@@ -112,7 +117,10 @@ impl Holder {
         let number = Compressed::parse(value).unwrap().number();
         let (sender, node) = (self.context.sender, self.context.recipient);
         let nonce = match number {
-            Some(number) => self.context.nonce(&node, number),
+            Some(number) => {
+                assert!(self.numbers.insert(number), "{number} was used before");
+                self.context.nonce(&node, number)
+            }
             None => self.context.nonce(&sender, request),
         };
         let mut bytes = message.payload.to_vec();
@@ -139,6 +147,21 @@ impl Holder {
         self.opens(&answers[0], number)
     }
 
+    /// The same of a node that may be without power, or must save its numbers first.
+    fn tries(&mut self, node: &mut Rig, code: Code, path: &str, payload: &[u8]) -> Option<Got> {
+        let mut echo = vec![];
+        for _ in 0..2 {
+            let (datagram, number) = self.request(code, path, &echo, payload);
+            let answers = node.datagram(&datagram);
+            let (got, more) = self.opens(answers.first()?, number);
+            if more.is_empty() {
+                return Some(got);
+            }
+            echo = more;
+        }
+        None
+    }
+
     /// Asks, and echoes what has to be echoed.
     fn asks(&mut self, node: &mut Rig, code: Code, path: &str, payload: &[u8]) -> Got {
         let (got, echo) = self.once(node, code, path, &[], payload);
@@ -158,6 +181,7 @@ fn paths() -> Vec<Row> {
         ["sensors"] => "/level",
         ["outputs"] => "/mean",
         ["app", "params"] => "/limit",
+        ["app", "state"] => "/total",
         ["app", "x"] => "/ask",
         ["keys"] => "/5",
         _ => "",
@@ -528,4 +552,91 @@ fn a_context_reads_as_often_as_it_likes_and_leaves_room_for_changes() {
     let (datagram, _) = reader.request(Code::GET, "stats", &[], b"");
     let first = node.datagram(&datagram);
     assert_eq!((first.len(), node.datagram(&datagram)), (1, first));
+}
+
+/// What is tried while power is cut: how far it came is seen by what was answered.
+type Act = fn(&mut Rig, &mut Holder, &mut Holder) -> Vec<Option<Code>>;
+
+/// The old administrator, and the one that is to follow or to be added.
+const OLD: u8 = 1;
+const NEW: u8 = 2;
+
+const ACTS: &[(&str, Act)] = &[
+    ("reading", |node, old, _| {
+        let ask = |_| old.tries(node, Code::GET, "stats", b"").map(|got| got.1);
+        (0..3).map(ask).collect()
+    }),
+    ("adding", |node, old, _| {
+        let new = key(NEW, NEW, ALL);
+        vec![old.tries(node, Code::PUT, "keys/4", &new).map(|got| got.1)]
+    }),
+    ("a rotation", |node, old, new| {
+        let next = key(NEW, NEW, ALL | 0x80);
+        let put = old.tries(node, Code::PUT, "keys/4", &next);
+        let used = put
+            .as_ref()
+            .and_then(|_| new.tries(node, Code::GET, "keys", b""));
+        node.settle();
+        vec![put.map(|got| got.1), used.map(|got| got.1)]
+    }),
+    ("a revocation", |node, old, new| {
+        let next = key(NEW, NEW, ALL);
+        let put = old.tries(node, Code::PUT, "keys/4", &next);
+        let gone = new.tries(node, Code::DELETE, "keys/0", b"");
+        vec![put.map(|got| got.1), gone.map(|got| got.1)]
+    }),
+];
+
+#[test]
+fn wherever_power_is_cut_no_number_comes_twice_and_nobody_is_locked_out() {
+    let given = key(OLD, OLD, ALL);
+    let boot = |memory: &Memory| Rig::provisioned(memory, provision(&[given]));
+    let mut cuts = 0;
+    for (name, act) in ACTS {
+        let whole = Memory::new();
+        let mut node = boot(&whole);
+        whole.asked.set(0);
+        act(
+            &mut node,
+            &mut Holder::of(&given),
+            &mut Holder::of(&key(NEW, NEW, ALL)),
+        );
+        // Also those of the start, which reserves numbers.
+        let operations = whole.asked.get() + 16;
+        for tear in TEARS {
+            for cut in 0..operations {
+                let what = format!("{name}, cut at {cut} of {operations}: {tear:?}");
+                let memory = Memory::new();
+                memory.tear.set(tear);
+                memory.left.set(cut + 1);
+                let (mut old, mut new) = (Holder::of(&given), Holder::of(&key(NEW, NEW, ALL)));
+                let mut node = boot(&memory);
+                let answers = act(&mut node, &mut old, &mut new);
+                drop(node);
+                memory.left.set(u64::MAX);
+                // Twice: what was left undone the first time is done by then.
+                for _ in 0..2 {
+                    let mut node = boot(&memory);
+                    node.settle();
+                    let mut governs = |holder: &mut Holder| {
+                        let got = holder.tries(&mut node, Code::GET, "keys", b"");
+                        got.is_some_and(|got| (got.0, got.1) == (true, Code::CONTENT))
+                    };
+                    let first = governs(&mut new);
+                    let second = governs(&mut old);
+                    assert!(first || second, "{what}: locked out");
+                    // What was answered stays.
+                    if *name == "a revocation" && answers[1] == Some(Code::DELETED) {
+                        assert!(!second && first, "{what}: it is back");
+                    }
+                    if *name == "adding" && answers[0] == Some(Code::CHANGED) {
+                        assert!(first && second, "{what}: it is gone");
+                    }
+                }
+                cuts += 1;
+            }
+        }
+    }
+    rig::tell(format_args!("power was cut at {cuts} places of contexts"));
+    assert!(cuts > 400, "only {cuts} places");
 }

@@ -357,6 +357,8 @@ impl Resources {
         self.guard.change = None;
         let place = usize::from(change.place);
         if code.class() != 2 {
+            // Flash that fails is not worn by trying again at once.
+            self.guard.again = self.now + AGAIN;
             return;
         }
         let old = self.guard.key(change.place).copied();
@@ -410,6 +412,9 @@ impl Resources {
             self.guard.reserving = self.mail.reserve.enqueue(wanted).is_ok();
             return;
         }
+        if now < self.guard.again {
+            return;
+        }
         // First the old one goes, then the new one stands by itself: wherever power is cut, one of them is there.
         for place in 0..CONTEXTS as u8 {
             let Some(key) = self.guard.key(place).copied() else {
@@ -433,8 +438,16 @@ impl Resources {
 
     /// When the stage should be looked after again.
     pub(super) fn tend_at(&self, stage: &Stage) -> Option<u64> {
-        let waits = !self.guard.reserving && stage.wanted().next().is_some();
-        waits.then_some(self.guard.again)
+        let settles = |place: u8| {
+            let pending = self
+                .guard
+                .key(place)
+                .is_some_and(|key| key.replaces.is_some());
+            pending && stage.is_proven(place)
+        };
+        let busy = self.guard.reserving || self.guard.change.is_some();
+        let waits = stage.wanted().next().is_some() || (0..CONTEXTS as u8).any(settles);
+        (!busy && waits).then_some(self.guard.again)
     }
 }
 

@@ -40,12 +40,14 @@ interface Contract {
   manifest: Record<string, number>;
   provision: Record<string, number>;
   limits: Record<string, number>;
+  rights: Record<string, number>;
   text: Record<string, TextRule>;
   document: Record<string, Record<string, string>>;
   resource: {
     name: string;
     path: string;
     methods: string[];
+    rights: Record<string, string>;
     observe?: boolean;
     rt: string;
     interface: string;
@@ -111,6 +113,8 @@ function typescript(contract: Contract): string {
     constant("provisionKeys", contract.provision),
     "/** Limits that both sides must know. */",
     constant("limits", contract.limits),
+    "/** What the holder of a security context may do, as bits of its mask. */",
+    constant("rights", contract.rights),
     "/** What texts may be: bytes of UTF-8, and ranges of code points. */",
     constant(
       "texts",
@@ -261,6 +265,18 @@ function rust(contract: Contract): string {
     ]),
     "}",
     "",
+    "/// What the holder of a security context may do, as a bit of its mask.",
+    "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
+    "#[repr(u8)]",
+    "pub enum Right {",
+    "    /// Needs no context.",
+    "    Public = 0,",
+    ...Object.entries(contract.rights).flatMap(([name, bit]) => [
+      `    /// Bit ${bit}.`,
+      `    ${camel(`-${name}`)} = ${bit},`,
+    ]),
+    "}",
+    "",
     "/// What a node has resources for.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
     "pub enum Kind {",
@@ -278,6 +294,8 @@ function rust(contract: Contract): string {
     "    pub named: bool,",
     "    /// What it can be asked.",
     "    pub methods: &'static [Code],",
+    "    /// What each method needs; one that is not among them is refused.",
+    "    pub rights: &'static [(Code, Right)],",
     "    /// Formats of the answer to a GET, the default first.",
     "    pub formats: &'static [u16],",
     "    /// Whether it can be observed (RFC 7641).",
@@ -298,6 +316,9 @@ function rust(contract: Contract): string {
         `        path: &[${segments.map((part) => `"${part}"`).join(", ")}],`,
         `        named: ${one.path.endsWith("{name}")},`,
         `        methods: &[${one.methods.map((method) => `Code::${method.toUpperCase()}`).join(", ")}],`,
+        `        rights: &[${Object.entries(one.rights)
+          .map(([method, right]) => `(Code::${method.toUpperCase()}, Right::${camel(`-${right}`)})`)
+          .join(", ")}],`,
         `        formats: &[${(one.formats ?? []).map((name) => `format::${name.replace("+", "_").toUpperCase()}`).join(", ")}],`,
         `        observe: ${one.observe ?? false},`,
         `        rt: "${one.rt}",`,

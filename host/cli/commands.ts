@@ -304,6 +304,7 @@ verb(
       "ethernet",
     ]),
     new Option("--dev", "a native node that takes packages without a known key"),
+    new Option("--secure", "a node with a name that answers only this project"),
     new Option("--samples <file>", "play a CSV, or a recording, into its sensors"),
     new Option("--speed <n>", "so many times as fast as they were").default("1"),
     json(),
@@ -372,13 +373,15 @@ verb(
 );
 verb(
   "provision [output]",
-  "make a provisioning record: name, keys",
+  "make a provisioning record: name, keys, a security context",
   () => import("./provision.ts"),
   [
     new Option("--name <name>", "the node's name").default("wasmote"),
     new Option("--vendor <vendor>", "only packages of this vendor").default(""),
     new Option("--public <hex...>", "public keys, 32 bytes each (the project's key)"),
     new Option("--dev", "take packages without a known key"),
+    new Option("--secure", "answer only those who have a security context, as this project will"),
+    new Option("--hidden", "the same, and no answer at all to whoever has none"),
     new Option(
       "--height <millimetres>",
       "from the bed up to the ranger: level = height - distance",
@@ -390,6 +393,22 @@ verb(
     json(),
   ],
   ["provision --name wye --height 4200 --flash"],
+);
+verb(
+  "keys [action] [place]",
+  "who may do what with a node: list, add, rotate, revoke",
+  () => import("./keys.ts"),
+  [
+    new Option("--rights <rights>", "of a context to add: read, operate, install, admin, or all"),
+    new Option("-o, --output <folder>", "where a context goes that is added: for aiocoap, libcoap"),
+    ...node(),
+  ],
+  [
+    "keys --node wye",
+    "keys add --rights read,operate --output dashboard-keys",
+    "keys rotate",
+    "keys revoke 3",
+  ],
 );
 verb(
   "doctor",

@@ -5,7 +5,9 @@ import { engineNames, missingEngine } from "../lib/engine.ts";
 import { chosenNode, paint, print, project, withNode, type NodeOptions } from "./context.ts";
 import { UserError } from "../lib/errors.ts";
 import { oneLine } from "../lib/text.ts";
+import type { Node } from "../lib/node.ts";
 import { describeEvent } from "./info.ts";
+import { listKeys } from "./keys.ts";
 
 interface Finding {
   what: string;
@@ -61,6 +63,12 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
           info.development !== true,
           "wasmote provision --flash",
         );
+        find(
+          `${node} answers only those who have a context${info.security === "secured" ? "" : ` (it is ${info.security ?? "without security"})`}`,
+          info.security === "secured",
+          "wasmote provision --secure --name NAME --flash",
+        );
+        if (info.security === "secured") await contexts(node, one, find);
         const happened = describeEvent(app);
         const trouble = happened === undefined ? "" : `\n  ${happened.replaceAll("\n", "\n  ")}`;
         find(
@@ -86,6 +94,22 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
   const bad = findings.filter(({ ok, needed }) => needed && !ok);
   if (bad.length > 0)
     throw new UserError(bad.map(({ what }) => what).join(", "), bad[0]?.mend, "check");
+}
+
+/** Contexts that should be replaced, as far as this computer may see them. */
+async function contexts(
+  name: string,
+  node: Node,
+  find: (what: string, ok: boolean, mend: string) => void,
+): Promise<void> {
+  const all = await listKeys(node).catch(() => undefined);
+  if (all === undefined) return;
+  const worn = all.filter((one) => one.worn).map(({ place }) => place);
+  find(
+    `${name}: no context is worn${worn.length > 0 ? ` (place ${worn.join(", ")})` : ""}`,
+    worn.length === 0,
+    "wasmote keys rotate",
+  );
 }
 
 /** State that came from elsewhere is not used: its key is none. */

@@ -10,6 +10,7 @@ import { makeFlash } from "../lib/package.ts";
 import type { Sample } from "../lib/samples.ts";
 import { emulatedNode, signingKey, starting } from "../lib/project.ts";
 import { print, project, say, untilInterrupted, waiting } from "./context.ts";
+import { secure } from "./provision.ts";
 import { samplesFrom } from "./samples.ts";
 import { readLines } from "./terminal.ts";
 
@@ -18,6 +19,7 @@ interface Options {
   name?: string;
   link?: Link;
   dev?: boolean;
+  secure?: boolean;
   samples?: string;
   speed?: string;
   json?: boolean;
@@ -41,6 +43,12 @@ export async function emulateVerb(machine: string | undefined, options: Options)
   if (unfit !== undefined) throw new UserError(unfit, "leave --link out", "usage");
   const fault = name === undefined ? undefined : nameFault(name);
   if (fault !== undefined) throw new UserError(fault, "write: --name wye", "usage");
+  if (options.secure && name === undefined)
+    throw new UserError(
+      "a node without a name has no context: none would find it",
+      "write: --secure --name wye",
+      "usage",
+    );
   const running = name === undefined ? undefined : emulatedNode(project(), name);
   if (running !== undefined)
     throw new UserError(`${name} runs already, at ${running}`, `--node ${name} reaches it`);
@@ -91,14 +99,23 @@ export async function emulateVerb(machine: string | undefined, options: Options)
   if (!signal.aborted) throw new UserError(`the node ended:\n${node.console.slice(-5).join("\n")}`);
 }
 
-/** The file that is the node's flash. A new node trusts the project's key, as a board does once it is provisioned. */
-function flashOf(machine: Machine, { flash, name, dev = false }: Options): string | undefined {
+/**
+ * The file that is the node's flash. A new node trusts the project's key, as a board does once it is provisioned; with
+ * --secure it answers nobody else than this project.
+ */
+function flashOf(
+  machine: Machine,
+  { flash, name, dev = false, secure: wanted = false }: Options,
+): string | undefined {
   const { state } = project();
   const file = flash ?? (name === undefined ? undefined : state.place("emulated", `${name}.flash`));
   if (file === undefined || existsSync(file)) return file;
   const keys = state.read("key.pem") === undefined ? [] : [signingKey(project()).publicKey];
-  if (keys.length > 0 || machine !== "native")
-    writeFileSync(file, makeFlash({ name: name ?? "emulated", keys, development: dev }));
+  if (keys.length > 0 || machine !== "native" || wanted) {
+    const contexts = wanted && name !== undefined ? { contexts: secure(name) } : {};
+    const provision = { name: name ?? "emulated", keys, development: dev, ...contexts };
+    writeFileSync(file, makeFlash(provision), { mode: 0o600 });
+  }
   return file;
 }
 

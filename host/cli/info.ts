@@ -56,6 +56,7 @@ function people({ node, app, stats, kept }: Info): string {
   const rows: [string, string][] = [
     ["node", `${node.name ?? "?"}, a ${node.board ?? node.class} (class ${node.class})`],
     ["firmware", `${node.firmware ?? "?"}, contract ${node.contract}`],
+    ["security", guarded(node.security)],
     ["up", `${span(node.uptime)} since: ${node.reset ?? "?"}`],
     [
       "trusts",
@@ -92,6 +93,13 @@ function people({ node, app, stats, kept }: Info): string {
 /** What executes the package, and why. */
 function tierOf({ tier = "interpreted", code, why }: AppState): string {
   return code !== undefined ? `${tier}, ${code} bytes of code` : why ? `${tier}: ${why}` : tier;
+}
+
+/** How a node is guarded, in words. */
+export function guarded(security: NodeInfo["security"]): string {
+  if (security === "secured") return "secured: only those who have a context are answered";
+  if (security === "open") return "open: everybody may do everything that needs no signature";
+  return "none: nobody has given it a context, so it answers everybody";
 }
 
 /** Every counter there is. */

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { encodeProvision, provisionOffset, type Provision } from "../lib/package.ts";
 import { UserError } from "../lib/errors.ts";
+import { allRights, encodeKeys, keepNodeKeys, makeKey, nodeKeys } from "../lib/keys.ts";
 import { nameFault, textFault } from "../lib/names.ts";
 import { signingKey } from "../lib/project.ts";
 import { print, project } from "./context.ts";
@@ -21,6 +22,8 @@ export async function provisionVerb(
     height?: string;
     directory?: string;
     lifetime?: string;
+    secure?: boolean;
+    hidden?: boolean;
     flash?: boolean;
     chip: string;
     json?: boolean;
@@ -53,7 +56,11 @@ export async function provisionVerb(
       );
     return Buffer.from(text, "hex");
   }) ?? [signingKey(project()).publicKey];
+  const secured = options.secure === true || options.hidden === true;
+  const contexts = secured ? { contexts: secure(options.name) } : {};
   const record = encodeProvision({
+    ...contexts,
+    hidden: options.hidden ?? false,
     name: options.name,
     vendor: options.vendor,
     keys,
@@ -67,9 +74,13 @@ export async function provisionVerb(
   const { chip, json } = options;
   print(
     json,
-    { file, bytes: record.length, address: place },
+    { file, bytes: record.length, address: place, secured },
     () =>
-      `${file}: ${record.length} bytes, for ${place}${height === undefined ? "\nwithout --height the level of a board with a ranger is its distance to the water" : ""}`,
+      `${file}: ${record.length} bytes, for ${place}\n${
+        secured
+          ? `secured: this project has the context of an administrator, as ${options.name}`
+          : "without --secure: the node will answer everybody"
+      }${height === undefined ? "\nwithout --height the level of a board with a ranger is its distance to the water" : ""}`,
   );
   if (!options.flash) return;
   download(file, { chip, json, address: place });
@@ -94,4 +105,16 @@ function directoryOf(text: string | undefined, seconds = "600"): Pick<Provision,
       "usage",
     );
   return { directory: { address, port: number, lifetime } };
+}
+
+/** A context for this computer, which may do everything; those before it are kept until the node has answered under the new one. */
+export function secure(name: string): Uint8Array {
+  const before = nodeKeys(project(), name);
+  const key = makeKey(
+    0,
+    allRights,
+    before.map(({ peer }) => peer),
+  );
+  keepNodeKeys(project(), name, [key, ...before.slice(0, 3)]);
+  return encodeKeys([key]);
 }

@@ -98,10 +98,10 @@ function ask(list: readonly Found[], patience: number): Promise<Seen[]> {
     const before = lastSeen(project().state)[one.address] ?? null;
     try {
       await using node = await Node.connect(one.address, { patience });
-      const { name } = await node.info();
+      const { name } = await node.front();
       const now = new Date();
       heard(project(), one.address, now);
-      const known = one.name || (name ?? "");
+      const known = one.name || name;
       return { ...one, name: known, answers: true, seen: now.toISOString() };
     } catch {
       return { ...one, answers: false, seen: before };

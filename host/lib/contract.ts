@@ -114,6 +114,9 @@ export const provisionKeys = {
   development: 4,
   height: 5,
   directory: 8,
+  contexts: 6,
+  open: 7,
+  hidden: 9,
 } as const;
 
 /** Limits that both sides must know. */
@@ -122,6 +125,14 @@ export const limits = {
   state_fields: 12,
   state_period: 600000,
   sequence_jump: 65536,
+} as const;
+
+/** What the holder of a security context may do, as bits of its mask. */
+export const rights = {
+  read: 1,
+  operate: 2,
+  install: 4,
+  admin: 8,
 } as const;
 
 /** What texts may be: bytes of UTF-8, and ranges of code points. */
@@ -283,6 +294,14 @@ export const documentKeys = {
     stack_size: "uint",
     stack_free: "uint",
     trusted: "list of bytes",
+    security: "text",
+    oscore: "map",
+    "oscore.opened": "uint",
+    "oscore.unknown": "uint",
+    "oscore.replayed": "uint",
+    "oscore.forged": "uint",
+    "oscore.challenged": "uint",
+    "oscore.starved": "uint",
   },
   stats: {
     runs: "uint",
@@ -342,6 +361,16 @@ export const documentKeys = {
     "event.offset": "uint",
     "event.backtrace": "list of uint",
   },
+  keys: {
+    free: "uint",
+    place: "list of uint",
+    peer: "list of uint",
+    node: "list of uint",
+    rights: "list of uint",
+    replaces: "list of uint",
+    used: "list of uint",
+    worn: "list of uint",
+  },
   staged: {
     digest: "bytes",
     size: "uint",
@@ -354,6 +383,9 @@ export const resources = [
     name: "node",
     path: "node",
     methods: ["GET"],
+    rights: {
+      GET: "public",
+    },
     rt: "wasmote.node",
     formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
     interface: "wasmote.read",
@@ -362,6 +394,10 @@ export const resources = [
     name: "time",
     path: "time",
     methods: ["GET", "PUT"],
+    rights: {
+      GET: "read",
+      PUT: "operate",
+    },
     rt: "wasmote.time",
     formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
     interface: "wasmote.write",
@@ -370,6 +406,9 @@ export const resources = [
     name: "sensors",
     path: "sensors/{name}",
     methods: ["GET"],
+    rights: {
+      GET: "read",
+    },
     observe: true,
     rt: "wasmote.sensor",
     formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
@@ -379,6 +418,9 @@ export const resources = [
     name: "outputs",
     path: "outputs/{name}",
     methods: ["GET"],
+    rights: {
+      GET: "read",
+    },
     observe: true,
     rt: "wasmote.output",
     formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
@@ -388,6 +430,11 @@ export const resources = [
     name: "app",
     path: "app",
     methods: ["GET", "PUT", "DELETE"],
+    rights: {
+      GET: "read",
+      PUT: "install",
+      DELETE: "install",
+    },
     observe: true,
     rt: "wasmote.app",
     formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
@@ -397,6 +444,10 @@ export const resources = [
     name: "staged",
     path: "app/staged",
     methods: ["GET", "DELETE"],
+    rights: {
+      GET: "read",
+      DELETE: "install",
+    },
     rt: "wasmote.staged",
     formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
     interface: "wasmote.read",
@@ -405,6 +456,9 @@ export const resources = [
     name: "rollback",
     path: "app/rollback",
     methods: ["POST"],
+    rights: {
+      POST: "install",
+    },
     rt: "wasmote.rollback",
     interface: "wasmote.action",
   },
@@ -412,6 +466,10 @@ export const resources = [
     name: "tier",
     path: "app/tier",
     methods: ["GET", "PUT"],
+    rights: {
+      GET: "read",
+      PUT: "operate",
+    },
     rt: "wasmote.tier",
     formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
     interface: "wasmote.write",
@@ -420,6 +478,10 @@ export const resources = [
     name: "params",
     path: "app/params/{name}",
     methods: ["GET", "PUT"],
+    rights: {
+      GET: "read",
+      PUT: "operate",
+    },
     observe: true,
     rt: "wasmote.param",
     formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
@@ -429,6 +491,9 @@ export const resources = [
     name: "state",
     path: "app/state/{name}",
     methods: ["GET"],
+    rights: {
+      GET: "read",
+    },
     rt: "wasmote.state",
     formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
     interface: "wasmote.read",
@@ -437,6 +502,15 @@ export const resources = [
     name: "request",
     path: "app/x/*",
     methods: ["GET", "POST", "PUT", "DELETE", "FETCH", "PATCH", "iPATCH"],
+    rights: {
+      GET: "read",
+      POST: "operate",
+      PUT: "operate",
+      DELETE: "operate",
+      FETCH: "read",
+      PATCH: "operate",
+      iPATCH: "operate",
+    },
     rt: "wasmote.request",
     interface: "wasmote.module",
   },
@@ -444,6 +518,9 @@ export const resources = [
     name: "log",
     path: "log",
     methods: ["GET"],
+    rights: {
+      GET: "read",
+    },
     observe: true,
     rt: "wasmote.log",
     formats: ["text", "senml+json", "senml+cbor", "cbor", "json"],
@@ -453,9 +530,34 @@ export const resources = [
     name: "stats",
     path: "stats",
     methods: ["GET"],
+    rights: {
+      GET: "read",
+    },
     rt: "wasmote.stats",
     formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
     interface: "wasmote.read",
+  },
+  {
+    name: "keys",
+    path: "keys",
+    methods: ["GET"],
+    rights: {
+      GET: "admin",
+    },
+    rt: "wasmote.keys",
+    formats: ["cbor", "json", "text", "senml+json", "senml+cbor"],
+    interface: "wasmote.read",
+  },
+  {
+    name: "key",
+    path: "keys/{name}",
+    methods: ["PUT", "DELETE"],
+    rights: {
+      PUT: "admin",
+      DELETE: "admin",
+    },
+    rt: "wasmote.key",
+    interface: "wasmote.write",
   },
 ] as const;
 

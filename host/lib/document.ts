@@ -148,6 +148,9 @@ const info = map(
     missing: list(text),
     /** Whether it takes packages without a known key. */
     development: boolean,
+    /** Who is answered: whoever has a context (`secured`), everybody (`open`), or everybody for now (`unclaimed`). */
+    security: oneOf("secured", "open", "unclaimed"),
+    oscore: counted,
     /** How many keys it trusts, and their identifiers. */
     keys: uint32,
     trusted: list(bytes(8)),

@@ -135,7 +135,20 @@ export class Node {
   }
 
   async info(signal?: AbortSignal): Promise<NodeInfo> {
-    return readDocument("node", await this.#document("node", signal));
+    const document = await this.#document("node", signal);
+    const { security, full } = readFront(document);
+    if (security === "secured" && !full)
+      throw new NodeError(
+        "answer",
+        `${this.address} is secured, and this computer has no context that may read it`,
+        { status: "4.01" },
+      );
+    return readDocument("node", document);
+  }
+
+  /** What anybody may know of a node: its name, and how it is guarded. */
+  async front(signal?: AbortSignal): Promise<Front> {
+    return readFront(await this.#document("node", signal));
   }
 
   async stats(signal?: AbortSignal): Promise<Stats> {
@@ -283,6 +296,22 @@ export class Node {
   async remove(signal?: AbortSignal): Promise<void> {
     await this.request("DELETE", "app", { signal });
   }
+}
+
+/** See `Node.front`. */
+export interface Front {
+  name: string;
+  /** `secured`, `open`, or `unclaimed` where nobody gave it a context; of an older node it is not known. */
+  security: string;
+  /** Whether all the rest is there too. */
+  full: boolean;
+}
+
+function readFront(document: Buffer): Front {
+  const value: unknown = plain(decodeCbor(document)?.value);
+  const map = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
+  const text = (key: string) => (typeof map[key] === "string" ? oneLine(map[key]) : "");
+  return { name: text("name"), security: text("security"), full: "limits" in map };
 }
 
 function readLines(text: string): string[] {

@@ -295,6 +295,12 @@ export interface Provision {
   height?: number;
   /** The resource directory where the node registers by its name (RFC 9176 §5.1): IPv4 address, UDP port, and for how many seconds at a time. */
   directory?: { address: string; port: number; lifetime: number };
+  /** Security contexts, as keys.ts writes them. */
+  contexts?: Uint8Array;
+  /** Answers everybody, whatever contexts there are. */
+  open?: boolean;
+  /** Answers nobody who has no context. */
+  hidden?: boolean;
 }
 
 /** The provisioning record: `WMPR`, length, CBOR map, CRC-32. */
@@ -305,6 +311,9 @@ export function encodeProvision({
   development,
   height,
   directory,
+  contexts,
+  open,
+  hidden,
 }: Provision): Uint8Array {
   const entries: [number, unknown][] = [];
   if (name) entries.push([provisionKeys.name, name]);
@@ -317,6 +326,9 @@ export function encodeProvision({
     const bytes = Uint8Array.from(address.split("."), Number);
     entries.push([provisionKeys.directory, [bytes, port, lifetime]]);
   }
+  if (contexts?.length) entries.push([provisionKeys.contexts, contexts]);
+  if (open) entries.push([provisionKeys.open, true]);
+  if (hidden) entries.push([provisionKeys.hidden, true]);
   const map = encode(new Map(entries));
   const word = (value: number) => {
     const bytes = Buffer.alloc(4);

@@ -11,7 +11,7 @@ import type { Cell, Report, Table } from "./report.ts";
 
 /** The images in dist/ and what each may occupy: flash and static RAM, in bytes. */
 export const budgets = [
-  { image: "stm32f407-discovery.elf", flash: 320 * 1024, ram: 96 * 1024 },
+  { image: "stm32f407-discovery.elf", flash: 352 * 1024, ram: 96 * 1024 },
   // The engine and next to nothing else: linking fails above this too (test/machine/engine.x).
   { image: "engine.elf", flash: 64 * 1024, ram: 0 },
 ];
@@ -21,6 +21,7 @@ const groups: [string, RegExp][] = [
   ["compiler", /wasmote_compiler/],
   ["engine", /wasmote_engine/],
   ["coap", /wasmote_coap/],
+  ["oscore", /wasmote_oscore|(?:^|\d)(?:aes|ccm|hkdf|hmac|cipher|aead|ctr)\d/],
   ["node", /wasmote_node/],
   ["signature", /salty|ed25519|curve25519|sha2|digest/],
   ["net", /wasmote_net|smoltcp/],

@@ -33,8 +33,9 @@ if (typeof cost === "string" && !(built.qemu?.ok && built.toolchain?.ok)) {
     expect(dear).toEqual([]);
     expect(cost.ram).toBeLessThan(12 * 1024);
     // What the compiler made of the crate and of the resources behind it, which it does not keep apart.
-    // What is generic over its caller's functions is made once: `shares.rs` and `encode.rs` take them by reference.
-    expect(cost.flash).toBeLessThan(25 * 1024);
+    // What is generic over its caller's functions is made once: `shares.rs` and `encode.rs` take them by reference. With a security
+    // stage the compiler keeps the crate apart from the board's tasks, where a third of it was counted before.
+    expect(cost.flash).toBeLessThan(40 * 1024);
     expect(cost.flash).toBeGreaterThan(4 * 1024);
   });
 }

@@ -71,7 +71,9 @@ mod app {
     use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
-    use wasmote_node::{Arena, Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
+    use wasmote_node::{
+        Arena, Board, Io, Keyring, Limits, Memory, Provision, Runner, Sensor, Server, Step,
+    };
 
     /// Bytes for modules, and fuel for a run: as on the STM32F407.
     const MEMORY: usize = 64 * 1024;
@@ -193,6 +195,7 @@ mod app {
         let provision =
             Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
         let slots = Slots::open(flash, SLOTS, SLOT);
+        let keyring = Keyring::load(&slots, &provision);
         let mut missing = heapless::Vec::new();
         let mut network = network(cx.local.network_place, cx.local.storage, seed);
         if network.is_none() {
@@ -226,6 +229,7 @@ mod app {
         let server = cx.local.server_place.write(Server::new(
             board,
             provision.clone(),
+            &keyring,
             server_memory,
             seed.into(),
         ));

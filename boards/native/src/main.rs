@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 use wasmote_native::intake::{Event, Intake};
 use wasmote_native::line::{Line, Link, PORT, Peer, host, say, seed};
 use wasmote_node::slot::{SLOTS, Slots};
-use wasmote_node::{Board, Io, LIFETIME, Limits, Memory, Provision, Runner, Sensor, Server, Step};
+use wasmote_node::{
+    Board, Io, Keyring, LIFETIME, Limits, Memory, Provision, Runner, Sensor, Server, Step,
+};
 
 const HELP: &str = "wasmote-native: a Wasmote node as a process
 
@@ -31,6 +33,7 @@ const HELP: &str = "wasmote-native: a Wasmote node as a process
   --directory ADDRESS:PORT  registers there by its name (RFC 9176); otherwise where its flash says
   --lifetime SECONDS  for so long at a time (600)
   --dev               takes packages without a known key
+  --open              answers everybody, whatever contexts it has
   --fleet N           N nodes called NAME-1, NAME-2, ..., each on port 5683 of a loopback address of its own
 ";
 
@@ -82,6 +85,7 @@ struct Options {
     directory: Option<SocketAddr>,
     lifetime: u32,
     development: bool,
+    open: bool,
     fleet: u16,
 }
 
@@ -97,6 +101,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         directory: None,
         lifetime: LIFETIME,
         development: false,
+        open: false,
         fleet: 0,
     };
     let mut parser = lexopt::Parser::from_env();
@@ -116,6 +121,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
                 }
             }
             Long("dev") => o.development = true,
+            Long("open") => o.open = true,
             Long("fleet") => {
                 o.fleet = parser.value()?.parse()?;
                 if !(1..=FLEET).contains(&o.fleet) {
@@ -234,6 +240,7 @@ fn boot(
     let record = flash.mapped(flash::PROVISION, flash::SLOTS - flash::PROVISION);
     let mut provision = Provision::read(record).unwrap_or_default();
     provision.development |= o.development;
+    provision.open |= o.open;
     provision.name = o.name.unwrap_or(provision.name);
     let slots = Slots::open(flash, flash::SLOTS, flash::SECTOR);
     let board = Board {
@@ -259,13 +266,14 @@ fn boot(
         fuel: FUEL,
         sensors: SENSORS,
     };
+    let keyring = Keyring::load(&slots, &provision);
     let mut runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
     let start = Instant::now();
     let given = provision
         .directory
         .map(|d| (SocketAddr::from((d.address, d.port)), d.lifetime));
     let directory = o.directory.map(|address| (address, o.lifetime)).or(given);
-    let mut server = Server::new(board, provision, server_memory, seed());
+    let mut server = Server::new(board, provision, &keyring, server_memory, seed());
     if let (Some((address, lifetime)), Line::Udp(_)) = (directory, &*line) {
         server.register(0, Peer::Udp(address), lifetime, seed() as u64);
     }

@@ -76,7 +76,9 @@ mod app {
     use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
     use wasmote_node::slot::{Flash as _, Slots};
-    use wasmote_node::{Arena, Board, Io, Limits, Memory, Provision, Runner, Sensor, Server, Step};
+    use wasmote_node::{
+        Arena, Board, Io, Keyring, Limits, Memory, Provision, Runner, Sensor, Server, Step,
+    };
     use wasmote_sensors::temperature::Calibration;
     use wasmote_sensors::{Debounce, Rain};
 
@@ -245,7 +247,7 @@ mod app {
     /// The other RAM, of which QEMU's image leaves less: its flash is where modules run on a chip.
     #[cfg(feature = "qemu")]
     fn module_memory() -> &'static mut [u8] {
-        const SIZE: usize = 22 * 1024;
+        const SIZE: usize = 20 * 1024;
         static mut REGION: [u64; SIZE / 8] = [0; SIZE / 8];
         // SAFETY: `init` has the only reference, and calls this once.
         unsafe { core::slice::from_raw_parts_mut((&raw mut REGION).cast::<u8>(), SIZE) }
@@ -345,6 +347,7 @@ mod app {
         let provision =
             Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
         let slots = Slots::open(flash, SLOTS, SLOT);
+        let keyring = Keyring::load(&slots, &provision);
         let region = module_memory();
         let board = Board {
             name: "stm32f407-discovery",
@@ -365,10 +368,13 @@ mod app {
             sensors: SENSORS,
         };
         let (server_memory, runner_memory) = cx.local.memory.split();
-        let server =
-            cx.local
-                .server_place
-                .write(Server::new(board, provision.clone(), server_memory, seed));
+        let server = cx.local.server_place.write(Server::new(
+            board,
+            provision.clone(),
+            &keyring,
+            server_memory,
+            seed,
+        ));
         let arena = cx.local.arena_place.write(code_memory());
         server.trust(|peer| *peer == SERIAL);
         server.hosts(|peer| u64::from(peer.address.to_bits()));

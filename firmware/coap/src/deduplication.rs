@@ -14,6 +14,8 @@ pub(crate) struct Seen<E> {
     pub(crate) known: bool,
     /// Its answer is protected, and cannot be made again from its code.
     pub(crate) protected: bool,
+    /// It changes nothing: it is remembered as long as nothing else needs the place.
+    pub(crate) safe: bool,
 }
 
 /// The same and what came of it, packed: there are many of these.
@@ -32,6 +34,7 @@ struct Exchange<E> {
 const CONFIRMABLE: u8 = 1;
 const KNOWN: u8 = 2;
 const PROTECTED: u8 = 4;
+const SAFE: u8 = 8;
 const NO_UPLOAD: u8 = u8::MAX;
 
 impl<E> Exchange<E> {
@@ -46,6 +49,7 @@ impl<E> Seen<E> {
         flag(self.confirmable, CONFIRMABLE)
             | flag(self.known, KNOWN)
             | flag(self.protected, PROTECTED)
+            | flag(self.safe, SAFE)
     }
 }
 
@@ -151,10 +155,10 @@ impl<E: Copy + Eq> Exchanges<E> {
         Some(w.finish(&[]).unwrap_or(&[]))
     }
 
-    /// Whether one has a place for as long as it needs it: no error that changed nothing, and not beyond the time in which a client
+    /// Whether one has a place for as long as it needs it: no error and no read that changed nothing, and not beyond the time in which a client
     /// repeats itself.
     fn stays(&self, now: u64, e: &Exchange<E>) -> bool {
-        self.age(now, e) < MAX_TRANSMIT_SPAN && e.answer.code.class() <= 2
+        self.age(now, e) < MAX_TRANSMIT_SPAN && e.answer.code.class() <= 2 && !e.is(SAFE)
     }
 
     /// Whether there is a place for one more of this endpoint.

@@ -28,8 +28,13 @@ enum Work {
     Duplicate,
     /// An answer lies in the workshop.
     Answered(Encoded),
-    /// The same, and it is remembered with the request; with the upload that it is a part of, and whether it goes on with it.
-    CarriedOut(Encoded, Option<(u8, bool)>),
+    /// The same, and it is remembered with the request, which may have changed nothing; with the upload that it is a part of, and
+    /// whether it goes on with it.
+    CarriedOut {
+        encoded: Encoded,
+        transfer: Option<(u8, bool)>,
+        safe: bool,
+    },
     /// There was no room for it: the answer says so.
     Full(Encoded),
     /// Its handler answers later.
@@ -98,13 +103,25 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
                     )
                 }
             }
-            Opened::Challenged { binding, echo } => {
+            Opened::Challenged {
+                binding,
+                echo,
+                once,
+            } => {
                 envelope.binding = Some(binding);
-                core.refuse(arrival, &envelope, message, &mut |r| {
+                let work = core.refuse(arrival, &envelope, message, &mut |r| {
                     r.code(Code::UNAUTHORIZED);
                     r.echo(echo);
                     Answer::Now
-                })
+                });
+                match work {
+                    Work::Answered(encoded) if once => Work::CarriedOut {
+                        encoded,
+                        transfer: None,
+                        safe: true,
+                    },
+                    work => work,
+                }
             }
             Opened::Refused { code, text } => core.refuse(arrival, &envelope, message, &mut |r| {
                 // RFC 8613 §8.2.
@@ -281,7 +298,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             to.rank()
         };
         // What is carried out is remembered, or else not carried out.
-        let once = !message.code.is_safe() || asked.part().is_some() || envelope.binding.is_some();
+        let once = !message.code.is_safe() || asked.part().is_some();
         let upload = match self.admit(now, from, rank, once, message.id, &asked, &request, app) {
             Ok(upload) => upload,
             Err(Refusal::Duplicate) => return Work::Duplicate,
@@ -330,8 +347,13 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
                     let key = cache_key(&self.secret, &request);
                     self.reads.sent(now, from, rank, key, read, encoded.more);
                 }
-                if once {
-                    Work::CarriedOut(encoded, upload.as_ref().map(Upload::of_exchange))
+                // RFC 8613 §8.3: what is protected is so once; who repeats a read gets the same bytes, if they are still there.
+                if once || envelope.binding.is_some() {
+                    Work::CarriedOut {
+                        encoded,
+                        transfer: upload.as_ref().map(Upload::of_exchange),
+                        safe: !once,
+                    }
                 } else {
                     Work::Answered(encoded)
                 }
@@ -567,7 +589,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             count(&mut self.counters.given_up);
         }
         let transfer = upload.as_ref().map(Upload::of_exchange);
-        let seen = seen(envelope, message, rank);
+        let seen = seen(envelope, message, rank, false);
         self.exchanges.remember(now, seen, transfer, &[]);
         true
     }
@@ -587,7 +609,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             Work::Duplicate => return count(&mut self.counters.duplicates),
             Work::Later => return count(&mut self.counters.separate),
             Work::Full(encoded) => (encoded, true),
-            Work::Answered(encoded) | Work::CarriedOut(encoded, _) => (encoded, false),
+            Work::Answered(encoded) | Work::CarriedOut { encoded, .. } => (encoded, false),
         };
         let range = self.send(now, security, envelope, encoded, out);
         count(if full {
@@ -597,9 +619,9 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
         } else {
             &mut self.counters.answered
         });
-        if let Work::CarriedOut(_, transfer) = work {
+        if let Work::CarriedOut { transfer, safe, .. } = work {
             let answer = self.workshop.get(range);
-            let seen = seen(envelope, message, envelope.to.rank());
+            let seen = seen(envelope, message, envelope.to.rank(), safe);
             self.exchanges.remember(now, seen, transfer, answer);
         }
     }
@@ -613,7 +635,12 @@ enum Refusal {
 }
 
 /// The message of a request, for those that repeat it.
-fn seen<E: Copy, B>(envelope: &Envelope<E, B>, message: &Message<'_>, rank: Rank) -> Seen<E> {
+fn seen<E: Copy, B>(
+    envelope: &Envelope<E, B>,
+    message: &Message<'_>,
+    rank: Rank,
+    safe: bool,
+) -> Seen<E> {
     let protected = envelope.binding.is_some();
     Seen {
         from: envelope.to.endpoint,
@@ -621,6 +648,7 @@ fn seen<E: Copy, B>(envelope: &Envelope<E, B>, message: &Message<'_>, rank: Rank
         confirmable: message.kind == Kind::Con,
         known: protected || rank == Rank::Known,
         protected,
+        safe,
     }
 }
 

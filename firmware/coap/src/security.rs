@@ -23,6 +23,8 @@ pub enum Opened<B> {
         binding: B,
         /// The value.
         echo: [u8; 8],
+        /// Whether the request is used up, so that one which repeats it must get the same answer.
+        once: bool,
     },
     /// It cannot be opened: answered with this code and text, unprotected, Max-Age 0 (RFC 8613 §8.2).
     Refused {

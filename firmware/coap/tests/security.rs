@@ -50,7 +50,11 @@ impl Security<u8> for Stage {
         }
         if nonce == 251 {
             let echo = *b"echo-me!";
-            return Opened::Challenged { binding, echo };
+            return Opened::Challenged {
+                binding,
+                echo,
+                once: false,
+            };
         }
         if !self.window.insert(nonce) {
             return Opened::Refused {

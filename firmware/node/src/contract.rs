@@ -141,6 +141,12 @@ pub mod provision {
     pub const HEIGHT: u8 = 5;
     /// Key `directory`.
     pub const DIRECTORY: u8 = 8;
+    /// Key `contexts`.
+    pub const CONTEXTS: u8 = 6;
+    /// Key `open`.
+    pub const OPEN: u8 = 7;
+    /// Key `hidden`.
+    pub const HIDDEN: u8 = 9;
 }
 
 /// Limits that both sides must know.
@@ -167,6 +173,8 @@ pub mod key {
     pub const BACKTRACE: &str = "backtrace";
     /// `board`.
     pub const BOARD: &str = "board";
+    /// `challenged`.
+    pub const CHALLENGED: &str = "challenged";
     /// `chosen`.
     pub const CHOSEN: &str = "chosen";
     /// `class`.
@@ -205,6 +213,10 @@ pub mod key {
     pub const FAULTS: &str = "faults";
     /// `firmware`.
     pub const FIRMWARE: &str = "firmware";
+    /// `forged`.
+    pub const FORGED: &str = "forged";
+    /// `free`.
+    pub const FREE: &str = "free";
     /// `free_slots`.
     pub const FREE_SLOTS: &str = "free_slots";
     /// `fuel`.
@@ -255,20 +267,30 @@ pub mod key {
     pub const NAME: &str = "name";
     /// `no_echo`.
     pub const NO_ECHO: &str = "no_echo";
+    /// `node`.
+    pub const NODE: &str = "node";
     /// `observers`.
     pub const OBSERVERS: &str = "observers";
     /// `offset`.
     pub const OFFSET: &str = "offset";
+    /// `opened`.
+    pub const OPENED: &str = "opened";
     /// `origin`.
     pub const ORIGIN: &str = "origin";
+    /// `oscore`.
+    pub const OSCORE: &str = "oscore";
     /// `outputs`.
     pub const OUTPUTS: &str = "outputs";
     /// `package`.
     pub const PACKAGE: &str = "package";
     /// `params`.
     pub const PARAMS: &str = "params";
+    /// `peer`.
+    pub const PEER: &str = "peer";
     /// `pings`.
     pub const PINGS: &str = "pings";
+    /// `place`.
+    pub const PLACE: &str = "place";
     /// `previous`.
     pub const PREVIOUS: &str = "previous";
     /// `queues`.
@@ -277,6 +299,10 @@ pub mod key {
     pub const RAM: &str = "ram";
     /// `received`.
     pub const RECEIVED: &str = "received";
+    /// `replaces`.
+    pub const REPLACES: &str = "replaces";
+    /// `replayed`.
+    pub const REPLAYED: &str = "replayed";
     /// `requests`.
     pub const REQUESTS: &str = "requests";
     /// `requests_refused`.
@@ -287,10 +313,14 @@ pub mod key {
     pub const RETRANSMITTED: &str = "retransmitted";
     /// `returned`.
     pub const RETURNED: &str = "returned";
+    /// `rights`.
+    pub const RIGHTS: &str = "rights";
     /// `runs`.
     pub const RUNS: &str = "runs";
     /// `samples_dropped`.
     pub const SAMPLES_DROPPED: &str = "samples_dropped";
+    /// `security`.
+    pub const SECURITY: &str = "security";
     /// `sensors`.
     pub const SENSORS: &str = "sensors";
     /// `sent`.
@@ -311,6 +341,8 @@ pub mod key {
     pub const STACK_FREE: &str = "stack_free";
     /// `stack_size`.
     pub const STACK_SIZE: &str = "stack_size";
+    /// `starved`.
+    pub const STARVED: &str = "starved";
     /// `state`.
     pub const STATE: &str = "state";
     /// `states`.
@@ -337,12 +369,16 @@ pub mod key {
     pub const TRIAL: &str = "trial";
     /// `trusted`.
     pub const TRUSTED: &str = "trusted";
+    /// `unknown`.
+    pub const UNKNOWN: &str = "unknown";
     /// `unobserved`.
     pub const UNOBSERVED: &str = "unobserved";
     /// `unsent`.
     pub const UNSENT: &str = "unsent";
     /// `uptime`.
     pub const UPTIME: &str = "uptime";
+    /// `used`.
+    pub const USED: &str = "used";
     /// `vendor`.
     pub const VENDOR: &str = "vendor";
     /// `version`.
@@ -353,6 +389,8 @@ pub mod key {
     pub const WHAT: &str = "what";
     /// `why`.
     pub const WHY: &str = "why";
+    /// `worn`.
+    pub const WORN: &str = "worn";
     /// `wrong_model`.
     pub const WRONG_MODEL: &str = "wrong_model";
 }
@@ -418,6 +456,14 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
             ("stack_size", "uint"),
             ("stack_free", "uint"),
             ("trusted", "list of bytes"),
+            ("security", "text"),
+            ("oscore", "map"),
+            ("oscore.opened", "uint"),
+            ("oscore.unknown", "uint"),
+            ("oscore.replayed", "uint"),
+            ("oscore.forged", "uint"),
+            ("oscore.challenged", "uint"),
+            ("oscore.starved", "uint"),
         ],
     ),
     (
@@ -485,6 +531,19 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
             ("event.function", "uint"),
             ("event.offset", "uint"),
             ("event.backtrace", "list of uint"),
+        ],
+    ),
+    (
+        "keys",
+        &[
+            ("free", "uint"),
+            ("place", "list of uint"),
+            ("peer", "list of uint"),
+            ("node", "list of uint"),
+            ("rights", "list of uint"),
+            ("replaces", "list of uint"),
+            ("used", "list of uint"),
+            ("worn", "list of uint"),
         ],
     ),
     (
@@ -586,6 +645,22 @@ pub mod text {
     };
 }
 
+/// What the holder of a security context may do, as a bit of its mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Right {
+    /// Needs no context.
+    Public = 0,
+    /// Bit 1.
+    Read = 1,
+    /// Bit 2.
+    Operate = 2,
+    /// Bit 4.
+    Install = 4,
+    /// Bit 8.
+    Admin = 8,
+}
+
 /// What a node has resources for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -615,6 +690,10 @@ pub enum Kind {
     Log,
     /// `/stats`.
     Stats,
+    /// `/keys`.
+    Keys,
+    /// `/keys/{name}`.
+    Key,
 }
 
 /// A resource, or as many as there are names for it.
@@ -628,6 +707,8 @@ pub struct Resource {
     pub named: bool,
     /// What it can be asked.
     pub methods: &'static [Code],
+    /// What each method needs; one that is not among them is refused.
+    pub rights: &'static [(Code, Right)],
     /// Formats of the answer to a GET, the default first.
     pub formats: &'static [u16],
     /// Whether it can be observed (RFC 7641).
@@ -639,12 +720,13 @@ pub struct Resource {
 }
 
 /// All resources.
-pub const RESOURCES: [Resource; 13] = [
+pub const RESOURCES: [Resource; 15] = [
     Resource {
         kind: Kind::Node,
         path: &["node"],
         named: false,
         methods: &[Code::GET],
+        rights: &[(Code::GET, Right::Public)],
         formats: &[
             format::CBOR,
             format::JSON,
@@ -661,6 +743,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["time"],
         named: false,
         methods: &[Code::GET, Code::PUT],
+        rights: &[(Code::GET, Right::Read), (Code::PUT, Right::Operate)],
         formats: &[
             format::TEXT,
             format::SENML_JSON,
@@ -677,6 +760,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["sensors"],
         named: true,
         methods: &[Code::GET],
+        rights: &[(Code::GET, Right::Read)],
         formats: &[
             format::TEXT,
             format::SENML_JSON,
@@ -693,6 +777,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["outputs"],
         named: true,
         methods: &[Code::GET],
+        rights: &[(Code::GET, Right::Read)],
         formats: &[
             format::TEXT,
             format::SENML_JSON,
@@ -709,6 +794,11 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["app"],
         named: false,
         methods: &[Code::GET, Code::PUT, Code::DELETE],
+        rights: &[
+            (Code::GET, Right::Read),
+            (Code::PUT, Right::Install),
+            (Code::DELETE, Right::Install),
+        ],
         formats: &[
             format::CBOR,
             format::JSON,
@@ -725,6 +815,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["app", "staged"],
         named: false,
         methods: &[Code::GET, Code::DELETE],
+        rights: &[(Code::GET, Right::Read), (Code::DELETE, Right::Install)],
         formats: &[
             format::CBOR,
             format::JSON,
@@ -741,6 +832,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["app", "rollback"],
         named: false,
         methods: &[Code::POST],
+        rights: &[(Code::POST, Right::Install)],
         formats: &[],
         observe: false,
         rt: "wasmote.rollback",
@@ -751,6 +843,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["app", "tier"],
         named: false,
         methods: &[Code::GET, Code::PUT],
+        rights: &[(Code::GET, Right::Read), (Code::PUT, Right::Operate)],
         formats: &[
             format::CBOR,
             format::JSON,
@@ -767,6 +860,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["app", "params"],
         named: true,
         methods: &[Code::GET, Code::PUT],
+        rights: &[(Code::GET, Right::Read), (Code::PUT, Right::Operate)],
         formats: &[
             format::TEXT,
             format::SENML_JSON,
@@ -783,6 +877,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["app", "state"],
         named: true,
         methods: &[Code::GET],
+        rights: &[(Code::GET, Right::Read)],
         formats: &[
             format::TEXT,
             format::SENML_JSON,
@@ -807,6 +902,15 @@ pub const RESOURCES: [Resource; 13] = [
             Code::PATCH,
             Code::IPATCH,
         ],
+        rights: &[
+            (Code::GET, Right::Read),
+            (Code::POST, Right::Operate),
+            (Code::PUT, Right::Operate),
+            (Code::DELETE, Right::Operate),
+            (Code::FETCH, Right::Read),
+            (Code::PATCH, Right::Operate),
+            (Code::IPATCH, Right::Operate),
+        ],
         formats: &[],
         observe: false,
         rt: "wasmote.request",
@@ -817,6 +921,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["log"],
         named: false,
         methods: &[Code::GET],
+        rights: &[(Code::GET, Right::Read)],
         formats: &[
             format::TEXT,
             format::SENML_JSON,
@@ -833,6 +938,7 @@ pub const RESOURCES: [Resource; 13] = [
         path: &["stats"],
         named: false,
         methods: &[Code::GET],
+        rights: &[(Code::GET, Right::Read)],
         formats: &[
             format::CBOR,
             format::JSON,
@@ -843,6 +949,34 @@ pub const RESOURCES: [Resource; 13] = [
         observe: false,
         rt: "wasmote.stats",
         interface: "wasmote.read",
+    },
+    Resource {
+        kind: Kind::Keys,
+        path: &["keys"],
+        named: false,
+        methods: &[Code::GET],
+        rights: &[(Code::GET, Right::Admin)],
+        formats: &[
+            format::CBOR,
+            format::JSON,
+            format::TEXT,
+            format::SENML_JSON,
+            format::SENML_CBOR,
+        ],
+        observe: false,
+        rt: "wasmote.keys",
+        interface: "wasmote.read",
+    },
+    Resource {
+        kind: Kind::Key,
+        path: &["keys"],
+        named: true,
+        methods: &[Code::PUT, Code::DELETE],
+        rights: &[(Code::PUT, Right::Admin), (Code::DELETE, Right::Admin)],
+        formats: &[],
+        observe: false,
+        rt: "wasmote.key",
+        interface: "wasmote.write",
     },
 ];
 

@@ -15,6 +15,7 @@ mod board;
 pub mod contract;
 mod document;
 mod history;
+pub mod keyring;
 pub mod link;
 mod log;
 mod mail;
@@ -32,6 +33,7 @@ pub mod text;
 mod turns;
 
 pub use board::{Board, Fault, Gauges, Limits, Sensor};
+pub use keyring::Keyring;
 pub use mail::{App, Event, Stats};
 pub use memory::{Memory, RunnerMemory, ServerMemory};
 pub use package::Provision;

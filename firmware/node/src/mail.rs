@@ -1,4 +1,5 @@
 //! The mailboxes between Server and Runner: bounded queues, each with one writer and one reader, no lock.
+use crate::keyring::Limits;
 use crate::module::{Facts, NAMES};
 use crate::package::Needs;
 use crate::slot::State;
@@ -60,6 +61,8 @@ pub enum ChunkKind {
     },
     /// A request for the module: method, and how many of the bytes are its path.
     Request(Code, u16),
+    /// A security context for this place; without bytes the place is to be emptied.
+    Key(u8),
 }
 
 /// From the Runner to the Server.
@@ -237,6 +240,8 @@ pub struct Mail {
     up: Queue<Up, UP>,
     replies: Queue<Reply, 4>,
     apps: Queue<App, 3>,
+    reserve: Queue<Limits, 2>,
+    reserved: Queue<Option<Limits>, 2>,
 }
 
 /// The Server's ends.
@@ -246,6 +251,10 @@ pub struct ServerMail {
     pub(crate) up: Consumer<'static, Up>,
     pub(crate) replies: Consumer<'static, Reply>,
     pub(crate) apps: Consumer<'static, App>,
+    /// Sequence numbers that are to be reserved in flash.
+    pub(crate) reserve: Producer<'static, Limits>,
+    /// Those that are; `None` where it could not be done.
+    pub(crate) reserved: Consumer<'static, Option<Limits>>,
 }
 
 /// The Runner's ends.
@@ -255,6 +264,8 @@ pub struct RunnerMail {
     pub(crate) up: Producer<'static, Up>,
     pub(crate) replies: Producer<'static, Reply>,
     pub(crate) apps: Producer<'static, App>,
+    pub(crate) reserve: Consumer<'static, Limits>,
+    pub(crate) reserved: Producer<'static, Option<Limits>>,
 }
 
 impl Mail {
@@ -266,6 +277,8 @@ impl Mail {
             up: Queue::new(),
             replies: Queue::new(),
             apps: Queue::new(),
+            reserve: Queue::new(),
+            reserved: Queue::new(),
         }
     }
 
@@ -276,12 +289,16 @@ impl Mail {
         let (up_in, up_out) = self.up.split();
         let (replies_in, replies_out) = self.replies.split();
         let (apps_in, apps_out) = self.apps.split();
+        let (reserve_in, reserve_out) = self.reserve.split();
+        let (reserved_in, reserved_out) = self.reserved.split();
         let server = ServerMail {
             down: down_in,
             chunks: chunks_in,
             up: up_out,
             replies: replies_out,
             apps: apps_out,
+            reserve: reserve_in,
+            reserved: reserved_out,
         };
         let runner = RunnerMail {
             down: down_out,
@@ -289,6 +306,8 @@ impl Mail {
             up: up_in,
             replies: replies_in,
             apps: apps_in,
+            reserve: reserve_out,
+            reserved: reserved_in,
         };
         (server, runner)
     }

@@ -6,6 +6,10 @@ use crate::mail::{Mail, RunnerMail, ServerMail};
 
 use core::hash::Hash;
 use core::mem::MaybeUninit;
+use wasmote_oscore::Stage;
+
+/// The CoAP server with the security stage before it.
+pub(crate) type Guarded<E> = wasmote_coap::Server<E, Stage>;
 
 /// Room for validation: what needs more is refused, on every board and by the build on the laptop.
 pub type Room = wasmote_engine::Scratch<2048, 64, 256>;
@@ -15,7 +19,7 @@ pub struct Memory<E> {
     mail: Mail,
     /// Made when the shares are handed out: the empty table of an `Option` is not all zeros, and a static that is not takes as
     /// much flash as RAM.
-    coap: MaybeUninit<wasmote_coap::Server<E>>,
+    coap: MaybeUninit<Guarded<E>>,
     history: History,
     log: Log,
     /// As `coap`.
@@ -25,7 +29,7 @@ pub struct Memory<E> {
 /// The Server's share.
 pub struct ServerMemory<E: 'static> {
     pub(crate) mail: ServerMail,
-    pub(crate) coap: &'static mut wasmote_coap::Server<E>,
+    pub(crate) coap: &'static mut Guarded<E>,
     pub(crate) history: &'static mut History,
     pub(crate) log: &'static mut Log,
 }
@@ -75,10 +79,8 @@ impl<E: Copy + Eq + Hash> Memory<E> {
 // Each in a function of its own, so that the stack has room for one of them at most.
 
 #[inline(never)]
-fn make_coap<E: Copy + Eq + Hash>(
-    place: &mut MaybeUninit<wasmote_coap::Server<E>>,
-) -> &mut wasmote_coap::Server<E> {
-    place.write(wasmote_coap::Server::new(1))
+fn make_coap<E: Copy + Eq + Hash>(place: &mut MaybeUninit<Guarded<E>>) -> &mut Guarded<E> {
+    place.write(wasmote_coap::Server::with(1, Stage::new()))
 }
 
 #[inline(never)]

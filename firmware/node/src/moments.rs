@@ -4,6 +4,7 @@ use crate::board::Gauges;
 use crate::mail::Stats;
 use core::sync::atomic::Ordering;
 use wasmote_coap::{Counters, READS, Read};
+use wasmote_oscore::Counters as GuardCounters;
 
 /// Moments that are kept for reads under way: when there are more of them, they share the newest.
 const KEPT: usize = 3;
@@ -18,6 +19,8 @@ const TASKS: usize = 8;
 pub(crate) struct Moment {
     pub(crate) now: u64,
     pub(crate) counters: Counters,
+    /// Of the security stage.
+    pub(crate) guard: GuardCounters,
     pub(crate) observers: usize,
     pub(crate) gauges: Gauges,
     /// The board's tasks: the most cycles of each.
@@ -32,6 +35,7 @@ impl Default for Moment {
         Self {
             now: 0,
             counters: Counters::default(),
+            guard: GuardCounters::default(),
             observers: 0,
             gauges: Gauges::default(),
             longest: [0; TASKS],

@@ -264,6 +264,14 @@ pub struct Provision {
     pub height: Option<u32>,
     /// Where it registers by itself. `None`: nowhere.
     pub directory: Option<Directory>,
+    /// The security contexts it begins with: see [`crate::keyring`].
+    pub contexts: &'static [u8],
+    /// Answers everybody, whatever contexts there are.
+    pub open: bool,
+    /// Answers nobody who has no context.
+    pub hidden: bool,
+    /// Tells this record from any other: its checksum; 0 where there is none.
+    pub generation: u32,
 }
 
 impl Provision {
@@ -274,8 +282,15 @@ impl Provision {
         let length = u32::from_le_bytes(*length) as usize;
         let map = rest.get(..length)?;
         let crc = rest.get(length..length.checked_add(4)?)?;
-        let good = magic == b"WMPR" && checksum(&[map]).to_le_bytes() == *crc;
-        if good { Self::decode(map).ok() } else { None }
+        let generation = checksum(&[map]);
+        if magic != b"WMPR" || generation.to_le_bytes() != *crc {
+            return None;
+        }
+        let provision = Self::decode(map).ok()?;
+        Some(Self {
+            generation,
+            ..provision
+        })
     }
 
     fn decode(map: &'static [u8]) -> Result<Self, Error> {
@@ -297,6 +312,9 @@ impl Provision {
                 provision::DEVELOPMENT => p.development = d.bool()?,
                 provision::DIRECTORY => p.directory = directory(&mut d)?,
                 provision::HEIGHT => p.height = Some(d.u32()?).filter(|h| *h > 0),
+                provision::CONTEXTS => p.contexts = d.bytes()?,
+                provision::OPEN => p.open = d.bool()?,
+                provision::HIDDEN => p.hidden = d.bool()?,
                 _ => d.skip()?,
             }
         }

@@ -1,5 +1,6 @@
 //! The upper half: the resources of a node behind its CoAP server. It answers at once, whatever the module does.
 mod describe;
+mod guard;
 mod register;
 mod sense;
 mod settings;
@@ -8,9 +9,10 @@ use crate::board::{Board, Fault, Gauges};
 use crate::contract::{Kind, RESOURCES, Resource};
 use crate::document::{Quantity, Sample, Value, samples, seconds};
 use crate::history::History;
+use crate::keyring::Keyring;
 use crate::log::{LINES, Line, Log};
 use crate::mail::{App, Chunk, ChunkKind, Down, LINE, ReplyKind, ServerMail, Stats, Up};
-use crate::memory::ServerMemory;
+use crate::memory::{Guarded, ServerMemory};
 use crate::module::NAMES;
 use crate::moments::{Moment, Moments};
 use crate::number::{Binary, milliseconds};
@@ -46,7 +48,8 @@ mod observed {
 
 /// The upper half of a node, with clients that are addressed by `E`.
 pub struct Server<E: 'static> {
-    coap: &'static mut wasmote_coap::Server<E>,
+    coap: &'static mut Guarded<E>,
+    trusts: fn(&E) -> bool,
     /// The node's own, at a resource directory.
     registration: Option<Registration<E>>,
     resources: Resources,
@@ -55,6 +58,7 @@ pub struct Server<E: 'static> {
 struct Resources {
     board: Board,
     provision: Provision,
+    guard: guard::Guard,
     gauges: Gauges,
     mail: ServerMail,
     app: App,
@@ -84,15 +88,25 @@ struct Resources {
 }
 
 impl<E: Copy + Eq + Hash> Server<E> {
-    /// The upper half. The seed should differ from reset to reset.
-    pub fn new(board: Board, provision: Provision, memory: ServerMemory<E>, seed: u128) -> Self {
+    /// The upper half. The seed must differ from reset to reset, and be as random as the board can make it.
+    pub fn new(
+        board: Board,
+        provision: Provision,
+        keyring: &Keyring,
+        memory: ServerMemory<E>,
+        seed: u128,
+    ) -> Self {
         memory.coap.seed(seed);
+        let stage = memory.coap.security();
+        let guard = guard::Guard::new(&provision, keyring, stage, seed, board.reset);
         Self {
             coap: memory.coap,
             registration: None,
+            trusts: |_| false,
             resources: Resources {
                 board,
                 provision,
+                guard,
                 gauges: Gauges::default(),
                 mail: memory.mail,
                 app: App::default(),
@@ -119,6 +133,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
 
     /// Which clients need not show that they are where they say: see [`wasmote_coap::Server::trust`].
     pub fn trust(&mut self, trusts: fn(&E) -> bool) {
+        self.trusts = trusts;
         self.coap.trust(trusts);
     }
 
@@ -145,7 +160,12 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 return;
             }
         }
+        if self.passes_over(datagram) {
+            return;
+        }
         self.resources.now = now;
+        self.resources.guard.local = (self.trusts)(&from);
+        self.resources.guard.counters = self.coap.security().counters();
         self.resources.counters = *self.coap.counters();
         self.resources.observers = self.coap.observers();
         self.coap
@@ -253,8 +273,13 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 },
                 out,
             );
+            // Behind the answer, which may be protected with what goes.
+            r.changed(coap.security(), reply.ticket, reply.code);
         }
+        r.tend(coap.security(), now);
+        let later = r.tend_at(coap.security());
         let due = coap.poll(now, r, out);
+        let due = later.into_iter().chain(due).min();
         let Some(registration) = &mut self.registration else {
             return due;
         };
@@ -278,7 +303,12 @@ fn choose(request: &Request<'_>, offered: &[u16]) -> Option<u16> {
 
 impl Application for Resources {
     fn handle(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
-        let Some((resource, name)) = self.find(request) else {
+        let route = Self::route(request);
+        if let Some(code) = self.refuses(request, route.map(|(resource, _)| resource)) {
+            response.code(code);
+            return Answer::Now;
+        }
+        let Some((resource, name)) = route.filter(|route| self.there(route)) else {
             response.code(Code::NOT_FOUND);
             return Answer::Now;
         };
@@ -304,6 +334,7 @@ impl Application for Resources {
                     observers: self.observers,
                     gauges: self.gauges,
                     stats: self.stats,
+                    guard: self.guard.counters,
                     dropped: self.dropped,
                     refused: self.refused,
                     ..Moment::default()
@@ -330,7 +361,10 @@ impl Application for Resources {
     }
 
     fn observable(&mut self, request: &Request<'_>) -> Option<u16> {
-        let (resource, name) = self.find(request)?;
+        let (resource, name) = Self::route(request).filter(|route| self.there(route))?;
+        if self.refuses(request, Some(resource)).is_some() {
+            return None;
+        }
         let first = match resource.kind {
             Kind::Sensors => observed::SENSOR + self.find_sensor(name)? as u16,
             Kind::Outputs => observed::OUTPUT + self.find_output(name)?.0 as u16,
@@ -356,6 +390,8 @@ impl Application for Resources {
                 Kind::Params => self.app.facts.parameters().count(),
                 Kind::State => self.app.facts.states().count(),
                 Kind::Request => usize::from(self.app.requests),
+                // Each has a number, which the list tells.
+                Kind::Key => 0,
                 _ => 1,
             };
             if index >= count {
@@ -446,35 +482,6 @@ impl Resources {
 
     // ---- documents ------------------------------------------------------------------------------------------------------
 
-    /// The resource that a path names, with the name in it, when there is one.
-    fn find<'a>(&self, request: &Request<'a>) -> Option<(&'static Resource, &'a str)> {
-        let mut path = Path::new();
-        for segment in request.path() {
-            // What lies below /app/x is the module's.
-            if path.as_slice() == ["app", "x"] {
-                break;
-            }
-            path.push(segment).ok()?;
-        }
-        let (resource, name) = RESOURCES.iter().find_map(|r| {
-            let rest = path.strip_prefix(r.path)?;
-            match rest {
-                [] if !r.named => Some((r, "")),
-                [name] if r.named => Some((r, *name)),
-                _ => None,
-            }
-        })?;
-        let there = match resource.kind {
-            Kind::Sensors => self.find_sensor(name).is_some(),
-            Kind::Outputs => self.find_output(name).is_some(),
-            Kind::Params => self.find_parameter(name).is_some(),
-            Kind::State => self.find_state(name).is_some(),
-            Kind::Request => self.app.requests,
-            _ => true,
-        };
-        there.then_some((resource, name))
-    }
-
     /// Answers a GET in this format.
     fn read(
         &self,
@@ -485,17 +492,21 @@ impl Resources {
         form: u16,
     ) -> Answer {
         match resource.kind {
-            Kind::Node => self.document(response, resource, form, Self::node),
-            Kind::Stats => self.document(response, resource, form, Self::stats),
-            Kind::App => self.document(response, resource, form, Self::app),
-            Kind::Staged => self.document(response, resource, form, Self::staged),
-            Kind::Tier => self.document(response, resource, form, Self::tier),
+            Kind::Node if self.stranger(request) => {
+                self.document(response, resource, form, &mut Self::front);
+            }
+            Kind::Node => self.document(response, resource, form, &mut Self::node),
+            Kind::Keys => self.document(response, resource, form, &mut Self::keys),
+            Kind::Stats => self.document(response, resource, form, &mut Self::stats),
+            Kind::App => self.document(response, resource, form, &mut Self::app),
+            Kind::Staged => self.document(response, resource, form, &mut Self::staged),
+            Kind::Tier => self.document(response, resource, form, &mut Self::tier),
             Kind::Time => self.time(response, form),
             Kind::Sensors => return self.sensor(request, response, name, form),
             Kind::Outputs => self.output(response, name, form),
             Kind::Params => self.parameter(response, name, form),
             Kind::Log => self.lines(request, response, resource, form),
-            Kind::Rollback | Kind::State | Kind::Request => {}
+            Kind::Rollback | Kind::State | Kind::Request | Kind::Key => {}
         }
         Answer::Now
     }
@@ -517,6 +528,7 @@ impl Resources {
             (Kind::Tier, _) => self.set_tier(request, response),
             (Kind::Params, _) => self.set_parameter(request, response, name),
             (Kind::Request, _) => self.forward(request, response),
+            (Kind::Key, _) => self.change_key(request, response, name),
             _ => {
                 response.code(Code::METHOD_NOT_ALLOWED);
                 Answer::Now
@@ -697,16 +709,16 @@ impl Resources {
         } else {
             0
         };
-        let lines = self.log.0.iter().skip(skip);
+        let lines = || self.log.0.iter().skip(skip);
         if form == format::TEXT {
             response.format(form);
-            for line in lines {
+            for line in lines() {
                 let _ = writeln!(response, "{line}");
             }
             return;
         }
-        self.document(response, resource, form, |_, d| {
-            d.list("lines", &mut lines.map(|line| Value::Shown(line)));
+        self.document(response, resource, form, &mut |_, d| {
+            d.list("lines", &mut lines().map(|line| Value::Shown(line)));
         });
     }
 
@@ -850,7 +862,7 @@ impl Resources {
         }
         let turn = match kind {
             ChunkKind::Part { .. } => Turn::Part,
-            ChunkKind::Request(..) => Turn::Request,
+            ChunkKind::Request(..) | ChunkKind::Key(_) => Turn::Request,
         };
         let lane = match self.turn(request, response, turn) {
             Ok(lane) => lane,

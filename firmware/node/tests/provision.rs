@@ -71,7 +71,15 @@ fn all_that_a_record_says_is_read() {
         ([192, 168, 1, 10], 5683, 600)
     );
     let nothing = read(framed(&[0xa0])).unwrap();
-    assert_eq!(nothing, Provision::default());
+    let generation = nothing.generation;
+    assert_eq!(
+        nothing,
+        Provision {
+            generation,
+            ..Provision::default()
+        }
+    );
+    assert_ne!(generation, 0, "each record is told from the others");
 }
 
 #[test]

@@ -109,6 +109,11 @@ fn every_resource_of_the_contract_is_listed_and_answers_its_methods_alone() {
             assert!(!core.contains(&link));
             continue;
         }
+        if resource.kind == Kind::Key {
+            // Each has a number, which the list tells; a place that is empty has nothing.
+            assert!(!core.contains(&format!("\"{}\"", resource.rt)));
+            continue;
+        }
         let entry = core.split(",<").find(|e| {
             let e = e.trim_start_matches('<');
             e.starts_with(&link[1..])

@@ -23,5 +23,5 @@ pub mod window;
 pub use context::{Context, Id, Material, TAG};
 pub use option::Compressed;
 pub use sequence::Sequence;
-pub use stage::{Binding, CONTEXTS, Entry, Stage};
+pub use stage::{Binding, CONTEXTS, Counters, Entry, Stage};
 pub use window::Window;

@@ -6,8 +6,11 @@
 
 /// The end of all sequence numbers (RFC 8613 §7.2.1: Partial IVs have at most five bytes).
 pub const END: u64 = 1 << 40;
-/// How many numbers are reserved at once: with a limit of 16 bytes a sector of 16 KiB lasts for 260,000 of them.
+/// How many numbers are reserved at first: what a reset skips at most where little is sent.
 pub const AHEAD: u64 = 256;
+/// How many are reserved at once where much is sent: each reservation is twice as long as the one before, up to this, so that a
+/// notification a second wears the flash ten times a day.
+pub const MOST: u64 = 8_192;
 
 /// A counter with its reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,24 +18,34 @@ pub struct Sequence {
     next: u64,
     /// No number from here on may be used: what lies in flash.
     limit: u64,
+    /// How many to reserve with the next limit.
+    ahead: u64,
 }
 
 impl Sequence {
     /// After a reset, with the limit that lies in flash: nothing can be used until a higher one lies there.
     pub const fn resume(limit: u64) -> Self {
-        Self { next: limit, limit }
+        Self {
+            next: limit,
+            limit,
+            ahead: AHEAD,
+        }
     }
 
     /// The limit that should be written now, when there is one: less than half of a reserve is left.
     pub fn wanted(&self) -> Option<u64> {
         let left = self.limit - self.next;
-        let wanted = (self.next + AHEAD).min(END);
+        let wanted = (self.next + self.ahead).min(END);
         (left < AHEAD / 2 && wanted > self.limit).then_some(wanted)
     }
 
     /// A limit lies in flash now. A lower one than before changes nothing.
     pub fn reserved(&mut self, limit: u64) {
-        self.limit = self.limit.max(limit.min(END));
+        let limit = limit.min(END);
+        if limit > self.limit {
+            self.limit = limit;
+            self.ahead = (self.ahead * 2).min(MOST);
+        }
     }
 
     /// The next number; `None` when none may be used: the reserve is used up, or all numbers are.

@@ -1,11 +1,14 @@
 //! The stage before the server: opens requests and protects their answers (RFC 8613 §8.2, §8.3).
 //!
 //! Its table of contexts is fixed. After a reset a context's replay window is not known: the first request is answered with a
-//! protected 4.01 that carries an Echo value, and the request that returns it sets the window (§B.1.2).
+//! protected 4.01 that carries an Echo value, and the request that returns it sets the window (§B.1.2). Where [`Stage::demand`]
+//! says so, whatever changes something has to return such a value too (RFC 9175 §2.3): a request that somebody held back is
+//! then worth nothing after half a minute.
 use crate::context::{Context, Id, Material};
 use crate::option::{Compressed, LONGEST, piv};
 use crate::sequence::Sequence;
 use crate::window::Window;
+use sha2::{Digest, Sha256};
 use wasmote_coap::{Code, Kind, MTU, Message, Opened, Plaintext, Role, Sealed, Security, option};
 
 /// Contexts at once: an administrator, and seven of those who read, operate and install.
@@ -18,6 +21,12 @@ const ERRORS: u32 = 8;
 /// Decryptions that failed, after which a context should be replaced (draft-ietf-core-oscore-key-limits: 2^14 for an 8-byte
 /// tag). That is told, and not enforced: forgeries must not be able to lock the owner out.
 pub const FORGERIES: u32 = 1 << 14;
+/// Encryptions under one key, after which the context should be replaced (the same draft: 2^20); asked for when fifteen
+/// sixteenths of them are used up.
+pub const ENCRYPTIONS: u64 = (1 << 20) / 16 * 15;
+/// Milliseconds after which the value to be echoed changes. The one before is taken as well, so that a value is good for one to two of
+/// these.
+pub const ECHO_PERIOD: u64 = 16_384;
 
 /// A message with nothing in it, to look into a plaintext with.
 const EMPTY: [u8; 4] = [0x40, 0, 0, 0];
@@ -50,8 +59,6 @@ pub struct Entry<'m> {
     pub limit: u64,
     /// The replay window when it is known: of a context that was never used, or after an orderly reset.
     pub window: Option<Window>,
-    /// What a request has to echo when the window is not known: eight bytes that nobody can guess, others at each start.
-    pub echo: [u8; 8],
 }
 
 #[derive(Clone)]
@@ -61,10 +68,18 @@ struct Slot {
     rights: u8,
     sequence: Sequence,
     window: Option<Window>,
-    echo: [u8; 8],
     forgeries: u32,
+    /// Whether an authentic request that was no replay came under it.
+    proven: bool,
     /// Counts what was in this place: answers to requests of an earlier context are not protected with a later one.
     epoch: u8,
+}
+
+impl Slot {
+    fn encryptions(&self) -> u64 {
+        let theirs = self.window.map_or(0, |window| window.above());
+        self.sequence.used().saturating_add(theirs)
+    }
 }
 
 /// What the answers to a request need.
@@ -82,6 +97,10 @@ pub struct Binding {
 pub struct Stage {
     slots: [Option<Slot>; CONTEXTS],
     epoch: u8,
+    /// What the values to be echoed are made of: others at each start, and nobody's to guess.
+    seed: u128,
+    /// Whether what changes something has to be fresh.
+    demands: bool,
     plaintext: [u8; MTU],
     length: usize,
     counters: Counters,
@@ -121,6 +140,8 @@ impl Stage {
         Self {
             slots: [const { None }; CONTEXTS],
             epoch: 0,
+            seed: 0,
+            demands: false,
             plaintext: [0; MTU],
             length: 0,
             counters: Counters {
@@ -133,6 +154,17 @@ impl Stage {
             },
             errors: (ERRORS, 0),
         }
+    }
+
+    /// The secret that values to be echoed are made of; it must differ from start to start.
+    pub fn seed(&mut self, seed: u128) {
+        self.seed = seed;
+    }
+
+    /// From now on whatever changes something has to echo a value of the last half minute: a request that was delayed on its way is
+    /// not carried out (RFC 9175 §2.2). A client that knows none is told one.
+    pub fn demand(&mut self) {
+        self.demands = true;
     }
 
     /// Puts a context in a place, or empties the place. `false` when there is no such place, the ID Context is too long, or another
@@ -162,8 +194,8 @@ impl Stage {
             rights: entry.rights,
             sequence: Sequence::resume(entry.limit),
             window: entry.window,
-            echo: entry.echo,
             forgeries: 0,
+            proven: false,
             epoch: self.epoch,
         });
         true
@@ -192,11 +224,20 @@ impl Stage {
         }
     }
 
-    /// Whether a context should be replaced: too many forgeries were tried on it, or its sequence numbers come to an end.
+    /// Whether a context should be replaced: too many forgeries were tried on it, or its key has encrypted almost as much as it may.
     pub fn is_worn(&self, context: u8) -> bool {
-        self.slot(context).is_some_and(|slot| {
-            slot.forgeries >= FORGERIES || slot.sequence.used() > crate::sequence::END / 16 * 15
-        })
+        self.slot(context)
+            .is_some_and(|slot| slot.forgeries >= FORGERIES || slot.encryptions() >= ENCRYPTIONS)
+    }
+
+    /// How often the keys of a context were used at most: for numbers of our own, and for answers under those of the other end.
+    pub fn encryptions(&self, context: u8) -> u64 {
+        self.slot(context).map_or(0, Slot::encryptions)
+    }
+
+    /// Whether the other end has shown that it has the keys of a context, since the context was set.
+    pub fn is_proven(&self, context: u8) -> bool {
+        self.slot(context).is_some_and(|slot| slot.proven)
     }
 
     /// What happened, counted.
@@ -219,9 +260,32 @@ impl Stage {
         })
     }
 
+    /// The value to be echoed for a place, now or a number of periods ago.
+    fn echo(&self, place: usize, now: u64, ago: u64) -> [u8; 8] {
+        let mut digest = Sha256::new();
+        digest.update(b"echo");
+        digest.update(self.seed.to_le_bytes());
+        digest.update([place as u8]);
+        digest.update((now / ECHO_PERIOD).wrapping_sub(ago).to_le_bytes());
+        let mut value = [0; 8];
+        for (to, from) in value.iter_mut().zip(digest.finalize()) {
+            *to = from;
+        }
+        value
+    }
+
+    /// Whether a request has brought a value that was given out lately.
+    fn is_fresh(&self, place: usize, now: u64, echoed: Option<&[u8]>) -> bool {
+        echoed.is_some_and(|value| {
+            let known = |ago| value == &self.echo(place, now, ago)[..];
+            known(0) || known(1)
+        })
+    }
+
     /// Opens a request into `self.plaintext`.
     fn unprotect(
         &mut self,
+        now: u64,
         value: &[u8],
         message: &Message<'_>,
     ) -> Result<Opened<Binding>, Unopened> {
@@ -257,6 +321,10 @@ impl Stage {
         if options.get(option::OSCORE).is_some() {
             return Err(Unopened::Malformed);
         }
+        let (echoed, code) = (
+            options.get(option::ECHO),
+            inner.map_or(Code::EMPTY, |inner| inner.code),
+        );
         let mut binding = Binding {
             number,
             context: place as u8,
@@ -264,26 +332,43 @@ impl Stage {
             fresh: false,
         };
         // Only what is authentic moves the window, and only what cannot be a replay sets it.
-        let window = match slot.window {
-            Some(window) => window,
-            None if options.get(option::ECHO) == Some(&slot.echo[..]) => {
-                match number.checked_sub(1) {
-                    Some(before) => Window::after(before),
-                    None => Window::new(),
-                }
-            }
-            None => {
+        let mut echo = [0; 8];
+        let known = echoed.and_then(|value| <[u8; 8]>::try_from(value).ok());
+        let window = slot.window;
+        let fresh = (window.is_none() || self.demands && !code.is_safe())
+            .then(|| self.is_fresh(place, now, known.as_ref().map(|value| &value[..])));
+        if fresh == Some(false) {
+            echo = self.echo(place, now, 0);
+        }
+        let window = match (window, fresh) {
+            (Some(window), _) => window,
+            (None, Some(true)) => match number.checked_sub(1) {
+                Some(before) => Window::after(before),
+                None => Window::new(),
+            },
+            (None, _) => {
                 return Ok(Opened::Challenged {
                     binding,
-                    echo: slot.echo,
+                    echo,
+                    once: false,
                 });
             }
         };
-        let window = slot.window.insert(window);
-        if !window.strike(number) {
+        let Some(Some(slot)) = self.slots.get_mut(place) else {
+            return Err(Unopened::Unknown);
+        };
+        if !slot.window.insert(window).strike(number) {
             return Err(Unopened::Replayed);
         }
+        slot.proven = true;
         binding.fresh = true;
+        if fresh == Some(false) {
+            return Ok(Opened::Challenged {
+                binding,
+                echo,
+                once: true,
+            });
+        }
         self.length = length;
         Ok(Opened::Protected {
             context: place as u8,
@@ -322,7 +407,7 @@ impl<E> Security<E> for Stage {
         let Some(value) = message.options.get(option::OSCORE) else {
             return Opened::Plain;
         };
-        let opened = self.unprotect(value, message);
+        let opened = self.unprotect(now, value, message);
         let count = match &opened {
             Ok(Opened::Challenged { .. }) => &mut self.counters.challenged,
             Ok(_) => &mut self.counters.opened,

@@ -10,9 +10,9 @@ use wasmote_coap::{
     Answer, Application, Code, Kind, Message, Request, Response, Server, WebLink, Writer, option,
 };
 use wasmote_oscore::option::{LONGEST, piv};
+use wasmote_oscore::stage::{ECHO_PERIOD, ENCRYPTIONS};
 use wasmote_oscore::{Compressed, Context, Entry, Id, Material, Stage, TAG, Window};
 
-const ECHO: [u8; 8] = *b"a chance";
 const VALUE: u16 = 0;
 
 #[derive(Default)]
@@ -93,7 +93,6 @@ fn entry<'m>(limit: u64, window: Option<Window>) -> Entry<'m> {
         rights: 5,
         limit,
         window,
-        echo: ECHO,
     }
 }
 
@@ -365,10 +364,8 @@ fn after_a_reset_a_request_counts_only_once_it_has_shown_that_it_is_new() {
     // A capture that the node never saw: it may not be carried out now.
     let answer = rig.sends(&captured);
     let got = rig.opens(&answer[0], 0);
-    assert_eq!(
-        (got.code, got.echo.as_deref()),
-        (Code::UNAUTHORIZED, Some(&ECHO[..]))
-    );
+    assert_eq!(got.code, Code::UNAUTHORIZED);
+    let echo = got.echo.expect("a value to echo");
     assert!(
         got.number.is_some_and(|number| number >= limit),
         "a nonce of its own: the request may be old"
@@ -377,7 +374,7 @@ fn after_a_reset_a_request_counts_only_once_it_has_shown_that_it_is_new() {
     // A wrong value is asked again; the right one opens the window at its own number.
     let wrong = [path, (option::ECHO, &b"12345678"[..])];
     assert_eq!(rig.asks(Code::PUT, &wrong, b"1").code, Code::UNAUTHORIZED);
-    let right = [path, (option::ECHO, &ECHO[..])];
+    let right = [path, (option::ECHO, &echo[..])];
     assert_eq!(rig.asks(Code::PUT, &right, b"1").code, Code::CHANGED);
     assert_eq!(rig.asks(Code::PUT, &[path], b"2").code, Code::CHANGED);
     let mut again = captured.clone();
@@ -401,17 +398,21 @@ fn no_nonce_is_used_for_two_ciphertexts_whatever_happens() {
         let window = (boot == 0).then(Window::new);
         let mut rig = Rig::at(limit, window);
         rig.next = next;
+        let path = (option::URI_PATH, &b"value"[..]);
+        let (first, number) = rig.request(Code::GET, &[path], &[], b"f");
+        let mut sent = vec![(rig.sends(&first), number)];
+        let echo = rig.opens(&sent[0].0[0], number).echo.unwrap_or_default();
         let (registration, observed) = rig.request(
             Code::GET,
             &[
                 (option::OBSERVE, &[]),
                 (option::URI_PATH, b"value"),
-                (option::ECHO, &ECHO),
+                (option::ECHO, &echo),
             ],
             &[],
             b"o",
         );
-        let mut sent = vec![(rig.sends(&registration), observed)];
+        sent.push((rig.sends(&registration), observed));
         for _ in 0..random(60) {
             match random(4) {
                 0 => {
@@ -554,4 +555,58 @@ fn contexts_that_could_not_be_told_apart_are_refused() {
         "another ID Context tells them apart"
     );
     assert!(stage.set(0, None) && stage.set(1, None) && stage.is_empty());
+}
+
+/// A stage that demands freshness of whatever changes something.
+fn demanding() -> Rig {
+    let mut rig = Rig::new();
+    rig.server.security().seed(5);
+    rig.server.security().demand();
+    rig
+}
+
+#[test]
+fn what_changes_something_is_not_carried_out_late() {
+    let mut rig = demanding();
+    let path = (option::URI_PATH, &b"value"[..]);
+    // Reading needs nothing.
+    assert_eq!(rig.get("value").code, Code::CONTENT);
+    let asked = rig.asks(Code::PUT, &[path], b"1");
+    assert_eq!((asked.code, rig.app.changes), (Code::UNAUTHORIZED, 0));
+    let echo = asked.echo.expect("a value to echo");
+    let right = [path, (option::ECHO, &echo[..])];
+    assert_eq!(rig.asks(Code::PUT, &right, b"2").code, Code::CHANGED);
+    // Protected twice with the same value: held back by somebody on the way, one for a short time and one for long.
+    let (soon, at) = rig.request(Code::PUT, &right, b"3", b"s");
+    let (late, then) = rig.request(Code::PUT, &right, b"4", b"l");
+    rig.now += ECHO_PERIOD;
+    let answer = rig.sends(&soon);
+    assert_eq!(rig.opens(&answer[0], at).code, Code::CHANGED);
+    rig.now += ECHO_PERIOD;
+    let answer = rig.sends(&late);
+    assert_eq!(rig.opens(&answer[0], then).code, Code::UNAUTHORIZED);
+    assert_eq!((rig.app.changes, rig.app.value), (2, 3));
+}
+
+#[test]
+fn who_is_asked_to_echo_may_repeat_the_request_and_is_told_the_same() {
+    let mut rig = demanding();
+    let path = (option::URI_PATH, &b"value"[..]);
+    let (request, _) = rig.request(Code::PUT, &[path], b"1", b"r");
+    let first = rig.sends(&request);
+    assert_eq!(first.len(), 1);
+    assert_eq!(rig.sends(&request), first, "the ciphertext of before");
+    assert_eq!(rig.app.changes, 0);
+}
+
+#[test]
+fn a_key_that_has_encrypted_almost_as_much_as_it_may_is_worn() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.get("value").code, Code::CONTENT);
+    assert!(!rig.server.security().is_worn(3));
+    rig.next = ENCRYPTIONS - 1;
+    assert_eq!(rig.get("value").code, Code::CONTENT);
+    assert!(rig.server.security().is_worn(3));
+    // It goes on working: whoever forges must not be able to lock the owner out.
+    assert_eq!(rig.get("value").code, Code::CONTENT);
 }

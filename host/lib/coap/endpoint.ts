@@ -144,6 +144,8 @@ export class Endpoint {
   readonly #maxRetransmit: number;
   /** What the node asked for with an answer, to be echoed in the next request (RFC 9175 §2.3). */
   #toEcho: Buffer | undefined;
+  /** Under a context: the newest value that shows a request to be fresh, for whatever changes something. */
+  #fresh: Buffer | undefined;
   #lost: Error | undefined;
 
   constructor(link: Link, options: EndpointOptions = {}) {
@@ -435,7 +437,9 @@ export class Endpoint {
   ): Promise<ParsedPacket> {
     const { signal, payload, until = Number.POSITIVE_INFINITY } = options;
     const id = (this.#id = (this.#id + 1) & 0xffff);
-    const toEcho = echoed ? undefined : this.#toEcho;
+    // RFC 9175 §2.3: a value serves for as long as the node takes it; when it does not any more, it tells a newer one.
+    const changes = this.#context !== undefined && method !== "GET" && method !== "FETCH";
+    const toEcho = echoed ? undefined : changes ? this.#fresh : this.#toEcho;
     this.#toEcho = undefined;
     const list: Option[] = [
       ...path
@@ -539,6 +543,7 @@ export class Endpoint {
             return resolve(response);
           }
           if (response.code === "4.01" && value && !echoed) {
+            if (this.#context) this.#fresh = value;
             const repeated = [...extra, { name: echo, value }];
             resolve(this.#exchange(method, path, options, repeated, token, true));
           } else reject(failure(path, response));
@@ -664,7 +669,9 @@ function failure(path: string, packet: ParsedPacket): NodeError {
 
 const meanings: Record<string, string> = {
   "4.00": "Bad Request",
+  "4.01": "Unauthorized: the node is secured, and this computer has no context for it",
   "4.02": "Bad Option",
+  "4.03": "Forbidden: this computer's context does not have the right",
   "4.04": "Not Found",
   "4.05": "Method Not Allowed",
   "4.06": "Not Acceptable",

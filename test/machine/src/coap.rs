@@ -9,7 +9,7 @@ use cortex_m as _;
 use cortex_m::peripheral::SYST;
 use cortex_m_semihosting::{debug, hio};
 use wasmote_coap::{Code, Kind, Writer, option};
-use wasmote_node::{Board, Memory, Provision, Sensor, Server};
+use wasmote_node::{Board, Keyring, Memory, Provision, Sensor, Server};
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
@@ -148,7 +148,7 @@ fn main() -> ! {
         fuel: 2_000_000,
     };
     let (memory, _runner) = memory.split();
-    let mut server = Server::new(board, Provision::default(), memory, 1);
+    let mut server = Server::new(board, Provision::default(), &Keyring::empty(), memory, 1);
     server.trust(|_| true);
     say(format_args!(
         "{{\"name\":\"RAM\",\"bytes\":{}}}",

@@ -5,6 +5,7 @@
 //! | `install` | a package that arrives, in parts |
 //! | `load`, `table` | a package out of flash: checked, parsed, linked, measured; its branch table |
 //! | `active` | the package that runs, and the run it is in |
+//! | `guard` | sequence numbers and security contexts, in flash |
 //! | `imports` | what a module asks of the node |
 //! | `post` | what the Runner tells the Server |
 //! | `retry` | when to try again what failed |
@@ -12,6 +13,7 @@
 //! | `keep` | what the module keeps over resets and updates |
 //! | `settings` | what the operator set, for the next package |
 mod active;
+mod guard;
 mod imports;
 mod install;
 mod keep;
@@ -198,7 +200,10 @@ impl<F: Flash> Runner<F> {
     /// The next piece of work, when there is one.
     fn work(&mut self, io: &mut impl Io) -> bool {
         let running = self.active.as_ref().is_some_and(|a| a.job.is_some());
-        let part = |c: &Chunk| matches!(c.kind, ChunkKind::Part { .. });
+        if self.reserve(io) {
+            return true;
+        }
+        let part = |c: &Chunk| !matches!(c.kind, ChunkKind::Request(..));
         let chunks = &mut self.post.mail.chunks;
         if chunks.peek().is_some_and(|c| !running || part(c))
             && let Some(chunk) = chunks.dequeue()
@@ -634,6 +639,7 @@ impl<F: Flash> Runner<F> {
                 self.part(io, chunk.ticket, &part);
             }
             ChunkKind::Request(method, path) => self.request(io, chunk, method, path),
+            ChunkKind::Key(place) => self.change_key(io, chunk.ticket, place, &chunk.bytes),
         }
     }
 

@@ -86,6 +86,7 @@ impl Post {
 
     /// Whether the Server has something to fetch.
     pub(super) fn has_mail(&self) -> bool {
-        self.mail.up.len() + self.mail.replies.len() + self.mail.apps.len() > 0
+        let mail = &self.mail;
+        mail.up.len() + mail.replies.len() + mail.apps.len() + mail.reserved.len() > 0
     }
 }

@@ -10,12 +10,14 @@ use core::fmt::Write;
 use wasmote_coap::{Code, Response, format};
 
 impl Resources {
+    // Once in flash, whatever is written.
+    #[inline(never)]
     pub(super) fn document(
         &self,
         response: &mut Response<'_>,
         resource: &Resource,
         format: u16,
-        write: impl FnOnce(&Self, &mut Document<'_, '_>),
+        write: &mut dyn FnMut(&Self, &mut Document<'_, '_>),
     ) {
         let base = [
             self.node_name(),
@@ -24,6 +26,14 @@ impl Resources {
         let mut document = Document::new(response, format, base);
         write(self, &mut document);
         document.end();
+    }
+
+    /// What anybody may know of a node: that it is one, which, and how it is guarded.
+    pub(super) fn front(&self, d: &mut Document<'_, '_>) {
+        d.text(key::NAME, self.node_name());
+        d.text(key::CLASS, self.board.class);
+        d.uint(key::CONTRACT, VERSION);
+        d.text(key::SECURITY, self.guard.security().name());
     }
 
     pub(super) fn node(&self, d: &mut Document<'_, '_>) {
@@ -39,6 +49,7 @@ impl Resources {
         d.text(key::CLOCK, b.clock);
         d.uint(key::HERTZ, b.hertz);
         d.texts(key::MISSING, b.missing.iter().copied());
+        d.text(key::SECURITY, self.guard.security().name());
         d.bool(key::DEVELOPMENT, self.provision.development);
         if let Some(height) = self.provision.height {
             d.uint(key::HEIGHT, height);
@@ -83,6 +94,19 @@ impl Resources {
             d.uint(name, value);
         }
         d.uint(key::OBSERVERS, m.observers as u64);
+        d.end();
+        d.map(key::OSCORE);
+        let g = &m.guard;
+        for (name, value) in [
+            (key::OPENED, g.opened),
+            (key::UNKNOWN, g.unknown),
+            (key::REPLAYED, g.replayed),
+            (key::FORGED, g.forged),
+            (key::CHALLENGED, g.challenged),
+            (key::STARVED, g.starved),
+        ] {
+            d.uint(name, value);
+        }
         d.end();
         d.map(key::LINK);
         d.uint(key::LOST, m.gauges.link_lost);

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use wasmote_coap::{Code, Kind, Message, Writer, option};
 use wasmote_node::slot::{Flash, SLOTS, Slots};
-use wasmote_node::{Board, Io, Limits, Phase, Provision, Runner, Sensor, Server, Step};
+use wasmote_node::{Board, Io, Keyring, Limits, Phase, Provision, Runner, Sensor, Server, Step};
 
 /// Prints a line that is seen even when the test passes: what was tried, and how often.
 pub fn tell(text: std::fmt::Arguments<'_>) {
@@ -311,9 +311,10 @@ impl Rig {
             fuel: 100_000,
             sensors: SENSORS,
         };
+        let keyring = Keyring::load(&slots, &provision);
         let runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
         let mut rig = Self {
-            server: Server::new(board, provision, server_memory, 1),
+            server: Server::new(board, provision, &keyring, server_memory, 1),
             runner,
             clock: Clock(1_000_000, 0),
             id: 1,
@@ -334,15 +335,19 @@ impl Rig {
     /// Lets both halves do all there is to do now; what the server sent.
     pub fn settle(&mut self) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
+        let mut quiet = false;
         for _ in 0..10_000 {
             self.clock.0 += 100;
             let step = self.runner.step(&mut self.clock);
             let now = self.now();
             self.server
                 .poll(now, &mut |_: u8, d: &[u8]| sent.push(d.to_vec()));
-            if matches!(step, Step::Idle(_)) && !self.runner.has_mail() {
+            // Twice, for the server may have asked the other half for something.
+            let idle = matches!(step, Step::Idle(_)) && !self.runner.has_mail();
+            if idle && quiet {
                 return sent;
             }
+            quiet = idle;
         }
         panic!("the node never comes to rest");
     }

@@ -1,0 +1,642 @@
+//! Who may do what: every resource and method by every role, and contexts that come, go and follow each other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+mod rig;
+
+use rig::{Memory, Rig, TEARS};
+use std::collections::BTreeSet;
+use wasmote_coap::{Code, Kind, Message, Writer, format, option};
+use wasmote_node::Provision;
+use wasmote_node::contract::{RESOURCES, Right};
+use wasmote_node::keyring::Key;
+use wasmote_oscore::option::{LONGEST, piv};
+use wasmote_oscore::{Compressed, Context, Id, Material, TAG};
+
+const READ: u8 = Right::Read as u8;
+const OPERATE: u8 = Right::Operate as u8;
+const INSTALL: u8 = Right::Install as u8;
+const ADMIN: u8 = Right::Admin as u8;
+const ALL: u8 = READ | OPERATE | INSTALL | ADMIN;
+
+/// The 19 bytes of a context.
+fn key(secret: u8, peer: u8, flags: u8) -> [u8; 19] {
+    let mut bytes = [secret; 19];
+    bytes[16..].copy_from_slice(&[peer, 0x80 | peer, flags]);
+    bytes
+}
+
+fn provision(keys: &[[u8; 19]]) -> Provision {
+    let mut provision = Provision {
+        contexts: keys.concat().leak(),
+        generation: 7,
+        ..Provision::default()
+    };
+    provision.keys.push(rig::vectors().keys[0]).unwrap();
+    provision
+}
+
+/// Somebody who holds a context.
+#[derive(Clone)]
+struct Holder {
+    context: Context,
+    next: u64,
+    id: u16,
+    /// The node's own numbers under this context, as they came: none may come twice.
+    numbers: BTreeSet<u64>,
+}
+
+/// An answer: whether it was protected, its code and payload.
+type Got = (bool, Code, Vec<u8>);
+
+impl Holder {
+    fn of(bytes: &[u8; 19]) -> Self {
+        let [peer, node] = [bytes[16], bytes[17]].map(|id| Id::new(&[id]).unwrap());
+        let material = Material {
+            secret: &bytes[..16],
+            salt: &[],
+            id_context: None,
+            sender: peer,
+            recipient: node,
+        };
+        Self {
+            context: Context::derive(&material).unwrap(),
+            next: 0,
+            id: u16::from(bytes[16]) << 8,
+            numbers: BTreeSet::new(),
+        }
+    }
+
+    /// A protected request, and its number.
+    fn request(&mut self, code: Code, path: &str, echo: &[u8], payload: &[u8]) -> (Vec<u8>, u64) {
+        let mut buffer = [0; 1_200];
+        let mut w = Writer::new(&mut buffer, Kind::Con, code, 0, &[]);
+        for segment in path.split('/') {
+            w.option(option::URI_PATH, segment.as_bytes());
+        }
+        if !echo.is_empty() {
+            w.option(option::ECHO, echo);
+        }
+        let inner = w.finish(payload).unwrap();
+        let mut sealed = vec![inner[1]];
+        sealed.extend(&inner[4..]);
+        let number = self.next;
+        self.next += 1;
+        let length = sealed.len();
+        sealed.resize(length + TAG, 0);
+        let sender = self.context.sender;
+        let nonce = self.context.nonce(&sender, number);
+        let request = (&sender, number);
+        self.context
+            .seal(&nonce, request, &mut sealed, length)
+            .unwrap();
+        let (bytes, significant) = piv(number);
+        let compressed = Compressed {
+            piv: &bytes[8 - significant..],
+            kid_context: None,
+            kid: Some(sender.bytes()),
+        };
+        let mut room = [0; LONGEST];
+        let value = compressed.write(&mut room).unwrap();
+        self.id += 1;
+        let mut buffer = [0; 1_300];
+        let mut w = Writer::new(&mut buffer, Kind::Con, Code::POST, self.id, b"t");
+        w.option(option::OSCORE, value);
+        (w.finish(&sealed).unwrap().to_vec(), number)
+    }
+
+    /// What came back, and the Echo value in it.
+    fn opens(&mut self, datagram: &[u8], request: u64) -> (Got, Vec<u8>) {
+        let message = Message::parse(datagram).unwrap();
+        let Some(value) = message.options.get(option::OSCORE) else {
+            return ((false, message.code, message.payload.to_vec()), vec![]);
+        };
+        let number = Compressed::parse(value).unwrap().number();
+        let (sender, node) = (self.context.sender, self.context.recipient);
+        let nonce = match number {
+            Some(number) => {
+                assert!(self.numbers.insert(number), "{number} was used before");
+                self.context.nonce(&node, number)
+            }
+            None => self.context.nonce(&sender, request),
+        };
+        let mut bytes = message.payload.to_vec();
+        let length = self.context.open(&nonce, (&sender, request), &mut bytes);
+        let inner = message
+            .within(&bytes[..length.expect("authentic")])
+            .unwrap();
+        let echo = inner.options.get(option::ECHO).unwrap_or(&[]).to_vec();
+        ((true, inner.code, inner.payload.to_vec()), echo)
+    }
+
+    /// Asks once.
+    fn once(
+        &mut self,
+        node: &mut Rig,
+        code: Code,
+        path: &str,
+        echo: &[u8],
+        payload: &[u8],
+    ) -> (Got, Vec<u8>) {
+        let (datagram, number) = self.request(code, path, echo, payload);
+        let answers = node.datagram(&datagram);
+        assert_eq!(answers.len(), 1, "{path}");
+        self.opens(&answers[0], number)
+    }
+
+    /// The same of a node that may be without power, or must save its numbers first.
+    fn tries(&mut self, node: &mut Rig, code: Code, path: &str, payload: &[u8]) -> Option<Got> {
+        let mut echo = vec![];
+        for _ in 0..2 {
+            let (datagram, number) = self.request(code, path, &echo, payload);
+            let answers = node.datagram(&datagram);
+            let (got, more) = self.opens(answers.first()?, number);
+            if more.is_empty() {
+                return Some(got);
+            }
+            echo = more;
+        }
+        None
+    }
+
+    /// Asks, and echoes what has to be echoed.
+    fn asks(&mut self, node: &mut Rig, code: Code, path: &str, payload: &[u8]) -> Got {
+        let (got, echo) = self.once(node, code, path, &[], payload);
+        if echo.is_empty() {
+            return got;
+        }
+        self.once(node, code, path, &echo, payload).0
+    }
+}
+
+/// What a resource is called, what its methods need, and a path to it.
+type Row = (&'static str, Vec<(Code, Right)>, String);
+
+/// A path for each row of the contract, where a module runs that has a sensor, an output, a parameter and a handler.
+fn paths() -> Vec<Row> {
+    let named = |path: &[&str]| match path {
+        ["sensors"] => "/level",
+        ["outputs"] => "/mean",
+        ["app", "params"] => "/limit",
+        ["app", "state"] => "/total",
+        ["app", "x"] => "/ask",
+        ["keys"] => "/5",
+        _ => "",
+    };
+    RESOURCES
+        .iter()
+        .map(|r| {
+            let path = r.path.join("/");
+            let last = if r.named || path == "app/x" {
+                named(r.path)
+            } else {
+                ""
+            };
+            (r.rt, r.rights.to_vec(), format!("{path}{last}"))
+        })
+        .collect()
+}
+
+const METHODS: [Code; 7] = [
+    Code::GET,
+    Code::POST,
+    Code::PUT,
+    Code::DELETE,
+    Code::FETCH,
+    Code::PATCH,
+    Code::IPATCH,
+];
+
+#[test]
+fn every_method_of_every_resource_needs_its_right() {
+    let mut cells = 0;
+    for rights in 0..=ALL {
+        let holder = key(9, 9, if rights == 0 { READ } else { rights });
+        let keys = [key(1, 1, ALL), holder];
+        let memory = Memory::new();
+        let mut node = Rig::provisioned(&memory, provision(&keys));
+        let mut peer = Holder::of(&holder);
+        // Two runs beside each other: with a context, and, as role 0, without any.
+        for (rt, row, path) in paths() {
+            // A node remembers so many requests of the last three quarters of a minute.
+            node.wait(50_000);
+            for method in METHODS {
+                let right = row
+                    .iter()
+                    .find(|(m, _)| *m == method)
+                    .map(|(_, r)| *r as u8);
+                cells += 1;
+                let (protected, code) = if rights == 0 {
+                    let (code, _) = node.request(method, &path, &[], b"");
+                    (false, code)
+                } else {
+                    let got = peer.asks(&mut node, method, &path, b"");
+                    (got.0, got.1)
+                };
+                let what = format!("{method:?} /{path} ({rt}) with {rights:04b}: {code}");
+                assert_eq!(protected, rights != 0, "{what}");
+                let refused = matches!(code, Code::UNAUTHORIZED | Code::FORBIDDEN);
+                let held = match right {
+                    Some(0) => true,
+                    Some(right) => rights & right != 0,
+                    // No row: refused, whoever asks; that there is no such method is told to those who may read.
+                    None if RESOURCES
+                        .iter()
+                        .any(|r| r.rt == rt && r.methods.contains(&method)) =>
+                    {
+                        false
+                    }
+                    None => rights & READ != 0,
+                };
+                assert_eq!(refused, !held, "{what}");
+                if refused {
+                    let wanted = if rights == 0 {
+                        Code::UNAUTHORIZED
+                    } else {
+                        Code::FORBIDDEN
+                    };
+                    assert_eq!(code, wanted, "{what}");
+                }
+            }
+        }
+    }
+    assert_eq!(cells, 16 * 7 * RESOURCES.len());
+}
+
+#[test]
+fn without_a_context_a_node_tells_which_it_is_and_no_more() {
+    let mut node = Rig::provisioned(&Memory::new(), provision(&[key(1, 1, ALL)]));
+    let document = node.json("node");
+    let names: Vec<&String> = document.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["class", "contract", "name", "security"]);
+    assert_eq!(document["security"], "secured");
+    let (code, links) = node.get(".well-known/core", format::LINK, "");
+    assert_eq!(code, Code::CONTENT);
+    assert!(!links.is_empty());
+    // Neither does it tell what there is.
+    for path in ["nothing", "sensors/none", "keys/9", "app/x/none"] {
+        assert_eq!(
+            node.request(Code::GET, path, &[], b"").0,
+            Code::UNAUTHORIZED,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_hidden_node_is_silent_to_whoever_has_no_context() {
+    let given = [key(1, 1, ALL)];
+    let mut hidden = provision(&given);
+    hidden.hidden = true;
+    let mut node = Rig::provisioned(&Memory::new(), hidden);
+    let get = |path: &str, kind: Kind, code: Code| {
+        let mut buffer = [0; 100];
+        let mut w = Writer::new(&mut buffer, kind, code, 5, b"");
+        for segment in path.split('/').filter(|s| !s.is_empty()) {
+            w.option(option::URI_PATH, segment.as_bytes());
+        }
+        w.finish(&[]).unwrap().to_vec()
+    };
+    for (datagram, what) in [
+        (get("node", Kind::Con, Code::GET), "a request"),
+        (get(".well-known/core", Kind::Non, Code::GET), "discovery"),
+        (get("", Kind::Con, Code::EMPTY), "a ping"),
+        (get("", Kind::Con, Code::CONTENT), "a response to nothing"),
+        (vec![0x40, 0x01, 0, 5, 0xff], "a malformed message"),
+    ] {
+        assert!(node.datagram(&datagram).is_empty(), "{what}");
+    }
+    let mut holder = Holder::of(&given[0]);
+    assert_eq!(
+        holder.asks(&mut node, Code::GET, "node", b"").1,
+        Code::CONTENT
+    );
+}
+
+#[test]
+fn an_open_node_says_so_and_gives_no_context_away() {
+    let mut open = provision(&[key(1, 1, ALL)]);
+    open.open = true;
+    let mut node = Rig::provisioned(&Memory::new(), open);
+    assert_eq!(node.json("node")["security"], "open");
+    assert_eq!(
+        node.request(Code::GET, "sensors/level", &[], b"").0,
+        Code::CONTENT
+    );
+    let new = key(2, 2, ALL);
+    assert_eq!(
+        node.request(Code::PUT, "keys/1", &[], &new).0,
+        Code::UNAUTHORIZED
+    );
+    assert_eq!(
+        node.request(Code::GET, "keys", &[], b"").0,
+        Code::UNAUTHORIZED
+    );
+}
+
+#[test]
+fn the_first_context_comes_over_the_cable_and_is_an_administrators() {
+    let memory = Memory::new();
+    let mut node = Rig::provisioned(&memory, provision(&[]));
+    assert_eq!(node.json("node")["security"], "unclaimed");
+    let reader = key(2, 2, READ);
+    assert_eq!(
+        node.request(Code::PUT, "keys/0", &[], &reader).0,
+        Code::CONFLICT
+    );
+    for wrong in [&[][..], &[1; 18], &[0; 19], &[1; 20]] {
+        assert_eq!(
+            node.request(Code::PUT, "keys/0", &[], wrong).0,
+            Code::BAD_REQUEST
+        );
+    }
+    let admin = key(1, 1, ALL);
+    assert_eq!(
+        node.request(Code::PUT, "keys/0", &[], &admin).0,
+        Code::CHANGED
+    );
+    assert_eq!(
+        node.request(Code::PUT, "keys/1", &[], &reader).0,
+        Code::UNAUTHORIZED
+    );
+    let mut holder = Holder::of(&admin);
+    assert_eq!(
+        holder.asks(&mut node, Code::PUT, "keys/1", &reader).1,
+        Code::CHANGED
+    );
+    // Both are there after a reset.
+    let mut node = Rig::provisioned(&memory, provision(&[]));
+    let mut other = Holder::of(&reader);
+    assert_eq!(
+        other.asks(&mut node, Code::GET, "stats", b"").1,
+        Code::CONTENT
+    );
+    assert_eq!(
+        other.asks(&mut node, Code::GET, "keys", b"").1,
+        Code::FORBIDDEN
+    );
+    assert_eq!(
+        holder.asks(&mut node, Code::GET, "keys", b"").1,
+        Code::CONTENT
+    );
+}
+
+#[test]
+fn the_last_administrator_cannot_be_removed() {
+    let admin = key(1, 1, ALL);
+    let mut node = Rig::provisioned(&Memory::new(), provision(&[admin]));
+    let mut first = Holder::of(&admin);
+    assert_eq!(
+        first.asks(&mut node, Code::DELETE, "keys/0", b"").1,
+        Code::CONFLICT
+    );
+    let second = key(2, 2, ADMIN);
+    assert_eq!(
+        first.asks(&mut node, Code::PUT, "keys/3", &second).1,
+        Code::CHANGED
+    );
+    let mut other = Holder::of(&second);
+    assert_eq!(
+        other.asks(&mut node, Code::DELETE, "keys/0", b"").1,
+        Code::DELETED
+    );
+    // The one that was revoked is not known any more.
+    let got = first.asks(&mut node, Code::GET, "node", b"");
+    assert_eq!((got.0, got.1), (false, Code::UNAUTHORIZED));
+    assert_eq!(
+        other.asks(&mut node, Code::DELETE, "keys/3", b"").1,
+        Code::CONFLICT
+    );
+}
+
+#[test]
+fn a_rotation_ends_with_the_first_use_of_the_new_secret() {
+    let old = key(1, 1, ALL);
+    let memory = Memory::new();
+    let mut node = Rig::provisioned(&memory, provision(&[old]));
+    let mut before = Holder::of(&old);
+    // It replaces the one in place 0, and waits for its first use.
+    let new = key(2, 2, ALL | 0x80);
+    assert_eq!(
+        before.asks(&mut node, Code::PUT, "keys/1", &new).1,
+        Code::CHANGED
+    );
+    assert_eq!(
+        before.asks(&mut node, Code::PUT, "keys/1", &new).1,
+        Code::CHANGED,
+        "again: the answer was lost"
+    );
+    assert_eq!(
+        before.asks(&mut node, Code::DELETE, "keys/0", b"").1,
+        Code::CONFLICT
+    );
+    assert_eq!(
+        before.asks(&mut node, Code::GET, "stats", b"").1,
+        Code::CONTENT
+    );
+    let mut after = Holder::of(&new);
+    assert_eq!(
+        after.asks(&mut node, Code::GET, "stats", b"").1,
+        Code::CONTENT
+    );
+    node.settle();
+    assert!(
+        !before.asks(&mut node, Code::GET, "stats", b"").0,
+        "the old one is gone"
+    );
+    // And stays so, as the new one stays, after a reset.
+    let mut node = Rig::provisioned(&memory, provision(&[old]));
+    assert!(!before.asks(&mut node, Code::GET, "stats", b"").0);
+    assert_eq!(
+        after.asks(&mut node, Code::GET, "stats", b"").1,
+        Code::CONTENT
+    );
+    assert_eq!(
+        after.asks(&mut node, Code::DELETE, "keys/1", b"").1,
+        Code::CONFLICT
+    );
+}
+
+#[test]
+fn a_new_provisioning_counts_for_more_than_what_was_changed_before_it() {
+    let memory = Memory::new();
+    let first = key(1, 1, ALL);
+    let mut node = Rig::provisioned(&memory, provision(&[first]));
+    let other = key(2, 2, READ);
+    let mut holder = Holder::of(&first);
+    assert_eq!(
+        holder.asks(&mut node, Code::PUT, "keys/1", &other).1,
+        Code::CHANGED
+    );
+    let again = key(3, 3, ALL);
+    let mut anew = provision(&[again]);
+    anew.generation = 8;
+    for _ in 0..2 {
+        let mut node = Rig::provisioned(&memory, anew.clone());
+        for gone in [&first, &other] {
+            assert!(!Holder::of(gone).asks(&mut node, Code::GET, "node", b"").0);
+        }
+        let mut holder = Holder::of(&again);
+        holder.next = 1 << 20;
+        assert_eq!(
+            holder.asks(&mut node, Code::GET, "keys", b"").1,
+            Code::CONTENT
+        );
+    }
+}
+
+#[test]
+fn a_flag_and_a_place_that_do_not_exist_are_refused() {
+    for bytes in [key(1, 1, 0), key(1, 1, 0x80)] {
+        assert!(Key::read(&bytes).is_none(), "a context without rights");
+    }
+    let mut same = key(1, 1, ALL);
+    same[17] = 1;
+    assert!(Key::read(&same).is_none(), "one ID for both ends");
+    let admin = key(1, 1, ALL);
+    let mut node = Rig::provisioned(&Memory::new(), provision(&[admin]));
+    let mut holder = Holder::of(&admin);
+    for place in ["8", "x", "-1", "256"] {
+        let got = holder.asks(
+            &mut node,
+            Code::PUT,
+            &format!("keys/{place}"),
+            &key(2, 2, READ),
+        );
+        assert_eq!(got.1, Code::NOT_FOUND, "{place}");
+    }
+    // The ID of somebody else, and a place that is taken.
+    assert_eq!(
+        holder
+            .asks(&mut node, Code::PUT, "keys/1", &key(2, 1, READ))
+            .1,
+        Code::CONFLICT
+    );
+    assert_eq!(
+        holder
+            .asks(&mut node, Code::PUT, "keys/0", &key(2, 2, READ))
+            .1,
+        Code::CONFLICT
+    );
+    // A successor of nobody, and one that would leave nobody in charge.
+    assert_eq!(
+        holder
+            .asks(&mut node, Code::PUT, "keys/1", &key(2, 2, ALL | 0x90))
+            .1,
+        Code::CONFLICT
+    );
+    assert_eq!(
+        holder
+            .asks(&mut node, Code::PUT, "keys/1", &key(2, 2, READ | 0x80))
+            .1,
+        Code::CONFLICT
+    );
+}
+
+#[test]
+fn a_context_reads_as_often_as_it_likes_and_leaves_room_for_changes() {
+    let given = [key(1, 1, ALL), key(2, 2, READ)];
+    let mut node = Rig::provisioned(&Memory::new(), provision(&given));
+    let mut reader = Holder::of(&given[1]);
+    for _ in 0..500 {
+        let got = reader.asks(&mut node, Code::GET, "sensors/level", b"");
+        assert_eq!(got.1, Code::CONTENT);
+    }
+    let mut admin = Holder::of(&given[0]);
+    let got = admin.asks(&mut node, Code::PUT, "time", b"1700000000");
+    assert_eq!(got.1, Code::CHANGED);
+    // Whoever repeats a read that was answered gets the same bytes.
+    let (datagram, _) = reader.request(Code::GET, "stats", &[], b"");
+    let first = node.datagram(&datagram);
+    assert_eq!((first.len(), node.datagram(&datagram)), (1, first));
+}
+
+/// What is tried while power is cut: how far it came is seen by what was answered.
+type Act = fn(&mut Rig, &mut Holder, &mut Holder) -> Vec<Option<Code>>;
+
+/// The old administrator, and the one that is to follow or to be added.
+const OLD: u8 = 1;
+const NEW: u8 = 2;
+
+const ACTS: &[(&str, Act)] = &[
+    ("reading", |node, old, _| {
+        let ask = |_| old.tries(node, Code::GET, "stats", b"").map(|got| got.1);
+        (0..3).map(ask).collect()
+    }),
+    ("adding", |node, old, _| {
+        let new = key(NEW, NEW, ALL);
+        vec![old.tries(node, Code::PUT, "keys/4", &new).map(|got| got.1)]
+    }),
+    ("a rotation", |node, old, new| {
+        let next = key(NEW, NEW, ALL | 0x80);
+        let put = old.tries(node, Code::PUT, "keys/4", &next);
+        let used = put
+            .as_ref()
+            .and_then(|_| new.tries(node, Code::GET, "keys", b""));
+        node.settle();
+        vec![put.map(|got| got.1), used.map(|got| got.1)]
+    }),
+    ("a revocation", |node, old, new| {
+        let next = key(NEW, NEW, ALL);
+        let put = old.tries(node, Code::PUT, "keys/4", &next);
+        let gone = new.tries(node, Code::DELETE, "keys/0", b"");
+        vec![put.map(|got| got.1), gone.map(|got| got.1)]
+    }),
+];
+
+#[test]
+fn wherever_power_is_cut_no_number_comes_twice_and_nobody_is_locked_out() {
+    let given = key(OLD, OLD, ALL);
+    let boot = |memory: &Memory| Rig::provisioned(memory, provision(&[given]));
+    let mut cuts = 0;
+    for (name, act) in ACTS {
+        let whole = Memory::new();
+        let mut node = boot(&whole);
+        whole.asked.set(0);
+        act(
+            &mut node,
+            &mut Holder::of(&given),
+            &mut Holder::of(&key(NEW, NEW, ALL)),
+        );
+        // Also those of the start, which reserves numbers.
+        let operations = whole.asked.get() + 16;
+        for tear in TEARS {
+            for cut in 0..operations {
+                let what = format!("{name}, cut at {cut} of {operations}: {tear:?}");
+                let memory = Memory::new();
+                memory.tear.set(tear);
+                memory.left.set(cut + 1);
+                let (mut old, mut new) = (Holder::of(&given), Holder::of(&key(NEW, NEW, ALL)));
+                let mut node = boot(&memory);
+                let answers = act(&mut node, &mut old, &mut new);
+                drop(node);
+                memory.left.set(u64::MAX);
+                // Twice: what was left undone the first time is done by then.
+                for _ in 0..2 {
+                    let mut node = boot(&memory);
+                    node.settle();
+                    let mut governs = |holder: &mut Holder| {
+                        let got = holder.tries(&mut node, Code::GET, "keys", b"");
+                        got.is_some_and(|got| (got.0, got.1) == (true, Code::CONTENT))
+                    };
+                    let first = governs(&mut new);
+                    let second = governs(&mut old);
+                    assert!(first || second, "{what}: locked out");
+                    // What was answered stays.
+                    if *name == "a revocation" && answers[1] == Some(Code::DELETED) {
+                        assert!(!second && first, "{what}: it is back");
+                    }
+                    if *name == "adding" && answers[0] == Some(Code::CHANGED) {
+                        assert!(first && second, "{what}: it is gone");
+                    }
+                }
+                cuts += 1;
+            }
+        }
+    }
+    rig::tell(format_args!("power was cut at {cuts} places of contexts"));
+    assert!(cuts > 400, "only {cuts} places");
+}

@@ -1,0 +1,246 @@
+// The security contexts of a node: lists, adds, rotates, revokes. What a context is, and how this computer keeps its own, is in lib/keys.ts.
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { NodeError, UserError } from "../lib/errors.ts";
+import {
+  encodeKey,
+  exported,
+  keepNodeKeys,
+  makeKey,
+  nameOf,
+  nodeKeys,
+  parseRights,
+  places,
+  rightsText,
+  type NodeKey,
+} from "../lib/keys.ts";
+import { sleep } from "../lib/coap/endpoint.ts";
+import type { Node } from "../lib/node.ts";
+import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
+
+interface Options extends NodeOptions {
+  rights?: string;
+  output?: string;
+}
+
+/** A context as a node lists it. */
+interface Listed {
+  place: number;
+  peer: number;
+  rights: number;
+  /** The place of the context that goes when this one was used. */
+  replaces?: number;
+  /** How often its keys were used at most, and whether it should be rotated. */
+  used: number;
+  worn: boolean;
+}
+
+export async function keysVerb(
+  action: string | undefined,
+  place: string | undefined,
+  options: Options,
+): Promise<void> {
+  const actions: Record<string, () => Promise<void>> = {
+    list: () => list(options),
+    add: () => add(options),
+    rotate: () => rotate(options),
+    revoke: () => revoke(place, options),
+  };
+  const chosen = action ?? "list";
+  const run = Object.hasOwn(actions, chosen) ? actions[chosen] : undefined;
+  if (run === undefined)
+    throw new UserError(
+      `keys cannot ${chosen}`,
+      `it can: ${Object.keys(actions).join(", ")}`,
+      "usage",
+    );
+  await run();
+}
+
+/** What a node lists. It is no program of ours that must be believed: what is odd is an error. */
+export async function listKeys(node: Node, signal?: AbortSignal): Promise<Listed[]> {
+  const value = (await node.read("keys", { accept: "cbor", signal })) as Record<string, unknown>;
+  const column = (name: string): number[] => {
+    const all = value?.[name];
+    if (!Array.isArray(all) || all.length > places || !all.every((one) => Number.isInteger(one)))
+      throw new NodeError("protocol", `/keys: ${name} is no list of numbers`);
+    return all as number[];
+  };
+  const columns = ["peer", "rights", "replaces", "used", "worn"].map(column);
+  return column("place").map((place, at) => {
+    const [peer = 0, rights = 0, replaces = places, used = 0, worn = 0] = columns.map(
+      (one) => one[at] ?? 0,
+    );
+    const replaced = replaces < places ? { replaces } : {};
+    return { place, peer, rights, ...replaced, used, worn: worn !== 0 };
+  });
+}
+
+async function list(options: Options): Promise<void> {
+  await withNode(options, async (node, { address: at, signal }) => {
+    const all = await listKeys(node, signal);
+    const name = nameOf(project(), at);
+    const own = name === undefined ? [] : nodeKeys(project(), name);
+    const mine = ({ place, peer }: Listed) =>
+      own.some((key) => key.place === place && key.peer === peer);
+    const shown = all.map((one) => ({ ...one, rights: rightsText(one.rights), own: mine(one) }));
+    print(options.json, shown, () =>
+      shown.length === 0
+        ? "none: the node answers everybody"
+        : table(
+            shown.map((one): [string, string] => [
+              `place ${one.place}`,
+              [
+                one.rights,
+                `peer ${one.peer.toString(16).padStart(2, "0")}`,
+                `used ${one.used} times at most`,
+                one.own ? "this computer's" : "",
+                one.replaces === undefined ? "" : `takes the place of ${one.replaces} when used`,
+                one.worn ? "worn: `wasmote keys rotate`" : "",
+              ]
+                .filter(Boolean)
+                .join(", "),
+            ]),
+          ),
+    );
+  });
+}
+
+/** A place that is free; the last one is left for a successor. */
+function freePlace(all: readonly Listed[], spare: number): number {
+  const free = Array.from({ length: places }, (_, place) => place).filter(
+    (place) => !all.some((one) => one.place === place),
+  );
+  if (free.length <= spare)
+    throw new UserError(
+      `all ${places} places are taken, or kept for a successor`,
+      "revoke one: `wasmote keys list` shows them",
+      "refused",
+    );
+  return free[0]!;
+}
+
+/** Gives somebody else a context: what they need lies in a folder that only this user can read. */
+async function add(options: Options): Promise<void> {
+  if (options.rights === undefined || options.output === undefined)
+    throw new UserError(
+      "a new context needs rights, and a folder to be written to",
+      "write: --rights read,operate --output dashboard-keys",
+      "usage",
+    );
+  const rights = parseRights(options.rights);
+  const folder = resolve(options.output);
+  if (existsSync(folder)) throw new UserError(`${folder} is already there`, "name another folder");
+  await withNode(options, async (node, { signal }) => {
+    const all = await listKeys(node, signal);
+    const key = makeKey(
+      freePlace(all, 1),
+      rights,
+      all.map(({ peer }) => peer),
+    );
+    writeExport(folder, key);
+    try {
+      await put(node, key, undefined, signal);
+    } catch (error) {
+      // Where the node has said no, nobody needs it.
+      if (error instanceof NodeError && error.code === "answer")
+        rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+    const { place } = key;
+    print(
+      options.json,
+      { place, rights: rightsText(rights), folder },
+      () =>
+        `place ${place}: ${rightsText(rights)}\n${folder}: settings.json for aiocoap, libcoap.conf for libcoap`,
+    );
+  });
+}
+
+/** Writes a context for other programs. */
+export function writeExport(folder: string, key: NodeKey): void {
+  mkdirSync(folder, { mode: 0o700 });
+  const { aiocoap, libcoap } = exported(key);
+  for (const [name, text] of [
+    ["settings.json", aiocoap],
+    ["libcoap.conf", libcoap],
+  ] as const)
+    writeFileSync(join(folder, name), text, { mode: 0o600, flag: "wx" });
+}
+
+async function put(
+  node: Node,
+  key: NodeKey,
+  replaces?: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const payload = encodeKey(key, replaces);
+  await patiently(
+    () => node.request("PUT", `keys/${key.place}`, { format: "octets", payload, signal }),
+    signal,
+  );
+}
+
+/** How long a node may be busy with its flash. */
+const busyLimit = 10_000;
+
+/** Asks again while the node is busy with its flash. */
+async function patiently(work: () => Promise<unknown>, signal?: AbortSignal): Promise<void> {
+  for (const until = Date.now() + busyLimit; ;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      const busy = error instanceof NodeError && error.status === "5.03" && Date.now() < until;
+      if (!busy) throw error;
+    }
+    await sleep(200, signal);
+  }
+}
+
+/** Takes a new secret for this computer. The old one goes when the new one was used; wherever this is cut off, one of them works. */
+async function rotate(options: Options): Promise<void> {
+  const at = address(options);
+  const name = nameOf(project(), at);
+  const before = name === undefined ? [] : nodeKeys(project(), name);
+  if (name === undefined || before.length === 0)
+    throw new UserError(
+      "this computer has no context with this node",
+      "`wasmote provision --secure --name NAME --flash` gives the node and this computer one",
+    );
+  // One after the other: a serial line is one client's.
+  await withNode(options, async (node, { signal }) => {
+    // Connecting has found out which of several the node knows.
+    const own = nodeKeys(project(), name)[0]!;
+    const all = await listKeys(node, signal);
+    const there = all.find(({ place, peer }) => place === own.place && peer === own.peer);
+    if (there === undefined) throw new NodeError("protocol", "/keys does not list our context");
+    const key = makeKey(
+      freePlace(all, 0),
+      there.rights,
+      all.map(({ peer }) => peer),
+    );
+    keepNodeKeys(project(), name, [key, own]);
+    await put(node, key, own.place, signal);
+  });
+  // Connecting forgets the old one once the node has answered under the new one.
+  await withNode(options, async (node, { signal }) => {
+    await node.front(signal);
+    const { place } = nodeKeys(project(), name)[0]!;
+    print(options.json, { node: name, place }, () => `${name}: a new secret, in place ${place}`);
+  });
+}
+
+async function revoke(text: string | undefined, options: Options): Promise<void> {
+  const place = Number(text ?? "");
+  if (text === undefined || !(Number.isInteger(place) && place >= 0 && place < places))
+    throw new UserError(
+      `${text ?? "nothing"} is no place of a context`,
+      "`wasmote keys list` shows them: write the number of one",
+      "usage",
+    );
+  await withNode(options, async (node, { signal }) => {
+    await patiently(() => node.request("DELETE", `keys/${place}`, { signal }), signal);
+    print(options.json, { place }, () => `place ${place} is empty`);
+  });
+}

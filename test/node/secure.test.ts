@@ -1,0 +1,301 @@
+// A secured node from outside, over the link that it has: who may do what, what somebody on the way can do, and what a reset leaves.
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { Context } from "../../host/lib/coap/oscore.ts";
+import { resources, rights } from "../../host/lib/contract.ts";
+import { NodeError } from "../../host/lib/errors.ts";
+import { encodeKey, encodeKeys, makeKey, materialOf, type NodeKey } from "../../host/lib/keys.ts";
+import { Node } from "../../host/lib/node.ts";
+import { makeFlash } from "../../host/lib/package.ts";
+import type { Method } from "../../host/lib/coap/endpoint.ts";
+import { eachTarget, scratch, type Start } from "../harness/target.ts";
+
+/** Roles by their rights; the administrator may do everything. */
+const roles: Record<string, number> = {
+  administrator: rights.read | rights.operate | rights.install | rights.admin,
+  reader: rights.read,
+  operator: rights.read | rights.operate,
+  installer: rights.install,
+  keeper: rights.admin,
+};
+
+/** Numbers that are used once: a test's client lives as long as its context. */
+function numbers(first = 0): { take(): number } {
+  let next = first;
+  return { take: () => next++ };
+}
+
+/** Flash of a node with a context for each role. */
+function secured(): { flash: Uint8Array; keys: Record<string, NodeKey> } {
+  const keys = Object.fromEntries(
+    Object.entries(roles).map(([role, mask], place) => [
+      role,
+      { ...makeKey(place, mask), peer: place + 1, node: 0x81 + place },
+    ]),
+  );
+  const contexts = encodeKeys(Object.values(keys));
+  return { flash: makeFlash({ name: "wye", keys: [], development: true, contexts }), keys };
+}
+
+async function begin(start: Start, folder: string) {
+  const { flash, keys } = secured();
+  const file = join(folder, "flash");
+  writeFileSync(file, flash);
+  const target = await start({ flash: file });
+  const clients = new Map<string, Context>();
+  const contextOf = (role: string) => {
+    const known = clients.get(role) ?? new Context(materialOf(keys[role]!), numbers());
+    clients.set(role, known);
+    return known;
+  };
+  return {
+    target,
+    keys,
+    contextOf,
+    as: (role: string, address = target.address) =>
+      Node.connect(address, { context: contextOf(role), patience: 40_000 }),
+  };
+}
+
+/** The status of an answer, whatever it is. */
+async function status(node: Node, method: Method, path: string): Promise<string> {
+  for (const until = Date.now() + 10_000; ;) {
+    try {
+      return (await node.request(method, path)).status;
+    } catch (error) {
+      if (!(error instanceof NodeError) || error.status === undefined) throw error;
+      // Busy with its flash for a moment.
+      if (error.status !== "5.03" || Date.now() > until) return error.status;
+      await delay(100);
+    }
+  }
+}
+
+const place: Record<string, string> = {
+  "sensors/{name}": "sensors/level",
+  "outputs/{name}": "outputs/none",
+  "app/params/{name}": "app/params/none",
+  "app/state/{name}": "app/state/none",
+  "app/x/*": "app/x/none",
+  "keys/{name}": "keys/7",
+};
+
+eachTarget(
+  "a secured node",
+  (start) => {
+    test("answers each role what the contract lets it have, and strangers next to nothing", async () => {
+      using folder = scratch();
+      const { as, target } = await begin(start, folder.path);
+      let cells = 0;
+      for (const role of [...Object.keys(roles), "stranger"]) {
+        const held = roles[role] ?? 0;
+        // It remembers what was asked of it for a while, up to a number.
+        await target.reset();
+        await using node =
+          role === "stranger" ? await Node.connect(target.address) : await as(role);
+        for (const { path, rights: row } of resources) {
+          for (const [method, right] of Object.entries(row)) {
+            const needed = right === "public" ? 0 : rights[right as keyof typeof rights];
+            const code = await status(node, method as Method, place[path] ?? path);
+            const may = needed === 0 || (held & needed) !== 0;
+            const refused = code === "4.01" || code === "4.03";
+            expect({ role, method, path, code, refused }).toMatchObject({ refused: !may });
+            if (refused) expect(code).toBe(role === "stranger" ? "4.01" : "4.03");
+            cells++;
+          }
+        }
+      }
+      expect(cells).toBe(6 * resources.flatMap(({ rights: row }) => Object.keys(row)).length);
+      await using stranger = await Node.connect(target.address);
+      expect(await stranger.front()).toEqual({ name: "wye", security: "secured", full: false });
+      await expect(stranger.info()).rejects.toMatchObject({ status: "4.01" });
+    });
+
+    test("is read, set and observed; after a reset a context goes on with one round trip more", async () => {
+      using folder = scratch();
+      const { as, target } = await begin(start, folder.path);
+      await using node = await as("administrator");
+      expect((await node.info()).security).toBe("secured");
+      await node.put("time", "1700000000");
+      const seen: number[] = [];
+      target.feed("level", 1000);
+      for await (const { value } of node.observe("sensors/level")) {
+        if (value < 1000 || seen.includes(value)) continue;
+        seen.push(value);
+        if (seen.length === 3) break;
+        target.feed("level", 1000 + seen.length);
+      }
+      expect(seen).toEqual([1000, 1001, 1002]);
+      await target.reset();
+      expect((await node.info()).security).toBe("secured");
+      const { oscore } = await node.info();
+      expect(oscore?.["challenged"]).toBeGreaterThan(0);
+    });
+
+    test("takes a new secret for an old one, and keeps the old one until the new was used", async () => {
+      using folder = scratch();
+      const { as, keys, target } = await begin(start, folder.path);
+      const old = keys["administrator"]!;
+      const fresh = { ...makeKey(6, old.rights), peer: 0x40, node: 0xc0 };
+      const context = new Context(materialOf(fresh), numbers());
+      const anew = () => Node.connect(target.address, { context, patience: 40_000 });
+      // One after the other: a serial line is one client's.
+      {
+        await using before = await as("administrator");
+        await before.request("PUT", "keys/6", { payload: encodeKey(fresh, old.place) });
+        await target.reset();
+        expect((await before.front()).full).toBe(true);
+      }
+      {
+        await using after = await anew();
+        expect((await after.front()).full).toBe(true);
+      }
+      {
+        await using before = await as("administrator");
+        // Flash is written behind the answer.
+        const heard = () =>
+          before.front().then(
+            () => "answers",
+            (error: NodeError) => error.code,
+          );
+        await expect.poll(heard, { timeout: 20_000 }).toBe("insecure");
+      }
+      await target.reset();
+      await using after = await anew();
+      expect((await after.front()).full).toBe(true);
+      expect(await status(after, "DELETE", `keys/${keys["keeper"]!.place}`)).toBe("2.02");
+      expect(await status(after, "DELETE", "keys/6")).toBe("4.09");
+    });
+  },
+  ["native", "qemu-stm32", "qemu-mps2"],
+);
+
+/** Somebody between a client and a node, who sees and may change every datagram. */
+class Between {
+  readonly captured: Buffer[] = [];
+  /** What becomes of a datagram to the node: as many as are to go on. */
+  onRequest: (datagram: Buffer) => Buffer[] = (datagram) => [datagram];
+  readonly #front: Socket = createSocket("udp4");
+  readonly #back: Socket = createSocket("udp4");
+  #client: { address: string; port: number } | undefined;
+
+  static async before(address: string): Promise<Between> {
+    const { hostname, port } = new URL(address.replace("coap:", "http:"));
+    const one = new Between();
+    one.#front.bind(0, "127.0.0.1");
+    one.#back.bind(0, "127.0.0.1");
+    await Promise.all([once(one.#front, "listening"), once(one.#back, "listening")]);
+    one.#front.on("message", (datagram, from) => {
+      one.#client = from;
+      one.captured.push(datagram);
+      for (const each of one.onRequest(datagram)) one.#back.send(each, Number(port), hostname);
+    });
+    one.#back.on("message", (datagram) => {
+      if (one.#client) one.#front.send(datagram, one.#client.port, one.#client.address);
+    });
+    one.send = (datagram) => one.#back.send(datagram, Number(port), hostname);
+    return one;
+  }
+
+  send: (datagram: Buffer) => void = () => {};
+
+  get address(): string {
+    return `coap://127.0.0.1:${this.#front.address().port}`;
+  }
+
+  [Symbol.dispose](): void {
+    this.#front.close();
+    this.#back.close();
+  }
+}
+
+eachTarget(
+  "somebody between a client and a secured node",
+  (start) => {
+    test("replays what was said, and nothing is done twice", async () => {
+      using folder = scratch();
+      const { as, target } = await begin(start, folder.path);
+      using between = await Between.before(target.address);
+      await using node = await as("administrator", between.address);
+      await node.put("time", "1700000000");
+      await node.put("time", "1800000000");
+      const before = (await node.info()).oscore!;
+      const requests = between.captured.slice();
+      for (const [at, datagram] of requests.entries()) {
+        // Under a new message ID, so that it is no duplicate of RFC 7252 §4.5.
+        const again = Buffer.from(datagram);
+        again.writeUInt16BE((again.readUInt16BE(2) + 0x4000 + at) & 0xffff, 2);
+        between.send(again);
+      }
+      expect(Number(await node.get("time"))).toBeGreaterThan(1_799_999_999);
+      const after = (await node.info()).oscore!;
+      expect(after["replayed"]! - before["replayed"]!).toBeGreaterThanOrEqual(requests.length - 1);
+    });
+
+    test("changes a bit anywhere, and nothing passes", async () => {
+      using folder = scratch();
+      const { as, target } = await begin(start, folder.path);
+      using between = await Between.before(target.address);
+      await using node = await as("administrator", between.address);
+      await node.put("time", "1700000000");
+      let bit = 0;
+      // Behind header and token: option and ciphertext.
+      between.onRequest = (datagram) => {
+        const at = 8 + (bit % (((datagram.length - 8) * 8) >> 3));
+        const changed = Buffer.from(datagram);
+        changed[at]! ^= 1 << (bit & 7);
+        bit += 5;
+        changed.writeUInt16BE((changed.readUInt16BE(2) + bit) & 0xffff, 2);
+        return [changed, datagram];
+      };
+      for (let n = 0; n < 40; n++) {
+        // The answer to what was changed may come first, and is not believed.
+        await node.put("time", String(1_700_000_100 + n)).catch((error: NodeError) => {
+          expect(error.code).toBe("insecure");
+        });
+      }
+      between.onRequest = (datagram) => [datagram];
+      const { oscore } = await node.info();
+      expect(oscore!["forged"]! + oscore!["unknown"]!).toBeGreaterThan(20);
+      expect(Math.abs(Number(await node.get("time")) - 1_700_000_139)).toBeLessThan(40);
+    });
+
+    test("floods it with forgeries, and whoever has a context is answered", async () => {
+      using folder = scratch();
+      const { as, target } = await begin(start, folder.path);
+      using between = await Between.before(target.address);
+      await using node = await as("reader", between.address);
+      await node.get("stats");
+      const model = between.captured.at(-1)!;
+      const forged = (n: number) => {
+        const one = Buffer.from(model);
+        one.writeUInt16BE(n & 0xffff, 2);
+        one[one.length - 1]! ^= 1 + (n % 255);
+        // Another sequence number, so that it is no replay that costs nothing.
+        return one;
+      };
+      let sent = 0;
+      for (let round = 0; round < 20; round++) {
+        for (let n = 0; n < 25; n++) between.send(forged(sent++));
+        expect(
+          await node.get("sensors/rain").catch((error: NodeError) => error.status),
+        ).toBeDefined();
+      }
+      expect(sent).toBe(500);
+    });
+  },
+  ["native"],
+);
+
+describe("a context's bytes", () => {
+  test("are those that a node reads", () => {
+    const key = { place: 2, secret: Buffer.alloc(16, 7), peer: 1, node: 0x81, rights: 9 };
+    expect(Buffer.from(encodeKey(key)).toString("hex")).toBe(`${"07".repeat(16)}018109`);
+    expect(encodeKey(key, 3).at(-1)).toBe(0x80 | 0x30 | 9);
+    expect(encodeKeys([key]).length).toBe(3 * 19);
+  });
+});

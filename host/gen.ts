@@ -2,7 +2,6 @@
 //
 // Output: host/lib/contract.ts, assembly/contract.ts and firmware/node/src/contract.rs. All are committed; test/sdk/sdk.test.ts
 // fails when one is not what this script would write.
-import { packageVectors } from "./vectors.ts";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parse } from "smol-toml";
@@ -40,8 +39,10 @@ interface Contract {
   manifest: Record<string, number>;
   provision: Record<string, number>;
   limits: Record<string, number>;
+  flash: Record<string, number>;
   text: Record<string, TextRule>;
-  document: Record<string, Record<string, string>>;
+  /** By name of the entry: its type, or its type and what it means. */
+  document: Record<string, Record<string, string | [type: string, what: string]>>;
   resource: {
     name: string;
     path: string;
@@ -63,6 +64,79 @@ function points(range: string): [number, number] {
   return [from, to];
 }
 
+/** An entry of a document. */
+interface Field {
+  name: string;
+  /** As contract.toml has it, without what follows the comma. */
+  type: string;
+  what: string | undefined;
+  always: boolean;
+  /** What its absence means. */
+  absent: "0" | "{}" | undefined;
+  fields: Field[];
+}
+
+/** The entries of a document as a tree. */
+function fieldsOf(document: Contract["document"][string]): Field[] {
+  const roots: Field[] = [];
+  const all = new Map<string, Field>();
+  for (const [path, said] of Object.entries(document)) {
+    const [text, what] = typeof said === "string" ? [said] : said;
+    const [, type = "", rest] =
+      /^((?:list of )?(?:text|bool|uint32|uint64|bytes \d+)|one of [\w ]+|map|counters)(?:, (always|or 0|or \{\}))?$/.exec(
+        text,
+      ) ?? [];
+    if (type === "") throw new RangeError(`${path}: no type of an entry: ${text}`);
+    const name = path.split(".").at(-1)!;
+    const parent = all.get(path.slice(0, -name.length - 1));
+    if (path !== name && parent === undefined) throw new RangeError(`${path} is in no map`);
+    const absent = rest === "or 0" ? "0" : rest === "or {}" ? "{}" : undefined;
+    const field = { name, type, what, always: rest === "always", absent, fields: [] } as Field;
+    all.set(path, field);
+    (parent?.fields ?? roots).push(field);
+  }
+  return roots;
+}
+
+/** The TypeScript type of an entry. */
+function typeOf({ type, fields }: Field): string {
+  if (type === "map") return `{\n${fields.map(memberOf).join("\n")}\n}`;
+  if (type === "counters") return "Record<string, number>";
+  if (type.startsWith("list of "))
+    return `${typeOf({ type: type.slice("list of ".length) } as Field)}[]`;
+  if (type.startsWith("one of "))
+    return wordsOf(type)
+      .map((word) => JSON.stringify(word))
+      .join(" | ");
+  return (
+    { text: "string", bool: "boolean" }[type] ?? (type.startsWith("uint") ? "number" : "string")
+  );
+}
+
+const wordsOf = (type: string) =>
+  type.startsWith("one of ") ? type.slice("one of ".length).split(" ") : [];
+
+function memberOf(field: Field): string {
+  const { name, what, always, absent } = field;
+  const optional = always || absent !== undefined ? "" : "?";
+  return `${what === undefined ? "" : `/** ${what} */\n`}${name}${optional}: ${typeOf(field)};`;
+}
+
+/** What `readDocument` goes by: the type of an entry, what its absence means, its own entries. */
+function schemaOf(fields: Field[]): Record<string, unknown> {
+  return Object.fromEntries(
+    fields.map(({ name, type, always, absent, fields: inner }) => [
+      name,
+      {
+        type,
+        ...(always ? { always } : {}),
+        ...(absent === undefined ? {} : { absent: absent === "0" ? 0 : {} }),
+        ...(type === "map" ? { fields: schemaOf(inner) } : {}),
+      },
+    ]),
+  );
+}
+
 const marker = "Generated from firmware/node/contract.toml by `npm run gen`. Not for editing.";
 
 /** Every generated file, by its path in the repository. */
@@ -74,9 +148,17 @@ export function generate(
     "host/lib/contract.ts": typescript(contract),
     "assembly/contract.ts": assemblyscript(contract),
     "firmware/node/src/contract.rs": rust(contract),
-    "test/vectors/package.json": `${JSON.stringify(packageVectors(), null, 1)}\n`,
   };
 }
+
+/** The vectors for packages, by their path. They are made with the library, which reads the contract: it is loaded only now. */
+export async function vectors(): Promise<Record<string, string>> {
+  const { packageVectors } = await import("./vectors.ts");
+  return { "test/vectors/package.json": `${JSON.stringify(packageVectors(), null, 1)}\n` };
+}
+
+const camel = (name: string) =>
+  name.replaceAll(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 function typescript(contract: Contract): string {
   const { module } = contract;
@@ -111,6 +193,8 @@ function typescript(contract: Contract): string {
     constant("provisionKeys", contract.provision),
     "/** Limits that both sides must know. */",
     constant("limits", contract.limits),
+    "/** Where things are in flash, in bytes from its start; `start` is its address. */",
+    constant("flash", contract.flash),
     "/** What texts may be: bytes of UTF-8, and ranges of code points. */",
     constant(
       "texts",
@@ -121,8 +205,22 @@ function typescript(contract: Contract): string {
         ]),
       ),
     ),
-    "/** What stands in a node's documents: a dot is a map in the map. */",
-    constant("documentKeys", contract.document),
+    ...Object.entries(contract.document).map(
+      ([name, document]) =>
+        `/** The document \`/${contract.resource.find((one) => one.name === name)!.path}\`. Bytes are hexadecimal text here. */\n` +
+        `export type ${camel(name)}Document = {\n${fieldsOf(document).map(memberOf).join("\n")}\n};\n`,
+    ),
+    "/** The entries of a node's documents: their types, and what their absence means. */",
+    constant(
+      "documents",
+      Object.fromEntries(
+        Object.entries(contract.document).map(([name, one]) => [name, schemaOf(fieldsOf(one))]),
+      ),
+    ),
+    "/** The type of each document, by the name of its resource. */",
+    `export type Documents = {\n${Object.keys(contract.document)
+      .map((name) => `${name}: ${camel(name)}Document;`)
+      .join("\n")}\n};\n`,
     constant("resources", contract.resource),
     "/** Why a package is refused, and the CoAP code that says so. */",
     constant(
@@ -132,7 +230,7 @@ function typescript(contract: Contract): string {
   ].join("\n");
 }
 
-function assemblyscript({ version, module }: Contract): string {
+function assemblyscript({ version, module, limits }: Contract): string {
   const functions = module.import.map(
     ({ name, link, parameters, result, what }) =>
       `/** ${what} */\n// @ts-ignore: decorator\n@external("${module.import_module}", "${link}")\n` +
@@ -141,22 +239,25 @@ function assemblyscript({ version, module }: Contract): string {
   return [
     `// What a node offers to a module, by its names in the contract. ${marker}\n`,
     `/** The version of the contract that these imports belong to. */\nexport const contractVersion: i32 = ${version};\n`,
+    `/** Bytes of the buffer for requests. */\nexport const requestBufferSize: i32 = ${limits["request_buffer"]};\n`,
     ...functions,
   ].join("\n");
 }
 
 function rust(contract: Contract): string {
-  const { version, module, section, manifest, provision, resource, refusal, limits, text } =
+  const { version, module, section, manifest, provision, resource, refusal, limits, flash, text } =
     contract;
   const entries = Object.values(contract.document).flatMap((one) => Object.keys(one));
   const names = [...new Set(entries.map((entry) => entry.split(".").at(-1)!))].toSorted();
+  const types = Object.values(contract.document).flatMap((one) =>
+    Object.values(one).map((said) => (typeof said === "string" ? said : said[0]).split(",")[0]!),
+  );
+  const words = [...new Set(types.flatMap(wordsOf))].toSorted();
   const ranges = (list: string[]) =>
     list
       .map(points)
       .map(([from, to]) => `(0x${from.toString(16)}, 0x${to.toString(16)})`)
       .join(", ");
-  const camel = (name: string) =>
-    name.replaceAll(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
   const keys = (name: string, what: string, map: Record<string, number>) => [
     `/// ${what}`,
     `pub mod ${name} {`,
@@ -166,7 +267,8 @@ function rust(contract: Contract): string {
     ]),
     "}",
   ];
-  const types = (list: string[]) => list.map((type) => `ValType::${type.toUpperCase()}`).join(", ");
+  const values = (list: string[]) =>
+    list.map((type) => `ValType::${type.toUpperCase()}`).join(", ");
   return [
     `//! The contract between host, node and modules. ${marker}`,
     "use wasmote_coap::{Code, format};",
@@ -191,7 +293,7 @@ function rust(contract: Contract): string {
     "        Some(match link {",
     ...module.import.map(
       ({ name, link, parameters, result }) =>
-        `            "${link}" => (Self::${camel(name)}, &[${types(parameters ?? [])}], &[${types(result ? [result] : [])}]),`,
+        `            "${link}" => (Self::${camel(name)}, &[${values(parameters ?? [])}], &[${values(result ? [result] : [])}]),`,
     ),
     "            _ => return None,",
     "        })",
@@ -230,6 +332,22 @@ function rust(contract: Contract): string {
     ]),
     "}",
     "",
+    "/// Where things are in flash, in bytes from its start; `START` is its address.",
+    "pub mod flash {",
+    ...Object.entries(flash).flatMap(([name, value]) => [
+      `    /// \`${name}\`.`,
+      `    pub const ${name.toUpperCase()}: u32 = 0x${value.toString(16)};`,
+    ]),
+    "}",
+    "",
+    "/// Words in documents.",
+    "pub mod word {",
+    ...words.flatMap((word) => [
+      `    /// \`${word}\`.`,
+      `    pub const ${word.toUpperCase()}: &str = "${word}";`,
+    ]),
+    "}",
+    "",
     "/// Names in documents.",
     "pub mod key {",
     ...names.flatMap((name) => [
@@ -242,7 +360,10 @@ function rust(contract: Contract): string {
     "pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[",
     ...Object.entries(contract.document).flatMap(([name, one]) => [
       `    ("${name}", &[`,
-      ...Object.entries(one).map(([key, type]) => `        ("${key}", "${type}"),`),
+      ...Object.entries(one).map(
+        ([key, said]) =>
+          `        ("${key}", "${(typeof said === "string" ? said : said[0]).split(",")[0]}"),`,
+      ),
       "    ]),",
     ]),
     "];",
@@ -329,5 +450,9 @@ function rust(contract: Contract): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const [path, text] of Object.entries(generate())) writeFileSync(new URL(path, root), text);
+  const write = (files: Record<string, string>) => {
+    for (const [path, text] of Object.entries(files)) writeFileSync(new URL(path, root), text);
+  };
+  write(generate());
+  write(await vectors());
 }

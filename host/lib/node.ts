@@ -1,5 +1,5 @@
 // A node, as the host sees it.
-import { refusals } from "./contract.ts";
+import { refusals, type Documents } from "./contract.ts";
 import {
   Endpoint,
   formats,
@@ -13,6 +13,7 @@ import {
 import { openLink } from "./coap/link.ts";
 import {
   decodeCbor,
+  documentPath,
   plain,
   readDocument,
   type AppState,
@@ -129,26 +130,26 @@ export class Node {
     await this.request("PUT", path, { format: "text", ...options, payload: Buffer.from(text) });
   }
 
-  /** The CBOR of a document. */
-  async #document(path: string, signal?: AbortSignal): Promise<Buffer> {
-    return (await this.request("GET", path, { accept: "cbor", signal })).payload;
+  async #document<K extends keyof Documents>(name: K, signal?: AbortSignal): Promise<Documents[K]> {
+    const { payload } = await this.request("GET", documentPath(name), { accept: "cbor", signal });
+    return readDocument(name, payload);
   }
 
   async info(signal?: AbortSignal): Promise<NodeInfo> {
-    return readDocument("node", await this.#document("node", signal));
+    return this.#document("node", signal);
   }
 
   async stats(signal?: AbortSignal): Promise<Stats> {
-    return readDocument("stats", await this.#document("stats", signal));
+    return this.#document("stats", signal);
   }
 
   async app(signal?: AbortSignal): Promise<AppState> {
-    return readDocument("app", await this.#document("app", signal));
+    return this.#document("app", signal);
   }
 
   /** What has been received of a package that is on its way; a node that keeps no such thing has received nothing. */
   async staged(signal?: AbortSignal): Promise<Staged> {
-    return readDocument("app/staged", await this.#document("app/staged", signal));
+    return this.#document("staged", signal);
   }
 
   /** Each state of the running package from now on. */

@@ -244,43 +244,31 @@ function assemblyscript({ version, module, limits }: Contract): string {
   ].join("\n");
 }
 
-function rust(contract: Contract): string {
-  const { version, module, section, manifest, provision, resource, refusal, limits, flash, text } =
-    contract;
-  const entries = Object.values(contract.document).flatMap((one) => Object.keys(one));
-  const names = [...new Set(entries.map((entry) => entry.split(".").at(-1)!))].toSorted();
-  const types = Object.values(contract.document).flatMap((one) =>
-    Object.values(one).map((said) => (typeof said === "string" ? said : said[0]).split(",")[0]!),
-  );
-  const words = [...new Set(types.flatMap(wordsOf))].toSorted();
-  const ranges = (list: string[]) =>
-    list
-      .map(points)
-      .map(([from, to]) => `(0x${from.toString(16)}, 0x${to.toString(16)})`)
-      .join(", ");
-  const keys = (name: string, what: string, map: Record<string, number>) => [
+/** A module of Rust with constants. */
+function rustModule(
+  name: string,
+  what: string,
+  type: string,
+  values: Record<string, number | string>,
+  told: (name: string) => string = (one) => `\`${one}\`.`,
+): string[] {
+  return [
     `/// ${what}`,
     `pub mod ${name} {`,
-    ...Object.entries(map).flatMap(([key, value]) => [
-      `    /// Key \`${key}\`.`,
-      `    pub const ${key.toUpperCase()}: u8 = ${value};`,
+    ...Object.entries(values).flatMap(([one, value]) => [
+      `    /// ${told(one)}`,
+      `    pub const ${one.toUpperCase()}: ${type} = ${typeof value === "string" ? JSON.stringify(value) : value};`,
     ]),
     "}",
+    "",
   ];
-  const values = (list: string[]) =>
-    list.map((type) => `ValType::${type.toUpperCase()}`).join(", ");
+}
+
+const rustTypes = (list: string[]) =>
+  list.map((type) => `ValType::${type.toUpperCase()}`).join(", ");
+
+function rustImports({ module }: Contract): string[] {
   return [
-    `//! The contract between host, node and modules. ${marker}`,
-    "use wasmote_coap::{Code, format};",
-    "use wasmote_engine::ValType;",
-    "",
-    "/// The version of the contract.",
-    `pub const VERSION: u32 = ${version};`,
-    "/// The module that modules import from.",
-    `pub const IMPORT_MODULE: &str = "${module.import_module}";`,
-    "/// The custom section with a module's facts.",
-    `pub const CUSTOM_SECTION: &str = "${module.custom_section}";`,
-    "",
     "/// What a module may import.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
     "pub enum Import {",
@@ -293,7 +281,7 @@ function rust(contract: Contract): string {
     "        Some(match link {",
     ...module.import.map(
       ({ name, link, parameters, result }) =>
-        `            "${link}" => (Self::${camel(name)}, &[${values(parameters ?? [])}], &[${values(result ? [result] : [])}]),`,
+        `            "${link}" => (Self::${camel(name)}, &[${rustTypes(parameters ?? [])}], &[${rustTypes(result ? [result] : [])}]),`,
     ),
     "            _ => return None,",
     "        })",
@@ -310,64 +298,16 @@ function rust(contract: Contract): string {
     "    }",
     "}",
     "",
-    ...keys("section", "Keys of the map in the custom section.", section),
-    "",
-    "/// Types of values in a module's memory.",
-    "pub mod ty {",
-    ...Object.entries(contract.type).flatMap(([name, letter]) => [
-      `    /// \`${name}\`.`,
-      `    pub const ${name.toUpperCase()}: &str = "${letter}";`,
-    ]),
-    "}",
-    "",
-    ...keys("manifest", "Keys of the map in a package's manifest.", manifest),
-    "",
-    ...keys("provision", "Keys of the map in a provisioning record.", provision),
-    "",
-    "/// Limits that both sides must know.",
-    "pub mod limits {",
-    ...Object.entries(limits).flatMap(([name, value]) => [
-      `    /// \`${name}\`.`,
-      `    pub const ${name.toUpperCase()}: u32 = ${value};`,
-    ]),
-    "}",
-    "",
-    "/// Where things are in flash, in bytes from its start; `START` is its address.",
-    "pub mod flash {",
-    ...Object.entries(flash).flatMap(([name, value]) => [
-      `    /// \`${name}\`.`,
-      `    pub const ${name.toUpperCase()}: u32 = 0x${value.toString(16)};`,
-    ]),
-    "}",
-    "",
-    "/// Words in documents.",
-    "pub mod word {",
-    ...words.flatMap((word) => [
-      `    /// \`${word}\`.`,
-      `    pub const ${word.toUpperCase()}: &str = "${word}";`,
-    ]),
-    "}",
-    "",
-    "/// Names in documents.",
-    "pub mod key {",
-    ...names.flatMap((name) => [
-      `    /// \`${name}\`.`,
-      `    pub const ${name.toUpperCase()}: &str = "${name}";`,
-    ]),
-    "}",
-    "",
-    "/// What each document may have in it, a dot for a map in the map; and what that is.",
-    "pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[",
-    ...Object.entries(contract.document).flatMap(([name, one]) => [
-      `    ("${name}", &[`,
-      ...Object.entries(one).map(
-        ([key, said]) =>
-          `        ("${key}", "${(typeof said === "string" ? said : said[0]).split(",")[0]}"),`,
-      ),
-      "    ]),",
-    ]),
-    "];",
-    "",
+  ];
+}
+
+function rustTexts({ text }: Contract): string[] {
+  const ranges = (list: string[]) =>
+    list
+      .map(points)
+      .map(([from, to]) => `(0x${from.toString(16)}, 0x${to.toString(16)})`)
+      .join(", ");
+  return [
     "/// What texts may be.",
     "pub mod text {",
     "    use crate::text::Rule;",
@@ -382,6 +322,47 @@ function rust(contract: Contract): string {
     ]),
     "}",
     "",
+  ];
+}
+
+function rustDocuments({ document }: Contract): string[] {
+  const said = Object.entries(document).map(([name, one]) => ({
+    name,
+    entries: Object.entries(one).map(([key, entry]) => ({
+      key,
+      type: (typeof entry === "string" ? entry : entry[0]).split(",")[0]!,
+    })),
+  }));
+  const entries = said.flatMap((one) => one.entries);
+  const constants = (all: string[]) =>
+    Object.fromEntries([...new Set(all)].toSorted().map((one) => [one, one]));
+  return [
+    ...rustModule(
+      "word",
+      "Words in documents.",
+      "&str",
+      constants(entries.flatMap(({ type }) => wordsOf(type))),
+    ),
+    ...rustModule(
+      "key",
+      "Names in documents.",
+      "&str",
+      constants(entries.map(({ key }) => key.split(".").at(-1)!)),
+    ),
+    "/// What each document may have in it, a dot for a map in the map; and what that is.",
+    "pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[",
+    ...said.flatMap((one) => [
+      `    ("${one.name}", &[`,
+      ...one.entries.map(({ key, type }) => `        ("${key}", "${type}"),`),
+      "    ]),",
+    ]),
+    "];",
+    "",
+  ];
+}
+
+function rustResources({ resource }: Contract): string[] {
+  return [
     "/// What a node has resources for.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
     "pub enum Kind {",
@@ -428,6 +409,11 @@ function rust(contract: Contract): string {
     }),
     "];",
     "",
+  ];
+}
+
+function rustRefusals({ refusal }: Contract): string[] {
+  return [
     "/// Why a package is refused.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
     "pub enum Refusal {",
@@ -446,6 +432,52 @@ function rust(contract: Contract): string {
     "    }",
     "}",
     "",
+  ];
+}
+
+function rust(contract: Contract): string {
+  const { version, module } = contract;
+  const key = (name: string) => `Key \`${name}\`.`;
+  return [
+    `//! The contract between host, node and modules. ${marker}`,
+    "use wasmote_coap::{Code, format};",
+    "use wasmote_engine::ValType;",
+    "",
+    "/// The version of the contract.",
+    `pub const VERSION: u32 = ${version};`,
+    "/// The module that modules import from.",
+    `pub const IMPORT_MODULE: &str = "${module.import_module}";`,
+    "/// The custom section with a module's facts.",
+    `pub const CUSTOM_SECTION: &str = "${module.custom_section}";`,
+    "",
+    ...rustImports(contract),
+    ...rustModule("section", "Keys of the map in the custom section.", "u8", contract.section, key),
+    ...rustModule(
+      "manifest",
+      "Keys of the map in a package's manifest.",
+      "u8",
+      contract.manifest,
+      key,
+    ),
+    ...rustModule(
+      "provision",
+      "Keys of the map in a provisioning record.",
+      "u8",
+      contract.provision,
+      key,
+    ),
+    ...rustModule("ty", "Types of values in a module's memory.", "&str", contract.type),
+    ...rustModule("limits", "Limits that both sides must know.", "u32", contract.limits),
+    ...rustModule(
+      "flash",
+      "Where things are in flash, in bytes from its start; `START` is its address.",
+      "u32",
+      contract.flash,
+    ),
+    ...rustDocuments(contract),
+    ...rustTexts(contract),
+    ...rustResources(contract),
+    ...rustRefusals(contract),
   ].join("\n");
 }
 

@@ -83,22 +83,6 @@ pub mod section {
     pub const STATES: u8 = 6;
 }
 
-/// Types of values in a module's memory.
-pub mod ty {
-    /// `bool`.
-    pub const BOOL: &str = "b";
-    /// `i32`.
-    pub const I32: &str = "i";
-    /// `u32`.
-    pub const U32: &str = "u";
-    /// `i64`.
-    pub const I64: &str = "l";
-    /// `f32`.
-    pub const F32: &str = "f";
-    /// `f64`.
-    pub const F64: &str = "d";
-}
-
 /// Keys of the map in a package's manifest.
 pub mod manifest {
     /// Key `contract`.
@@ -143,6 +127,22 @@ pub mod provision {
     pub const DIRECTORY: u8 = 8;
 }
 
+/// Types of values in a module's memory.
+pub mod ty {
+    /// `bool`.
+    pub const BOOL: &str = "b";
+    /// `i32`.
+    pub const I32: &str = "i";
+    /// `u32`.
+    pub const U32: &str = "u";
+    /// `i64`.
+    pub const I64: &str = "l";
+    /// `f32`.
+    pub const F32: &str = "f";
+    /// `f64`.
+    pub const F64: &str = "d";
+}
+
 /// Limits that both sides must know.
 pub mod limits {
     /// `state_bytes`.
@@ -168,15 +168,15 @@ pub mod limits {
 /// Where things are in flash, in bytes from its start; `START` is its address.
 pub mod flash {
     /// `start`.
-    pub const START: u32 = 0x8000000;
+    pub const START: u32 = 134217728;
     /// `provision`.
-    pub const PROVISION: u32 = 0x3c00;
+    pub const PROVISION: u32 = 15360;
     /// `slots`.
-    pub const SLOTS: u32 = 0x4000;
+    pub const SLOTS: u32 = 16384;
     /// `slot`.
-    pub const SLOT: u32 = 0x4000;
+    pub const SLOT: u32 = 16384;
     /// `end`.
-    pub const END: u32 = 0x10000;
+    pub const END: u32 = 65536;
 }
 
 /// Words in documents.

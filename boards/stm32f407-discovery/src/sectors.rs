@@ -1,9 +1,8 @@
 //! The flash of the STM32F407 in sectors (RM0090 §3.3), and what lies where in it. Sectors 0 to 3 are the same in the parts of
 //! 512 KiB and of 1 MiB, which have one bank and differ in the number of large sectors alone.
 use core::ops::Range;
-pub use wasmote_cortex_m::layout::{END, PROVISION, SLOT, SLOTS};
+pub use wasmote_cortex_m::layout::{END, PROVISION, SLOT, SLOTS, START};
 
-pub use wasmote_node::contract::flash::START;
 /// Flash of the smaller part (STM32F407VE) and of the larger (VG), in bytes. The firmware fits the smaller.
 pub const PARTS: [u32; 2] = [512 * 1024, 1024 * 1024];
 

@@ -3,6 +3,9 @@
 /** The version of the contract that these imports belong to. */
 export const contractVersion: i32 = 1;
 
+/** Bytes of the buffer for requests. */
+export const requestBufferSize: i32 = 256;
+
 /** The newest value of the module's sensor with this number; NaN when there is none yet. */
 // @ts-ignore: decorator
 @external("wasmote", "r")

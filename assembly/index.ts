@@ -4,6 +4,7 @@
 // small number and writes the names into the module's custom section, so none of this costs a byte in the module: the
 // classes below are integers, their methods single instructions or imports.
 import * as node from "./contract";
+import { requestBufferSize } from "./contract";
 import { __also, __at, __begin, __end, __fixed, __put, __quoted, __raw, textSize } from "./text";
 export * from "./filters";
 export * from "./time";
@@ -253,7 +254,7 @@ export namespace Code {
 
 /** Where the node puts a request: the path, then the payload. Its size is in the custom section. */
 // @ts-ignore: decorator
-@lazy const requestBuffer: usize = memory.data(256);
+@lazy const requestBuffer: usize = memory.data(requestBufferSize);
 
 /** For the build step: the request buffer's address. */
 // @ts-ignore: decorator

@@ -2,7 +2,6 @@
 //
 // Output: host/lib/contract.ts, assembly/contract.ts and firmware/node/src/contract.rs. All are committed; test/sdk/sdk.test.ts
 // fails when one is not what this script would write.
-import { packageVectors } from "./vectors.ts";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parse } from "smol-toml";
@@ -41,8 +40,10 @@ interface Contract {
   provision: Record<string, number>;
   limits: Record<string, number>;
   rights: Record<string, number>;
+  flash: Record<string, number>;
   text: Record<string, TextRule>;
-  document: Record<string, Record<string, string>>;
+  /** By name of the entry: its type, or its type and what it means. */
+  document: Record<string, Record<string, string | [type: string, what: string]>>;
   resource: {
     name: string;
     path: string;
@@ -65,6 +66,79 @@ function points(range: string): [number, number] {
   return [from, to];
 }
 
+/** An entry of a document. */
+interface Field {
+  name: string;
+  /** As contract.toml has it, without what follows the comma. */
+  type: string;
+  what: string | undefined;
+  always: boolean;
+  /** What its absence means. */
+  absent: "0" | "{}" | undefined;
+  fields: Field[];
+}
+
+/** The entries of a document as a tree. */
+function fieldsOf(document: Contract["document"][string]): Field[] {
+  const roots: Field[] = [];
+  const all = new Map<string, Field>();
+  for (const [path, said] of Object.entries(document)) {
+    const [text, what] = typeof said === "string" ? [said] : said;
+    const [, type = "", rest] =
+      /^((?:list of )?(?:text|bool|uint32|uint64|bytes \d+)|one of [\w ]+|map|counters)(?:, (always|or 0|or \{\}))?$/.exec(
+        text,
+      ) ?? [];
+    if (type === "") throw new RangeError(`${path}: no type of an entry: ${text}`);
+    const name = path.split(".").at(-1)!;
+    const parent = all.get(path.slice(0, -name.length - 1));
+    if (path !== name && parent === undefined) throw new RangeError(`${path} is in no map`);
+    const absent = rest === "or 0" ? "0" : rest === "or {}" ? "{}" : undefined;
+    const field = { name, type, what, always: rest === "always", absent, fields: [] } as Field;
+    all.set(path, field);
+    (parent?.fields ?? roots).push(field);
+  }
+  return roots;
+}
+
+/** The TypeScript type of an entry. */
+function typeOf({ type, fields }: Field): string {
+  if (type === "map") return `{\n${fields.map(memberOf).join("\n")}\n}`;
+  if (type === "counters") return "Record<string, number>";
+  if (type.startsWith("list of "))
+    return `${typeOf({ type: type.slice("list of ".length) } as Field)}[]`;
+  if (type.startsWith("one of "))
+    return wordsOf(type)
+      .map((word) => JSON.stringify(word))
+      .join(" | ");
+  return (
+    { text: "string", bool: "boolean" }[type] ?? (type.startsWith("uint") ? "number" : "string")
+  );
+}
+
+const wordsOf = (type: string) =>
+  type.startsWith("one of ") ? type.slice("one of ".length).split(" ") : [];
+
+function memberOf(field: Field): string {
+  const { name, what, always, absent } = field;
+  const optional = always || absent !== undefined ? "" : "?";
+  return `${what === undefined ? "" : `/** ${what} */\n`}${name}${optional}: ${typeOf(field)};`;
+}
+
+/** What `readDocument` goes by: the type of an entry, what its absence means, its own entries. */
+function schemaOf(fields: Field[]): Record<string, unknown> {
+  return Object.fromEntries(
+    fields.map(({ name, type, always, absent, fields: inner }) => [
+      name,
+      {
+        type,
+        ...(always ? { always } : {}),
+        ...(absent === undefined ? {} : { absent: absent === "0" ? 0 : {} }),
+        ...(type === "map" ? { fields: schemaOf(inner) } : {}),
+      },
+    ]),
+  );
+}
+
 const marker = "Generated from firmware/node/contract.toml by `npm run gen`. Not for editing.";
 
 /** Every generated file, by its path in the repository. */
@@ -76,9 +150,17 @@ export function generate(
     "host/lib/contract.ts": typescript(contract),
     "assembly/contract.ts": assemblyscript(contract),
     "firmware/node/src/contract.rs": rust(contract),
-    "test/vectors/package.json": `${JSON.stringify(packageVectors(), null, 1)}\n`,
   };
 }
+
+/** The vectors for packages, by their path. They are made with the library, which reads the contract: it is loaded only now. */
+export async function vectors(): Promise<Record<string, string>> {
+  const { packageVectors } = await import("./vectors.ts");
+  return { "test/vectors/package.json": `${JSON.stringify(packageVectors(), null, 1)}\n` };
+}
+
+const camel = (name: string) =>
+  name.replaceAll(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 function typescript(contract: Contract): string {
   const { module } = contract;
@@ -115,6 +197,8 @@ function typescript(contract: Contract): string {
     constant("limits", contract.limits),
     "/** What the holder of a security context may do, as bits of its mask. */",
     constant("rights", contract.rights),
+    "/** Where things are in flash, in bytes from its start; `start` is its address. */",
+    constant("flash", contract.flash),
     "/** What texts may be: bytes of UTF-8, and ranges of code points. */",
     constant(
       "texts",
@@ -125,8 +209,22 @@ function typescript(contract: Contract): string {
         ]),
       ),
     ),
-    "/** What stands in a node's documents: a dot is a map in the map. */",
-    constant("documentKeys", contract.document),
+    ...Object.entries(contract.document).map(
+      ([name, document]) =>
+        `/** The document \`/${contract.resource.find((one) => one.name === name)!.path}\`. Bytes are hexadecimal text here. */\n` +
+        `export type ${camel(name)}Document = {\n${fieldsOf(document).map(memberOf).join("\n")}\n};\n`,
+    ),
+    "/** The entries of a node's documents: their types, and what their absence means. */",
+    constant(
+      "documents",
+      Object.fromEntries(
+        Object.entries(contract.document).map(([name, one]) => [name, schemaOf(fieldsOf(one))]),
+      ),
+    ),
+    "/** The type of each document, by the name of its resource. */",
+    `export type Documents = {\n${Object.keys(contract.document)
+      .map((name) => `${name}: ${camel(name)}Document;`)
+      .join("\n")}\n};\n`,
     constant("resources", contract.resource),
     "/** Why a package is refused, and the CoAP code that says so. */",
     constant(
@@ -136,7 +234,7 @@ function typescript(contract: Contract): string {
   ].join("\n");
 }
 
-function assemblyscript({ version, module }: Contract): string {
+function assemblyscript({ version, module, limits }: Contract): string {
   const functions = module.import.map(
     ({ name, link, parameters, result, what }) =>
       `/** ${what} */\n// @ts-ignore: decorator\n@external("${module.import_module}", "${link}")\n` +
@@ -145,44 +243,36 @@ function assemblyscript({ version, module }: Contract): string {
   return [
     `// What a node offers to a module, by its names in the contract. ${marker}\n`,
     `/** The version of the contract that these imports belong to. */\nexport const contractVersion: i32 = ${version};\n`,
+    `/** Bytes of the buffer for requests. */\nexport const requestBufferSize: i32 = ${limits["request_buffer"]};\n`,
     ...functions,
   ].join("\n");
 }
 
-function rust(contract: Contract): string {
-  const { version, module, section, manifest, provision, resource, refusal, limits, text } =
-    contract;
-  const entries = Object.values(contract.document).flatMap((one) => Object.keys(one));
-  const names = [...new Set(entries.map((entry) => entry.split(".").at(-1)!))].toSorted();
-  const ranges = (list: string[]) =>
-    list
-      .map(points)
-      .map(([from, to]) => `(0x${from.toString(16)}, 0x${to.toString(16)})`)
-      .join(", ");
-  const camel = (name: string) =>
-    name.replaceAll(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
-  const keys = (name: string, what: string, map: Record<string, number>) => [
+/** A module of Rust with constants. */
+function rustModule(
+  name: string,
+  what: string,
+  type: string,
+  values: Record<string, number | string>,
+  told: (name: string) => string = (one) => `\`${one}\`.`,
+): string[] {
+  return [
     `/// ${what}`,
     `pub mod ${name} {`,
-    ...Object.entries(map).flatMap(([key, value]) => [
-      `    /// Key \`${key}\`.`,
-      `    pub const ${key.toUpperCase()}: u8 = ${value};`,
+    ...Object.entries(values).flatMap(([one, value]) => [
+      `    /// ${told(one)}`,
+      `    pub const ${one.toUpperCase()}: ${type} = ${typeof value === "string" ? JSON.stringify(value) : value};`,
     ]),
     "}",
+    "",
   ];
-  const types = (list: string[]) => list.map((type) => `ValType::${type.toUpperCase()}`).join(", ");
+}
+
+const rustTypes = (list: string[]) =>
+  list.map((type) => `ValType::${type.toUpperCase()}`).join(", ");
+
+function rustImports({ module }: Contract): string[] {
   return [
-    `//! The contract between host, node and modules. ${marker}`,
-    "use wasmote_coap::{Code, format};",
-    "use wasmote_engine::ValType;",
-    "",
-    "/// The version of the contract.",
-    `pub const VERSION: u32 = ${version};`,
-    "/// The module that modules import from.",
-    `pub const IMPORT_MODULE: &str = "${module.import_module}";`,
-    "/// The custom section with a module's facts.",
-    `pub const CUSTOM_SECTION: &str = "${module.custom_section}";`,
-    "",
     "/// What a module may import.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
     "pub enum Import {",
@@ -195,7 +285,7 @@ function rust(contract: Contract): string {
     "        Some(match link {",
     ...module.import.map(
       ({ name, link, parameters, result }) =>
-        `            "${link}" => (Self::${camel(name)}, &[${types(parameters ?? [])}], &[${types(result ? [result] : [])}]),`,
+        `            "${link}" => (Self::${camel(name)}, &[${rustTypes(parameters ?? [])}], &[${rustTypes(result ? [result] : [])}]),`,
     ),
     "            _ => return None,",
     "        })",
@@ -212,45 +302,16 @@ function rust(contract: Contract): string {
     "    }",
     "}",
     "",
-    ...keys("section", "Keys of the map in the custom section.", section),
-    "",
-    "/// Types of values in a module's memory.",
-    "pub mod ty {",
-    ...Object.entries(contract.type).flatMap(([name, letter]) => [
-      `    /// \`${name}\`.`,
-      `    pub const ${name.toUpperCase()}: &str = "${letter}";`,
-    ]),
-    "}",
-    "",
-    ...keys("manifest", "Keys of the map in a package's manifest.", manifest),
-    "",
-    ...keys("provision", "Keys of the map in a provisioning record.", provision),
-    "",
-    "/// Limits that both sides must know.",
-    "pub mod limits {",
-    ...Object.entries(limits).flatMap(([name, value]) => [
-      `    /// \`${name}\`.`,
-      `    pub const ${name.toUpperCase()}: u32 = ${value};`,
-    ]),
-    "}",
-    "",
-    "/// Names in documents.",
-    "pub mod key {",
-    ...names.flatMap((name) => [
-      `    /// \`${name}\`.`,
-      `    pub const ${name.toUpperCase()}: &str = "${name}";`,
-    ]),
-    "}",
-    "",
-    "/// What each document may have in it, a dot for a map in the map; and what that is.",
-    "pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[",
-    ...Object.entries(contract.document).flatMap(([name, one]) => [
-      `    ("${name}", &[`,
-      ...Object.entries(one).map(([key, type]) => `        ("${key}", "${type}"),`),
-      "    ]),",
-    ]),
-    "];",
-    "",
+  ];
+}
+
+function rustTexts({ text }: Contract): string[] {
+  const ranges = (list: string[]) =>
+    list
+      .map(points)
+      .map(([from, to]) => `(0x${from.toString(16)}, 0x${to.toString(16)})`)
+      .join(", ");
+  return [
     "/// What texts may be.",
     "pub mod text {",
     "    use crate::text::Rule;",
@@ -265,13 +326,54 @@ function rust(contract: Contract): string {
     ]),
     "}",
     "",
+  ];
+}
+
+function rustDocuments({ document }: Contract): string[] {
+  const said = Object.entries(document).map(([name, one]) => ({
+    name,
+    entries: Object.entries(one).map(([key, entry]) => ({
+      key,
+      type: (typeof entry === "string" ? entry : entry[0]).split(",")[0]!,
+    })),
+  }));
+  const entries = said.flatMap((one) => one.entries);
+  const constants = (all: string[]) =>
+    Object.fromEntries([...new Set(all)].toSorted().map((one) => [one, one]));
+  return [
+    ...rustModule(
+      "word",
+      "Words in documents.",
+      "&str",
+      constants(entries.flatMap(({ type }) => wordsOf(type))),
+    ),
+    ...rustModule(
+      "key",
+      "Names in documents.",
+      "&str",
+      constants(entries.map(({ key }) => key.split(".").at(-1)!)),
+    ),
+    "/// What each document may have in it, a dot for a map in the map; and what that is.",
+    "pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[",
+    ...said.flatMap((one) => [
+      `    ("${one.name}", &[`,
+      ...one.entries.map(({ key, type }) => `        ("${key}", "${type}"),`),
+      "    ]),",
+    ]),
+    "];",
+    "",
+  ];
+}
+
+function rustResources({ resource, rights }: Contract): string[] {
+  return [
     "/// What the holder of a security context may do, as a bit of its mask.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
     "#[repr(u8)]",
     "pub enum Right {",
     "    /// Needs no context.",
     "    Public = 0,",
-    ...Object.entries(contract.rights).flatMap(([name, bit]) => [
+    ...Object.entries(rights).flatMap(([name, bit]) => [
       `    /// Bit ${bit}.`,
       `    ${camel(`-${name}`)} = ${bit},`,
     ]),
@@ -328,6 +430,11 @@ function rust(contract: Contract): string {
     }),
     "];",
     "",
+  ];
+}
+
+function rustRefusals({ refusal }: Contract): string[] {
+  return [
     "/// Why a package is refused.",
     "#[derive(Clone, Copy, Debug, PartialEq, Eq)]",
     "pub enum Refusal {",
@@ -346,9 +453,59 @@ function rust(contract: Contract): string {
     "    }",
     "}",
     "",
+  ];
+}
+
+function rust(contract: Contract): string {
+  const { version, module } = contract;
+  const key = (name: string) => `Key \`${name}\`.`;
+  return [
+    `//! The contract between host, node and modules. ${marker}`,
+    "use wasmote_coap::{Code, format};",
+    "use wasmote_engine::ValType;",
+    "",
+    "/// The version of the contract.",
+    `pub const VERSION: u32 = ${version};`,
+    "/// The module that modules import from.",
+    `pub const IMPORT_MODULE: &str = "${module.import_module}";`,
+    "/// The custom section with a module's facts.",
+    `pub const CUSTOM_SECTION: &str = "${module.custom_section}";`,
+    "",
+    ...rustImports(contract),
+    ...rustModule("section", "Keys of the map in the custom section.", "u8", contract.section, key),
+    ...rustModule(
+      "manifest",
+      "Keys of the map in a package's manifest.",
+      "u8",
+      contract.manifest,
+      key,
+    ),
+    ...rustModule(
+      "provision",
+      "Keys of the map in a provisioning record.",
+      "u8",
+      contract.provision,
+      key,
+    ),
+    ...rustModule("ty", "Types of values in a module's memory.", "&str", contract.type),
+    ...rustModule("limits", "Limits that both sides must know.", "u32", contract.limits),
+    ...rustModule(
+      "flash",
+      "Where things are in flash, in bytes from its start; `START` is its address.",
+      "u32",
+      contract.flash,
+    ),
+    ...rustDocuments(contract),
+    ...rustTexts(contract),
+    ...rustResources(contract),
+    ...rustRefusals(contract),
   ].join("\n");
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const [path, text] of Object.entries(generate())) writeFileSync(new URL(path, root), text);
+  const write = (files: Record<string, string>) => {
+    for (const [path, text] of Object.entries(files)) writeFileSync(new URL(path, root), text);
+  };
+  write(generate());
+  write(await vectors());
 }

@@ -1,6 +1,7 @@
 // Makes the record that gives a board its name and the keys it trusts.
 import { writeFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
+import { flash, limits } from "../lib/contract.ts";
 import { encodeProvision, provisionOffset, type Provision } from "../lib/package.ts";
 import { UserError } from "../lib/errors.ts";
 import { allRights, encodeKeys, keepNodeKeys, makeKey, nodeKeys } from "../lib/keys.ts";
@@ -10,7 +11,6 @@ import { print, project } from "./context.ts";
 import { download } from "./probe.ts";
 
 /** Where flash lies in the address space of the STM32F407. */
-const flashStart = 0x0800_0000;
 
 export async function provisionVerb(
   output: string | undefined,
@@ -40,7 +40,7 @@ export async function provisionVerb(
       "write: --height 4200",
       "usage",
     );
-  const most = 4;
+  const most = limits.provisioned_keys;
   if ((options.public?.length ?? 0) > most)
     throw new UserError(
       `${options.public?.length} keys are too many: a board is provisioned with ${most} at most`,
@@ -70,7 +70,7 @@ export async function provisionVerb(
   });
   const file = output ?? project().state.write(record, ["provision.bin"]);
   if (output !== undefined) writeFileSync(output, record);
-  const place = `0x${(flashStart + provisionOffset).toString(16)}`;
+  const place = `0x${(flash.start + provisionOffset).toString(16)}`;
   const { chip, json } = options;
   print(
     json,

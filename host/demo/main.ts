@@ -64,47 +64,47 @@ async function main(): Promise<void> {
   }
 }
 
+/** Builds a program of assembly/ and packs it for a node. */
+async function pack(source: string, nodeClass: string, sequence: number, key: Stage["key"]) {
+  const file = new URL(`../../assembly/${source}.ts`, import.meta.url).pathname;
+  const built = await build(file);
+  const { footprint, table } = inspect(built.module);
+  const name = source.split("/").at(-1) ?? source;
+  const { sensors, outputs } = built.facts;
+  const needs = {
+    ram: footprint.total,
+    table,
+    fuel: 0,
+    sensors: sensors.length,
+    outputs: outputs.length,
+  };
+  const manifest = {
+    vendor: "",
+    class: nodeClass,
+    sequence,
+    name,
+    version: String(sequence),
+    needs,
+  };
+  const packed = makePackage(built.module, manifest, key);
+  return { ...built, file, footprint, packed, name };
+}
+
 /** The story from its beginning to its end. */
 async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; marks: Mark[] }> {
   const began = Date.now();
   const { node, key } = stage;
   screen.step(`A board: ${stage.title}`);
   const info = await node.info();
-  const limits = info["limits"] as Record<string, number>;
   screen.table([
     ["address", node.address.replace(/\/dev\/pts\/\d+|:\d+$/, "")],
-    ["RAM for modules", `${limits["memory"]} bytes`],
-    ["trusts", info["keys"] === 1 ? "one key, made just now" : `${String(info["keys"])} keys`],
+    ["RAM for modules", `${info.limits["memory"]} bytes`],
+    ["trusts", info.keys === 1 ? "one key, made just now" : `${info.keys} keys`],
   ]);
 
   // Never installed twice, never downwards: a board of yours may have seen packages before.
   let sequence = (await node.app()).highest;
-  const prepare = async (source: string) => {
-    const file = new URL(`../../assembly/${source}.ts`, import.meta.url).pathname;
-    const built = await build(file);
-    const { footprint, table } = inspect(built.module);
-    const name = source.split("/").at(-1) ?? source;
-    const { sensors, outputs } = built.facts;
-    const packed = makePackage(
-      built.module,
-      {
-        vendor: "",
-        class: String(info["class"]),
-        sequence: ++sequence,
-        name,
-        version: String(sequence),
-        needs: {
-          ram: footprint.total,
-          table,
-          fuel: 0,
-          sensors: sensors.length,
-          outputs: outputs.length,
-        },
-      },
-      key,
-    );
-    return { ...built, file, footprint, packed, name };
-  };
+  const prepare = (source: string) => pack(source, info.class, ++sequence, key);
 
   screen.step("A filter: assembly/examples/flood-alarm.ts");
   const first = await prepare("examples/flood-alarm");
@@ -158,7 +158,7 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
     points.push(point);
     screen.point(point);
   };
-  const push = async (program: Awaited<ReturnType<typeof prepare>>) => {
+  const push = async (program: Awaited<ReturnType<typeof pack>>) => {
     const start = Date.now();
     await node.push(program.packed);
     version = (await node.app()).version ?? version;
@@ -172,7 +172,7 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
   for (let sample = 0; sample < before; sample++) await pass(await stage.next());
 
   screen.step("A better filter, while data flows: assembly/demo/flood-early.ts");
-  const spent = (await node.stats())["fuel_max"];
+  const spent = (await node.stats()).fuel_max;
   const second = await prepare("demo/flood-early");
   marks.push({ at: points.length, text: "second filter" });
   missed = 0;
@@ -238,11 +238,15 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
       `installed in ${installed} ms, replaced in ${replaced} ms, all in ${((Date.now() - began) / 1000).toFixed(1)} s`,
     ],
   ]);
+  suggest(screen);
+  return { points, marks };
+}
+
+function suggest(screen: Screen): void {
   screen.step("To try next");
   screen.say("   npx wasmote new my-river");
   screen.say("   npx wasmote emulate native --dev");
   screen.say("   npx wasmote --help");
-  return { points, marks };
 }
 
 try {

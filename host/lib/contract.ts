@@ -125,6 +125,11 @@ export const limits = {
   state_fields: 12,
   state_period: 600000,
   sequence_jump: 65536,
+  names: 16,
+  fuel: 2000000,
+  request_buffer: 256,
+  provisioned_keys: 4,
+  envelope: 512,
 } as const;
 
 /** What the holder of a security context may do, as bits of its mask. */
@@ -133,6 +138,15 @@ export const rights = {
   operate: 2,
   install: 4,
   admin: 8,
+} as const;
+
+/** Where things are in flash, in bytes from its start; `start` is its address. */
+export const flash = {
+  start: 134217728,
+  provision: 15360,
+  slots: 16384,
+  slot: 16384,
+  end: 65536,
 } as const;
 
 /** What texts may be: bytes of UTF-8, and ranges of code points. */
@@ -235,148 +249,502 @@ export const texts = {
   },
 } as const;
 
-/** What stands in a node's documents: a dot is a map in the map. */
-export const documentKeys = {
+/** The document `/node`. Bytes are hexadecimal text here. */
+export type NodeDocument = {
+  name?: string;
+  board?: string;
+  class: string;
+  vendor?: string;
+  firmware?: string;
+  contract: number;
+  /** Milliseconds since the start. */
+  uptime?: number;
+  /** What caused the last reset. */
+  reset?: string;
+  /** The source of the CPU's clock. */
+  clock?: string;
+  /** Frequency of the CPU; 0 where it does not matter. */
+  hertz?: number;
+  /** Parts that this kind of board can have and this one lacks. */
+  missing?: string[];
+  /** Whether packages without a known key are accepted. */
+  development?: boolean;
+  /** Millimetres from the bed up to the ranger. */
+  height?: number;
+  /** The number of trusted keys. */
+  keys?: number;
+  /** What the node grants. */
+  limits: Record<string, number>;
+  free_slots?: number;
+  /** Erasures of each slot. */
+  erased?: number[];
+  /** Erasures left today for senders without a key. */
+  erasures_left?: number;
+  erasures_refused?: number;
+  /** Counters of the CoAP server. */
+  coap: Record<string, number>;
+  /** What was lost on the link, and the node's address there. */
+  link: {
+    lost?: number;
+    damaged?: number;
+    unsent?: number;
+    address?: string;
+    /** Where the address comes from: `dhcp` or `fixed`. */
+    origin?: string;
+  };
+  /** Counters of the queues in the node. */
+  queues: Record<string, number>;
+  stack_size?: number;
+  stack_free?: number;
+  /** Identifiers of the trusted keys. */
+  trusted?: string[];
+  /** Who is answered: whoever has a context, everybody, or everybody for now. */
+  security?: "secured" | "open" | "unclaimed";
+  /** Counters of protected messages. */
+  oscore: Record<string, number>;
+};
+
+/** The document `/stats`. Bytes are hexadecimal text here. */
+export type StatsDocument = {
+  runs: number;
+  fuel: number;
+  fuel_max: number;
+  fuel_total: number;
+  micros: number;
+  micros_max: number;
+  gap_max: number;
+  traps: number;
+  ticks_missed: number;
+  samples_dropped: number;
+  /** Thousandths of the last second in which the CPU slept. */
+  idle: number;
+  /** Faults of sensors, by kind. */
+  faults: Record<string, number>;
+  /** The longest time of each of the board's tasks, in cycles. */
+  longest: Record<string, number>;
+};
+
+/** The document `/app/tier`. Bytes are hexadecimal text here. */
+export type TierDocument = {
+  /** What packages are to be executed by; PUT takes one of the words. */
+  chosen?: "compiled" | "interpreted";
+  /** What executes the current package. */
+  tier?: "compiled" | "interpreted";
+  /** Why it is interpreted. */
+  why?: string;
+  /** Bytes of compiled code. */
+  code?: number;
+  /** Bytes of RAM for compiled code. */
+  arena?: number;
+};
+
+/** The document `/app`. Bytes are hexadecimal text here. */
+export type AppDocument = {
+  state: "empty" | "trial" | "confirmed";
+  name?: string;
+  version?: string;
+  sequence?: number;
+  /** SHA-256 of the module. */
+  digest?: string;
+  /** Bytes of the module. */
+  size?: number;
+  /** Bytes of the branch table. */
+  table?: number;
+  /** Bytes of RAM of an instance. */
+  ram?: number;
+  slot?: number;
+  /** Good runs so far on trial. */
+  trial?: number;
+  /** What executes it. */
+  tier?: "compiled" | "interpreted";
+  /** Why it is interpreted. */
+  why?: string;
+  /** Bytes of compiled code. */
+  code?: number;
+  /** Period of `tick` in milliseconds. */
+  tick?: number;
+  sensors?: string[];
+  outputs?: string[];
+  params?: string[];
+  states?: string[];
+  /** Whether the module answers requests below /app/x. */
+  requests?: boolean;
+  /** Sequence number of the package that a rollback returns to; 0 when there is none. */
+  previous: number;
+  /** The era that sequence numbers count in; 0 when absent. */
+  era?: number;
+  /** The highest sequence number that was ever installed in this era. */
+  highest: number;
+  /** Whether the node returned to this package because the one after it failed. */
+  returned: boolean;
+  /** The last failure or rollback. */
+  event?: {
+    what: "trap" | "fuel" | "reset" | "rollback" | "damaged";
+    sequence: number;
+    trap?: string;
+    function?: number;
+    /** The byte of the module at which the instruction begins. */
+    offset?: number;
+    /** Places in the module of the calls that were active, innermost first. */
+    backtrace?: number[];
+  };
+};
+
+/** The document `/keys`. Bytes are hexadecimal text here. */
+export type KeysDocument = {
+  free: number;
+  place: number[];
+  peer: number[];
+  node: number[];
+  rights: number[];
+  replaces: number[];
+  used: number[];
+  worn: number[];
+};
+
+/** The document `/app/staged`. Bytes are hexadecimal text here. */
+export type StagedDocument = {
+  digest?: string;
+  size?: number;
+  received?: number;
+};
+
+/** The entries of a node's documents: their types, and what their absence means. */
+export const documents = {
   node: {
-    name: "text",
-    board: "text",
-    class: "text",
-    vendor: "text",
-    firmware: "text",
-    contract: "uint",
-    uptime: "uint",
-    reset: "text",
-    clock: "text",
-    hertz: "uint",
-    missing: "list of text",
-    development: "bool",
-    height: "uint",
-    keys: "uint",
-    limits: "map",
-    "limits.memory": "uint",
-    "limits.package": "uint",
-    "limits.fuel": "uint",
-    "limits.observers": "uint",
-    "limits.transfers": "uint",
-    free_slots: "uint",
-    erased: "list of uint",
-    erasures_left: "uint",
-    erasures_refused: "uint",
-    coap: "map",
-    "coap.received": "uint",
-    "coap.sent": "uint",
-    "coap.malformed": "uint",
-    "coap.pings": "uint",
-    "coap.settled": "uint",
-    "coap.stray": "uint",
-    "coap.duplicates": "uint",
-    "coap.answered": "uint",
-    "coap.separate": "uint",
-    "coap.full": "uint",
-    "coap.suppressed": "uint",
-    "coap.unobserved": "uint",
-    "coap.retransmitted": "uint",
-    "coap.given_up": "uint",
-    "coap.displaced": "uint",
-    "coap.deferred": "uint",
-    "coap.observers": "uint",
-    link: "map",
-    "link.lost": "uint",
-    "link.damaged": "uint",
-    "link.unsent": "uint",
-    "link.address": "text",
-    "link.origin": "text",
-    queues: "map",
-    "queues.samples_dropped": "uint",
-    "queues.requests_refused": "uint",
-    "queues.lines_lost": "uint",
-    "queues.waits": "uint",
-    stack_size: "uint",
-    stack_free: "uint",
-    trusted: "list of bytes",
-    security: "text",
-    oscore: "map",
-    "oscore.opened": "uint",
-    "oscore.unknown": "uint",
-    "oscore.replayed": "uint",
-    "oscore.forged": "uint",
-    "oscore.challenged": "uint",
-    "oscore.starved": "uint",
+    name: {
+      type: "text",
+    },
+    board: {
+      type: "text",
+    },
+    class: {
+      type: "text",
+      always: true,
+    },
+    vendor: {
+      type: "text",
+    },
+    firmware: {
+      type: "text",
+    },
+    contract: {
+      type: "uint32",
+      always: true,
+    },
+    uptime: {
+      type: "uint64",
+    },
+    reset: {
+      type: "text",
+    },
+    clock: {
+      type: "text",
+    },
+    hertz: {
+      type: "uint64",
+    },
+    missing: {
+      type: "list of text",
+    },
+    development: {
+      type: "bool",
+    },
+    height: {
+      type: "uint32",
+    },
+    keys: {
+      type: "uint32",
+    },
+    limits: {
+      type: "counters",
+      absent: {},
+    },
+    free_slots: {
+      type: "uint32",
+    },
+    erased: {
+      type: "list of uint64",
+    },
+    erasures_left: {
+      type: "uint32",
+    },
+    erasures_refused: {
+      type: "uint64",
+    },
+    coap: {
+      type: "counters",
+      absent: {},
+    },
+    link: {
+      type: "map",
+      absent: {},
+      fields: {
+        lost: {
+          type: "uint64",
+        },
+        damaged: {
+          type: "uint64",
+        },
+        unsent: {
+          type: "uint64",
+        },
+        address: {
+          type: "text",
+        },
+        origin: {
+          type: "text",
+        },
+      },
+    },
+    queues: {
+      type: "counters",
+      absent: {},
+    },
+    stack_size: {
+      type: "uint64",
+    },
+    stack_free: {
+      type: "uint64",
+    },
+    trusted: {
+      type: "list of bytes 8",
+    },
+    security: {
+      type: "one of secured open unclaimed",
+    },
+    oscore: {
+      type: "counters",
+      absent: {},
+    },
   },
   stats: {
-    runs: "uint",
-    fuel: "uint",
-    fuel_max: "uint",
-    fuel_total: "uint",
-    micros: "uint",
-    micros_max: "uint",
-    gap_max: "uint",
-    traps: "uint",
-    ticks_missed: "uint",
-    samples_dropped: "uint",
-    idle: "uint",
-    faults: "map",
-    longest: "map",
-    "faults.no_echo": "uint",
-    "faults.damaged": "uint",
-    "faults.wrong_model": "uint",
-    "faults.silent": "uint",
+    runs: {
+      type: "uint64",
+      absent: 0,
+    },
+    fuel: {
+      type: "uint64",
+      absent: 0,
+    },
+    fuel_max: {
+      type: "uint64",
+      absent: 0,
+    },
+    fuel_total: {
+      type: "uint64",
+      absent: 0,
+    },
+    micros: {
+      type: "uint64",
+      absent: 0,
+    },
+    micros_max: {
+      type: "uint64",
+      absent: 0,
+    },
+    gap_max: {
+      type: "uint64",
+      absent: 0,
+    },
+    traps: {
+      type: "uint64",
+      absent: 0,
+    },
+    ticks_missed: {
+      type: "uint64",
+      absent: 0,
+    },
+    samples_dropped: {
+      type: "uint64",
+      absent: 0,
+    },
+    idle: {
+      type: "uint64",
+      absent: 0,
+    },
+    faults: {
+      type: "counters",
+      absent: {},
+    },
+    longest: {
+      type: "counters",
+      absent: {},
+    },
   },
   tier: {
-    chosen: "text",
-    tier: "text",
-    why: "text",
-    code: "uint",
-    arena: "uint",
+    chosen: {
+      type: "one of compiled interpreted",
+    },
+    tier: {
+      type: "one of compiled interpreted",
+    },
+    why: {
+      type: "text",
+    },
+    code: {
+      type: "uint32",
+    },
+    arena: {
+      type: "uint32",
+    },
   },
   app: {
-    state: "text",
-    name: "text",
-    version: "text",
-    sequence: "uint",
-    digest: "bytes",
-    size: "uint",
-    table: "uint",
-    ram: "uint",
-    slot: "uint",
-    trial: "uint",
-    tier: "text",
-    why: "text",
-    code: "uint",
-    tick: "uint",
-    sensors: "list of text",
-    outputs: "list of text",
-    params: "list of text",
-    states: "list of text",
-    requests: "bool",
-    previous: "uint",
-    era: "uint",
-    highest: "uint",
-    returned: "bool",
-    event: "map",
-    "event.what": "text",
-    "event.sequence": "uint",
-    "event.trap": "text",
-    "event.function": "uint",
-    "event.offset": "uint",
-    "event.backtrace": "list of uint",
+    state: {
+      type: "one of empty trial confirmed",
+      always: true,
+    },
+    name: {
+      type: "text",
+    },
+    version: {
+      type: "text",
+    },
+    sequence: {
+      type: "uint32",
+    },
+    digest: {
+      type: "bytes 32",
+    },
+    size: {
+      type: "uint32",
+    },
+    table: {
+      type: "uint32",
+    },
+    ram: {
+      type: "uint32",
+    },
+    slot: {
+      type: "uint32",
+    },
+    trial: {
+      type: "uint32",
+    },
+    tier: {
+      type: "one of compiled interpreted",
+    },
+    why: {
+      type: "text",
+    },
+    code: {
+      type: "uint32",
+    },
+    tick: {
+      type: "uint32",
+    },
+    sensors: {
+      type: "list of text",
+    },
+    outputs: {
+      type: "list of text",
+    },
+    params: {
+      type: "list of text",
+    },
+    states: {
+      type: "list of text",
+    },
+    requests: {
+      type: "bool",
+    },
+    previous: {
+      type: "uint32",
+      always: true,
+    },
+    era: {
+      type: "uint32",
+    },
+    highest: {
+      type: "uint32",
+      always: true,
+    },
+    returned: {
+      type: "bool",
+      always: true,
+    },
+    event: {
+      type: "map",
+      fields: {
+        what: {
+          type: "one of trap fuel reset rollback damaged",
+          always: true,
+        },
+        sequence: {
+          type: "uint32",
+          always: true,
+        },
+        trap: {
+          type: "text",
+        },
+        function: {
+          type: "uint32",
+        },
+        offset: {
+          type: "uint32",
+        },
+        backtrace: {
+          type: "list of uint32",
+        },
+      },
+    },
   },
   keys: {
-    free: "uint",
-    place: "list of uint",
-    peer: "list of uint",
-    node: "list of uint",
-    rights: "list of uint",
-    replaces: "list of uint",
-    used: "list of uint",
-    worn: "list of uint",
+    free: {
+      type: "uint32",
+      always: true,
+    },
+    place: {
+      type: "list of uint32",
+      always: true,
+    },
+    peer: {
+      type: "list of uint32",
+      always: true,
+    },
+    node: {
+      type: "list of uint32",
+      always: true,
+    },
+    rights: {
+      type: "list of uint32",
+      always: true,
+    },
+    replaces: {
+      type: "list of uint32",
+      always: true,
+    },
+    used: {
+      type: "list of uint32",
+      always: true,
+    },
+    worn: {
+      type: "list of uint32",
+      always: true,
+    },
   },
   staged: {
-    digest: "bytes",
-    size: "uint",
-    received: "uint",
+    digest: {
+      type: "bytes 32",
+    },
+    size: {
+      type: "uint32",
+    },
+    received: {
+      type: "uint32",
+    },
   },
 } as const;
+
+/** The type of each document, by the name of its resource. */
+export type Documents = {
+  node: NodeDocument;
+  stats: StatsDocument;
+  tier: TierDocument;
+  app: AppDocument;
+  keys: KeysDocument;
+  staged: StagedDocument;
+};
 
 export const resources = [
   {

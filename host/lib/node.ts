@@ -1,5 +1,5 @@
 // A node, as the host sees it.
-import { refusals } from "./contract.ts";
+import { refusals, type Documents } from "./contract.ts";
 import {
   Endpoint,
   formats,
@@ -13,6 +13,7 @@ import {
 import { openLink } from "./coap/link.ts";
 import {
   decodeCbor,
+  documentPath,
   plain,
   readDocument,
   type AppState,
@@ -130,12 +131,16 @@ export class Node {
   }
 
   /** The CBOR of a document. */
-  async #document(path: string, signal?: AbortSignal): Promise<Buffer> {
-    return (await this.request("GET", path, { accept: "cbor", signal })).payload;
+  async #payload(name: keyof Documents, signal?: AbortSignal): Promise<Buffer> {
+    return (await this.request("GET", documentPath(name), { accept: "cbor", signal })).payload;
+  }
+
+  async #document<K extends keyof Documents>(name: K, signal?: AbortSignal): Promise<Documents[K]> {
+    return readDocument(name, await this.#payload(name, signal));
   }
 
   async info(signal?: AbortSignal): Promise<NodeInfo> {
-    const document = await this.#document("node", signal);
+    const document = await this.#payload("node", signal);
     const { security, full } = readFront(document);
     if (security === "secured" && !full)
       throw new NodeError(
@@ -148,20 +153,20 @@ export class Node {
 
   /** What anybody may know of a node: its name, and how it is guarded. */
   async front(signal?: AbortSignal): Promise<Front> {
-    return readFront(await this.#document("node", signal));
+    return readFront(await this.#payload("node", signal));
   }
 
   async stats(signal?: AbortSignal): Promise<Stats> {
-    return readDocument("stats", await this.#document("stats", signal));
+    return this.#document("stats", signal);
   }
 
   async app(signal?: AbortSignal): Promise<AppState> {
-    return readDocument("app", await this.#document("app", signal));
+    return this.#document("app", signal);
   }
 
   /** What has been received of a package that is on its way; a node that keeps no such thing has received nothing. */
   async staged(signal?: AbortSignal): Promise<Staged> {
-    return readDocument("app/staged", await this.#document("app/staged", signal));
+    return this.#document("staged", signal);
   }
 
   /** Each state of the running package from now on. */

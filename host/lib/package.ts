@@ -9,7 +9,8 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { decode, encode, Tag } from "cbor2";
-import { contractVersion, manifestKeys, provisionKeys } from "./contract.ts";
+import { contractVersion, flash, manifestKeys, provisionKeys, texts } from "./contract.ts";
+import { fits } from "./names.ts";
 
 /** What the module needs of a node. */
 export interface Needs {
@@ -223,13 +224,8 @@ function decodeManifest(payload: Uint8Array): Manifest {
   };
   const text = (value: unknown, what: string) => {
     if (value === undefined) return "";
-    if (
-      typeof value !== "string" ||
-      Buffer.byteLength(value) > 32 ||
-      // eslint-disable-next-line no-control-regex
-      /[\u0000-\u001f\u007f-\u009f]/.test(value)
-    )
-      throw malformed(`${what} is not a text of at most 32 bytes`);
+    if (typeof value !== "string" || !fits("label", value))
+      throw malformed(`${what} is not a text of at most ${texts.label.most} bytes`);
     return value;
   };
   const needs = m.get(manifestKeys.needs) as unknown;
@@ -353,14 +349,14 @@ function crc32(bytes: Uint8Array): number {
   return ~sum >>> 0;
 }
 
-/** Where the record lies in flash, from its first byte; a flash file has the same layout as the STM32F407's. */
-export const provisionOffset = 0x3c00;
-/** Bytes of a flash file: sectors 0 to 3. */
-export const flashSize = 0x10000;
+/** Where the record lies in flash, from its first byte. */
+export const provisionOffset = flash.provision;
+/** Bytes of a flash file: up to the end of the slots. */
+export const flashSize = flash.end;
 
 /** A flash file for an emulated or native node: erased but for the record. */
 export function makeFlash(provision: Provision): Uint8Array {
-  const flash = new Uint8Array(flashSize).fill(0xff);
-  flash.set(encodeProvision(provision), provisionOffset);
-  return flash;
+  const bytes = new Uint8Array(flashSize).fill(0xff);
+  bytes.set(encodeProvision(provision), provisionOffset);
+  return bytes;
 }

@@ -1,5 +1,5 @@
 // A module run here as a node runs it: the same order of calls, the same budget, the same imports, on samples with a time.
-import { importModule, imports } from "./contract.ts";
+import { importModule, imports, limits } from "./contract.ts";
 import {
   inspect,
   instantiate,
@@ -40,7 +40,7 @@ export interface KeptState extends StateFact {
 }
 
 /** The budget of a run on every board of this project. */
-export const runFuel = 2_000_000;
+export const runFuel = limits.fuel;
 
 export class Simulation {
   readonly facts: Facts;

@@ -11,6 +11,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SerialPort } from "serialport";
+import { flash } from "../../host/lib/contract.ts";
 import type { Emulated, EmulateOptions } from "../../host/lib/emulate.ts";
 import { Node } from "../../host/lib/node.ts";
 import { provisionOffset } from "../../host/lib/package.ts";
@@ -20,8 +21,7 @@ import { scratch } from "./target.ts";
 const chip = "STM32F407VGTx";
 const image = join(root, "dist/stm32f407-discovery.elf");
 /** Where flash lies in the address space, and how much of it is the slots'. */
-const flashStart = 0x0800_0000;
-const flashSize = 0x1_0000;
+const { start: flashStart, end: flashSize } = flash;
 
 /** Why a board cannot be had here. */
 export function missingBoard(target: string): string | undefined {

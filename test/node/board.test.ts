@@ -1,10 +1,11 @@
 // The STM32F407's firmware on a chip that lacks nearly everything: QEMU's netduinoplus2 has no ready flags of the clocks, no
 // pins, no Ethernet, no DMA, no sensors, no flash that can be written and no factory values. What a real chip lacks is among it.
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
+import { flash as layout } from "../../host/lib/contract.ts";
 import { missing } from "../../host/lib/emulate.ts";
 import { Node } from "../../host/lib/node.ts";
 import { root } from "../../host/setup.mjs";
@@ -64,15 +65,8 @@ describe("the product's image", () => {
   });
 
   test.skipIf(!existsSync(product))("leaves the provisioning record and the slots alone", () => {
-    const sectors = ["stm32f407-discovery/src/sectors.rs", "cortex-m/src/layout.rs"]
-      .map((file) => readFileSync(join(root, "boards", file), "utf8"))
-      .join("");
-    const number = (name: string) => {
-      const [, value] = new RegExp(`pub const ${name}: u32 = (\\w+);`).exec(sectors) ?? [];
-      return Number((value ?? "").replaceAll("_", ""));
-    };
-    const [flash, provision, code] = [number("START"), number("PROVISION"), number("CODE")];
-    expect([flash, provision, code]).toEqual([0x0800_0000, 0x3c00, 0x1_0000]);
+    const { provision, end: code } = layout;
+    const flash = layout.start;
     const { places } = readImage(product, () => "");
     expect(places.length).toBeGreaterThan(3);
     for (const { start, end, writable } of places) {

@@ -70,6 +70,7 @@ mod app {
     use wasmote_cortex_m::time::{self, CLOCK, micros, millis};
     use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
+    use wasmote_node::contract::limits::FUEL;
     use wasmote_node::slot::{Flash as _, Slots};
     use wasmote_node::{
         Arena, Board, Io, Keyring, Limits, Memory, Provision, Runner, Sensor, Server, Step,
@@ -77,7 +78,6 @@ mod app {
 
     /// Bytes for modules, and fuel for a run: as on the STM32F407.
     const MEMORY: usize = 64 * 1024;
-    const FUEL: u32 = 2_000_000;
     /// The class of boards that packages name.
     const CLASS: &str = "mps2-an386";
     const SENSORS: &[Sensor] = &SHARED;

@@ -7,15 +7,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use wasmote_node::contract::flash::{END, SLOT};
 use wasmote_node::slot::Flash;
 
-/// Bytes of a sector.
-pub const SECTOR: u32 = 0x4000;
-/// Where the slots begin.
-pub const SLOTS: u32 = SECTOR;
-/// Where the provisioning record lies.
-pub const PROVISION: u32 = 0x3c00;
-const SIZE: usize = 0x1_0000;
+const SIZE: usize = END as usize;
 
 /// Flash whose content is in memory and, where it has one, in a file.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +114,7 @@ impl ReadNorFlash for FileFlash {
 
 impl NorFlash for FileFlash {
     const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = SECTOR as usize;
+    const ERASE_SIZE: usize = SLOT as usize;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
         self.store(from, to.saturating_sub(from), |_, _| 0xff)

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use wasmote_native::intake::{Event, Intake};
 use wasmote_native::line::{Line, Link, PORT, Peer, host, say, seed};
+use wasmote_node::contract::{flash as layout, limits::FUEL};
 use wasmote_node::slot::{SLOTS, Slots};
 use wasmote_node::{
     Board, Io, Keyring, LIFETIME, Limits, Memory, Provision, Runner, Sensor, Server, Step,
@@ -68,9 +69,8 @@ const SENSORS: &[Sensor] = &[
         unit: "m/s2",
     },
 ];
-/// As on the STM32F407: bytes for modules, and fuel for a run.
+/// As on the STM32F407: bytes for modules.
 const MEMORY: usize = 64 * 1024;
-const FUEL: u32 = 2_000_000;
 /// Nodes of a fleet: three threads each.
 const FLEET: u16 = 4000;
 
@@ -237,12 +237,12 @@ fn boot(
     inbox: &Receiver<Event>,
 ) -> bool {
     use wasmote_node::slot::Flash;
-    let record = flash.mapped(flash::PROVISION, flash::SLOTS - flash::PROVISION);
+    let record = flash.mapped(layout::PROVISION, layout::SLOTS - layout::PROVISION);
     let mut provision = Provision::read(record).unwrap_or_default();
     provision.development |= o.development;
     provision.open |= o.open;
     provision.name = o.name.unwrap_or(provision.name);
-    let slots = Slots::open(flash, flash::SLOTS, flash::SECTOR);
+    let slots = Slots::open(flash, layout::SLOTS, layout::SLOT);
     let board = Board {
         name: "native",
         class: o.class,

@@ -75,6 +75,7 @@ mod app {
     use wasmote_cortex_m::time::{self, CLOCK, micros, millis};
     use wasmote_cortex_m::{floats, stack};
     use wasmote_net::{Config, Endpoint, Fixed, Interface, Storage};
+    use wasmote_node::contract::limits::FUEL;
     use wasmote_node::slot::{Flash as _, Slots};
     use wasmote_node::{
         Arena, Board, Io, Keyring, Limits, Memory, Provision, Runner, Sensor, Server, Step,
@@ -88,7 +89,6 @@ mod app {
     use wasmote_cortex_m::semihosting::{self, Flash};
 
     /// Fuel for a run.
-    const FUEL: u32 = 2_000_000;
     /// The class of boards that packages name.
     const CLASS: &str = "stm32f407";
     const SENSORS: &[Sensor] = {

@@ -1,15 +1,13 @@
 //! The flash of the STM32F407 in sectors (RM0090 §3.3), and what lies where in it. Sectors 0 to 3 are the same in the parts of
 //! 512 KiB and of 1 MiB, which have one bank and differ in the number of large sectors alone.
 use core::ops::Range;
-pub use wasmote_cortex_m::layout::{END, PROVISION, SLOT, SLOTS};
+pub use wasmote_cortex_m::layout::{END, PROVISION, SLOT, SLOTS, START};
 
-/// Where flash begins in the address space.
-pub const START: u32 = 0x0800_0000;
 /// Flash of the smaller part (STM32F407VE) and of the larger (VG), in bytes. The firmware fits the smaller.
 pub const PARTS: [u32; 2] = [512 * 1024, 1024 * 1024];
 
 /// Code begins in sector 4; memory.x says the same to the linker.
-pub const CODE: u32 = 0x1_0000;
+pub const CODE: u32 = END;
 
 /// Bytes of a sector, if the chip has it.
 const fn size(number: u8) -> Option<u32> {
@@ -64,7 +62,6 @@ mod tests {
 
     #[test]
     fn code_begins_with_a_sector_behind_the_slots() {
-        assert_eq!(CODE, END);
         assert_eq!(covering(CODE..PARTS[0], PARTS[0]), Some(4..8));
     }
 

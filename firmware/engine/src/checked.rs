@@ -158,24 +158,29 @@ pub(crate) fn verify(m: &State, module: &Module<'_>, at: &Position) {
         assert!(moved + taken <= operands, "a branch's operands");
     }
 
-    // A return: to the embedder, or into the caller's code.
     if byte == op::RETURN || byte == op::END && at.code == end {
-        let frame = m.frame(module, m.frames);
-        if frame.function != NOBODY {
-            assert!(is_function(frame.function), "the caller");
-            let caller = module.record(frame.function);
-            let code = caller.code..caller.end;
-            assert!(code.contains(&frame.code), "a return to {}", frame.code);
-            assert!(
-                m.frames + 2 * FRAME_RECORD <= m.layout.stack_end,
-                "the caller's record"
-            );
-            assert!(
-                frame.frame >= m.layout.stack && frame.frame as usize <= at.fp,
-                "the caller's frame"
-            );
-        }
+        verify_return(m, module, at, is_function);
     }
+}
+
+/// A return: to the embedder, or into the caller's code.
+fn verify_return(m: &State, module: &Module<'_>, at: &Position, is_function: impl Fn(u32) -> bool) {
+    let frame = m.frame(module, m.frames);
+    if frame.function == NOBODY {
+        return;
+    }
+    assert!(is_function(frame.function), "the caller");
+    let caller = module.record(frame.function);
+    let code = caller.code..caller.end;
+    assert!(code.contains(&frame.code), "a return to {}", frame.code);
+    assert!(
+        m.frames + 2 * FRAME_RECORD <= m.layout.stack_end,
+        "the caller's record"
+    );
+    assert!(
+        frame.frame >= m.layout.stack && frame.frame as usize <= at.fp,
+        "the caller's frame"
+    );
 }
 
 /// Operands and results of an effect of the table.

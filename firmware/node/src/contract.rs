@@ -83,22 +83,6 @@ pub mod section {
     pub const STATES: u8 = 6;
 }
 
-/// Types of values in a module's memory.
-pub mod ty {
-    /// `bool`.
-    pub const BOOL: &str = "b";
-    /// `i32`.
-    pub const I32: &str = "i";
-    /// `u32`.
-    pub const U32: &str = "u";
-    /// `i64`.
-    pub const I64: &str = "l";
-    /// `f32`.
-    pub const F32: &str = "f";
-    /// `f64`.
-    pub const F64: &str = "d";
-}
-
 /// Keys of the map in a package's manifest.
 pub mod manifest {
     /// Key `contract`.
@@ -149,6 +133,22 @@ pub mod provision {
     pub const HIDDEN: u8 = 9;
 }
 
+/// Types of values in a module's memory.
+pub mod ty {
+    /// `bool`.
+    pub const BOOL: &str = "b";
+    /// `i32`.
+    pub const I32: &str = "i";
+    /// `u32`.
+    pub const U32: &str = "u";
+    /// `i64`.
+    pub const I64: &str = "l";
+    /// `f32`.
+    pub const F32: &str = "f";
+    /// `f64`.
+    pub const F64: &str = "d";
+}
+
 /// Limits that both sides must know.
 pub mod limits {
     /// `state_bytes`.
@@ -159,6 +159,60 @@ pub mod limits {
     pub const STATE_PERIOD: u32 = 600000;
     /// `sequence_jump`.
     pub const SEQUENCE_JUMP: u32 = 65536;
+    /// `names`.
+    pub const NAMES: u32 = 16;
+    /// `fuel`.
+    pub const FUEL: u32 = 2000000;
+    /// `request_buffer`.
+    pub const REQUEST_BUFFER: u32 = 256;
+    /// `provisioned_keys`.
+    pub const PROVISIONED_KEYS: u32 = 4;
+    /// `envelope`.
+    pub const ENVELOPE: u32 = 512;
+}
+
+/// Where things are in flash, in bytes from its start; `START` is its address.
+pub mod flash {
+    /// `start`.
+    pub const START: u32 = 134217728;
+    /// `provision`.
+    pub const PROVISION: u32 = 15360;
+    /// `slots`.
+    pub const SLOTS: u32 = 16384;
+    /// `slot`.
+    pub const SLOT: u32 = 16384;
+    /// `end`.
+    pub const END: u32 = 65536;
+}
+
+/// Words in documents.
+pub mod word {
+    /// `compiled`.
+    pub const COMPILED: &str = "compiled";
+    /// `confirmed`.
+    pub const CONFIRMED: &str = "confirmed";
+    /// `damaged`.
+    pub const DAMAGED: &str = "damaged";
+    /// `empty`.
+    pub const EMPTY: &str = "empty";
+    /// `fuel`.
+    pub const FUEL: &str = "fuel";
+    /// `interpreted`.
+    pub const INTERPRETED: &str = "interpreted";
+    /// `open`.
+    pub const OPEN: &str = "open";
+    /// `reset`.
+    pub const RESET: &str = "reset";
+    /// `rollback`.
+    pub const ROLLBACK: &str = "rollback";
+    /// `secured`.
+    pub const SECURED: &str = "secured";
+    /// `trap`.
+    pub const TRAP: &str = "trap";
+    /// `trial`.
+    pub const TRIAL: &str = "trial";
+    /// `unclaimed`.
+    pub const UNCLAIMED: &str = "unclaimed";
 }
 
 /// Names in documents.
@@ -405,150 +459,154 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
             ("class", "text"),
             ("vendor", "text"),
             ("firmware", "text"),
-            ("contract", "uint"),
-            ("uptime", "uint"),
+            ("contract", "uint32"),
+            ("uptime", "uint64"),
             ("reset", "text"),
             ("clock", "text"),
-            ("hertz", "uint"),
+            ("hertz", "uint64"),
             ("missing", "list of text"),
             ("development", "bool"),
-            ("height", "uint"),
-            ("keys", "uint"),
-            ("limits", "map"),
-            ("limits.memory", "uint"),
-            ("limits.package", "uint"),
-            ("limits.fuel", "uint"),
-            ("limits.observers", "uint"),
-            ("limits.transfers", "uint"),
-            ("free_slots", "uint"),
-            ("erased", "list of uint"),
-            ("erasures_left", "uint"),
-            ("erasures_refused", "uint"),
-            ("coap", "map"),
-            ("coap.received", "uint"),
-            ("coap.sent", "uint"),
-            ("coap.malformed", "uint"),
-            ("coap.pings", "uint"),
-            ("coap.settled", "uint"),
-            ("coap.stray", "uint"),
-            ("coap.duplicates", "uint"),
-            ("coap.answered", "uint"),
-            ("coap.separate", "uint"),
-            ("coap.full", "uint"),
-            ("coap.suppressed", "uint"),
-            ("coap.unobserved", "uint"),
-            ("coap.retransmitted", "uint"),
-            ("coap.given_up", "uint"),
-            ("coap.displaced", "uint"),
-            ("coap.deferred", "uint"),
-            ("coap.observers", "uint"),
+            ("height", "uint32"),
+            ("keys", "uint32"),
+            ("limits", "counters"),
+            ("limits.memory", "uint64"),
+            ("limits.package", "uint64"),
+            ("limits.fuel", "uint64"),
+            ("limits.observers", "uint64"),
+            ("limits.transfers", "uint64"),
+            ("free_slots", "uint32"),
+            ("erased", "list of uint64"),
+            ("erasures_left", "uint32"),
+            ("erasures_refused", "uint64"),
+            ("coap", "counters"),
+            ("coap.received", "uint64"),
+            ("coap.sent", "uint64"),
+            ("coap.malformed", "uint64"),
+            ("coap.pings", "uint64"),
+            ("coap.settled", "uint64"),
+            ("coap.stray", "uint64"),
+            ("coap.duplicates", "uint64"),
+            ("coap.answered", "uint64"),
+            ("coap.separate", "uint64"),
+            ("coap.full", "uint64"),
+            ("coap.suppressed", "uint64"),
+            ("coap.unobserved", "uint64"),
+            ("coap.retransmitted", "uint64"),
+            ("coap.given_up", "uint64"),
+            ("coap.displaced", "uint64"),
+            ("coap.deferred", "uint64"),
+            ("coap.observers", "uint64"),
             ("link", "map"),
-            ("link.lost", "uint"),
-            ("link.damaged", "uint"),
-            ("link.unsent", "uint"),
+            ("link.lost", "uint64"),
+            ("link.damaged", "uint64"),
+            ("link.unsent", "uint64"),
             ("link.address", "text"),
             ("link.origin", "text"),
-            ("queues", "map"),
-            ("queues.samples_dropped", "uint"),
-            ("queues.requests_refused", "uint"),
-            ("queues.lines_lost", "uint"),
-            ("queues.waits", "uint"),
-            ("stack_size", "uint"),
-            ("stack_free", "uint"),
-            ("trusted", "list of bytes"),
-            ("security", "text"),
-            ("oscore", "map"),
-            ("oscore.opened", "uint"),
-            ("oscore.unknown", "uint"),
-            ("oscore.replayed", "uint"),
-            ("oscore.forged", "uint"),
-            ("oscore.challenged", "uint"),
-            ("oscore.starved", "uint"),
+            ("queues", "counters"),
+            ("queues.samples_dropped", "uint64"),
+            ("queues.requests_refused", "uint64"),
+            ("queues.lines_lost", "uint64"),
+            ("queues.waits", "uint64"),
+            ("stack_size", "uint64"),
+            ("stack_free", "uint64"),
+            ("trusted", "list of bytes 8"),
+            ("security", "one of secured open unclaimed"),
+            ("oscore", "counters"),
+            ("oscore.opened", "uint64"),
+            ("oscore.unknown", "uint64"),
+            ("oscore.replayed", "uint64"),
+            ("oscore.forged", "uint64"),
+            ("oscore.challenged", "uint64"),
+            ("oscore.starved", "uint64"),
         ],
     ),
     (
         "stats",
         &[
-            ("runs", "uint"),
-            ("fuel", "uint"),
-            ("fuel_max", "uint"),
-            ("fuel_total", "uint"),
-            ("micros", "uint"),
-            ("micros_max", "uint"),
-            ("gap_max", "uint"),
-            ("traps", "uint"),
-            ("ticks_missed", "uint"),
-            ("samples_dropped", "uint"),
-            ("idle", "uint"),
-            ("faults", "map"),
-            ("longest", "map"),
-            ("faults.no_echo", "uint"),
-            ("faults.damaged", "uint"),
-            ("faults.wrong_model", "uint"),
-            ("faults.silent", "uint"),
+            ("runs", "uint64"),
+            ("fuel", "uint64"),
+            ("fuel_max", "uint64"),
+            ("fuel_total", "uint64"),
+            ("micros", "uint64"),
+            ("micros_max", "uint64"),
+            ("gap_max", "uint64"),
+            ("traps", "uint64"),
+            ("ticks_missed", "uint64"),
+            ("samples_dropped", "uint64"),
+            ("idle", "uint64"),
+            ("faults", "counters"),
+            ("longest", "counters"),
+            ("faults.no_echo", "uint64"),
+            ("faults.damaged", "uint64"),
+            ("faults.wrong_model", "uint64"),
+            ("faults.silent", "uint64"),
         ],
     ),
     (
         "tier",
         &[
-            ("chosen", "text"),
-            ("tier", "text"),
+            ("chosen", "one of compiled interpreted"),
+            ("tier", "one of compiled interpreted"),
             ("why", "text"),
-            ("code", "uint"),
-            ("arena", "uint"),
+            ("code", "uint32"),
+            ("arena", "uint32"),
         ],
     ),
     (
         "app",
         &[
-            ("state", "text"),
+            ("state", "one of empty trial confirmed"),
             ("name", "text"),
             ("version", "text"),
-            ("sequence", "uint"),
-            ("digest", "bytes"),
-            ("size", "uint"),
-            ("table", "uint"),
-            ("ram", "uint"),
-            ("slot", "uint"),
-            ("trial", "uint"),
-            ("tier", "text"),
+            ("sequence", "uint32"),
+            ("digest", "bytes 32"),
+            ("size", "uint32"),
+            ("table", "uint32"),
+            ("ram", "uint32"),
+            ("slot", "uint32"),
+            ("trial", "uint32"),
+            ("tier", "one of compiled interpreted"),
             ("why", "text"),
-            ("code", "uint"),
-            ("tick", "uint"),
+            ("code", "uint32"),
+            ("tick", "uint32"),
             ("sensors", "list of text"),
             ("outputs", "list of text"),
             ("params", "list of text"),
             ("states", "list of text"),
             ("requests", "bool"),
-            ("previous", "uint"),
-            ("era", "uint"),
-            ("highest", "uint"),
+            ("previous", "uint32"),
+            ("era", "uint32"),
+            ("highest", "uint32"),
             ("returned", "bool"),
             ("event", "map"),
-            ("event.what", "text"),
-            ("event.sequence", "uint"),
+            ("event.what", "one of trap fuel reset rollback damaged"),
+            ("event.sequence", "uint32"),
             ("event.trap", "text"),
-            ("event.function", "uint"),
-            ("event.offset", "uint"),
-            ("event.backtrace", "list of uint"),
+            ("event.function", "uint32"),
+            ("event.offset", "uint32"),
+            ("event.backtrace", "list of uint32"),
         ],
     ),
     (
         "keys",
         &[
-            ("free", "uint"),
-            ("place", "list of uint"),
-            ("peer", "list of uint"),
-            ("node", "list of uint"),
-            ("rights", "list of uint"),
-            ("replaces", "list of uint"),
-            ("used", "list of uint"),
-            ("worn", "list of uint"),
+            ("free", "uint32"),
+            ("place", "list of uint32"),
+            ("peer", "list of uint32"),
+            ("node", "list of uint32"),
+            ("rights", "list of uint32"),
+            ("replaces", "list of uint32"),
+            ("used", "list of uint32"),
+            ("worn", "list of uint32"),
         ],
     ),
     (
         "staged",
-        &[("digest", "bytes"), ("size", "uint"), ("received", "uint")],
+        &[
+            ("digest", "bytes 32"),
+            ("size", "uint32"),
+            ("received", "uint32"),
+        ],
     ),
 ];
 

@@ -5,7 +5,7 @@ use minicbor::Decoder;
 use wasmote_engine::{External, Module, ValType};
 
 /// The most sensors, outputs and parameters of a module, each.
-pub const NAMES: usize = 16;
+pub const NAMES: usize = crate::contract::limits::NAMES as usize;
 /// The most parameters of a module.
 pub const PARAMETERS: usize = NAMES;
 /// The most functions a module may import: each of the contract's, perhaps twice.

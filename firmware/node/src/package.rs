@@ -1,6 +1,6 @@
 //! Packages: a COSE_Sign1 (RFC 9052 §4.2) with Ed25519 over the manifest, then the module. See PACKAGE.md.
 use crate::contract::text::{LABEL, NODE};
-use crate::contract::{manifest, provision};
+use crate::contract::{limits, manifest, provision};
 use crate::registration::Directory;
 pub use crate::slot::key_id;
 use crate::slot::{Rotation, checksum};
@@ -8,7 +8,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use minicbor::{Decoder, data::Tag, decode::Error};
 
 /// The longest envelope that is taken, in bytes: the manifest with all texts at their longest, and the signature.
-pub const ENVELOPE: usize = 512;
+pub const ENVELOPE: usize = limits::ENVELOPE as usize;
 /// COSE_Sign1 (RFC 9052 §2).
 const SIGN1: u64 = 18;
 /// EdDSA (RFC 9053 §2.2).
@@ -256,7 +256,7 @@ pub struct Provision {
     /// Whose packages it takes; anybody's that has a key when empty.
     pub vendor: &'static str,
     /// The public keys it trusts.
-    pub keys: heapless::Vec<[u8; 32], 4>,
+    pub keys: heapless::Vec<[u8; 32], { limits::PROVISIONED_KEYS as usize }>,
     /// Takes packages without a known key.
     pub development: bool,
     /// How high above the bed a ranger hangs that looks down on the water, in millimetres: what is between it and the water is

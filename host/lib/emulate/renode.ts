@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { flash } from "../contract.ts";
 import type { Emulated, EmulateOptions, PinChange } from "../emulate.ts";
 import { Node } from "../node.ts";
 import { packageRoot } from "../root.ts";
@@ -38,8 +39,8 @@ export interface Seats {
 }
 
 /** Where flash lies, and the bytes of it that are kept from start to start. */
-const flashStart = "0x08000000";
-const flashSize = "0x10000";
+const flashStart = `0x${flash.start.toString(16).padStart(8, "0")}`;
+const flashSize = `0x${flash.end.toString(16)}`;
 /** Milliseconds that a button is held: longer than the firmware's debounce, in the board's time, which lags behind ours. */
 const held = 500;
 /** The lamps, in the order of a module's pins. */

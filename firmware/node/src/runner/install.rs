@@ -4,7 +4,7 @@
 //! ```text
 //! parts ─▶ head ─▶ envelope whole? ─▶ check ─▶ slot prepared ─▶ written, hashed ─▶ last part ─▶ digest, validate ─▶ Whole
 //! ```
-use super::load::{self, Loaded, TORN};
+use super::load::{self, Checked, Loaded, TORN};
 use super::{Io, Limits, Phase, Refused, Room};
 use crate::contract::{Refusal, VERSION, limits::SEQUENCE_JUMP};
 use crate::module::NAMES;
@@ -354,23 +354,27 @@ impl Install {
         slot: usize,
     ) -> Result<Loaded, Problem> {
         let upload = self.upload.take();
-        let Ok(Some(envelope)) = Envelope::parse(bench.slots.package(slot)) else {
-            return Err(TORN.into());
-        };
+        let manifest = load::envelope(bench.slots, slot).ok_or(TORN)?.manifest;
         io.phase(Phase::Hash);
         // What came was read back from flash as it was written: the digest is of both.
         let hash = upload.map(|u| u.hash.finalize());
-        if hash.is_none_or(|h| h.as_slice() != envelope.manifest.digest) {
+        if hash.is_none_or(|h| h.as_slice() != manifest.digest) {
             return Err((Refusal::Digest, "the module is not the one in the manifest").into());
         }
         io.phase(Phase::Validate);
         let summary = load::accept(bench.slots, slot, bench.scratch)?;
-        let loaded = load::load(bench.slots, slot, &summary, bench.limits, bench.memory)?;
+        let checked = Checked {
+            slot,
+            manifest,
+            summary,
+            remade: false,
+        };
+        let loaded = load::load(bench.slots, &checked, bench.limits, bench.memory)?;
         if !loaded.complete() {
             return Err((Refusal::Needs, "names a sensor that the node does not have").into());
         }
         io.phase(Phase::Activate);
-        bench.slots.stage(slot, summary.table_bytes())?;
+        bench.slots.stage(slot, loaded.table)?;
         Ok(loaded)
     }
 }

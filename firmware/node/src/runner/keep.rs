@@ -273,11 +273,11 @@ impl<F: Flash> Runner<F> {
         if !idle {
             return false;
         }
-        let Some((slot, summary, false)) = load::recheck(&mut self.slots, slot, self.scratch)
-        else {
+        let checked = load::recheck(&mut self.slots, slot, self.scratch);
+        let Some(checked) = checked.filter(|checked| !checked.remade) else {
             return false;
         };
-        let Ok(package) = load::load(&self.slots, slot, &summary, &self.limits, self.memory) else {
+        let Ok(package) = load::load(&self.slots, &checked, &self.limits, self.memory) else {
             return false;
         };
         let Some(active) = &mut self.active else {

@@ -32,6 +32,21 @@ pub(super) struct Loaded {
     pub(super) sensors: [Option<u8>; NAMES],
 }
 
+/// A package in a slot that was checked: its manifest was read and its module validated, once for all that follows.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) slot: usize,
+    pub(super) manifest: Manifest<'static>,
+    pub(super) summary: Summary,
+    /// Whether its branch table was damaged, and made again.
+    pub(super) remade: bool,
+}
+
+/// The envelope at the start of the package in a slot.
+pub(super) fn envelope<F: Flash>(slots: &Slots<F>, slot: usize) -> Option<Envelope<'static>> {
+    Envelope::parse(slots.package(slot)).ok().flatten()
+}
+
 /// Validates a module that has just arrived, and writes its branch table behind it.
 pub(super) fn accept<F: Flash>(
     slots: &mut Slots<F>,
@@ -55,15 +70,15 @@ pub(super) fn accept<F: Flash>(
 
 /// Checks a package that has been in flash for a while: what lies there is as little trusted as what comes over the air. Its
 /// branch table can be derived, and is made again where it is damaged: in its place where that takes no erasure, else with
-/// the package in another slot. The slot it lies in now, and whether its table was made again.
+/// the package in another slot.
 pub(super) fn recheck<F: Flash>(
     slots: &mut Slots<F>,
     slot: usize,
     scratch: &mut Room,
-) -> Option<(usize, Summary, bool)> {
-    let envelope = Envelope::parse(slots.package(slot)).ok().flatten()?;
+) -> Option<Checked> {
+    let manifest = envelope(slots, slot)?.manifest;
     let bytes = slots.module(slot);
-    let whole = slots.sealed(slot) && Sha256::digest(bytes).as_slice() == envelope.manifest.digest;
+    let whole = slots.sealed(slot) && Sha256::digest(bytes).as_slice() == manifest.digest;
     if !whole {
         return None;
     }
@@ -74,7 +89,12 @@ pub(super) fn recheck<F: Flash>(
         space,
     };
     if let Ok(summary) = validate(bytes, table, scratch, PageSizes::Any) {
-        return Some((slot, summary, false));
+        return Some(Checked {
+            slot,
+            manifest,
+            summary,
+            remade: false,
+        });
     }
     let (to, summary) = match accept(slots, slot, scratch) {
         Ok(summary) => (slot, summary),
@@ -84,21 +104,25 @@ pub(super) fn recheck<F: Flash>(
         }
     };
     slots.remade(slot, to, summary.table_bytes()).ok()?;
-    Some((to, summary, true))
+    Some(Checked {
+        slot: to,
+        // Its texts lie in flash: in the new slot, if it moved.
+        manifest: envelope(slots, to)?.manifest,
+        summary,
+        remade: true,
+    })
 }
 
 /// Joins a validated package to a node with this much RAM for modules, or says why it cannot run here. A sensor that the
 /// node does not have stays without a number: see [`Loaded::complete`].
 pub(super) fn load<F: Flash>(
     slots: &Slots<F>,
-    slot: usize,
-    summary: &Summary,
+    checked: &Checked,
     limits: &Limits,
     memory: u32,
 ) -> Result<Loaded, Refused> {
-    let Ok(Some(envelope)) = Envelope::parse(slots.package(slot)) else {
-        return Err(TORN);
-    };
+    let Checked { slot, summary, .. } = checked;
+    let slot = *slot;
     let (at, _) = slots.table_space(slot);
     let words = slots.flash().words(at, summary.table_bytes() / 4);
     let module = Module::new(slots.module(slot), words, summary).ok_or(TORN)?;
@@ -125,7 +149,7 @@ pub(super) fn load<F: Flash>(
     }
     Ok(Loaded {
         slot,
-        manifest: envelope.manifest,
+        manifest: checked.manifest,
         module,
         facts,
         linked,

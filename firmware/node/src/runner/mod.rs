@@ -29,7 +29,7 @@ use crate::contract::Refusal;
 use crate::mail::{App, Chunk, ChunkKind, Down, Event, Ids, ReplyKind, Stats, Up};
 use crate::memory::RunnerMemory;
 use crate::module::NAMES;
-use crate::package::{Envelope, Provision};
+use crate::package::Provision;
 use crate::slot::{Flash, Reason, SLOTS, SlotError, Slots, State};
 use active::{Active, Job};
 use core::fmt;
@@ -280,7 +280,7 @@ impl<F: Flash> Runner<F> {
             *erased = self.slots.slot(index).erased;
         }
         if let Some(slot) = self.slots.receiving()
-            && let Ok(Some(envelope)) = Envelope::parse(self.slots.package(slot))
+            && let Some(envelope) = load::envelope(&self.slots, slot)
         {
             let received = self
                 .install
@@ -405,16 +405,16 @@ impl<F: Flash> Runner<F> {
     fn start(&mut self, io: &mut impl Io, slot: usize) -> bool {
         self.unload();
         let checked = load::recheck(&mut self.slots, slot, self.scratch);
-        let Some((slot, summary, remade)) = checked else {
+        let Some(checked) = checked else {
             return false;
         };
-        if remade {
-            let sequence = self.slots.slot(slot).sequence;
+        if checked.remade {
+            let sequence = checked.manifest.sequence;
             self.post.log(format_args!(
                 "package {sequence}: its branch table was damaged, and made again"
             ));
         }
-        match load::load(&self.slots, slot, &summary, &self.limits, self.memory) {
+        match load::load(&self.slots, &checked, &self.limits, self.memory) {
             Ok(package) => self.activate(io, package),
             Err(_) => false,
         }

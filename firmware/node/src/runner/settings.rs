@@ -15,8 +15,8 @@ impl<F: Flash> Runner<F> {
             Some(active) => Some(active.package.facts),
             // It trapped, and waits for its next start.
             None => self.slots.current().and_then(|slot| {
-                let (slot, summary, _) = load::recheck(&mut self.slots, slot, self.scratch)?;
-                load::load(&self.slots, slot, &summary, &self.limits, self.memory)
+                let checked = load::recheck(&mut self.slots, slot, self.scratch)?;
+                load::load(&self.slots, &checked, &self.limits, self.memory)
                     .ok()
                     .map(|package| package.facts)
             }),

@@ -1,7 +1,7 @@
 //! What a node says of itself: `/node`, `/stats`, `/app` and `/app/staged`. Their names are in contract.toml.
 use super::Resources;
 use crate::board::Fault;
-use crate::contract::{Resource, VERSION, key};
+use crate::contract::{Resource, VERSION, key, word};
 use crate::document::{Document, Value};
 use crate::mail::Event;
 use crate::shape::Type;
@@ -165,7 +165,10 @@ impl Resources {
     pub(super) fn app(&self, d: &mut Document<'_, '_>) {
         let a = &self.app;
         let running = self.runs();
-        d.text(key::STATE, if running { a.state.name() } else { "empty" });
+        d.text(
+            key::STATE,
+            if running { a.state.name() } else { word::EMPTY },
+        );
         if running {
             d.text(key::NAME, &a.name);
             d.text(key::VERSION, &a.version);
@@ -190,11 +193,11 @@ impl Resources {
         d.bool(key::RETURNED, a.returned);
         let (what, sequence) = match a.event {
             Event::None => return,
-            Event::Trap(sequence, _) => ("trap", sequence),
-            Event::Fuel(sequence, _) => ("fuel", sequence),
-            Event::Reset(sequence) => ("reset", sequence),
-            Event::Hand(sequence) => ("rollback", sequence),
-            Event::Damaged(sequence) => ("damaged", sequence),
+            Event::Trap(sequence, _) => (word::TRAP, sequence),
+            Event::Fuel(sequence, _) => (word::FUEL, sequence),
+            Event::Reset(sequence) => (word::RESET, sequence),
+            Event::Hand(sequence) => (word::ROLLBACK, sequence),
+            Event::Damaged(sequence) => (word::DAMAGED, sequence),
         };
         d.map(key::EVENT);
         d.text(key::WHAT, what);

@@ -1,6 +1,6 @@
 //! What the operator sets: parameters, and what executes packages.
 use super::{Resources, Small};
-use crate::contract::key;
+use crate::contract::{key, word};
 use crate::document::Document;
 use crate::document::Sample;
 use crate::mail::Down;
@@ -11,9 +11,9 @@ use wasmote_coap::{Answer, Code, Request, Response};
 /// The two tiers by their names.
 fn tier_name(interpreted: bool) -> &'static str {
     if interpreted {
-        "interpreted"
+        word::INTERPRETED
     } else {
-        "compiled"
+        word::COMPILED
     }
 }
 
@@ -44,10 +44,10 @@ impl Resources {
         response: &mut Response<'_>,
     ) -> Answer {
         match Self::small(request, response) {
-            Some(Small::Text("compiled")) => {
+            Some(Small::Text(word::COMPILED)) => {
                 self.send(request, response, |ticket| Down::Tier(ticket, false))
             }
-            Some(Small::Text("interpreted")) => {
+            Some(Small::Text(word::INTERPRETED)) => {
                 self.send(request, response, |ticket| Down::Tier(ticket, true))
             }
             Some(_) => response.fail(Code::BAD_REQUEST, format_args!("compiled or interpreted")),

@@ -1,5 +1,6 @@
 //! What a slot is: how far its package has come, and why it was left.
 use super::journal::Layout;
+use crate::contract::word;
 
 /// Why a slot could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +43,11 @@ impl State {
     /// The name over the wire and in the log.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Empty => "empty",
+            Self::Empty => word::EMPTY,
             Self::Receiving => "receiving",
             Self::Staged => "staged",
-            Self::Trial => "trial",
-            Self::Confirmed => "confirmed",
+            Self::Trial => word::TRIAL,
+            Self::Confirmed => word::CONFIRMED,
             Self::Bad => "bad",
             Self::Removed => "removed",
         }

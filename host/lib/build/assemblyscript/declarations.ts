@@ -5,6 +5,7 @@
 // (entry.ts). Texts in `log` and in replies are taken apart (text.ts). Nothing else of the program is touched, so its lines and
 // columns stay.
 import type * as assemblyscript from "assemblyscript";
+import { limits } from "../../contract.ts";
 import type { Fault } from "../../fault.ts";
 import { noFacts, type Facts } from "../section.ts";
 import { entrySource } from "./entry.ts";
@@ -43,9 +44,8 @@ export interface Declared {
 
 export type Place = Omit<Fault, "message">;
 
-const requestBufferSize = 256;
-/** The most sensors, outputs and parameters of a module, each (firmware/node/src/module.rs, NAMES). */
-const mostNames = 16;
+const requestBufferSize = limits.request_buffer;
+const mostNames = limits.names;
 /** How exact timers are, in milliseconds, and the most of them (assembly/index.ts, timers). */
 const timerPeriod = 100;
 const mostTimers = 16;

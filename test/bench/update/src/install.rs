@@ -15,6 +15,7 @@ use embedded_storage::nor_flash::{
     ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
 };
 use wasmote_coap::{Code, Kind, Message, Writer, option};
+use wasmote_node::contract::limits::FUEL;
 use wasmote_node::slot::{Flash, Slots};
 use wasmote_node::{Board, Io, Limits, Memory, Phase, Provision, Runner, Sensor, Server};
 
@@ -22,7 +23,6 @@ use wasmote_node::{Board, Io, Limits, Memory, Phase, Provision, Runner, Sensor, 
 const SLOT: u32 = 0x4000;
 const SIZE: u32 = SLOT * 3;
 const REGION: usize = 48 * 1024;
-const FUEL: u32 = 2_000_000;
 const CLASS: &str = "bench";
 const SENSORS: &[Sensor] = &[Sensor {
     name: "level",

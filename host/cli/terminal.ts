@@ -70,8 +70,22 @@ export function readLines(use: (line: string) => void): { ended: Promise<void>; 
     } else if (input === undefined) begin();
     else process.stdin.resume();
   };
+  // Ctrl-Z: reading ends before the process stands still. Else what is typed right after `bg` is read before the signal that it goes on
+  // has been handled, and that stops it again.
+  const halt = () => {
+    if (input !== undefined) process.stdin.pause();
+    setImmediate(() => {
+      process.off("SIGTSTP", halt);
+      process.kill(process.pid, "SIGTSTP");
+    });
+  };
+  const resumed = () => {
+    if (!stopped && process.listenerCount("SIGTSTP") === 0) process.on("SIGTSTP", halt);
+    moved();
+  };
   if (terminal) {
-    process.on("SIGCONT", moved);
+    process.on("SIGCONT", resumed);
+    process.on("SIGTSTP", halt);
     moved();
   } else begin();
   return {
@@ -80,7 +94,8 @@ export function readLines(use: (line: string) => void): { ended: Promise<void>; 
       if (stopped) return;
       stopped = true;
       clearInterval(looking);
-      process.off("SIGCONT", moved);
+      process.off("SIGCONT", resumed);
+      process.off("SIGTSTP", halt);
       end();
       if (input === undefined) return;
       input.close();

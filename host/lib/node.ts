@@ -10,7 +10,7 @@ import {
   type RequestOptions,
   type Response,
 } from "./coap/endpoint.ts";
-import { openLink } from "./coap/link.ts";
+import { openLink } from "./coap/open.ts";
 import {
   decodeCbor,
   documentPath,

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Endpoint } from "../../host/lib/coap/endpoint.ts";
-import { openLink } from "../../host/lib/coap/link.ts";
+import { openLink } from "../../host/lib/coap/open.ts";
 import { Context } from "../../host/lib/coap/oscore.ts";
 import { ReservedNumbers } from "../../host/lib/coap/sequence.ts";
 

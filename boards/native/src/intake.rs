@@ -1,8 +1,17 @@
 //! What comes in for a node, from the threads that wait for it: datagrams, lines of standard input, word from the Runner.
-use crate::line::Peer;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// By UDP, from this address.
+    Udp(SocketAddr),
+    /// At the other end of the serial line.
+    Serial,
+}
 
 /// What a node waits for.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! The link of a node that is a process: a UDP socket, or a serial line that may be a pseudo-terminal.
-use crate::intake::{Event, Intake};
+use crate::intake::{Event, Intake, Peer};
 use rustix::pty::OpenptFlags;
 use std::collections::hash_map::RandomState;
 use std::error::Error;
@@ -15,15 +15,6 @@ use wasmote_node::link;
 /// CoAP's port (RFC 7252 §6.1) and group (§12.8).
 pub const PORT: u16 = 5683;
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 187);
-
-/// Where a client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// By UDP, from this address.
-    Udp(SocketAddr),
-    /// At the other end of the serial line.
-    Serial,
-}
 
 /// The node's side of its link.
 #[derive(Debug)]

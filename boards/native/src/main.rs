@@ -15,8 +15,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
-use wasmote_native::intake::{Event, Intake};
-use wasmote_native::line::{Line, Link, PORT, Peer, host, say, seed};
+use wasmote_native::intake::{Event, Intake, Peer};
+use wasmote_native::line::{Line, Link, PORT, host, say, seed};
 use wasmote_node::contract::{flash as layout, limits::FUEL};
 use wasmote_node::slot::{SLOTS, Slots};
 use wasmote_node::{

@@ -78,7 +78,8 @@ mod app {
     use wasmote_node::contract::limits::FUEL;
     use wasmote_node::slot::{Flash as _, Slots};
     use wasmote_node::{
-        Arena, Board, Io, Keyring, Limits, Memory, Provision, Runner, Sensor, Server, Step,
+        Arena, Board, Directory, Io, Keyring, Limits, Memory, Provision, Runner, Sensor, Server,
+        Step,
     };
     use wasmote_sensors::temperature::Calibration;
     use wasmote_sensors::{Debounce, Rain};
@@ -263,6 +264,44 @@ mod app {
         unsafe { Arena::new((&raw mut CODE_MEMORY).cast(), CODE as u32) }
     }
 
+    /// Looks for the resource directory that was provisioned, and registers there (RFC 9176 §5).
+    fn register_at(
+        directory: Directory,
+        interface: &mut Interface,
+        server: &mut Server<Peer>,
+        seed: u64,
+    ) {
+        let to = Endpoint {
+            address: directory.address.into(),
+            port: directory.port,
+        };
+        interface.seek(to);
+        server.register(0, to, directory.lifetime, seed);
+    }
+
+    /// The thermometer's calibration, which the factory measured.
+    fn calibrated(factory: chip::Factory) -> Option<Calibration> {
+        let (cold, hot, reference) = factory.temperature;
+        Calibration::new(cold, hot, reference)
+    }
+
+    /// What this board is, but for what only its start can tell.
+    const fn describe() -> Board {
+        Board {
+            name: "stm32f407-discovery",
+            class: CLASS,
+            version: env!("CARGO_PKG_VERSION"),
+            clock: "",
+            hertz: 0,
+            reset: "",
+            missing: heapless::Vec::new(),
+            sensors: SENSORS,
+            memory: 0,
+            package: 0,
+            fuel: FUEL,
+        }
+    }
+
     #[init(local = [
         tx: Queue<u8, 4096> = Queue::new(),
         echoes: Queue<u16, 64> = Queue::new(),
@@ -325,10 +364,7 @@ mod app {
                 let _ = missing.push(what);
             }
         }
-        let calibration = factory.and_then(|f| {
-            let (cold, hot, reference) = f.temperature;
-            Calibration::new(cold, hot, reference)
-        });
+        let calibration = factory.and_then(calibrated);
         let converter = Converter::new(&rcc, &dp.ADC_COMMON, dp.ADC1);
 
         let ticks = chip::systick(hertz);
@@ -350,17 +386,13 @@ mod app {
         let keyring = Keyring::load(&slots, &provision);
         let region = module_memory();
         let board = Board {
-            name: "stm32f407-discovery",
-            class: CLASS,
-            version: env!("CARGO_PKG_VERSION"),
             clock,
             hertz,
             reset,
             missing,
-            sensors: SENSORS,
             memory: region.len() as u32,
             package: slots.capacity(),
-            fuel: FUEL,
+            ..describe()
         };
         let limits = Limits {
             class: CLASS,
@@ -396,12 +428,7 @@ mod app {
         let (place, storage) = (cx.local.network_place, cx.local.storage_place);
         let mut network = ethernet.map(|ethernet| make_network(place, ethernet, storage, config));
         if let (Some(directory), Some((_, interface))) = (directory, network.as_deref_mut()) {
-            let to = Endpoint {
-                address: directory.address.into(),
-                port: directory.port,
-            };
-            interface.seek(to);
-            server.register(0, to, directory.lifetime, (seed >> 64) as u64);
+            register_at(directory, interface, server, (seed >> 64) as u64);
         }
         let (to_frame, to_send) = cx.local.tx.split();
         let (heard, to_parse) = cx.local.echoes.split();

@@ -1,4 +1,6 @@
 // How the address of a node is written: in full, or as short as it is still clear.
+import { NodeError } from "../errors.ts";
+import { oneLine } from "../text.ts";
 
 /** `serial:PATH[?baud=N]` or a URL `coap://HOST[:PORT]`; undefined where it is neither, nor short for one of them. */
 export function normalAddress(given: string): string | undefined {
@@ -15,4 +17,12 @@ export function normalAddress(given: string): string | undefined {
   // A name with a dot or a port is a host's; a bare word is a name in wasmote.toml.
   if (/^localhost$|^[\w-]+(\.[\w-]+)+$|^[\w.-]+:\d+$/i.test(text)) return `coap://${text}`;
   return undefined;
+}
+
+/** An address that cannot be read. */
+export function noAddress(address: string, cause?: unknown): NodeError {
+  const examples = "write coap://192.168.1.20 or serial:/dev/ttyACM0";
+  return new NodeError("address", `${oneLine(address)} is no address of a node: ${examples}`, {
+    cause,
+  });
 }

@@ -1,7 +1,4 @@
-// How datagrams reach a node: UDP, or a serial line.
-import { normalAddress } from "./address.ts";
-import { NodeError } from "../errors.ts";
-import { oneLine } from "../text.ts";
+// A way to one node, whatever carries its datagrams.
 
 /** A way to one node. */
 export interface Link {
@@ -18,39 +15,4 @@ export interface Link {
   /** Called once when the link is lost. */
   onLost: (cause: Error) => void;
   close(): Promise<void>;
-}
-
-/** Opens `coap://host[:port]` or `serial:/dev/ttyACM0[?baud=115200]`, or what is short for one of them. */
-export async function openLink(given: string, signal?: AbortSignal): Promise<Link> {
-  const address = normalAddress(given) ?? given;
-  const opening = address.startsWith("serial:")
-    ? import("./serial.ts").then(({ openSerial }) => openSerial(address))
-    : import("./udp.ts").then(({ openUdp }) => openUdp(address));
-  const givenUp = () =>
-    new NodeError("aborted", `opening ${address} was given up`, { cause: signal?.reason });
-  if (!signal) return opening;
-  let abort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(givenUp());
-    signal.addEventListener("abort", abort);
-    if (signal.aborted) abort();
-  });
-  try {
-    const link = await Promise.race([opening, aborted]);
-    return link;
-  } catch (error) {
-    // What is opened too late, as a name that takes long to resolve, is closed again.
-    void opening.then((link) => link.close()).catch(() => {});
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}
-
-/** An address that cannot be read. */
-export function noAddress(address: string, cause?: unknown): NodeError {
-  const examples = "write coap://192.168.1.20 or serial:/dev/ttyACM0";
-  return new NodeError("address", `${oneLine(address)} is no address of a node: ${examples}`, {
-    cause,
-  });
 }

@@ -1,7 +1,8 @@
 // Datagrams over a serial line, framed by slipmux, with the text beside them.
 import { setTimeout } from "node:timers/promises";
 import { NodeError } from "../errors.ts";
-import { noAddress, type Link } from "./link.ts";
+import { noAddress } from "./address.ts";
+import type { Link } from "./link.ts";
 import { coapFrame, encodeFrame, frameDecoder, frameEnd } from "./slipmux.ts";
 
 /** Opens `serial:PATH[?baud=N]`. */

@@ -3,7 +3,8 @@ import { createSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
 import { NodeError } from "../errors.ts";
-import { noAddress, type Link } from "./link.ts";
+import { noAddress } from "./address.ts";
+import type { Link } from "./link.ts";
 
 /** Opens `coap://host[:port]`. */
 export async function openUdp(address: string): Promise<Link> {

@@ -1,5 +1,5 @@
 // The native node: the firmware as a process of this computer.
-import type { Emulated, EmulateOptions, PinChange } from "../emulate.ts";
+import type { Emulated, EmulateOptions, PinChange } from "./machine.ts";
 import { parseEvent, start } from "./process.ts";
 import { programs } from "./programs.ts";
 

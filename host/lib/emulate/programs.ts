@@ -1,7 +1,7 @@
 // Where the programs of the machines lie: what the set-up built into dist/, and what is on the PATH.
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import type { Machine } from "../emulate.ts";
+import type { Machine } from "./machine.ts";
 import { packageRoot } from "../root.ts";
 
 /** The native node, and the images for the chip. */

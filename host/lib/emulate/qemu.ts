@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Emulated, EmulateOptions, Machine, PinChange } from "../emulate.ts";
+import type { Emulated, EmulateOptions, Machine, PinChange } from "./machine.ts";
 import { parseEvent, start } from "./process.ts";
 import { programs, qemu } from "./programs.ts";
 import { connect } from "./socket.ts";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { flash } from "../contract.ts";
-import type { Emulated, EmulateOptions, PinChange } from "../emulate.ts";
+import type { Emulated, EmulateOptions, PinChange } from "./machine.ts";
 import { Node } from "../node.ts";
 import { packageRoot } from "../root.ts";
 import {

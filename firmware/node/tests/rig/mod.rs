@@ -328,7 +328,8 @@ impl Rig {
         rig
     }
 
-    fn now(&self) -> u64 {
+    /// The virtual clock, in milliseconds: each step of the Runner takes some of it.
+    pub fn now(&self) -> u64 {
         self.clock.0 / 1000
     }
 

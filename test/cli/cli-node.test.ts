@@ -148,6 +148,7 @@ eachTarget("command line", (start) => {
     const source = join(project, "src/main.ts");
     const text = readFileSync(source, "utf8");
     writeFileSync(source, `${text}let x: i32 = "a";\n`);
+    await watching.shows(/\d\d:\d\d:\d\d\S* src\/main\.ts changed: building\n/);
     await watching.shows(/main\.ts:\d+:\d+: /);
     writeFileSync(
       source,

@@ -85,13 +85,14 @@ describe("handlers that allocate", () => {
     expect(memory.collected).toBe(true);
     expect(paths).toEqual(["book"]);
     const simulation = new Simulation(module, { engine: "v8" });
-    for (let run = 0; run < 300_000 && !simulation.trapped; run++) {
+    for (let run = 0; run < 1_000_000 && !simulation.trapped; run++) {
       simulation.sample({ at: run, sensor: "level", value: run % 2 === 0 ? 4000 : 1000 });
       if (run % 3 === 0) simulation.request(run, 1, "book");
       if (simulation.happenings.length > 1000 && !simulation.trapped)
         simulation.happenings.length = 0;
     }
     expect(simulation.trapped).toBe(false);
+    expect(simulation.memorySize).toBe(65536);
     const replies = simulation.happenings.flatMap((one) => (one.kind === "reply" ? [one] : []));
     expect(replies.at(-1)).toMatchObject({ status: "2.05" });
     expect(replies.at(-1)!.text.split("\n").length).toBe(5);

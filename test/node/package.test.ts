@@ -1,17 +1,19 @@
 // The package as others get it: packed by npm, installed in a project of theirs; and what editors know of a project made by `new`.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
+  existsSync,
   mkdirSync,
   readFileSync,
   readdirSync,
   realpathSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { root } from "../../host/setup.mjs";
+import { otherNode, root } from "../../host/setup.mjs";
 import { newProject } from "../harness/command.ts";
 import { scratch } from "../harness/target.ts";
 
@@ -19,7 +21,8 @@ const tsc = join(root, "node_modules/.bin/tsc");
 
 describe("installed from its package", () => {
   const folder = scratch();
-  const consumer = join(folder.path, "consumer");
+  // Spaces and letters beyond ASCII, as in many a home folder.
+  const consumer = join(folder.path, "Messungen am Fluß 2");
   const modules = join(consumer, "node_modules");
   const wasmote = join(modules, "wasmote");
 
@@ -61,31 +64,64 @@ describe("installed from its package", () => {
       "index.ts",
       "package.json",
     ]);
-    const dist = readdirSync(join(wasmote, "dist"));
-    for (const name of ["wasmote.js", "index.js", "engine.node", "wasmote-native", "types"])
-      expect(dist).toContain(name);
+    const files = readdirSync(join(wasmote, "dist"), { recursive: true, encoding: "utf8" });
+    const plain = files.filter((file) => statSync(join(wasmote, "dist", file)).isFile());
+    // Scripts, types and the dashboard; programs for this computer; firmware for a board and for the emulators.
+    const programs = ["engine.node", "wasm3.node", "wasmote-native"];
+    const firmware = ["mps2-an386.elf", "stm32f407-discovery.elf", "stm32f407-qemu.elf"];
+    const scripts =
+      /^(?:[\w-]+\.js|types\/[\w/.-]+\.d\.ts|dashboard\/[\w.-]+\.(?:js|css|html|svg))$/;
+    const known = [...programs, ...firmware];
+    expect(plain.filter((file) => !known.includes(file) && !scripts.test(file))).toEqual([]);
+    for (const name of ["wasmote.js", "index.js", "engine.node", "wasmote-native"])
+      expect(plain).toContain(name);
+    // What the linker leaves for debuggers is not shipped.
+    const stripped = spawnSync("strip", ["--version"]).status === 0;
+    for (const name of programs.filter((one) => stripped && plain.includes(one)))
+      expect(statSync(join(wasmote, "dist", name)).size, name).toBeLessThan(4 * 2 ** 20);
+    const sources = readdirSync(join(wasmote, "assembly"), { recursive: true, encoding: "utf8" });
+    expect(sources.filter((file) => /(?:^|\/)(?:bench|test)/.test(file))).toEqual([]);
   });
 
-  test("its command builds a program, checks it and runs its tests", () => {
-    const run = (cwd: string, ...words: string[]) =>
-      spawnSync(process.execPath, [join(wasmote, "dist/wasmote.js"), ...words], {
-        cwd,
-        encoding: "utf8",
-      });
-    expect(run(consumer, "new", "river")).toMatchObject({ status: 0, stderr: "" });
-    const project = join(consumer, "river");
-    expect(run(project, "build")).toMatchObject({ status: 0, stderr: "" });
-    expect(run(project, "check")).toMatchObject({ status: 0, stderr: "" });
-    const tested = run(project, "test");
-    expect(tested.stdout, tested.stderr).toContain("pass 1");
-  });
+  const others = [22, 24].map((major) => ({ major, path: otherNode(major) }));
+  const nodes = [
+    { major: Number(process.versions.node.split(".")[0]), path: process.execPath },
+    ...others,
+  ];
+
+  test.each(nodes.filter(({ path }) => existsSync(path)))(
+    "its command builds a program, checks it, runs it and runs its tests under Node $major",
+    { timeout: 120_000 },
+    ({ major, path }) => {
+      const run = (cwd: string, ...words: string[]) =>
+        spawnSync(path, [join(wasmote, "dist/wasmote.js"), ...words], { cwd, encoding: "utf8" });
+      expect(spawnSync(path, ["--version"], { encoding: "utf8" }).stdout).toMatch(`v${major}.`);
+      const name = `river-${major}`;
+      expect(run(consumer, "new", name)).toMatchObject({ status: 0, stderr: "" });
+      const project = join(consumer, name);
+      expect(run(project, "build")).toMatchObject({ status: 0, stderr: "" });
+      expect(run(project, "check")).toMatchObject({ status: 0, stderr: "" });
+      const ran = run(project, "run", "--samples", "samples.csv");
+      expect(ran, ran.stderr).toMatchObject({ status: 0 });
+      expect(ran.stdout).toContain("alarm");
+      const tested = run(project, "test");
+      expect(tested.stdout, tested.stderr).toContain("pass 1");
+      // The library too, from the folder of somebody who depends on it.
+      const script = `import("wasmote").then(({ build }) => build("${name}/src/main.ts")).then(({ module }) => console.log(module.length));`;
+      const used = spawnSync(path, ["-e", script], { cwd: consumer, encoding: "utf8" });
+      expect(Number(used.stdout), used.stderr).toBeGreaterThan(100);
+    },
+  );
+
+  for (const { major, path } of others)
+    if (!existsSync(path)) test.skip(`skipped: no Node ${major} (host/setup.mjs test fetches it)`);
 
   test("its library is imported as ESM, with types that a strict compiler takes", () => {
     const source = `
 import { build, discover, emulate, inspect, instantiate, missing, Node, NodeError, readSamples, Simulation, simulate } from "wasmote";
 import type { AppState, Built, Happening, Host, Instance, NodeErrorCode, Reading } from "wasmote";
 
-const built: Built = await build("river/src/main.ts");
+const built: Built = await build("typed/src/main.ts");
 const happenings: Happening[] = simulate(built.module, readSamples("time,level\\n0,4000\\n")).happenings;
 const first = happenings.find((one) => one.kind === "output");
 console.log(first?.kind === "output" ? first.value : "none");
@@ -118,6 +154,12 @@ console.log(typeof discover, typeof Simulation);
 void new Node();
 `;
     writeFileSync(join(consumer, "main.ts"), source);
+    const { stdout: made, status } = spawnSync(
+      process.execPath,
+      [join(wasmote, "dist/wasmote.js"), "new", "typed"],
+      { cwd: consumer, encoding: "utf8" },
+    );
+    expect(status, made).toBe(0);
     const options = {
       module: "nodenext",
       target: "es2023",

@@ -30,10 +30,16 @@ export class Ledger {
   late = 0;
   missed = 0;
 
-  /** `from` is the first period; without one it is that of the first decision. */
-  constructor(tell: (change: Change) => void, from?: number) {
+  /** `from` is the first period; without one it is that of the first decision. `on`: there was an alarm before it. */
+  constructor(tell: (change: Change) => void, from?: number, on = false) {
     this.#tell = tell;
     this.#next = from;
+    this.#on = on;
+  }
+
+  /** Whether there is an alarm, as far as is known. */
+  get on(): boolean {
+    return this.#on;
   }
 
   /** The first period that is not known. */

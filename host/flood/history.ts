@@ -23,6 +23,17 @@ export const floodFlow = 216.074;
 /** The river Wye at Belmont, 1935 to 2017; the file names its source. */
 export const riverFile = join(packageRoot, "examples/flood/river-wye-55002.csv.gz");
 
+/** Flow in m3/s at a level in millimetres, as assembly/flood/station.ts computes it: rating · h · √h, with h in metres. */
+export function ratingFlow(level: number, rating = 20): number {
+  const metres = Math.fround(Math.fround(level) / 1000);
+  if (!(metres > 0)) return 0;
+  return Math.fround(Math.fround(Math.fround(rating) * metres) * Math.fround(Math.sqrt(metres)));
+}
+
+/** The level in whole millimetres at which the river carries this flow. */
+export const levelOf = (flow: number, rating = 20): number =>
+  Math.round(1000 * (flow / rating) ** (2 / 3));
+
 /** Reads days; a line that is not one is a UserError with its number. */
 export function readDays(file = riverFile): RiverDay[] {
   const bytes = readFileSync(file);

@@ -9,6 +9,7 @@ import type { ManagedNode } from "./nodes.ts";
 import { openapi, tryPage } from "./openapi.ts";
 import { fitOf, push, trapOf } from "./operate.ts";
 import { hostedRoutes } from "./hosted-routes.ts";
+import { placementRoutes } from "./placement/routes.ts";
 import { rolloutRoutes } from "./rollout/routes.ts";
 import { audited, longestPackage, type Context, type Route } from "./route.ts";
 import { csv, senml } from "./senml.ts";
@@ -415,6 +416,7 @@ export const routes: readonly Route[] = [
   },
   ...rolloutRoutes,
   ...hostedRoutes,
+  ...placementRoutes,
   {
     method: "GET",
     path: "/metrics",

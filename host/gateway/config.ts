@@ -60,6 +60,8 @@ export interface Config {
   discover: boolean;
   retentionDays: number;
   quotaMegabytes: number;
+  /** Seconds after which a river station is asked for its days without a sign that it has any. */
+  stationPeriod: number;
   postgres: string | undefined;
   mqtt: { url: string; prefix: string; homeassistant: string | undefined } | undefined;
   /** Where Akri's agent has its sockets, and an address to listen at instead of one of them. */
@@ -77,6 +79,7 @@ export const defaults: Config = {
   discover: false,
   retentionDays: 90,
   quotaMegabytes: 10_000,
+  stationPeriod: 60,
   postgres: undefined,
   mqtt: undefined,
   akri: undefined,
@@ -250,6 +253,7 @@ export function parseConfig(table: unknown): Config {
     discover: top.flag("discover", false),
     retentionDays: top.number("retention-days", defaults.retentionDays, 1),
     quotaMegabytes: top.number("quota-megabytes", defaults.quotaMegabytes, 1),
+    stationPeriod: top.number("station-period", defaults.stationPeriod, 0.1),
     postgres: top.text("postgres", undefined),
     mqtt: mqtt(top.table("mqtt")),
     akri: akri(top.table("akri")),

@@ -22,6 +22,8 @@ import { startKept } from "./hosted-routes.ts";
 import { Hub } from "./hub.ts";
 import { Nodes, type Happening, type Origin } from "./nodes.ts";
 import { Outbox } from "./outbox.ts";
+import { Placements } from "./placement/placements.ts";
+import { Deciders } from "./placement/routes.ts";
 import { Proxy } from "./proxy.ts";
 import { Rollouts } from "./rollout/rollouts.ts";
 import { HttpServer } from "./server.ts";
@@ -44,6 +46,8 @@ export interface GatewayOptions {
   /** How often a node is asked how it is, and how long it may be silent, in milliseconds. */
   period?: number;
   patience?: number;
+  /** How often stations of placements are asked for days without a sign that they have any, in milliseconds. */
+  stationPeriod?: number;
 }
 
 export class Gateway {
@@ -62,6 +66,8 @@ export class Gateway {
   readonly alarms: Alarms;
   readonly outbox: Outbox;
   readonly rollouts: Rollouts;
+  readonly placements: Placements;
+  readonly deciders = new Deciders();
   readonly #server: HttpServer;
   readonly #timer: NodeJS.Timeout;
   readonly #stopping = new AbortController();
@@ -130,6 +136,14 @@ export class Gateway {
         },
       },
     );
+    this.placements = new Placements({
+      store: this.store,
+      nodes: this.nodes,
+      hub: this.hub,
+      alarms: this.alarms,
+      say: this.options.say,
+      period: this.options.stationPeriod ?? this.config.stationPeriod * 1_000,
+    });
     this.#timer = setInterval(() => this.alarms.tick(this.nodes), 1_000);
     this.#server = new HttpServer(this);
   }
@@ -243,6 +257,7 @@ export class Gateway {
   #happened(happening: Happening): void {
     this.#event(happening);
     this.alarms.happened(happening);
+    if (happening.what === "heard") this.placements.nudge(happening.node);
   }
 
   #event({ node, time, what, text }: Omit<Happening, "what"> & { what: string }): void {
@@ -284,6 +299,7 @@ export class Gateway {
     await this.directory?.close();
     await this.akri?.stop();
     await this.rollouts.stop();
+    await this.placements.stop();
     await this.nodes.stop();
     await this.proxy.close();
     this.outbox.stop();

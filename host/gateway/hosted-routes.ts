@@ -19,7 +19,7 @@ import type { HostedConfig, HostedState } from "./hosted.ts";
 import { audited, longestPackage, type Context, type Route } from "./route.ts";
 
 /** A package runs here only when the project's key signed it, as on its nodes, and the module is the one that was signed. */
-function checked(gateway: Gateway, bytes: Uint8Array): void {
+export function checked(gateway: Gateway, bytes: Uint8Array): void {
   let opened: ReturnType<typeof openPackage>;
   try {
     opened = openPackage(bytes);

@@ -32,10 +32,19 @@ export interface SimulateOptions {
   fuel?: number;
   /** What a run of a module before this one has kept, as {@link Simulation.kept} gives it. */
   kept?: readonly KeptState[];
+  /** The times of samples are milliseconds since 1970, and the wall clock is set by them; otherwise it is not set. */
+  wallClock?: boolean;
 }
 
 /** A state of a module, with its bytes. */
 export interface KeptState extends StateFact {
+  bytes: Uint8Array;
+}
+
+/** What a module answered a request. */
+export interface Answer {
+  /** As in 2.05. */
+  status: string;
   bytes: Uint8Array;
 }
 
@@ -52,7 +61,11 @@ export class Simulation {
   readonly #instance: Instance;
   readonly #buffer: number | undefined;
   #asked = false;
+  #answer: Answer | undefined;
   readonly #budget: number;
+  readonly #wallClock: boolean;
+  /** What the wall clock is ahead of {@link #now}, once it is set. */
+  #wall: number | undefined;
   readonly #latest: number[];
   readonly #parameters: number[];
   #now = 0;
@@ -70,6 +83,7 @@ export class Simulation {
       throw new RangeError(`the module has no parameter ${unknown}; it has: ${names}`);
     }
     this.#budget = fuel;
+    this.#wallClock = options.wallClock ?? false;
     this.#latest = this.facts.sensors.map(() => Number.NaN);
     this.#parameters = this.facts.parameters.map(({ name, initial }) =>
       Math.fround(parameters[name] ?? initial),
@@ -127,6 +141,8 @@ export class Simulation {
   /** The module gets a sample; what is due before it comes first. */
   sample({ at, sensor, value }: Sample): void {
     this.until(at);
+    // The clock may be set back; time goes on.
+    if (this.#wallClock) this.#wall = at - this.#now;
     const index = this.facts.sensors.indexOf(sensor);
     if (index < 0) return;
     this.#latest[index] = Math.fround(value);
@@ -135,15 +151,23 @@ export class Simulation {
 
   /** A request below `/app/x`; its answer is the reply that happens, or there is none. Methods are CoAP's codes: 1 GET … 7 iPATCH. */
   request(at: number, method: number, path: string, payload = ""): void {
+    this.ask(at, method, path, new TextEncoder().encode(payload));
+  }
+
+  /** {@link request} with any bytes; its answer, if there is one. */
+  ask(at: number, method: number, path: string, payload: Uint8Array): Answer | undefined {
     this.until(at);
-    const bytes = new TextEncoder().encode(path + payload);
-    const length = new TextEncoder().encode(path).length;
-    if (this.#trapped || this.#buffer === undefined || !this.#instance.has("request")) return;
+    const name = new TextEncoder().encode(path);
+    const bytes = Buffer.concat([name, payload]);
+    if (this.#trapped || this.#buffer === undefined || !this.#instance.has("request"))
+      return undefined;
     if (bytes.length > this.facts.buffer || !this.#instance.write(this.#buffer, bytes))
       throw new RangeError(`a request for this module has at most ${this.facts.buffer} bytes`);
     this.#asked = true;
-    this.#run("request", [method, length, bytes.length - length]);
+    this.#answer = undefined;
+    this.#run("request", [method, name.length, payload.length]);
     this.#asked = false;
+    return this.#answer;
   }
 
   /** Time passes: ticks happen. */
@@ -189,7 +213,7 @@ export class Simulation {
       case "now":
         return [Math.trunc(at % 2 ** 32) | 0];
       case "unix":
-        return [0n];
+        return [this.#wall === undefined ? 0n : BigInt(Math.trunc(this.#wall + at))];
       case "publish": {
         const output = this.facts.outputs[a];
         if (output === undefined) return undefined;
@@ -212,6 +236,7 @@ export class Simulation {
         if (!this.#asked || bytes === undefined || ![2, 4, 5].includes(a >> 5)) return undefined;
         this.#asked = false;
         const status = `${a >> 5}.${String(a & 31).padStart(2, "0")}`;
+        this.#answer = { status, bytes: Uint8Array.from(bytes) };
         this.happenings.push({ at, kind: "reply", status, text: new TextDecoder().decode(bytes) });
         return [];
       }

@@ -1,13 +1,7 @@
 // Where a model runs and that it moves: the table of costs, alarms once and in order under moves, cuts and ends of processes.
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Ledger, type Change } from "../../host/flood/alarms.ts";
-import { readDays } from "../../host/flood/history.ts";
-import { MovingModel, type Running } from "../../host/flood/moving.ts";
-import { choose, places, prices, type Situation } from "../../host/flood/place.ts";
-import { compileModel, loadModel } from "../../host/model/model.ts";
-import { root } from "../../host/setup.mjs";
+import { choose, prices, type Situation } from "../../host/flood/place.ts";
 import { randomBelow } from "../harness/random.ts";
 
 const usual: Situation = {
@@ -116,106 +110,5 @@ describe("the ledger", () => {
     ledger.flush(2 ** 50);
     expect(ledger.next).toBe(2 ** 50 + 1);
     expect(() => ledger.take({ period: 0.5, alarm: true })).toThrow(RangeError);
-  });
-});
-
-describe("a model that moves", () => {
-  const days = readDays().slice(-3 * 365);
-  const threshold = (
-    JSON.parse(readFileSync(join(root, "examples/flood/judgement.json"), "utf8")) as {
-      evening: { threshold: number };
-    }
-  ).evening.threshold;
-  const loaded = loadModel(
-    compileModel(readFileSync(join(root, "examples/flood/evening.onnx")), { arithmetic: "int8" }),
-  );
-
-  /** The alarm of the example: five days of flow and rain, and the network. */
-  async function start(): Promise<() => Running> {
-    const { run } = await loaded;
-    return () => {
-      const before: (readonly number[])[] = [];
-      return {
-        take(_, inputs) {
-          before.unshift(inputs);
-          before.length = Math.min(before.length, 5);
-          if (before.length < 5) return undefined;
-          const row = [...before.map(([flow = 0]) => flow), ...before.map(([, rain = 0]) => rain)];
-          return run(row).outputs[0]! > threshold;
-        },
-      };
-    };
-  }
-
-  async function alone(): Promise<Change[]> {
-    const told: Change[] = [];
-    const model = new MovingModel({
-      start: await start(),
-      depends: 5,
-      from: 4,
-      onChange: (change) => told.push(change),
-    });
-    days.forEach(({ flow, rain }, period) => model.take(period, [flow, rain]));
-    return told;
-  }
-
-  test("a hundred times, with links cut and processes ended, gives every alarm once, in order, and none late once links are back", async () => {
-    const expected = await alone();
-    expect(expected.length).toBeGreaterThan(20);
-    for (const seed of [1, 2, 3, 4]) {
-      const below = randomBelow(seed);
-      const told: Change[] = [];
-      const model = new MovingModel({
-        start: await start(),
-        depends: 5,
-        from: 4,
-        onChange: (change) => told.push(change),
-      });
-      const cut = { gateway: false, cloud: false };
-      let cuts = 0;
-      let kills = 0;
-      days.forEach(({ flow, rain }, period) => {
-        if (model.moves < 100 && below(5) === 0) model.move(places[below(3)]!);
-        for (const link of ["gateway", "cloud"] as const)
-          if (below(cut[link] ? 4 : 20) === 0) {
-            cut[link] = !cut[link];
-            if (cut[link]) cuts++;
-            model.link(link, !cut[link]);
-          }
-        if (below(15) === 0) {
-          kills++;
-          model.kill(places[below(3)]!);
-        }
-        model.take(period, [flow, rain]);
-        // Nothing is wrong or twice at any moment, and with whole links nothing is behind by more than this period.
-        expect(told).toEqual(expected.slice(0, told.length));
-        if (!cut.gateway && !cut.cloud)
-          expect(told).toEqual(expected.filter((one) => one.period <= period));
-        expect(model.running().length).toBeLessThanOrEqual(2);
-      });
-      model.link("gateway", true);
-      model.link("cloud", true);
-      expect(told).toEqual(expected);
-      expect(model.moves).toBeGreaterThanOrEqual(90);
-      expect(cuts).toBeGreaterThan(40);
-      expect(kills).toBeGreaterThan(40);
-    }
-  });
-
-  test("goes on below a cut link, and nobody waits for what is above", async () => {
-    const told: Change[] = [];
-    const model = new MovingModel(
-      { start: await start(), depends: 5, from: 4, onChange: (change) => told.push(change) },
-      "cloud",
-    );
-    model.link("cloud", false);
-    expect(model.running()).toEqual(["gateway"]);
-    model.link("gateway", false);
-    expect(model.running()).toContain("node");
-    days.forEach(({ flow, rain }, period) => model.take(period, [flow, rain]));
-    // The node has decided everything; the gateway hears of it when the link is back.
-    expect(told).toEqual([]);
-    model.link("gateway", true);
-    expect(told).toEqual(await alone());
   });
 });

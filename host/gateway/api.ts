@@ -86,7 +86,7 @@ export function filterOf(query: URLSearchParams): Filter {
   };
 }
 
-async function history(context: Context): Promise<void> {
+export async function history(context: Context): Promise<void> {
   const { gateway, query, request, response } = context;
   const node = query.get("node") ?? "";
   const resource = query.get("resource") ?? "";

@@ -51,6 +51,16 @@ export interface MqttAlarmConfig {
 }
 export type DeliveryConfig = WebhookConfig | MailConfig | MqttAlarmConfig;
 
+/** A service broker at this gateway. */
+export interface OsbConfig {
+  /** Begins the names of its services. */
+  name: string;
+  /** Where applications reach the gateway; its own address unless this says otherwise. */
+  address: string | undefined;
+  /** Packages that are offered under names, each with its file, from the project's folder. */
+  filters: { name: string; description: string; package: string }[];
+}
+
 export interface Config {
   listen: { host: string; port: number };
   tls: { certificate: string; key: string } | undefined;
@@ -66,6 +76,7 @@ export interface Config {
   mqtt: { url: string; prefix: string; homeassistant: string | undefined } | undefined;
   /** Where Akri's agent has its sockets, and an address to listen at instead of one of them. */
   akri: { directory: string; listen: string | undefined } | undefined;
+  osb: OsbConfig | undefined;
   virtual: VirtualConfig[];
   rules: RuleConfig[];
   deliveries: DeliveryConfig[];
@@ -83,6 +94,7 @@ export const defaults: Config = {
   postgres: undefined,
   mqtt: undefined,
   akri: undefined,
+  osb: undefined,
   virtual: [],
   rules: [
     {
@@ -257,6 +269,7 @@ export function parseConfig(table: unknown): Config {
     postgres: top.text("postgres", undefined),
     mqtt: mqtt(top.table("mqtt")),
     akri: akri(top.table("akri")),
+    osb: osb(top.table("osb")),
     virtual: top.named("virtual", virtual),
     rules: top.named("rules", rule),
     deliveries: top.named("deliveries", delivery),
@@ -293,6 +306,31 @@ function akri(reader: Reader | undefined): Config["akri"] {
   const config = { directory: reader.text("directory", standard), listen: at };
   reader.end();
   return config;
+}
+
+function osb(reader: Reader | undefined): Config["osb"] {
+  if (reader === undefined) return undefined;
+  const address = reader.text("address", undefined);
+  if (
+    address !== undefined &&
+    !(URL.canParse(address) && /^https?:\/\/[^?#]*[^?#/]$/.test(address))
+  )
+    throw wrong("osb.address", "is no address of the web without a slash at its end");
+  const name = reader.text("name", "wasmote");
+  if (!/^[A-Za-z0-9][A-Za-z0-9.-]{0,30}$/.test(name))
+    throw wrong("osb.name", "is not made of letters, digits, dots and hyphens");
+  const filters = reader.named("filters", (filter, inner) => {
+    if (["series", "stream", "filter"].includes(filter))
+      throw wrong(`osb.filters.${filter}`, "has the name of another service");
+    const file = inner.needed("package");
+    return {
+      name: filter,
+      description: inner.text("description", `Runs ${filter}`),
+      package: file,
+    };
+  });
+  reader.end();
+  return { name, address, filters };
 }
 
 function virtual(name: string, reader: Reader): VirtualConfig {

@@ -31,6 +31,7 @@ import { SqliteHistory } from "./sqlite/history.ts";
 import { Store } from "./sqlite/store.ts";
 import { Upstream } from "./upstream.ts";
 import { Virtuals } from "./virtual.ts";
+import type { ServiceBroker } from "./adapters/osb/index.ts";
 import type { AkriHandler } from "./adapters/akri/handler.ts";
 import type { Bridge } from "./bridge.ts";
 
@@ -74,6 +75,7 @@ export class Gateway {
   directory: Directory | undefined;
   bridge: Bridge | undefined;
   akri: AkriHandler | undefined;
+  osb: ServiceBroker | undefined;
   port = 0;
 
   private constructor(
@@ -177,6 +179,7 @@ export class Gateway {
     const named = { ...options.project?.nodes, ...options.nodes };
     for (const [name, address] of Object.entries(named)) gateway.add(name, address, "configured");
     startKept(gateway);
+    await gateway.#openBroker();
     if (config.discover) void gateway.#discover();
     return gateway;
   }
@@ -226,6 +229,13 @@ export class Gateway {
     if (akri === undefined) return;
     const { AkriHandler } = await import("./adapters/akri/handler.ts");
     this.akri = await AkriHandler.start({ ...akri, nodes: this.nodes, base: this.url });
+  }
+
+  async #openBroker(): Promise<void> {
+    const { osb } = this.config;
+    if (osb === undefined) return;
+    const { ServiceBroker } = await import("./adapters/osb/index.ts");
+    this.osb = new ServiceBroker(this, osb);
   }
 
   /** Looks for nodes on the networks here, again and again; each is called what it calls itself. */
@@ -298,6 +308,7 @@ export class Gateway {
     await this.#server.close().catch(() => {});
     await this.directory?.close();
     await this.akri?.stop();
+    await this.osb?.stop();
     await this.rollouts.stop();
     await this.placements.stop();
     await this.nodes.stop();

@@ -82,7 +82,10 @@ async function start(context: Context): Promise<void> {
 }
 
 /** Written whole or not at all: the package is in the same file as what feeds it. */
-function keep(gateway: Gateway, { name, package: bytes, inputs, parameters }: HostedConfig): void {
+export function keep(
+  gateway: Gateway,
+  { name, package: bytes, inputs, parameters }: HostedConfig,
+): void {
   const folder = folderOf(gateway);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const file = join(folder, `${encodeURIComponent(name)}.json`);
@@ -94,6 +97,11 @@ function keep(gateway: Gateway, { name, package: bytes, inputs, parameters }: Ho
   });
   writeFileSync(`${file}.new`, text);
   renameSync(`${file}.new`, file);
+}
+
+/** What was kept under a name goes. */
+export function forget(gateway: Gateway, name: string): void {
+  rmSync(join(folderOf(gateway), `${encodeURIComponent(name)}.json`), { force: true });
 }
 
 /** Starts what ran here before; one that does not start is told, and is no reason for the others. */
@@ -118,7 +126,7 @@ function stop({ gateway, parts, response }: Context): void {
   const name = parts["name"] ?? "";
   if (nameFault(name) !== undefined || !gateway.hosted.stop(name))
     throw new Refused(404, `nothing is hosted as ${name}`);
-  rmSync(join(folderOf(gateway), `${encodeURIComponent(name)}.json`), { force: true });
+  forget(gateway, name);
   sendJson(response, { stopped: name });
 }
 

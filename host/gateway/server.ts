@@ -125,6 +125,8 @@ export class HttpServer {
     const method = request.method ?? "";
     if (pathname.startsWith("/nodes/") || pathname.startsWith("/hc/"))
       return this.#proxy(request, response, pathname, search);
+    const { osb } = this.#gateway;
+    if (osb?.has(pathname)) return osb.serve(request, response, pathname, query);
     for (const { route, pattern, names } of compiled) {
       const found = pattern.exec(pathname);
       if (found === null || route.method !== (method === "HEAD" ? "GET" : method)) continue;

@@ -53,14 +53,16 @@ impl Fun<'_, '_> {
         let offset = self.u32();
         let (access, size, ty) = kind(byte);
         if access.is_store() {
-            self.store_value(access, size, ty, offset)
+            self.store_value(access, size, offset)
         } else {
             self.load_value(byte, access, size, ty, offset)
         }
     }
 
     fn load_value(&mut self, byte: u8, access: Access, size: u32, ty: u8, offset: u32) -> Made<()> {
-        let (place, given) = self.place(offset, size)?;
+        let Some((place, given)) = self.place(offset, size)? else {
+            return Ok(());
+        };
         if size == 8 {
             let (low, high) = (self.temp()?, self.temp()?);
             self.both(Access::Ldr, low, high, &place);
@@ -90,11 +92,13 @@ impl Fun<'_, '_> {
         self.push(Entry::reg(ty, to))
     }
 
-    fn store_value(&mut self, access: Access, size: u32, ty: u8, offset: u32) -> Made<()> {
+    fn store_value(&mut self, access: Access, size: u32, offset: u32) -> Made<()> {
         let value = self.pop();
         if size == 8 {
             let (low, high) = self.pair(value)?;
-            let (place, given) = self.place(offset, size)?;
+            let Some((place, given)) = self.place(offset, size)? else {
+                return Ok(());
+            };
             self.both(Access::Str, low, high, &place);
             self.give(low);
             self.give(high);
@@ -103,9 +107,10 @@ impl Fun<'_, '_> {
             }
             return Ok(());
         }
-        let _ = ty;
         let from = self.int(value)?;
-        let (place, given) = self.place(offset, size)?;
+        let Some((place, given)) = self.place(offset, size)? else {
+            return Ok(());
+        };
         self.single(access, from, &place);
         self.give(from);
         if let Some(given) = given {
@@ -134,35 +139,38 @@ impl Fun<'_, '_> {
             .put(encode::access_imm(access, high, base, offset + 4));
     }
 
-    /// Takes an address, has its bounds looked at, and says where it is, with a register to give back.
-    fn place(&mut self, offset: u32, size: u32) -> Made<(Place, Option<Reg>)> {
+    /// Takes an address, has its bounds looked at, and says where it is, with a register to give back; nothing where it always
+    /// traps, and no code follows.
+    fn place(&mut self, offset: u32, size: u32) -> Made<Option<(Place, Option<Reg>)>> {
         let taken = self.pop();
         let (entry, _) = taken;
         let reach = u64::from(offset) + u64::from(size);
         if entry.kind == Kind::Const && u64::from(entry.value()) + reach <= self.facts.least {
             let at = entry.value() + offset;
             if at + size <= 4096 {
-                return Ok((Place::Offset(MEMORY, at), None));
+                return Ok(Some((Place::Offset(MEMORY, at), None)));
             }
             self.asm.constant(SCRATCH, at);
-            return Ok((Place::Sum(MEMORY, SCRATCH), None));
+            return Ok(Some((Place::Sum(MEMORY, SCRATCH), None)));
         }
         let reg = self.int(taken)?;
-        self.check(reg, reach)?;
+        if !self.check(reg, reach)? {
+            return Ok(None);
+        }
         if offset == 0 {
-            return Ok((Place::Sum(MEMORY, reg), Some(reg)));
+            return Ok(Some((Place::Sum(MEMORY, reg), Some(reg))));
         }
         if offset <= 4088 {
             self.asm.op_reg(Op::Add, SCRATCH, MEMORY, reg);
-            return Ok((Place::Offset(SCRATCH, offset), Some(reg)));
+            return Ok(Some((Place::Offset(SCRATCH, offset), Some(reg))));
         }
         self.asm.constant(SCRATCH, offset);
         self.asm.op_reg(Op::Add, SCRATCH, SCRATCH, reg);
-        Ok((Place::Sum(MEMORY, SCRATCH), Some(reg)))
+        Ok(Some((Place::Sum(MEMORY, SCRATCH), Some(reg))))
     }
 
-    /// Traps unless so many bytes from the address in a register on are in the memory.
-    fn check(&mut self, reg: Reg, reach: u64) -> Made<()> {
+    /// Traps unless so many bytes from the address in a register on are in the memory; `false` where they never are.
+    fn check(&mut self, reg: Reg, reach: u64) -> Made<bool> {
         let flags = core::mem::replace(&mut self.asm.flags, false);
         debug_assert!(!flags);
         let kind = TrapKind::MemoryOutOfBounds;
@@ -170,7 +178,8 @@ impl Fun<'_, '_> {
             let trap = self.trap(kind)?;
             let Some(reach) = u32::try_from(reach).ok().filter(|_| self.facts.grows) else {
                 self.asm.forward(trap, None);
-                return Ok(());
+                self.stop();
+                return Ok(false);
             };
             self.asm.load(SCRATCH, SP, context::LENGTH);
             self.asm.constant(LR, reach);
@@ -186,7 +195,7 @@ impl Fun<'_, '_> {
             self.asm.forward(trap, Some(Cond::Lo));
             self.asm.put(encode::cmp(reg, SCRATCH));
             self.asm.forward(trap, Some(Cond::Hi));
-            return Ok(());
+            return Ok(true);
         }
         let limit = (self.facts.least - reach).min(u64::from(u32::MAX)) as u32;
         // The upper 8 bits are what an instruction holds.
@@ -198,7 +207,7 @@ impl Fun<'_, '_> {
         if kept == limit && !self.facts.grows {
             let trap = self.trap(kind)?;
             self.asm.forward(trap, Some(Cond::Hi));
-            return Ok(());
+            return Ok(true);
         }
         let (label, back) = (self.asm.label(), self.asm.label());
         self.asm.forward(label, Some(Cond::Hi));
@@ -213,6 +222,6 @@ impl Fun<'_, '_> {
             kind: kind as u8,
         };
         self.wait(stub);
-        Ok(())
+        Ok(true)
     }
 }

@@ -64,7 +64,7 @@ impl Arena {
         // What made it is not trusted: a fault of the compiler costs speed, and nothing else.
         let made = made.and_then(|length| {
             let code = place.get(..length).unwrap_or(&[]);
-            match verify(code, module, options, memory) {
+            match verify(code, module, memory) {
                 Ok(()) => Ok(length),
                 Err(_) => Err(Refusal::Unverified),
             }

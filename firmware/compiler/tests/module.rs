@@ -32,7 +32,7 @@ fn code(text: &str, grows: bool) -> Result<Vec<u8>, Refusal> {
         .to_vec();
     assert_eq!(written.len(), length, "measured and written");
     let mut room = vec![0; marks(length as u32)];
-    assert_eq!(verify(&written, &module, options, &mut room), Ok(()));
+    assert_eq!(verify(&written, &module, &mut room), Ok(()));
     assert!(arena[length..].iter().all(|b| *b == 0xa5), "beyond the end");
     let mut again = vec![0x5a; length];
     let second = compile(&module, options, &mut work, &mut again)?.bytes();

@@ -44,7 +44,7 @@ impl Made {
     fn look(&self, code: &[u8]) -> Result<(), Fault> {
         let module = Module::new(&self.bytes, &self.table, &self.summary).unwrap();
         let mut room = vec![0xff; marks(code.len() as u32)];
-        verify(code, &module, OPTIONS, &mut room)
+        verify(code, &module, &mut room)
     }
 
     /// What the verifier says with this halfword here.

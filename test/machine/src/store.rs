@@ -401,7 +401,9 @@ impl Store {
         module: &Module<'static>,
         options: &Options,
     ) -> &'static str {
-        use wasmote_compiler::{Native, Options as Choice, compile, measure};
+        use wasmote_compiler::{
+            Native, Options as Choice, Refusal, compile, marks, measure, verify,
+        };
         if !self.settings.compiled {
             return "";
         }
@@ -422,6 +424,10 @@ impl Store {
         };
         match compile(module, choice, &mut self.work, arena) {
             Ok(code) if code.bytes().len() == length as usize => {
+                let mut room = vec![0; marks(length)];
+                if verify(code.bytes(), module, &mut room).is_err() {
+                    return Refusal::Unverified.message();
+                }
                 // SAFETY: compiled for this module, with room to grow if it has it, and never changed.
                 let native = Box::leak(Box::new(unsafe { Native::new(code) }));
                 let _ = instance.set_tier(Some(native));

@@ -14,6 +14,8 @@ pub(super) enum Does {
     Moves(u8, u8),
     /// `rd = rn + number`.
     Adds(u8, u8, u32),
+    /// `rd = rn` with these bits cleared.
+    Clears(u8, u8, u32),
     /// `rd = rn + rm`.
     Sums(u8, u8, u8),
     /// `rd = rn - rm`.
@@ -215,6 +217,7 @@ fn number(a: u32, b: u32) -> Option<Does> {
         (8, 1, _, 15) => Does::ComparesNumber(rn, 0_u32.wrapping_sub(v)),
         (8, _, _, _) => Does::Adds(rd, rn, v),
         (13, _, _, _) => Does::Adds(rd, rn, 0_u32.wrapping_sub(v)),
+        (1, 0, _, 0..=14) => Does::Clears(rd, rn, v),
         (0..=4 | 14, 0, _, _) => Does::Computes(to),
         _ => return None,
     })

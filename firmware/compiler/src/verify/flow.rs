@@ -10,7 +10,6 @@ const ARGUMENTS: u32 = 4096;
 pub(super) struct Limits {
     /// Bytes of memory there are at least.
     pub(super) least: u64,
-    pub(super) grows: bool,
     /// Bytes of globals.
     pub(super) globals: u32,
 }
@@ -34,7 +33,7 @@ enum Holds {
     Globals,
     Helpers,
     Helper,
-    /// The frame and so many bytes; the new frame, where a function begins.
+    /// The frame and so many bytes, or up to 7 less; the new frame, where a function begins.
     Frame(u32),
     New(u32),
     /// Where the function goes on that called this one.
@@ -261,6 +260,14 @@ impl Flow<'_, '_> {
                 let sum = self.sum(self.get(rn), Number(n));
                 self.set(at, rd, sum)?;
             }
+            Does::Clears(rd, rn, bits) => {
+                let rounded = match self.get(rn) {
+                    // A frame that is moved up: 7 more, and rounded down.
+                    Frame(from) if bits == 7 && from >= 7 => Frame(from),
+                    _ => Anything,
+                };
+                self.set(at, rd, rounded)?;
+            }
             Does::Sums(rd, rn, rm) => {
                 let sum = self.sum(self.get(rn), self.get(rm));
                 self.set(at, rd, sum)?;
@@ -410,7 +417,10 @@ impl Flow<'_, '_> {
         if reg != 6
             && reg != 7
             && let Some(place) = self.holds.get_mut(usize::from(reg))
-            && matches!(place, Anything | Below(_) | Within(_))
+            && matches!(
+                place,
+                Anything | Below(_) | Within(_) | Number(_) | Length(..)
+            )
         {
             *place = holds;
         }
@@ -525,7 +535,6 @@ impl Flow<'_, '_> {
                 Within(reach) => size <= reach.into(),
                 _ => false,
             };
-        let _ = self.limits.grows;
         if may {
             Ok(())
         } else {

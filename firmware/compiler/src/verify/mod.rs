@@ -12,7 +12,6 @@
 mod decode;
 mod flow;
 
-use crate::facts::Options;
 use decode::Does;
 use wasmote_engine::Module;
 
@@ -201,12 +200,7 @@ pub const fn marks(length: u32) -> usize {
 }
 
 /// Looks at the bytes of a module's code, with [`marks`] bytes to work with.
-pub fn verify(
-    bytes: &[u8],
-    module: &Module<'_>,
-    options: Options,
-    memory: &mut [u8],
-) -> Result<(), Fault> {
+pub fn verify(bytes: &[u8], module: &Module<'_>, memory: &mut [u8]) -> Result<(), Fault> {
     let functions = module.functions() - module.imported_functions();
     let length = bytes.len() as u32;
     let Some(marked) = memory.get_mut(..marks(length)) else {
@@ -260,7 +254,6 @@ pub fn verify(
         least: module
             .memory_type()
             .map_or(0, |ty| u64::from(ty.limits.min) << ty.page_log2),
-        grows: options.grows,
         globals: (0..)
             .take_while(|g| module.global_type(*g).is_some())
             .count() as u32

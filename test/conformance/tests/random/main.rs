@@ -4,3 +4,4 @@ mod corpus;
 mod differential;
 mod slices;
 mod suite;
+mod verified;

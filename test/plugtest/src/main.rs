@@ -11,8 +11,9 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
+use wasmote_native::intake::Peer;
 use wasmote_native::intake::{Event, Intake};
-use wasmote_native::line::{Line, Link, Peer, say, seed};
+use wasmote_native::line::{Line, Link, say, seed};
 
 /// Serves the resources until it is told to stop (`false`) or to begin anew (`true`).
 fn serve(line: &mut Line, name: &str, events: &Intake, inbox: &Receiver<Event>) -> bool {

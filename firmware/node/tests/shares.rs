@@ -191,7 +191,7 @@ fn forged_signatures_take_a_bounded_share_of_the_time() {
         let mut step = 0_u64;
         while node.now() < end {
             step += 1;
-            node.peer = if step % 2 == 0 {
+            node.peer = if step.is_multiple_of(2) {
                 HOSTILE
             } else {
                 STRANGERS + (step % 50) as u8

@@ -1,21 +1,11 @@
 //! A security context (RFC 8613 §3): what two ends derive from the secret they share.
-use crate::option;
-use aes::Aes128;
-use ccm::aead::{AeadInOut, KeyInit};
-use ccm::consts::{U8, U13};
-use hkdf::Hkdf;
-use sha2::Sha256;
+pub use crate::ccm::{NONCE, TAG};
+use crate::{ccm, kdf, option};
 
-/// Bytes of the tag of AES-CCM-16-64-128.
-pub const TAG: usize = 8;
-/// Bytes of a nonce, and of the Common IV.
-pub const NONCE: usize = 13;
 /// The longest ID, in bytes: the length of a nonce less 6 (RFC 8613 §3.3).
 pub const ID: usize = NONCE - 6;
 /// COSE's number of AES-CCM-16-64-128 (RFC 9053 §4.2).
 const ALGORITHM: u8 = 10;
-
-type Cipher = ccm::Ccm<Aes128, U8, U13>;
 
 /// The ID of an end: at most [`ID`] bytes, and the empty one is an ID like any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +65,7 @@ pub struct Forged;
 impl Context {
     /// Derives the keys (RFC 8613 §3.2.1); `None` when the ID Context is too long.
     pub fn derive(material: &Material<'_>) -> Option<Self> {
-        let hkdf = Hkdf::<Sha256>::new(Some(material.salt), material.secret);
+        let root = kdf::extract(material.salt, material.secret)?;
         let mut context = Self {
             sender_key: [0; 16],
             recipient_key: [0; 16],
@@ -84,27 +74,14 @@ impl Context {
             recipient: material.recipient,
         };
         let id_context = material.id_context;
-        expand(
-            &hkdf,
-            &material.sender,
-            id_context,
-            "Key",
-            &mut context.sender_key,
-        )?;
-        expand(
-            &hkdf,
-            &material.recipient,
-            id_context,
-            "Key",
-            &mut context.recipient_key,
-        )?;
-        expand(
-            &hkdf,
-            &Id::default(),
-            id_context,
-            "IV",
-            &mut context.common_iv,
-        )?;
+        let nobody = Id::default();
+        for (id, kind, out) in [
+            (&material.sender, "Key", &mut context.sender_key[..]),
+            (&material.recipient, "Key", &mut context.recipient_key),
+            (&nobody, "IV", &mut context.common_iv),
+        ] {
+            expand(&root, id, id_context, kind, out)?;
+        }
         Some(context)
     }
 
@@ -140,11 +117,7 @@ impl Context {
         let room = rest.get_mut(..TAG)?;
         let mut aad = [0; AAD];
         let aad = additional(request, &mut aad)?;
-        let cipher = Cipher::new(&self.sender_key.into());
-        let tag = cipher
-            .encrypt_inout_detached(&(*nonce).into(), aad, plaintext.into())
-            .ok()?;
-        room.copy_from_slice(&tag);
+        room.copy_from_slice(&ccm::seal(&self.sender_key, nonce, aad, plaintext));
         Some(length + TAG)
     }
 
@@ -162,24 +135,17 @@ impl Context {
         expected.copy_from_slice(tag);
         let mut aad = [0; AAD];
         let aad = additional(request, &mut aad).ok_or(Forged)?;
-        let cipher = Cipher::new(&self.recipient_key.into());
-        let opened = cipher.decrypt_inout_detached(
-            &(*nonce).into(),
-            aad,
-            (&mut *ciphertext).into(),
-            &expected.into(),
-        );
-        if opened.is_err() {
-            buffer.fill(0);
-            return Err(Forged);
+        if ccm::open(&self.recipient_key, nonce, aad, ciphertext, &expected) {
+            Ok(length)
+        } else {
+            Err(Forged)
         }
-        Ok(length)
     }
 }
 
 /// `info` of RFC 8613 §3.2.1 (`[id, id_context, alg, type, L]` in CBOR), and what HKDF makes of it.
 fn expand(
-    hkdf: &Hkdf<Sha256>,
+    root: &[u8; 32],
     id: &Id,
     id_context: Option<&[u8]>,
     kind: &str,
@@ -198,19 +164,21 @@ fn expand(
         kind.as_bytes(),
         &[out.len() as u8],
     ];
-    hkdf.expand_multi_info(&info, out).ok()
+    kdf::expand(root, &info, out)
 }
 
-/// The longest additional data: 11 bytes of structure, its head, 6 of `external_aad`, a kid and a Partial IV.
-const AAD: usize = 12 + 8 + ID + option::PIV;
+/// The longest additional data: its length, 11 bytes of structure, its head, 6 of `external_aad`, a kid and a Partial IV.
+const AAD: usize = 2 + 12 + 8 + ID + option::PIV;
 
-/// The additional data (RFC 8613 §5.4): `["Encrypt0", h'', bstr .cbor [1, [alg], request_kid, request_piv, h'']]`.
+/// The additional data (RFC 8613 §5.4): `["Encrypt0", h'', bstr .cbor [1, [alg], request_kid, request_piv, h'']]`, behind its
+/// length as CCM has it (RFC 3610 §2.2).
 fn additional<'b>((kid, number): (&Id, u64), buffer: &'b mut [u8; AAD]) -> Option<&'b [u8]> {
     let (piv, significant) = option::piv(number);
     let piv = piv.get(8 - significant..)?;
     let kid = kid.bytes();
     let length = 4 + 1 + kid.len() + 1 + piv.len() + 1;
     let parts = [
+        &[0, 12 + length as u8][..],
         &b"\x83\x68Encrypt0\x40"[..],
         &[0x40 | length as u8],
         &[0x85, 1, 0x81, ALGORITHM],

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `option` | the compressed COSE object in the OSCORE option (§6.1) |
 //! | `context` | a security context: keys derived from a shared secret (§3.2), nonces (§5.2), additional data (§5.4) |
+//! | `ccm`, `kdf` | the cipher (RFC 3610), and how keys are derived (RFC 5869), over the field's AES and SHA-256 |
 //! | `window` | which sequence numbers of the other end were seen (§7.4) |
 //! | `sequence` | which sequence numbers of our own may be used (§7.2.1, §B.1.1) |
 //! | `stage` | the table of contexts before the server (§8.2, §8.3, §B.1.2) |
@@ -14,7 +15,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod ccm;
 pub mod context;
+mod kdf;
 pub mod option;
 pub mod sequence;
 pub mod stage;

@@ -4,10 +4,16 @@
 #![no_std]
 #![no_main]
 
+#[path = "ram.rs"]
+mod ram;
+#[path = "secure.rs"]
+mod secure;
+
 use core::fmt::Write;
 use cortex_m as _;
 use cortex_m::peripheral::SYST;
 use cortex_m_semihosting::{debug, hio};
+use secure::{Asked, Client, Node, Sample};
 use wasmote_coap::{Code, Kind, Writer, option};
 use wasmote_node::{Board, Keyring, Memory, Provision, Sensor, Server};
 
@@ -55,6 +61,7 @@ type Peer = ([u8; 4], u16);
 const PEER: Peer = ([192, 168, 1, 2], 40_000);
 
 /// Sums up what passes between `begin` and `end`.
+#[derive(Default)]
 struct Meter {
     last: u32,
     ticks: u32,
@@ -116,6 +123,10 @@ impl Datagram {
 }
 
 fn report(name: &str, request: usize, meter: &Meter, repeats: u32) {
+    say_cost(&format_args!("{name}"), request, meter, repeats);
+}
+
+fn say_cost(name: &core::fmt::Arguments<'_>, request: usize, meter: &Meter, repeats: u32) {
     say(format_args!(
         "{{\"name\":\"{name}\",\"instructions\":{},\"request\":{request},\"answer\":{}}}",
         u64::from(meter.ticks) * u64::from(INSTRUCTIONS) / u64::from(repeats),
@@ -304,8 +315,152 @@ fn main() -> ! {
         };
         report(name, 0, &meter, told.max(1));
     }
+    if protected().is_none() {
+        say(format_args!("a secured node did not answer"));
+        debug::exit(debug::EXIT_FAILURE);
+    }
+    tags();
     debug::exit(debug::EXIT_SUCCESS);
     loop {
         cortex_m::asm::wfi();
+    }
+}
+
+/// The same requests under a security context; `None` when one is not answered as it should be.
+fn protected() -> Option<()> {
+    let mut node = Node::new(SENSORS, None)?;
+    let mut client = Client::new(secure::ADMINISTRATOR)?;
+    node.server
+        .sample(node.now, 0, 1234.5, &mut |_: Peer, _: &[u8]| {});
+    node.meet(&mut client, PEER)?;
+    let block = [7u8; 256];
+    let level: &[&str] = &["sensors", "level"];
+    let (get, put) = ((Code::GET, Code::CONTENT), (Code::PUT, Code(0x5f)));
+    let (one, many) = (&[(option::BLOCK1, &[0x0c][..])], &[]);
+    let (name, part) = (
+        "GET of a sensor, text",
+        "a Block1 block of 256 bytes, handed over",
+    );
+    for (name, (code, expected), path, behind, payload, repeats) in [
+        (name, get, level, &many[..], &[][..], REPEATS),
+        (part, put, &["app"], one, &block, 1),
+    ] {
+        let mut answer = secure::Datagram {
+            bytes: [0; 1200],
+            length: 0,
+        };
+        let mut meter = Meter::default();
+        let mut length = 0;
+        for _ in 0..repeats {
+            node.now += 1;
+            let datagram = client.protect(&Asked {
+                code,
+                path,
+                before: &[],
+                behind,
+                payload,
+            })?;
+            length = datagram.length;
+            meter.begin();
+            node.ask(PEER, datagram.get(), &mut answer);
+            meter.end();
+            // What is handed over is answered later.
+            if repeats > 1 && client.open(answer.get())? != expected {
+                return None;
+            }
+        }
+        meter.sent = answer.length;
+        say_cost(&format_args!("{name}, protected"), length, &meter, repeats);
+    }
+    node.settle();
+    notifications(&mut node, &mut client)
+}
+
+/// One observer who has a context.
+fn notifications(node: &mut Node, client: &mut Client) -> Option<()> {
+    let register = client.protect(&Asked {
+        code: Code::GET,
+        path: &["sensors", "level"],
+        before: &[(option::OBSERVE, &[])],
+        behind: &[],
+        payload: &[],
+    })?;
+    let mut answer = secure::Datagram {
+        bytes: [0; 1200],
+        length: 0,
+    };
+    node.ask(PEER, register.get(), &mut answer);
+    let mut meter = Meter::default();
+    let mut told = 0;
+    // Numbers are reserved for so many.
+    for round in 0..40u16 {
+        node.now += 500;
+        answer.length = 0;
+        meter.begin();
+        let now = node.now;
+        node.server
+            .sample(now, 0, f32::from(round), &mut |_: Peer, d: &[u8]| {
+                if let Some(room) = answer.bytes.get_mut(..d.len()) {
+                    room.copy_from_slice(d);
+                    answer.length = d.len();
+                }
+            });
+        meter.end();
+        if answer.length > 0 {
+            told += 1;
+            meter.sent = answer.length;
+            if client.open(answer.get())? != Code::CONTENT {
+                return None;
+            }
+            if let [0x42, _, high, low, ..] = answer.get() {
+                let ack = [0x60, 0, *high, *low];
+                let mut none = secure::Datagram {
+                    bytes: [0; 1200],
+                    length: 0,
+                };
+                node.ask(PEER, &ack, &mut none);
+            }
+        }
+        node.settle();
+    }
+    let name = "a sample with 1 observer, a notification each, protected";
+    say_cost(
+        &format_args!("{name}"),
+        0,
+        &meter,
+        u32::from(told == 40) * 40,
+    );
+    (told == 40).then_some(())
+}
+
+/// What it takes to open a message whose tag is right, and one whose tag is wrong in one place or in all.
+fn tags() {
+    let Some(sample) = Sample::new() else {
+        return;
+    };
+    let wrong = |at: usize| {
+        let mut bits = [0; wasmote_oscore::TAG];
+        if let Some(byte) = bits.get_mut(at) {
+            *byte = 0x40;
+        }
+        bits
+    };
+    for (name, bits) in [
+        ("right", [0; wasmote_oscore::TAG]),
+        ("wrong at the start", wrong(0)),
+        ("wrong at the end", wrong(7)),
+        ("wrong all over", [0xff; wasmote_oscore::TAG]),
+    ] {
+        let mut meter = Meter::default();
+        let mut taken = 0;
+        for _ in 0..REPEATS {
+            meter.begin();
+            taken += u32::from(core::hint::black_box(&sample).open(&bits));
+            meter.end();
+        }
+        say(format_args!(
+            "{{\"tag\":\"{name}\",\"instructions\":{},\"taken\":{taken}}}",
+            u64::from(meter.ticks) * u64::from(INSTRUCTIONS) / u64::from(REPEATS)
+        ));
     }
 }

@@ -77,7 +77,13 @@ function verb(
   command.addHelpText("after", `\nExample${lines.length > 1 ? "s" : ""}:\n${lines.join("\n")}`);
 }
 
-verb("new <folder>", "begin a project", () => import("./new.ts"), [json()], ["new river"]);
+verb(
+  "new <folder>",
+  "begin a project",
+  () => import("./new.ts"),
+  [new Option("--open", "nodes that it makes answer everybody, and not only it"), json()],
+  ["new river"],
+);
 verb(
   "build [file]",
   "compile a source into a module",
@@ -304,7 +310,7 @@ verb(
       "ethernet",
     ]),
     new Option("--dev", "a native node that takes packages without a known key"),
-    new Option("--secure", "a node with a name that answers only this project"),
+    new Option("--open", "it answers everybody, and not only this project"),
     new Option("--samples <file>", "play a CSV, or a recording, into its sensors"),
     new Option("--speed <n>", "so many times as fast as they were").default("1"),
     json(),
@@ -380,8 +386,8 @@ verb(
     new Option("--vendor <vendor>", "only packages of this vendor").default(""),
     new Option("--public <hex...>", "public keys, 32 bytes each (the project's key)"),
     new Option("--dev", "take packages without a known key"),
-    new Option("--secure", "answer only those who have a security context, as this project will"),
-    new Option("--hidden", "the same, and no answer at all to whoever has none"),
+    new Option("--open", "answer everybody, and not only those who have a security context"),
+    new Option("--hidden", "no answer at all to whoever has no security context"),
     new Option(
       "--height <millimetres>",
       "from the bed up to the ranger: level = height - distance",

@@ -1,8 +1,7 @@
 // What every verb has: the project it is called in, the nodes it is for, how long it may take, and how it speaks to people and to
 // programs.
 import { NodeError, UserError } from "../lib/errors.ts";
-import { connectNode } from "../lib/keys.ts";
-import type { Node } from "../lib/node.ts";
+import { Node } from "../lib/node.ts";
 import { nameFault } from "../lib/names.ts";
 import { emulationStarts, heard, nodeAddress, openProject, type Project } from "../lib/project.ts";
 import { oneLine, printable, safeJson } from "../lib/text.ts";
@@ -120,7 +119,11 @@ export async function withNode<T>(
     return signal;
   };
   try {
-    await using node = await connectNode(project(), place, { patience, within: signal });
+    await using node = await Node.connect(place, {
+      project: project(),
+      patience,
+      within: signal,
+    });
     const result = await work(node, { node, address: place, signal, open });
     heard(project(), place);
     return result;

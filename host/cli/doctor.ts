@@ -66,7 +66,7 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
         find(
           `${node} answers only those who have a context${info.security === "secured" ? "" : ` (it is ${info.security ?? "without security"})`}`,
           info.security === "secured",
-          "wasmote provision --secure --name NAME --flash",
+          "wasmote provision --name NAME --flash",
         );
         if (info.security === "secured") await contexts(node, one, find);
         const happened = describeEvent(app);

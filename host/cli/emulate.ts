@@ -1,16 +1,28 @@
 // Starts a node on this computer and keeps it until it is interrupted. One with a name can be used by that name, and keeps its
 // flash from one time to the next.
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { emulate, machines, missing, unfitLink, type Link, type Machine } from "../lib/emulate.ts";
 import { announce, feedLine } from "../lib/emulated.ts";
 import { UserError } from "../lib/errors.ts";
+import {
+  allRights,
+  emulatedName,
+  encodeKeys,
+  guarded,
+  keepNodeKeys,
+  keptKey,
+  makeKey,
+  nodeKeys,
+  type NodeKey,
+} from "../lib/keys.ts";
 import { nameFault } from "../lib/names.ts";
 import { makeFlash } from "../lib/package.ts";
 import type { Sample } from "../lib/samples.ts";
 import { emulatedNode, signingKey, starting } from "../lib/project.ts";
 import { print, project, say, untilInterrupted, waiting } from "./context.ts";
-import { secure } from "./provision.ts";
 import { samplesFrom } from "./samples.ts";
 import { readLines } from "./terminal.ts";
 
@@ -19,7 +31,7 @@ interface Options {
   name?: string;
   link?: Link;
   dev?: boolean;
-  secure?: boolean;
+  open?: boolean;
   samples?: string;
   speed?: string;
   json?: boolean;
@@ -43,12 +55,6 @@ export async function emulateVerb(machine: string | undefined, options: Options)
   if (unfit !== undefined) throw new UserError(unfit, "leave --link out", "usage");
   const fault = name === undefined ? undefined : nameFault(name);
   if (fault !== undefined) throw new UserError(fault, "write: --name wye", "usage");
-  if (options.secure && name === undefined)
-    throw new UserError(
-      "a node without a name has no context: none would find it",
-      "write: --secure --name wye",
-      "usage",
-    );
   const running = name === undefined ? undefined : emulatedNode(project(), name);
   if (running !== undefined)
     throw new UserError(`${name} runs already, at ${running}`, `--node ${name} reaches it`);
@@ -56,8 +62,10 @@ export async function emulateVerb(machine: string | undefined, options: Options)
   if (!(speed > 0 && speed <= 1e6))
     throw new UserError(`${options.speed} is no speed`, "write: --speed 60", "usage");
   const played = options.samples === undefined ? undefined : samplesFrom(options.samples, []);
-  const flash = flashOf(chosen, options);
   const { state } = project();
+  using scratch = folderFor(options);
+  const made = flashOf(chosen, options, scratch?.path);
+  const { flash, key, security } = made;
   const file = `${name}.address`;
   // Whoever asks for it by its name in this moment waits.
   if (name !== undefined) state.write(`${starting}\n${process.pid}\n`, ["emulated", file]);
@@ -67,22 +75,23 @@ export async function emulateVerb(machine: string | undefined, options: Options)
     emulate({
       machine: chosen,
       signal,
-      ...(flash === undefined ? {} : { flash }),
+      flash,
       ...(name === undefined ? {} : { name }),
       ...(link === undefined ? {} : { link }),
       ...(options.dev && chosen === "native" ? { arguments: ["--dev"] } : {}),
     }),
   );
   if (name !== undefined) state.write(`${node.address}\n${process.pid}\n`, ["emulated", file]);
-  const shown = { address: node.address, machine: chosen };
+  const shown = { address: node.address, machine: chosen, security };
   print(
     options.json,
     name === undefined ? shown : { ...shown, name },
     () =>
-      `${name ?? node.address}${name === undefined ? "" : ` at ${node.address}`}  (samples as lines on standard input: level 1234; Ctrl-C ends it)`,
+      `${name ?? node.address}${name === undefined ? "" : ` at ${node.address}`}, ${guarded(security)}\n(samples as lines on standard input: level 1234; Ctrl-C ends it)`,
   );
   const feed = (sensor: string, value: number) => node.feed(sensor, value);
-  const about = { name: name ?? "", address: node.address, machine: chosen };
+  const own = key === undefined ? {} : { key: keptKey(key) };
+  const about = { name: name ?? "", address: node.address, machine: chosen, ...own };
   const announced = await announce(about, feed);
   const input = readLines((line) => {
     try {
@@ -99,24 +108,55 @@ export async function emulateVerb(machine: string | undefined, options: Options)
   if (!signal.aborted) throw new UserError(`the node ended:\n${node.console.slice(-5).join("\n")}`);
 }
 
+interface Made {
+  flash: string;
+  /** The context with a node that has no name, as long as it runs. */
+  key?: NodeKey;
+  security: "secured" | "open" | "unclaimed";
+}
+
+/** Where the flash of a node lies that nobody will start again. */
+function folderFor({ flash, name }: Options) {
+  if (flash !== undefined || name !== undefined) return undefined;
+  const path = mkdtempSync(join(tmpdir(), "wasmote-flash-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
 /**
- * The file that is the node's flash. A new node trusts the project's key, as a board does once it is provisioned; with
- * --secure it answers nobody else than this project.
+ * The file that is the node's flash. A new node trusts the project's key, as a board does once it is provisioned, and answers nobody else
+ * than this project; with --open it answers everybody.
  */
-function flashOf(
-  machine: Machine,
-  { flash, name, dev = false, secure: wanted = false }: Options,
-): string | undefined {
+function flashOf(machine: Machine, options: Options, scratch: string | undefined): Made {
+  const { name, dev = false } = options;
   const { state } = project();
-  const file = flash ?? (name === undefined ? undefined : state.place("emulated", `${name}.flash`));
-  if (file === undefined || existsSync(file)) return file;
-  const keys = state.read("key.pem") === undefined ? [] : [signingKey(project()).publicKey];
-  if (keys.length > 0 || machine !== "native" || wanted) {
-    const contexts = wanted && name !== undefined ? { contexts: secure(name) } : {};
-    const provision = { name: name ?? "emulated", keys, development: dev, ...contexts };
-    writeFileSync(file, makeFlash(provision), { mode: 0o600 });
+  const open = options.open ?? project().open;
+  const file =
+    options.flash ?? (scratch ? join(scratch, "flash") : state.place("emulated", `${name}.flash`));
+  const kept = name === undefined ? undefined : emulatedName(name);
+  if (existsSync(file)) {
+    const secured = kept !== undefined && nodeKeys(project(), kept).length > 0;
+    if (secured && options.open)
+      throw new UserError(
+        `${name} was made to answer this project alone, and its flash is kept`,
+        `take another name, or remove ${file} to begin it anew`,
+      );
+    return { flash: file, security: secured ? "secured" : "open" };
   }
-  return file;
+  if (!open && options.flash !== undefined && name === undefined)
+    throw new UserError(
+      "this project keeps what opens a node under the node's name, and this one has none",
+      "write: --name wye, or --open for a node that answers everybody",
+      "usage",
+    );
+  const keys = state.read("key.pem") === undefined ? [] : [signingKey(project()).publicKey];
+  const key = open ? undefined : makeKey(0, allRights);
+  // Before the node has it; contexts with an earlier node of this name are of no use any more.
+  if (kept !== undefined) keepNodeKeys(project(), kept, key === undefined ? [] : [key]);
+  const contexts = key === undefined ? { open } : { contexts: encodeKeys([key]) };
+  const provision = { name: name ?? "emulated", keys, development: dev, ...contexts };
+  writeFileSync(file, makeFlash(provision), { mode: 0o600 });
+  const unnamed = key !== undefined && name === undefined ? { key } : {};
+  return { flash: file, ...unnamed, security: open ? "open" : "secured" };
 }
 
 /** Plays samples into a node at so many times their own speed. */

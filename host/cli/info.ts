@@ -1,6 +1,7 @@
 // Shows what a node says of itself, of its package and of its runs.
 import { describeTrap, sourcePlace } from "../lib/backtrace.ts";
 import { keptPackage } from "../lib/kept.ts";
+import { guarded } from "../lib/keys.ts";
 import type { AppState, NodeInfo, Stats } from "../lib/node.ts";
 import { project, table } from "./context.ts";
 import { onEach, type SeveralOptions } from "./several.ts";
@@ -93,13 +94,6 @@ function people({ node, app, stats, kept }: Info): string {
 /** What executes the package, and why. */
 function tierOf({ tier = "interpreted", code, why }: AppState): string {
   return code !== undefined ? `${tier}, ${code} bytes of code` : why ? `${tier}: ${why}` : tier;
-}
-
-/** How a node is guarded, in words. */
-export function guarded(security: NodeInfo["security"]): string {
-  if (security === "secured") return "secured: only those who have a context are answered";
-  if (security === "open") return "open: everybody may do everything that needs no signature";
-  return "none: nobody has given it a context, so it answers everybody";
 }
 
 /** Every counter there is. */

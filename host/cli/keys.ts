@@ -206,7 +206,7 @@ async function rotate(options: Options): Promise<void> {
   if (name === undefined || before.length === 0)
     throw new UserError(
       "this computer has no context with this node",
-      "`wasmote provision --secure --name NAME --flash` gives the node and this computer one",
+      "`wasmote provision --name NAME --flash` gives the node and this computer one",
     );
   // One after the other: a serial line is one client's.
   await withNode(options, async (node, { signal }) => {

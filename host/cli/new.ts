@@ -41,10 +41,17 @@ test("warns once, and once that it is over", async () => {
 
 const samples = "time,level\n0,2000\n1000,2900\n2000,3100\n3000,3200\n4000,2950\n5000,2800\n";
 
+/** What makes a project whose nodes are not secured. */
+const openLine =
+  "# Whoever reaches a node that is made here may read and change it.\nopen = true\n";
+
 /** For editors: AssemblyScript's types, and the SDK's. */
 const tsconfig = { extends: "wasmote/tsconfig.json", include: ["./**/*.ts"] };
 
-export async function newVerb(folder: string, { json }: { json?: boolean }): Promise<void> {
+export async function newVerb(
+  folder: string,
+  { json, open = false }: { json?: boolean; open?: boolean },
+): Promise<void> {
   const path = resolve(folder);
   if (existsSync(path) && readdirSync(path).length > 0)
     throw new UserError(`${path} is not empty`, "choose another name");
@@ -61,7 +68,7 @@ export async function newVerb(folder: string, { json }: { json?: boolean }): Pro
   write("samples.csv", samples);
   write(
     "wasmote.toml",
-    `name = "${name}"\nmain = "src/main.ts"\nversion = "0.1.0"\nsamples = "samples.csv"\n\n[nodes]\n# wye = "coap://192.168.1.20"\n`,
+    `name = "${name}"\nmain = "src/main.ts"\nversion = "0.1.0"\nsamples = "samples.csv"\n${open ? openLine : ""}\n[nodes]\n# wye = "coap://192.168.1.20"\n`,
   );
   writeJson("package.json", {
     name: name.toLowerCase(),
@@ -76,7 +83,8 @@ export async function newVerb(folder: string, { json }: { json?: boolean }): Pro
   linkPackage(path);
   print(
     json,
-    { folder: path, name },
-    () => `${path}\nnext: cd ${folder} && wasmote run --samples samples.csv`,
+    { folder: path, name, open },
+    () =>
+      `${path}${open ? "\nopen: whoever reaches a node of this project may read and change it" : ""}\nnext: cd ${folder} && wasmote run --samples samples.csv`,
   );
 }

@@ -10,8 +10,6 @@ import { signingKey } from "../lib/project.ts";
 import { print, project } from "./context.ts";
 import { download } from "./probe.ts";
 
-/** Where flash lies in the address space of the STM32F407. */
-
 export async function provisionVerb(
   output: string | undefined,
   options: {
@@ -22,7 +20,7 @@ export async function provisionVerb(
     height?: string;
     directory?: string;
     lifetime?: string;
-    secure?: boolean;
+    open?: boolean;
     hidden?: boolean;
     flash?: boolean;
     chip: string;
@@ -56,8 +54,14 @@ export async function provisionVerb(
       );
     return Buffer.from(text, "hex");
   }) ?? [signingKey(project()).publicKey];
-  const secured = options.secure === true || options.hidden === true;
-  const contexts = secured ? { contexts: secure(options.name) } : {};
+  const open = options.open ?? project().open;
+  if (open && options.hidden)
+    throw new UserError(
+      "a node that answers everybody is not hidden",
+      "write --open or --hidden",
+      "usage",
+    );
+  const contexts = open ? { open } : { contexts: secure(options.name) };
   const record = encodeProvision({
     ...contexts,
     hidden: options.hidden ?? false,
@@ -69,17 +73,18 @@ export async function provisionVerb(
     ...directoryOf(options.directory, options.lifetime),
   });
   const file = output ?? project().state.write(record, ["provision.bin"]);
-  if (output !== undefined) writeFileSync(output, record);
+  // It holds a secret: for this user only.
+  if (output !== undefined) writeFileSync(output, record, { mode: 0o600 });
   const place = `0x${(flash.start + provisionOffset).toString(16)}`;
   const { chip, json } = options;
   print(
     json,
-    { file, bytes: record.length, address: place, secured },
+    { file, bytes: record.length, address: place, secured: !open },
     () =>
       `${file}: ${record.length} bytes, for ${place}\n${
-        secured
-          ? `secured: this project has the context of an administrator, as ${options.name}`
-          : "without --secure: the node will answer everybody"
+        open
+          ? "open: whoever reaches the node may read and change it"
+          : `secured: it answers this project, which knows it as ${options.name}; \`wasmote keys\` lets others in`
       }${height === undefined ? "\nwithout --height the level of a board with a ranger is its distance to the water" : ""}`,
   );
   if (!options.flash) return;

@@ -8,11 +8,12 @@ import {
   type Installed,
   type InstallOptions,
 } from "../lib/install.ts";
+import { guarded } from "../lib/keys.ts";
 import type { Node } from "../lib/node.ts";
 import { openPackage } from "../lib/package.ts";
 import { signingKey } from "../lib/project.ts";
-import { shortest } from "../lib/text.ts";
-import { milliseconds, progress, project, say } from "./context.ts";
+import { oneLine, shortest } from "../lib/text.ts";
+import { milliseconds, paint, progress, project, say } from "./context.ts";
 import { describeEvent } from "./info.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { onEach, targets, type SeveralOptions } from "./several.ts";
@@ -40,6 +41,13 @@ export function told({ name, bytes, sequence, installed, unchanged, first }: Ins
   return `${name}: ${bytes} bytes installed as ${sequence} in ${installed} ms; ${output}`;
 }
 
+/** The first line of every push to a node that anybody may change: nobody should find out later. */
+export function warn(security: string, name: string, alone = true): void {
+  if (security === "secured") return;
+  const who = alone ? "the node is" : `${oneLine(name)} is`;
+  say(`${paint("yellow", "note:")} ${who} ${guarded(security)}`);
+}
+
 export async function pushVerb(file: string | undefined, options: Options): Promise<void> {
   // Since the command was given, not since this file was loaded.
   const began = Math.round(performance.timeOrigin);
@@ -64,7 +72,8 @@ export async function pushVerb(file: string | undefined, options: Options): Prom
   const key = "bytes" in ready ? undefined : signingKey(project(), options.key);
   await onEach<Installed>(
     options,
-    async (node, { signal }) => {
+    async (node, { signal }, { name }) => {
+      warn((await node.front(signal)).security, name, alone);
       const bar = alone ? { onProgress: progress(`pushing ${ready.name}`) } : {};
       const all = { ...settings, ...bar, signal };
       return "bytes" in ready || key === undefined

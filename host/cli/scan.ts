@@ -17,6 +17,8 @@ interface Found {
 
 interface Seen extends Found {
   answers: boolean;
+  /** `secured`, `open` or `unclaimed`; empty where it does not say. */
+  security: string;
   /** When it last answered a verb of this project, or this one. */
   seen: string | null;
 }
@@ -52,9 +54,9 @@ export async function scanVerb(options: { seconds: string; json?: boolean }): Pr
 
 const rows = (list: readonly Seen[]) =>
   table(
-    list.map(({ address, name, how, answers, seen }): [string, string] => [
+    list.map(({ address, name, how, answers, security, seen }): [string, string] => [
       address,
-      `${oneLine(name) || "?"}  (${how}; ${answers ? "answers" : `silent, ${ago(seen)}`})`,
+      `${oneLine(name) || "?"}  (${how}; ${answers ? `answers${security && `, ${security}`}` : `silent, ${ago(seen)}`})`,
     ]),
   );
 
@@ -97,14 +99,17 @@ function ask(list: readonly Found[], patience: number): Promise<Seen[]> {
   const all = list.map(async (one): Promise<Seen> => {
     const before = lastSeen(project().state)[one.address] ?? null;
     try {
-      await using node = await Node.connect(one.address, { patience });
-      const { name } = await node.front();
+      // What everybody may know; one that answers strangers nothing is asked under our own context.
+      const known = one.how === "wasmote.toml" || one.how === "emulated here";
+      const whose = known ? { project: project() } : { context: null };
+      await using node = await Node.connect(one.address, { patience, ...whose });
+      const { name, security } = await node.front();
       const now = new Date();
       heard(project(), one.address, now);
-      const known = one.name || name;
-      return { ...one, name: known, answers: true, seen: now.toISOString() };
+      const told = { answers: true, security, seen: now.toISOString() };
+      return { ...one, name: one.name || name, ...told };
     } catch {
-      return { ...one, answers: false, seen: before };
+      return { ...one, answers: false, security: "", seen: before };
     }
   });
   return Promise.all(all);

@@ -7,7 +7,7 @@ import { paint, print, project, say, withNode, type NodeOptions } from "./contex
 import { describeEvent } from "./info.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { clock, shortest } from "../lib/text.ts";
-import { told } from "./push.ts";
+import { told, warn } from "./push.ts";
 
 export async function watchVerb(
   file: string | undefined,
@@ -17,7 +17,8 @@ export async function watchVerb(
   const shownSource = relative(process.cwd(), source);
   await withNode(options, async (node, { open }) => {
     // Who is not there is said now; what goes wrong later, the next change may mend.
-    await node.info();
+    const { security } = await node.info();
+    warn(security ?? "", source);
     const signal = open();
     // A change while a push is under way counts for the next.
     let changed = false;

@@ -7,6 +7,8 @@ import { parseArgs } from "node:util";
 import { build } from "../lib/build/build.ts";
 import { machines } from "../lib/emulate.ts";
 import { inspect } from "../lib/engine.ts";
+import { guarded } from "../lib/keys.ts";
+import type { Node, NodeInfo } from "../lib/node.ts";
 import { makePackage } from "../lib/package.ts";
 import { simulate } from "../lib/simulate.ts";
 import { placeOf } from "../lib/sourcemap.ts";
@@ -90,17 +92,23 @@ async function pack(source: string, nodeClass: string, sequence: number, key: St
   return { ...built, file, footprint, packed, name };
 }
 
+/** What is said of the board. */
+function about({ address }: Node, { limits, security, keys }: NodeInfo): [string, string][] {
+  return [
+    ["address", address.replace(/\/dev\/pts\/\d+|:\d+$/, "")],
+    ["RAM for modules", `${limits["memory"]} bytes`],
+    ["security", guarded(security)],
+    ["trusts", keys === 1 ? "one key, made just now" : `${keys} keys`],
+  ];
+}
+
 /** The story from its beginning to its end. */
 async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; marks: Mark[] }> {
   const began = Date.now();
   const { node, key } = stage;
   screen.step(`A board: ${stage.title}`);
   const info = await node.info();
-  screen.table([
-    ["address", node.address.replace(/\/dev\/pts\/\d+|:\d+$/, "")],
-    ["RAM for modules", `${info.limits["memory"]} bytes`],
-    ["trusts", info.keys === 1 ? "one key, made just now" : `${info.keys} keys`],
-  ]);
+  screen.table(about(node, info));
 
   // Never installed twice, never downwards: a board of yours may have seen packages before.
   let sequence = (await node.app()).highest;

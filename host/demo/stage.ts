@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { emulate, machines, missing, type Machine } from "../lib/emulate.ts";
+import { encodeKeys, passingContext } from "../lib/keys.ts";
 import { Node } from "../lib/node.ts";
 import { generateKey, makeFlash, readKey, type KeyPair } from "../lib/package.ts";
 import { readRiver } from "./river.ts";
@@ -38,7 +39,11 @@ const titles: Record<Machine, string> = {
 export async function emulated(machine: Machine, folder: string): Promise<Stage> {
   const key = generateKey();
   const flash = join(folder, "flash");
-  writeFileSync(flash, makeFlash({ name: "wye", keys: [key.publicKey] }));
+  const own = passingContext();
+  const contexts = encodeKeys([own.key]);
+  writeFileSync(flash, makeFlash({ name: "wye", keys: [key.publicKey], contexts }), {
+    mode: 0o600,
+  });
   const board = await emulate({ machine, flash });
   const days = readRiver();
   const highest = days.reduce((most, day) => (day.level > most.level ? day : most));
@@ -50,7 +55,7 @@ export async function emulated(machine: Machine, folder: string): Promise<Stage>
   };
   return {
     title: titles[machine],
-    node: await Node.connect(board.address),
+    node: await Node.connect(board.address, { context: own.context }),
     key,
     acts: [half, days.length - half - 20, 20],
     next: async () => show(days[day++ % days.length] ?? highest),

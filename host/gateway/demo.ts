@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { readRiver } from "../demo/river.ts";
 import { build } from "../lib/build/build.ts";
 import { emulate, type Emulated } from "../lib/emulate.ts";
+import type { Context } from "../lib/coap/oscore.ts";
 import { inspect } from "../lib/engine.ts";
+import { encodeKeys, passingContext } from "../lib/keys.ts";
 import { Node } from "../lib/node.ts";
 import { generateKey, makeFlash, makePackage } from "../lib/package.ts";
 import { readFacts } from "../lib/build/section.ts";
@@ -23,19 +25,22 @@ export async function startDemo(gateway: Gateway, folder: string): Promise<Demo>
   const key = generateKey();
   const days = readRiver();
   const nodes: Emulated[] = [];
+  const contexts: Context[] = [];
   for (const name of names) {
+    const { key: own, context } = passingContext();
+    contexts.push(context);
     const flash = join(folder, `${name}-${process.pid}.flash`);
-    writeFileSync(flash, makeFlash({ name, keys: [key.publicKey] }));
+    writeFileSync(flash, makeFlash({ name, keys: [key.publicKey], contexts: encodeKeys([own]) }));
     const node = await emulate({ machine: "native", flash, name });
     nodes.push(node);
-    gateway.add(name, node.address, "demo");
+    gateway.add(name, node.address, "demo", context);
   }
   const source = join(packageRoot, "assembly/examples/flood-alarm.ts");
   const { module } = await build(source);
   const facts = readFacts(module);
   const { footprint, table } = inspect(module);
-  for (const { address } of nodes) {
-    await using node = await Node.connect(address);
+  for (const [at, { address }] of nodes.entries()) {
+    await using node = await Node.connect(address, { context: contexts[at] });
     const { class: boardClass } = await node.info();
     const needs = {
       ram: footprint.total,

@@ -241,7 +241,7 @@ export class Directory {
 
   async #fetch(query: Map<string, string>, from: From): Promise<void> {
     try {
-      await using node = await Node.connect(baseOf(from), { patience: 20_000 });
+      await using node = await Node.connect(baseOf(from), { patience: 20_000, context: null });
       const { payload } = await node.request("GET", ".well-known/core", { accept: "link" });
       if (payload.length > longestLinks) return;
       this.#register(query, parseLinks(payload.toString("utf8")), from);

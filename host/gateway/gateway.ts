@@ -7,6 +7,7 @@
 import { mkdirSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { discover } from "../lib/coap/discover.ts";
+import type { Context } from "../lib/coap/oscore.ts";
 import { Node } from "../lib/node.ts";
 import { openProject, type Project } from "../lib/project.ts";
 import { nameFault } from "../lib/names.ts";
@@ -92,6 +93,7 @@ export class Gateway {
     const { period, patience } = options;
     this.nodes = new Nodes({
       hub: this.hub,
+      project: this.project,
       onHappening: (happening) => this.#happened(happening),
       onNotification: (node, path, response) => this.upstream.cache.observed(node, path, response),
       ...(period === undefined ? {} : { period }),
@@ -184,8 +186,8 @@ export class Gateway {
     return gateway;
   }
 
-  add(name: string, address: string, origin: Origin): void {
-    this.nodes.add(name, address, origin);
+  add(name: string, address: string, origin: Origin, context?: Context): void {
+    this.nodes.add(name, address, origin, context);
   }
 
   get secure(): boolean {
@@ -245,13 +247,10 @@ export class Gateway {
       try {
         for await (const address of discover({ signal })) {
           if (this.nodes.has(address)) continue;
-          await using node = await Node.connect(address, { patience: 5_000, signal });
-          const { name } = await node.info();
-          if (
-            name !== undefined &&
-            nameFault(name) === undefined &&
-            this.nodes.get(name) === undefined
-          )
+          const stranger = { patience: 5_000, signal, context: null };
+          await using node = await Node.connect(address, stranger);
+          const { name } = await node.front();
+          if (nameFault(name) === undefined && this.nodes.get(name) === undefined)
             this.add(name, address, "discovered");
         }
       } catch {

@@ -2,6 +2,7 @@
 // nothing. What is known of a node is when it was last heard of; whether it is on just now, nobody knows.
 import { setTimeout as delay } from "node:timers/promises";
 import type { Response } from "../lib/coap/endpoint.ts";
+import type { Context } from "../lib/coap/oscore.ts";
 import { NodeError } from "../lib/errors.ts";
 import {
   Node,
@@ -11,6 +12,7 @@ import {
   type Resource,
   type Stats,
 } from "../lib/node.ts";
+import type { Project } from "../lib/project.ts";
 import { oneLine } from "../lib/text.ts";
 import type { Hub } from "./hub.ts";
 
@@ -41,7 +43,11 @@ export interface NodesOptions {
   period?: number;
   /** How long a node may stay silent before its connection is begun anew, in milliseconds. */
   patience?: number;
+  /** Whose security contexts with the nodes count. */
+  project?: Project | undefined;
 }
+
+type Settings = Required<Omit<NodesOptions, "project">> & Pick<NodesOptions, "project">;
 
 /** Where a node's name comes from. */
 export type Origin = "configured" | "registered" | "discovered" | "demo";
@@ -69,14 +75,22 @@ export class ManagedNode {
   /** Values that came in. */
   values = 0;
   #node: Node | undefined;
-  readonly #options: Required<NodesOptions>;
+  readonly #options: Settings;
+  readonly #context: Context | undefined;
   readonly #ending = new AbortController();
   #session = new AbortController();
   readonly #observed = new Map<string, AbortController>();
   readonly #silenced = new Set<string>();
   #running: Promise<void> | undefined;
 
-  constructor(name: string, address: string, origin: Origin, options: Required<NodesOptions>) {
+  constructor(
+    name: string,
+    address: string,
+    origin: Origin,
+    options: Settings,
+    context: Context | undefined,
+  ) {
+    this.#context = context;
     this.name = name;
     this.#address = address;
     this.origin = origin;
@@ -163,8 +177,14 @@ export class ManagedNode {
 
   /** One connection, until it fails or the signal fires. */
   async #talk(signal: AbortSignal): Promise<void> {
-    const { patience, period } = this.#options;
-    await using node = await Node.connect(this.#address, { patience, signal });
+    const { patience, period, project } = this.#options;
+    await using node = await Node.connect(this.#address, {
+      patience,
+      signal,
+      name: this.name,
+      project,
+      context: this.#context,
+    });
     const info = await node.info(signal);
     this.#node = node;
     this.info = info;
@@ -309,7 +329,7 @@ function describeEvent({ event }: AppState): string {
 
 /** All nodes of a gateway, by name. */
 export class Nodes {
-  readonly #options: Required<NodesOptions>;
+  readonly #options: Settings;
   readonly #all = new Map<string, ManagedNode>();
 
   constructor({
@@ -318,18 +338,19 @@ export class Nodes {
     onNotification = () => {},
     period = 20_000,
     patience = 12_000,
+    project,
   }: NodesOptions) {
-    this.#options = { hub, onHappening, onNotification, period, patience };
+    this.#options = { hub, onHappening, onNotification, period, patience, project };
   }
 
-  /** Adds a node, or moves the one that has this name. */
-  add(name: string, address: string, origin: Origin): ManagedNode {
+  /** Adds a node, or moves the one that has this name. It is spoken to under this context, or the one that is kept with a node of its name. */
+  add(name: string, address: string, origin: Origin, context?: Context): ManagedNode {
     const known = this.#all.get(name);
     if (known !== undefined) {
       known.move(address);
       return known;
     }
-    const node = new ManagedNode(name, address, origin, this.#options);
+    const node = new ManagedNode(name, address, origin, this.#options, context);
     this.#all.set(name, node);
     node.start();
     return node;

@@ -118,8 +118,9 @@ export class Proxy {
   #connect(place: string): Promise<Node> {
     const known = this.#foreign.get(place);
     this.#foreign.delete(place);
-    const connecting =
-      known ?? Node.connect(`coap://${place}`, { patience: this.#options.patience });
+    // As a stranger: what this computer may do with a node is not lent to whoever may use the proxy.
+    const stranger = { patience: this.#options.patience, context: null };
+    const connecting = known ?? Node.connect(`coap://${place}`, stranger);
     this.#foreign.set(place, connecting);
     connecting.catch(() => this.#foreign.delete(place));
     // The one used longest ago goes.

@@ -9,6 +9,15 @@ import { UserError } from "./errors.ts";
 import { userFolder, writeWhole } from "./state.ts";
 import { oneLine } from "./text.ts";
 
+/** A security context in a file: its secret in hexadecimal. */
+export interface KeptKey {
+  place: number;
+  secret: string;
+  peer: number;
+  node: number;
+  rights: number;
+}
+
 /** A node that is emulated. */
 export interface EmulatedNote {
   name: string;
@@ -18,6 +27,8 @@ export interface EmulatedNote {
   process: number;
   /** The socket that takes samples. */
   feed: string;
+  /** The context with a node that has no name to keep it under. */
+  key?: KeptKey;
 }
 
 const folder = () => join(userFolder(), "emulated");
@@ -25,7 +36,8 @@ const folder = () => join(userFolder(), "emulated");
 /** All that run; the notes of those that were killed are taken away. */
 export function emulatedHere(): EmulatedNote[] {
   if (!existsSync(folder())) return [];
-  return readdirSync(folder()).flatMap((name) => {
+  const notes = readdirSync(folder()).filter((name) => name.endsWith(".json"));
+  return notes.flatMap((name) => {
     const path = join(folder(), name);
     try {
       const note = JSON.parse(readFileSync(path, "utf8")) as EmulatedNote;
@@ -34,14 +46,18 @@ export function emulatedHere(): EmulatedNote[] {
       return [note];
     } catch {
       rmSync(path, { force: true });
+      rmSync(numbersOf(Number.parseInt(name, 10)), { recursive: true, force: true });
       return [];
     }
   });
 }
 
+/** Where the sequence numbers of a context are reserved that lasts as long as a process. */
+export const numbersOf = (id: number) => join(folder(), `${id}.numbers`);
+
 /** Leaves a note of a node, and takes samples for it until `end`. */
 export async function announce(
-  note: { name: string; address: string; machine: string },
+  note: Pick<EmulatedNote, "name" | "address" | "machine" | "key">,
   feed: (sensor: string, value: number) => void,
 ): Promise<{ end: () => void }> {
   const place = mkdtempSync(join(tmpdir(), "wasmote-feed-"));
@@ -72,6 +88,7 @@ export async function announce(
     end: () => {
       server.close();
       rmSync(file, { force: true });
+      rmSync(numbersOf(process.pid), { recursive: true, force: true });
       rmSync(place, { recursive: true, force: true });
     },
   };

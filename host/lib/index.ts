@@ -54,7 +54,7 @@ export {
 } from "./simulate.ts";
 export type { Place } from "./sourcemap.ts";
 export { openProject, signingKey, type Project } from "./project.ts";
-export { connectNode, type NodeKey } from "./keys.ts";
+export type { NodeKey } from "./keys.ts";
 export { loadProgram, type Program } from "./program.ts";
 export {
   installPackage,

@@ -1,7 +1,8 @@
 // The security contexts that this computer has with nodes, by the names of the nodes: in the folder `.wasmote/keys`, which only the user
 // can read. A node's own side is firmware/node/src/keyring.rs.
 //
-//   keys/NAME/contexts.json        the contexts, the newest first: the node may know only one of them for a while
+//   keys/NAME/contexts.json        the contexts, the newest first: the node may know only one of them for a while. Of a node that
+//                                  `wasmote emulate` runs NAME@emulated
 //   keys/NAME/numbers-…/           sequence numbers of one context, none of them ever used twice (coap/sequence.ts)
 //
 // A context is on disk before a node hears of it, and goes only when the node has answered under a newer one: wherever a rotation is cut
@@ -13,8 +14,9 @@ import { Context, type Material } from "./coap/oscore.ts";
 import { ReservedNumbers } from "./coap/sequence.ts";
 import { rights as rightBits } from "./contract.ts";
 import { normalAddress } from "./coap/address.ts";
-import { NodeError, UserError } from "./errors.ts";
-import { Node, type ConnectOptions } from "./node.ts";
+import { emulatedHere, numbersOf, type KeptKey } from "./emulated.ts";
+import { UserError } from "./errors.ts";
+import { nameFault } from "./names.ts";
 import { emulatedNodes, type Project } from "./project.ts";
 
 export type RightName = keyof typeof rightBits;
@@ -86,24 +88,39 @@ export function materialOf({ secret, peer, node }: NodeKey): Material {
   return { secret, sender: Uint8Array.of(peer), recipient: Uint8Array.of(node) };
 }
 
-// ---- what is kept -------------------------------------------------------------------------------------------------------
-
-interface Kept extends Omit<NodeKey, "secret"> {
-  secret: string;
+/** How a node is guarded, in words. */
+export function guarded(security: string | undefined): string {
+  if (security === "secured") return "secured: only those who have a context are answered";
+  if (security === "open") return "open: whoever reaches it may read and change it";
+  return "unclaimed: nobody has given it a context, so whoever reaches it may read and change it";
 }
+
+/** A context for a node that lasts as long as this process, and so do its numbers. */
+export function passingContext(rights = allRights): { key: NodeKey; context: Context } {
+  const key = makeKey(0, rights);
+  let next = 0;
+  return { key, context: new Context(materialOf(key), { take: () => next++ }) };
+}
+
+// ---- what is kept -------------------------------------------------------------------------------------------------------
 
 const fileOf = (name: string) => ["keys", name, "contexts.json"];
 
 /** The contexts with a node of this name, the newest first. */
 export function nodeKeys({ state }: Project, name: string): NodeKey[] {
-  const kept = state.readJson<Kept[]>(...fileOf(name)) ?? [];
+  const kept = state.readJson<KeptKey[]>(...fileOf(name)) ?? [];
   return kept.map((key) => ({ ...key, secret: Buffer.from(key.secret, "hex") }));
+}
+
+/** A context as it is kept in files. */
+export function keptKey(key: NodeKey): KeptKey {
+  return { ...key, secret: Buffer.from(key.secret).toString("hex") };
 }
 
 /** Keeps the contexts with a node: they are on disk when this returns. None: they are forgotten. */
 export function keepNodeKeys({ state }: Project, name: string, keys: readonly NodeKey[]): void {
   if (keys.length === 0) return state.remove(...fileOf(name));
-  const kept = keys.map((key) => ({ ...key, secret: Buffer.from(key.secret).toString("hex") }));
+  const kept = keys.map(keptKey);
   const path = state.write(`${JSON.stringify(kept)}\n`, fileOf(name));
   for (const place of [path, dirname(path)]) {
     const handle = openSync(place, "r");
@@ -122,12 +139,15 @@ function contextOf({ state }: Project, name: string, key: NodeKey): Context {
   return new Context(materialOf(key), new ReservedNumbers(folder));
 }
 
+/** What the contexts with an emulated node are kept under: a board of the same name is another node. */
+export const emulatedName = (name: string) => `${name}@emulated`;
+
 /** The name of the node at an address, where this computer has a context with one of that name. */
 export function nameOf(project: Project, address: string): string | undefined {
   const known = project.state.list("keys");
   if (known.length === 0) return undefined;
   const named = Object.entries(project.nodes).concat(
-    emulatedNodes(project).map((node) => [node.name, node.address]),
+    emulatedNodes(project).map(({ name, address: at }) => [emulatedName(name), at]),
   );
   const wanted = normalAddress(address) ?? address;
   const found = named.find(
@@ -136,35 +156,43 @@ export function nameOf(project: Project, address: string): string | undefined {
   return found?.[0];
 }
 
-/**
- * Opens the link to a node, protected where this computer has a context with it. Where it has several, in the middle of a rotation, the newest
- * that the node knows is taken, and those before it are forgotten.
- */
-export async function connectNode(
+/** The contexts that this computer has with one node, the newest first: in the middle of a rotation the node may know any of them. */
+export interface KeptContexts {
+  contexts: Context[];
+  /** Forgets those before one that the node has answered under. */
+  settle(at: number): void;
+}
+
+/** The contexts with the node at an address, or of this name; `undefined` where there are none. */
+export function contextsWith(
   project: Project,
   address: string,
-  options: ConnectOptions = {},
-): Promise<Node> {
-  const name = nameOf(project, address);
+  given?: string,
+): KeptContexts | undefined {
+  const named = given !== undefined && nameFault(given) === undefined ? given : undefined;
+  const name = named ?? nameOf(project, address);
   const keys = name === undefined ? [] : nodeKeys(project, name);
-  if (name === undefined || keys.length === 0) return Node.connect(address, options);
-  for (const [at, key] of keys.entries()) {
-    const node = await Node.connect(address, {
-      ...options,
-      context: contextOf(project, name, key),
-    });
-    if (keys.length === 1) return node;
-    try {
-      await node.request("GET", "node");
-      if (at === 0) keepNodeKeys(project, name, [key]);
-      return node;
-    } catch (error) {
-      await node.close();
-      const unknown = error instanceof NodeError && error.code === "insecure";
-      if (!unknown || at === keys.length - 1) throw error;
-    }
-  }
-  throw new Error("no context is left");
+  if (name !== undefined && keys.length > 0)
+    return {
+      contexts: keys.map((key) => contextOf(project, name, key)),
+      settle: (at) => {
+        if (at < keys.length - 1) keepNodeKeys(project, name, keys.slice(0, at + 1));
+      },
+    };
+  // One that was started without a name is known by its address, as long as it runs.
+  const wanted = normalAddress(address) ?? address;
+  const note = emulatedHere().find((one) => one.key !== undefined && one.address === wanted);
+  if (note?.key === undefined) return undefined;
+  const key = { ...note.key, secret: Buffer.from(note.key.secret, "hex") };
+  return {
+    contexts: [new Context(materialOf(key), new ReservedNumbers(numbersOf(note.process)))],
+    settle: () => {},
+  };
+}
+
+/** Whether this computer has a context with any node. */
+export function hasContexts({ state }: Project): boolean {
+  return state.list("keys").length > 0;
 }
 
 // ---- for others ---------------------------------------------------------------------------------------------------------

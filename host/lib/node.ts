@@ -11,6 +11,7 @@ import {
   type Response,
 } from "./coap/endpoint.ts";
 import { openLink } from "./coap/open.ts";
+import type { Context } from "./coap/oscore.ts";
 import {
   decodeCbor,
   documentPath,
@@ -22,7 +23,9 @@ import {
   type Stats,
 } from "./document.ts";
 import { NodeError } from "./errors.ts";
+import { contextsWith, hasContexts } from "./keys.ts";
 import { openPackage } from "./package.ts";
+import { openProject, type Project } from "./project.ts";
 import { oneLine, printable } from "./text.ts";
 
 export type { AppState, NodeInfo, Staged, Stats } from "./document.ts";
@@ -44,7 +47,16 @@ export interface Reading {
   at: number;
 }
 
-export interface ConnectOptions extends EndpointOptions {
+export interface ConnectOptions extends Omit<EndpointOptions, "context"> {
+  /**
+   * The security context to speak under; `null`: none, as a stranger. Where it is not given, that which the project has with the node is
+   * taken: by the node's name, by its address, or by the name that the node at this address says it has.
+   */
+  context?: Context | null | undefined;
+  /** The node's name, where it is known. */
+  name?: string | undefined;
+  /** Whose contexts count: those of the folder that this process runs in, where it is not given. */
+  project?: Project | undefined;
   /** Called for each line of text that a serial line carries beside the datagrams. */
   onText?: (text: string) => void;
   /** Gives up opening the link. */
@@ -71,12 +83,58 @@ export class Node {
     this.#options = options;
   }
 
-  /** Opens the link to a node. Whether it answers is seen with the first request. */
+  /**
+   * Opens the link to a node, protected where there is a context with it. Whether it answers is seen with the first request, unless it
+   * takes one to find out which context it knows.
+   */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Node> {
-    const { onText, signal, within, ...rest } = options;
+    const { context, name } = options;
+    if (context !== undefined) return Node.#open(address, options, context);
+    const project = options.project ?? openProject();
+    let kept = contextsWith(project, address, name);
+    if (kept === undefined && hasContexts(project)) {
+      // Whose address it is, the node says. Who lies here gets requests that only the node can open.
+      const stranger = await Node.#open(address, options, null);
+      const called = await stranger.front().then(
+        (front) => front.name,
+        async (error: unknown) => {
+          // A server that has no such resource is no node of ours, and may be talked to all the same.
+          if (error instanceof NodeError && ["answer", "protocol"].includes(error.code)) return "";
+          await stranger.close();
+          throw error;
+        },
+      );
+      kept = contextsWith(project, address, called);
+      if (kept === undefined) return stranger;
+      await stranger.close();
+    }
+    const all = kept?.contexts ?? [null];
+    for (const [at, one] of all.entries()) {
+      const node = await Node.#open(address, options, one);
+      if (all.length === 1) return node;
+      try {
+        await node.request("GET", "node");
+        kept?.settle(at);
+        return node;
+      } catch (error) {
+        await node.close();
+        const unknown = error instanceof NodeError && error.code === "insecure";
+        if (!unknown || at === all.length - 1) throw error;
+      }
+    }
+    throw new Error("no context is left");
+  }
+
+  static async #open(
+    address: string,
+    options: ConnectOptions,
+    context: Context | null,
+  ): Promise<Node> {
+    const { onText, signal, within, name: _, project: __, context: ___, ...rest } = options;
     const link = await openLink(address, signal ?? within);
     if (onText) link.onText = onText;
-    return new Node(address, new Endpoint(link, rest), options);
+    const endpoint = new Endpoint(link, context === null ? rest : { ...rest, context });
+    return new Node(address, endpoint, options);
   }
 
   /** Whether the link was lost, as when a cable is pulled: everything fails until `reconnect`. */

@@ -18,6 +18,7 @@ interface ProjectFile {
   class?: string;
   samples?: string;
   heap?: number;
+  open?: boolean;
   nodes?: Record<string, string>;
   groups?: Record<string, string[]>;
 }
@@ -33,6 +34,8 @@ export interface Project {
   samples: string;
   /** Bytes of memory that handlers have at least, where the file says so. */
   heap: number | undefined;
+  /** Whether nodes that are made here answer everybody. */
+  open: boolean;
   /** Addresses by name. */
   nodes: Record<string, string>;
   /** Names of nodes by the name of their group. */
@@ -58,6 +61,7 @@ export function openProject(from: string = process.cwd()): Project {
     class: file.class ?? "",
     samples: file.samples ?? "",
     heap: file.heap,
+    open: file.open ?? false,
     nodes: { ...file.nodes },
     groups: { ...file.groups },
     state: new State(folder),
@@ -73,7 +77,7 @@ function readProjectFile(path: string): ProjectFile {
   } catch (error) {
     throw wrong((error as Error).message, "correct the file; `wasmote new` writes an example");
   }
-  const { nodes = {}, groups = {}, heap, ...texts } = file;
+  const { nodes = {}, groups = {}, heap, open, ...texts } = file;
   for (const [key, table] of Object.entries({ nodes, groups }))
     if (typeof table !== "object" || Array.isArray(table))
       throw wrong(`${key} is not a table`, `write: [${key}]`);
@@ -81,6 +85,8 @@ function readProjectFile(path: string): ProjectFile {
     if (typeof value !== "string") throw wrong(`${key} is no text`, `write: ${key} = "…"`);
   if (heap !== undefined && !(Number.isInteger(heap) && heap >= 0 && heap <= 2 ** 24))
     throw wrong("heap is not a number of bytes", "write: heap = 4096");
+  if (open !== undefined && typeof open !== "boolean")
+    throw wrong("open is neither true nor false", "write: open = true, or leave it out");
   for (const [key, value] of Object.entries(groups))
     if (!Array.isArray(value) || value.some((one) => typeof one !== "string"))
       throw wrong(`the group ${key} is not a list of names`, `write: ${key} = ["wye", "usk"]`);

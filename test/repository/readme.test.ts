@@ -5,7 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { emulate } from "../../host/lib/emulate.ts";
-import { makeFlash, readKey } from "../../host/lib/package.ts";
+import { makeFlash, provisionOffset } from "../../host/lib/package.ts";
 import { root } from "../../host/setup.mjs";
 import { scratch } from "../harness/target.ts";
 import { commands, missingTerminal, openTerminal } from "../harness/terminal.ts";
@@ -47,10 +47,11 @@ test.skipIf(reason)(
         if (line.startsWith("cd ")) cwd = resolve(cwd, line.slice(3));
         let words = line;
         if (line.includes("/dev/ttyUSB0")) {
-          // The board: provisioned with the project's key, as the lines before have it.
+          // The board: provisioned as the lines before have it, with the project's key and a context.
           const flash = join(folder.path, "board");
-          const { publicKey } = readKey(readFileSync(join(cwd, ".wasmote/key.pem"), "utf8"));
-          writeFileSync(flash, makeFlash({ keys: [publicKey], name: "board" }));
+          const bytes = makeFlash({ keys: [] });
+          bytes.set(readFileSync(join(cwd, ".wasmote/provision.bin")), provisionOffset);
+          writeFileSync(flash, bytes);
           const board = await emulate({
             machine: "native",
             link: "serial",
@@ -72,7 +73,8 @@ test.skipIf(reason)(
         if (line === "wasmote get outputs/alarm") expect(out).toMatch(/\n1\n/);
       }
       expect(lines).toContain("wasmote get outputs/alarm");
-      expect((await terminal.run("kill %1; wait %1")).code).toBe(0);
+      const ended = await terminal.run("kill %1; wait %1");
+      expect(ended.code, ended.out).toBe(0);
       // The board's firmware and its keys went where they belong.
       const probe = readFileSync(told, "utf8");
       expect(probe).toMatch(/download --chip STM32F407VGTx .*stm32f407-discovery\.elf/);

@@ -1,16 +1,29 @@
 // Sequence numbers of a security context that survive crashes and serve several processes at once: none is ever used twice, and some are
 // skipped. They are reserved in blocks (RFC 8613 §B.1.1), each by a file whose name is its number: whoever creates it has the block.
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { SequenceNumbers } from "./oscore.ts";
 
-/** Numbers in a block: what a crash skips. */
-const block = 64;
+/**
+ * Numbers in a block: what a crash skips. Half of a node's replay window (RFC 8613 §7.4): where two processes send at the same time, the
+ * numbers of one are not older than the window that those of the other have moved.
+ */
+const block = 16;
 
 export class ReservedNumbers implements SequenceNumbers {
   readonly #folder: string;
   #next = 0;
   #end = 0;
+  /** The block that they are in. */
+  #mine = -1;
 
   /** Numbers that are reserved in this folder, which is made when it is not there; one folder for one context, never copied. */
   constructor(folder: string) {
@@ -18,7 +31,8 @@ export class ReservedNumbers implements SequenceNumbers {
   }
 
   take(): number {
-    if (this.#next === this.#end) {
+    // Another process may have gone on: what comes after its numbers would be taken for a replay.
+    if (this.#next === this.#end || this.#highest() > this.#mine) {
       this.#next = this.#reserve() * block;
       this.#end = this.#next + block;
     }
@@ -29,13 +43,15 @@ export class ReservedNumbers implements SequenceNumbers {
   #reserve(): number {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     for (;;) {
-      const mine = this.#highest() + 1;
+      // Also where somebody has emptied the folder.
+      const mine = Math.max(this.#highest(), this.#mine) + 1;
       if (!create(join(this.#folder, String(mine)))) continue;
       // The highest file is never removed. So where this is not the highest now, its number may have been given and removed before.
       const highest = this.#highest();
       if (highest === mine) {
         flush(this.#folder);
         this.#clear(mine);
+        this.#mine = mine;
         return mine;
       }
       rmSync(join(this.#folder, String(mine)), { force: true });
@@ -43,7 +59,7 @@ export class ReservedNumbers implements SequenceNumbers {
   }
 
   #blocks(): number[] {
-    return readdirSync(this.#folder)
+    return (existsSync(this.#folder) ? readdirSync(this.#folder) : [])
       .filter((name) => /^\d{1,15}$/.test(name))
       .map(Number);
   }

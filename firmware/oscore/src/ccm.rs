@@ -61,7 +61,7 @@ impl BlockCipherEncClosure for Message<'_> {
             stream: Block::<B>::default(),
         };
         lanes.pass(0);
-        let mask = lanes.stream.clone();
+        let mask = lanes.stream;
         // The key stream of a block is made one pass before the block.
         for part in self.aad.chunks(BLOCK) {
             for (mac, byte) in lanes.mac.iter_mut().zip(part) {
@@ -104,12 +104,12 @@ impl<B: BlockCipherEncBackend<BlockSize = U16>> Lanes<'_, B> {
         self.stream = self.counter.into();
         let mut both = ParBlocks::<B>::default();
         if let [one, two, ..] = both.as_mut_slice() {
-            *one = self.mac.clone();
-            *two = self.stream.clone();
+            *one = self.mac;
+            *two = self.stream;
             self.backend.encrypt_par_blocks_inplace(&mut both);
             if let [one, two, ..] = both.as_slice() {
-                self.mac = one.clone();
-                self.stream = two.clone();
+                self.mac = *one;
+                self.stream = *two;
             }
         } else {
             self.backend.encrypt_block_inplace(&mut self.mac);

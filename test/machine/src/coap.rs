@@ -345,10 +345,7 @@ fn protected() -> Option<()> {
         (name, get, level, &many[..], &[][..], REPEATS),
         (part, put, &["app"], one, &block, 1),
     ] {
-        let mut answer = secure::Datagram {
-            bytes: [0; 1200],
-            length: 0,
-        };
+        let mut answer = secure::Datagram::new();
         let mut meter = Meter::default();
         let mut length = 0;
         for _ in 0..repeats {
@@ -385,10 +382,7 @@ fn notifications(node: &mut Node, client: &mut Client) -> Option<()> {
         behind: &[],
         payload: &[],
     })?;
-    let mut answer = secure::Datagram {
-        bytes: [0; 1200],
-        length: 0,
-    };
+    let mut answer = secure::Datagram::new();
     node.ask(PEER, register.get(), &mut answer);
     let mut meter = Meter::default();
     let mut told = 0;
@@ -400,10 +394,7 @@ fn notifications(node: &mut Node, client: &mut Client) -> Option<()> {
         let now = node.now;
         node.server
             .sample(now, 0, f32::from(round), &mut |_: Peer, d: &[u8]| {
-                if let Some(room) = answer.bytes.get_mut(..d.len()) {
-                    room.copy_from_slice(d);
-                    answer.length = d.len();
-                }
+                answer.set(d)
             });
         meter.end();
         if answer.length > 0 {
@@ -414,10 +405,7 @@ fn notifications(node: &mut Node, client: &mut Client) -> Option<()> {
             }
             if let [0x42, _, high, low, ..] = answer.get() {
                 let ack = [0x60, 0, *high, *low];
-                let mut none = secure::Datagram {
-                    bytes: [0; 1200],
-                    length: 0,
-                };
+                let mut none = secure::Datagram::new();
                 node.ask(PEER, &ack, &mut none);
             }
         }

@@ -1,4 +1,5 @@
 //! A secured node and a client that has a context with it, both on the chip.
+#![allow(dead_code, reason = "each image uses its part")]
 use crate::ram::{PLACES, Ram};
 use wasmote_coap::{Code, Kind, Message, Writer, option};
 use wasmote_node::slot::Slots;
@@ -17,6 +18,7 @@ pub const READER: u8 = 1;
 const RIGHTS: [u8; 2] = [15, 1];
 const NODE_ID: u8 = 0x80;
 /// The contexts as keyring.rs has them: secret, both IDs, rights.
+#[expect(clippy::indexing_slicing, reason = "the compiler computes it")]
 static CONTEXTS: [u8; 2 * 19] = {
     let mut bytes = [0; 38];
     let mut at = 0;
@@ -76,8 +78,22 @@ pub struct Datagram {
 }
 
 impl Datagram {
+    pub const fn new() -> Self {
+        Self {
+            bytes: [0; 1200],
+            length: 0,
+        }
+    }
+
     pub fn get(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or(&[])
+    }
+
+    pub fn set(&mut self, datagram: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(..datagram.len()) {
+            room.copy_from_slice(datagram);
+            self.length = datagram.len();
+        }
     }
 }
 
@@ -99,6 +115,11 @@ impl Client {
             id: 0,
             echo: None,
         })
+    }
+
+    /// Leaves out sequence numbers.
+    pub fn skip(&mut self, numbers: u64) {
+        self.number += numbers;
     }
 
     /// A protected request, with the value to be echoed where one is known.
@@ -149,6 +170,11 @@ impl Client {
 
     /// Opens what answers the newest request: its code. A value to be echoed is kept.
     pub fn open(&mut self, datagram: &[u8]) -> Option<Code> {
+        self.read(datagram).map(|(code, _)| code)
+    }
+
+    /// The same, with the beginning of the payload.
+    pub fn read(&mut self, datagram: &[u8]) -> Option<(Code, heapless::Vec<u8, 64>)> {
         let message = Message::parse(datagram).ok()?;
         let value = Compressed::parse(message.options.get(option::OSCORE)?)?;
         let (sender, recipient) = (self.context.sender, self.context.recipient);
@@ -167,7 +193,8 @@ impl Client {
         if let Some(echo) = inner.options.get(option::ECHO) {
             self.echo = echo.try_into().ok();
         }
-        Some(inner.code)
+        let shown = inner.payload.get(..64).unwrap_or(inner.payload);
+        Some((inner.code, heapless::Vec::from_slice(shown).ok()?))
     }
 }
 
@@ -231,12 +258,18 @@ impl Node {
 
     /// Lets both halves do all there is to do.
     pub fn settle(&mut self) {
+        self.settle_into(&mut Datagram::new());
+    }
+
+    /// The same; what the node sends meanwhile is the answer.
+    pub fn settle_into(&mut self, answer: &mut Datagram) {
         // Twice, for the server may have asked the other half for something.
         for _ in 0..2 {
             for _ in 0..1_000 {
                 self.clock.0 = self.now * 1000;
                 let step = self.runner.step(&mut self.clock);
-                self.server.poll(self.now, &mut |_: Peer, _: &[u8]| {});
+                self.server
+                    .poll(self.now, &mut |_: Peer, d: &[u8]| answer.set(d));
                 if matches!(step, Step::Idle(_)) && !self.runner.has_mail() {
                     break;
                 }
@@ -250,19 +283,13 @@ impl Node {
         let now = self.now;
         self.server
             .receive(now, peer, false, datagram, &mut |_: Peer, d: &[u8]| {
-                if let Some(room) = answer.bytes.get_mut(..d.len()) {
-                    room.copy_from_slice(d);
-                    answer.length = d.len();
-                }
+                answer.set(d)
             });
     }
 
     /// Asks until the client knows a value to be echoed, and the node its window.
     pub fn meet(&mut self, client: &mut Client, peer: Peer) -> Option<()> {
-        let mut answer = Datagram {
-            bytes: [0; 1200],
-            length: 0,
-        };
+        let mut answer = Datagram::new();
         for _ in 0..3 {
             self.now += 1;
             let asked = client.protect(&Asked {

@@ -579,7 +579,9 @@ function keep(from, name, { strip = false } = {}) {
   const same =
     existsSync(to) &&
     statSync(to).mtimeMs >= statSync(from).mtimeMs &&
-    (strip || statSync(to).size === statSync(from).size);
+    (strip && command("strip")
+      ? statSync(to).size < statSync(from).size
+      : statSync(to).size === statSync(from).size);
   if (!same) {
     copyFileSync(from, `${to}.new`);
     if (strip) spawnSync("strip", [process.platform === "darwin" ? "-x" : "-s", `${to}.new`]);

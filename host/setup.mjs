@@ -149,6 +149,8 @@ export async function setup(goal) {
     for (const major of Object.keys(laterNodes)) {
       found[`node${major}`] = await optional(`Node ${major}`, (report) => laterNode(report, major));
     }
+    found.schemathesis = await optional("schemathesis", schemathesis);
+    found.nats = await optional("NATS", (report) => debian(report, "nats-server", ["nats-server"]));
     found.chromium = await optional("Chromium", (report) =>
       debian(report, "chromium", ["chromium"]),
     );
@@ -485,6 +487,21 @@ async function trainingPeer(report) {
     fail("scikit-learn or onnxruntime does not load", "see examples/flood/requirements.txt");
   writeFileSync(stamp, wanted);
   return python;
+}
+
+/** What makes requests of the description of an HTTP interface; in an environment of its own, since it brings much. */
+async function schemathesis(report) {
+  const folder = join(cache, "schemathesis");
+  const list = join(root, "test/gateway/osb/requirements.txt");
+  const wanted = createHash("sha256").update(readFileSync(list)).digest("hex");
+  const stamp = join(folder, ".installed");
+  const program = join(folder, "bin/st");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return program;
+  await run(report, "python3", ["-m", "venv", folder], "install python3 with its venv module");
+  await pip(report, join(folder, "bin/python"), list);
+  if (spawnSync(program, ["--version"]).status !== 0) fail("schemathesis does not start", "");
+  writeFileSync(stamp, wanted);
+  return program;
 }
 
 async function aiocoapPeer(report) {

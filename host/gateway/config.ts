@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { parse } from "smol-toml";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
+import { gatewayFault } from "./adapters/nats/names.ts";
 
 /** A resource that is made of others. */
 export interface VirtualConfig {
@@ -61,6 +62,18 @@ export interface OsbConfig {
   filters: { name: string; description: string; package: string }[];
 }
 
+/** The hub of many gateways. */
+export interface NatsConfig {
+  servers: string[];
+  /** This gateway's name at the hub. */
+  gateway: string;
+  user: string | undefined;
+  password: string | undefined;
+  /** Makes streams and buckets where there are none, each with so many copies. */
+  prepare: boolean;
+  replicas: number;
+}
+
 export interface Config {
   listen: { host: string; port: number };
   tls: { certificate: string; key: string } | undefined;
@@ -77,6 +90,7 @@ export interface Config {
   /** Where Akri's agent has its sockets, and an address to listen at instead of one of them. */
   akri: { directory: string; listen: string | undefined } | undefined;
   osb: OsbConfig | undefined;
+  nats: NatsConfig | undefined;
   virtual: VirtualConfig[];
   rules: RuleConfig[];
   deliveries: DeliveryConfig[];
@@ -95,6 +109,7 @@ export const defaults: Config = {
   mqtt: undefined,
   akri: undefined,
   osb: undefined,
+  nats: undefined,
   virtual: [],
   rules: [
     {
@@ -270,6 +285,7 @@ export function parseConfig(table: unknown): Config {
     mqtt: mqtt(top.table("mqtt")),
     akri: akri(top.table("akri")),
     osb: osb(top.table("osb")),
+    nats: nats(top.table("nats")),
     virtual: top.named("virtual", virtual),
     rules: top.named("rules", rule),
     deliveries: top.named("deliveries", delivery),
@@ -331,6 +347,26 @@ function osb(reader: Reader | undefined): Config["osb"] {
   });
   reader.end();
   return { name, address, filters };
+}
+
+function nats(reader: Reader | undefined): Config["nats"] {
+  if (reader === undefined) return undefined;
+  const servers = reader.texts("servers", undefined);
+  if (servers.length === 0 || servers.some((one) => !/^(?:nats|tls):\/\/[^\s/]+$/.test(one)))
+    throw wrong("nats.servers", "is no list of addresses: nats://HOST:PORT or tls://HOST:PORT");
+  const gateway = reader.needed("gateway");
+  const fault = gatewayFault(gateway);
+  if (fault !== undefined) throw wrong("nats.gateway", fault);
+  const config = {
+    servers,
+    gateway,
+    user: reader.text("user", undefined),
+    password: reader.text("password", undefined),
+    prepare: reader.flag("prepare", false),
+    replicas: reader.number("replicas", 1, 1),
+  };
+  reader.end();
+  return config;
 }
 
 function virtual(name: string, reader: Reader): VirtualConfig {

@@ -33,6 +33,7 @@ import { Store } from "./sqlite/store.ts";
 import { Upstream } from "./upstream.ts";
 import { Virtuals } from "./virtual.ts";
 import type { ServiceBroker } from "./adapters/osb/index.ts";
+import type { HubLink } from "./adapters/nats/link.ts";
 import type { AkriHandler } from "./adapters/akri/handler.ts";
 import type { Bridge } from "./bridge.ts";
 
@@ -77,6 +78,7 @@ export class Gateway {
   bridge: Bridge | undefined;
   akri: AkriHandler | undefined;
   osb: ServiceBroker | undefined;
+  link: HubLink | undefined;
   port = 0;
 
   private constructor(
@@ -182,6 +184,7 @@ export class Gateway {
     for (const [name, address] of Object.entries(named)) gateway.add(name, address, "configured");
     startKept(gateway);
     await gateway.#openBroker();
+    await gateway.#openLink();
     if (config.discover) void gateway.#discover();
     return gateway;
   }
@@ -238,6 +241,13 @@ export class Gateway {
     if (osb === undefined) return;
     const { ServiceBroker } = await import("./adapters/osb/index.ts");
     this.osb = new ServiceBroker(this, osb);
+  }
+
+  async #openLink(): Promise<void> {
+    const { nats } = this.config;
+    if (nats === undefined) return;
+    const { HubLink } = await import("./adapters/nats/link.ts");
+    this.link = new HubLink(this, nats);
   }
 
   /** Looks for nodes on the networks here, again and again; each is called what it calls itself. */
@@ -308,6 +318,7 @@ export class Gateway {
     await this.directory?.close();
     await this.akri?.stop();
     await this.osb?.stop();
+    await this.link?.stop();
     await this.rollouts.stop();
     await this.placements.stop();
     await this.nodes.stop();

@@ -37,8 +37,7 @@ export class BrokerHttp {
     try {
       const principal = this.#admit(request);
       checkVersion(request);
-      const who = originator(request, principal);
-      await this.#route({ request, response, path, query, who, headers });
+      await this.#route({ request, response, path, query, principal, headers });
     } catch (error) {
       if (error instanceof BrokerError) sendAs(response, error.status, error.body, headers);
       else if (error instanceof Refused)
@@ -82,10 +81,11 @@ export class BrokerHttp {
   }
 
   async #route(asked: Asked): Promise<void> {
-    const { request, response, path, query, who, headers } = asked;
+    const { request, response, path, query, principal, headers } = asked;
     const method = request.method ?? "";
     if (path === "/v2/catalog") {
       allow(method, ["GET"]);
+      originator(request, principal);
       return this.#catalog(request, response, headers);
     }
     const parts =
@@ -100,6 +100,7 @@ export class BrokerHttp {
       method,
       last ? ["GET"] : ["GET", "PUT", "DELETE", ...(binding === undefined ? ["PATCH"] : [])],
     );
+    const who = originator(request, principal);
     const writes = method !== "GET" && method !== "HEAD";
     const audit = (result: string) => {
       if (!writes) return;
@@ -173,8 +174,7 @@ interface Asked {
   response: ServerResponse;
   path: string;
   query: URLSearchParams;
-  /** For the audit. */
-  who: string;
+  principal: Principal;
   headers: Record<string, string>;
 }
 

@@ -152,8 +152,11 @@ function record(back: i32, danger: f32, alarm: f32): void {
   if (held < kept) held++;
 }
 
-/** Answers FETCH and GET of `days`, and whatever is no request for days; true for PUT of days that are now to be taken. */
-export function asked(request: Request): bool {
+/**
+ * Answers FETCH and GET of `days`, and whatever is no request for days; true for PUT of days that are now to be taken.
+ * @param gauged Whether a day has rain here: what is given has to have it.
+ */
+export function asked(request: Request, gauged: bool): bool {
   if (!request.at("days")) {
     request.reply(Code.NOT_FOUND);
     return false;
@@ -172,11 +175,13 @@ export function asked(request: Request): bool {
     request.reply(Code.BAD_REQUEST);
     return false;
   }
-  for (let index = 1; index < count; index++)
-    if (givenDay(request, index) <= givenDay(request, index - 1)) {
+  for (let index = 0; index < count; index++) {
+    const rises = index === 0 || givenDay(request, index) > givenDay(request, index - 1);
+    if (!rises || !isFinite(givenLevel(request, index)) || (gauged && !isFinite(givenRain(request, index)))) {
       request.reply(Code.BAD_REQUEST);
       return false;
     }
+  }
   if (known() > 0 && givenDay(request, count - 1) < levels.value.day) {
     request.reply(conflict);
     return false;

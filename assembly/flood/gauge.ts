@@ -21,7 +21,7 @@ level.onSample((millimetres) => {
 });
 
 onRequest((request) => {
-  if (!days.asked(request)) return;
+  if (!days.asked(request, false)) return;
   const count = request.length / 12;
   for (let index = 0; index < count; index++)
     close(days.givenDay(request, index), days.givenLevel(request, index), index === count - 1);
@@ -32,9 +32,9 @@ function close(day: i32, millimetres: f32, tell: bool): void {
   if (!days.next(day, millimetres, NaN)) return;
   const now = ratingCurve(millimetres / 1000, rating.value);
   const changed = flood.next(now, limit.value * 0.9, limit.value);
-  days.keep(now, <f32>flood.on);
+  days.keep(now, f32(flood.on));
   if (!tell) return;
   flow.publish(now);
   gpio(0, flood.on);
-  if (changed) alarm.publish(<f32>flood.on);
+  if (changed) alarm.publish(f32(flood.on));
 }

@@ -27,7 +27,7 @@ rain.onSample((millimetres) => {
 });
 
 onRequest((request) => {
-  if (!days.asked(request)) return;
+  if (!days.asked(request, true)) return;
   const count = request.length / 12;
   for (let index = 0; index < count; index++) {
     const last = index === count - 1;
@@ -49,9 +49,9 @@ function close(day: i32, millimetres: f32, total: f32, tell: bool): void {
   run();
   const now = get(0);
   const on = now > threshold.value;
-  days.keep(now, <f32>on);
+  days.keep(now, f32(on));
   if (!tell) return;
   danger.publish(now);
-  alarm.publish(<f32>on);
+  alarm.publish(f32(on));
   gpio(0, on);
 }

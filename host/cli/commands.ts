@@ -139,6 +139,21 @@ verb(
   ],
 );
 verb(
+  "flood",
+  "a winter of floods on two emulated stations, a gateway and a cloud: alarms, moves, cut links, and the figures",
+  () => import("./flood.ts"),
+  [
+    new Option("--winter <year>", "that begins in this year, 1935 to 2016").default("2013"),
+    new Option("--days <n>", "only the first so many"),
+    new Option("--pace <ms>", "how long a day takes at least").default("350"),
+    new Option("--machine <machine>", "what the stations run on: qemu-mps2, native"),
+    new Option("--listen <port>", "where the dashboard is; 0: a free port").default("0"),
+    new Option("--plain", "lines instead of a chart"),
+    json(),
+  ],
+  ["flood", "flood --winter 2000 --machine native --plain"],
+);
+verb(
   "run [file]",
   "run a module here, on samples",
   () => import("./run.ts"),

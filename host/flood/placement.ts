@@ -53,6 +53,8 @@ export interface PlacementStore {
   /** Keeps days; what is known of a day stays. `own` where the station measures all there is and so decides as well. */
   put: (measured: readonly Measured[], days: readonly NodeDay[], own: boolean) => void;
   ledger: () => LedgerState;
+  /** What was decided of a day, and where. */
+  decided: (decision: Decision, at: Place) => void;
   keepLedger: (state: LedgerState) => void;
   /** All of this work or none. */
   whole: (work: () => void) => void;
@@ -104,6 +106,8 @@ export class Placement {
   taken = 0;
   /** Why a station or the cloud does not do its part, by name. */
   readonly trouble = new Map<string, string>();
+  /** Stations that measure no more than what is taken of them here: their days can be given back in whole. */
+  readonly #whole = new Map<string, boolean>();
   #telling: { decision: Decision; at: Place } | undefined;
 
   constructor(options: PlacementOptions) {
@@ -226,8 +230,18 @@ export class Placement {
           `${station} is ${far.day - (known ?? 0)} days ahead: its clock is wrong`,
         );
       store.put(measured, days, own);
+      if (!own)
+        for (const day of days)
+          if (Number.isFinite(day.level) || Number.isFinite(day.rain))
+            this.#whole.set(
+              station,
+              (["level", "rain"] as const).every(
+                (one) => measured.includes(one) || !Number.isFinite(day[one]),
+              ),
+            );
       const last = days.at(-1);
-      if (before !== undefined) await this.#restore(station, measured, last);
+      if (before !== undefined && (own || this.#whole.get(station) === true))
+        await this.#restore(station, measured, last);
       if (last === undefined || days.length < mostRead || last.day === known) return;
       known = last.day;
     }
@@ -246,13 +260,15 @@ export class Placement {
     if (last !== undefined && last.day < newest && last.alarm !== undefined) return;
     const days: DayInputs[] = [];
     for (const { day, level, rain } of store.days(newest - mostGiven + 1).toReversed()) {
+      // Of the other station there may be more.
+      if (day > newest) continue;
       const there = measured.every((one) => (one === "level" ? level : rain) !== null);
       if (!there || day !== (days[0]?.day ?? newest + 1) - 1) break;
       const value = (one: Measured, found: number | null) =>
         measured.includes(one) ? (found ?? Number.NaN) : Number.NaN;
       days.unshift({ day, level: value("level", level), rain: value("rain", rain) });
     }
-    if (last !== undefined && days.length < depth) return;
+    if (days.length < (last === undefined ? 1 : depth)) return;
     await stations.give(station, days);
   }
 
@@ -286,6 +302,7 @@ export class Placement {
           else {
             this.#telling = one;
             this.#ledger.take({ period: day, alarm: one.decision.alarm });
+            store.decided(one.decision, one.at);
             told.push(one);
           }
         }

@@ -83,6 +83,8 @@ export interface Config {
   discover: boolean;
   retentionDays: number;
   quotaMegabytes: number;
+  /** The longest pause between two attempts to reach a node, in seconds. */
+  reconnect: number;
   /** Seconds after which a river station is asked for its days without a sign that it has any. */
   stationPeriod: number;
   postgres: string | undefined;
@@ -104,6 +106,7 @@ export const defaults: Config = {
   discover: false,
   retentionDays: 90,
   quotaMegabytes: 10_000,
+  reconnect: 30,
   stationPeriod: 60,
   postgres: undefined,
   mqtt: undefined,
@@ -280,6 +283,7 @@ export function parseConfig(table: unknown): Config {
     discover: top.flag("discover", false),
     retentionDays: top.number("retention-days", defaults.retentionDays, 1),
     quotaMegabytes: top.number("quota-megabytes", defaults.quotaMegabytes, 1),
+    reconnect: top.number("reconnect", defaults.reconnect, 0.1),
     stationPeriod: top.number("station-period", defaults.stationPeriod, 0.1),
     postgres: top.text("postgres", undefined),
     mqtt: mqtt(top.table("mqtt")),

@@ -49,6 +49,8 @@ export interface GatewayOptions {
   /** How often a node is asked how it is, and how long it may be silent, in milliseconds. */
   period?: number;
   patience?: number;
+  /** The longest pause between two attempts to reach a node, in milliseconds. */
+  reconnect?: number;
   /** How often stations of placements are asked for days without a sign that they have any, in milliseconds. */
   stationPeriod?: number;
 }
@@ -93,6 +95,7 @@ export class Gateway {
     this.access = new Access(this.store);
     this.history = history;
     const { period, patience } = options;
+    const reconnect = options.reconnect ?? this.config.reconnect * 1_000;
     this.nodes = new Nodes({
       hub: this.hub,
       project: this.project,
@@ -100,6 +103,7 @@ export class Gateway {
       onNotification: (node, path, response) => this.upstream.cache.observed(node, path, response),
       ...(period === undefined ? {} : { period }),
       ...(patience === undefined ? {} : { patience }),
+      reconnect,
     });
     this.upstream = new Upstream({ cache: new Cache() });
     this.proxy = new Proxy({

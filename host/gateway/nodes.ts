@@ -43,6 +43,8 @@ export interface NodesOptions {
   period?: number;
   /** How long a node may stay silent before its connection is begun anew, in milliseconds. */
   patience?: number;
+  /** The longest pause between two attempts to reach a node, in milliseconds. */
+  reconnect?: number;
   /** Whose security contexts with the nodes count. */
   project?: Project | undefined;
 }
@@ -155,7 +157,8 @@ export class ManagedNode {
       this.#node = undefined;
       if (this.#ending.signal.aborted) return;
       this.#gaps();
-      pause = Date.now() - began > longestPause ? shortestPause : Math.min(pause * 2, longestPause);
+      const { reconnect } = this.#options;
+      pause = Date.now() - began > reconnect ? shortestPause : Math.min(pause * 2, reconnect);
       await delay(pause * (0.75 + Math.random() / 2), undefined, {
         signal: this.#ending.signal,
       }).catch(() => {});
@@ -338,9 +341,10 @@ export class Nodes {
     onNotification = () => {},
     period = 20_000,
     patience = 12_000,
+    reconnect = longestPause,
     project,
   }: NodesOptions) {
-    this.#options = { hub, onHappening, onNotification, period, patience, project };
+    this.#options = { hub, onHappening, onNotification, period, patience, reconnect, project };
   }
 
   /** Adds a node, or moves the one that has this name. It is spoken to under this context, or the one that is kept with a node of its name. */

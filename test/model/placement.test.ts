@@ -195,6 +195,8 @@ describe("a station", () => {
     expect(status(3, "days", new Uint8Array(13))).toBe("4.00");
     expect(status(3, "days", writeDays([days[9]!, days[9]!]))).toBe("4.00");
     expect(status(3, "days", writeDays([days[10]!, days[9]!]))).toBe("4.00");
+    expect(status(3, "days", writeDays([{ ...days[10]!, rain: Number.NaN }]))).toBe("4.00");
+    expect(status(3, "days", writeDays([{ ...days[10]!, level: Infinity }]))).toBe("4.00");
     expect(status(4, "days", new Uint8Array())).toBe("4.05");
     expect(status(1, "day", new Uint8Array())).toBe("4.04");
     expect(one.read(0)).toEqual(before);
@@ -422,6 +424,27 @@ describe("a placement", () => {
     const decided = new DayRunner(station).decide(days.slice(0, 299), 0);
     expect(plain(it.told)).toEqual(changesOf(decided));
     expect(it.placement.ledger).toMatchObject({ missed: 0, next: days[299]!.day });
+  });
+
+  test("gives a station its days back in whole, or not at all", async () => {
+    const [a, b] = [new Station(station), new Station(gauge)];
+    const alone = world("node", { a, b });
+    const joined = world("gateway", { a, b }, "b", "a");
+    for (const day of days.slice(0, 30)) {
+      a.measure(day);
+      b.measure(day);
+      await alone.placement.settle();
+      await joined.placement.settle();
+    }
+    a.cutPower();
+    b.cutPower();
+    // Who takes the rain alone has no level to give.
+    await joined.placement.settle();
+    expect([a.read(0), b.read(0).length]).toEqual([[], mostRead]);
+    await alone.placement.settle();
+    const given = a.read(days[25]!.day);
+    expect(given.map(({ day, level, rain }) => ({ day, level, rain }))).toEqual(days.slice(25, 30));
+    expect(given.every(({ alarm }) => alarm !== undefined)).toBe(true);
   });
 
   test("goes on behind days that nobody has, and counts them", async () => {

@@ -29,6 +29,8 @@ export interface PlacementsOptions {
   period: number;
 }
 
+/** Milliseconds in which values of a station are taken for those of one moment. */
+const together = 50;
 /** Placements at most. */
 const most = 100;
 /** How long a station may take for an answer, in milliseconds; what it does not answer is asked for again. */
@@ -38,6 +40,8 @@ interface Running {
   config: PlacementConfig;
   placement: Placement;
   package: Uint8Array;
+  /** It is about to ask its stations. */
+  due?: NodeJS.Timeout | undefined;
 }
 
 /** What an operator sees of a placement. */
@@ -106,6 +110,7 @@ export class Placements {
         throw new Refused(404, `there is no node ${node}`);
     // Refused before the one that runs is touched.
     runnerOf(config, bytes);
+    clearTimeout(before?.due);
     await before?.placement.stop();
     this.#store.keep(config, bytes);
     const running = this.#run(config, bytes);
@@ -129,6 +134,7 @@ export class Placements {
 
   async remove(name: string): Promise<void> {
     const { placement } = this.#of(name);
+    clearTimeout(this.#of(name).due);
     await placement.stop();
     this.#all.delete(name);
     this.#store.remove(name);
@@ -155,6 +161,12 @@ export class Placements {
       );
   }
 
+  /** What was decided of each day, and where. */
+  decisions(name: string): { day: number; alarm: boolean; at: Place }[] {
+    this.#of(name);
+    return this.#store.decisions(name);
+  }
+
   packageOf(name: string): { package: Uint8Array; parameters: Record<string, number> } {
     const running = this.#of(name);
     return { package: running.package, parameters: running.config.parameters };
@@ -162,12 +174,19 @@ export class Placements {
 
   /** A node has said something, or is heard of again. */
   nudge(node: string): void {
-    for (const running of this.#all.values())
-      if (Object.values(running.config.sources).includes(node)) void this.#settle(running);
+    for (const running of this.#all.values()) {
+      if (!Object.values(running.config.sources).includes(node)) continue;
+      // What a station says of one day comes in several values: they are one reason to ask.
+      running.due ??= setTimeout(() => {
+        running.due = undefined;
+        void this.#settle(running);
+      }, together);
+    }
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    for (const { due } of this.#all.values()) clearTimeout(due);
     this.#viewer.close();
     await Promise.all([...this.#all.values()].map(({ placement }) => placement.stop()));
   }

@@ -23,6 +23,7 @@ const schema = `
 CREATE TABLE IF NOT EXISTS placement (name TEXT PRIMARY KEY, config TEXT NOT NULL, package BLOB NOT NULL,
   next INTEGER, alarm INTEGER NOT NULL DEFAULT 0, repeated INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE IF NOT EXISTS placement_day (name TEXT NOT NULL, day INTEGER NOT NULL, level REAL, rain REAL, danger REAL, alarm INTEGER,
+  decided INTEGER, decided_danger REAL, decided_at TEXT,
   PRIMARY KEY (name, day)) STRICT, WITHOUT ROWID;
 `;
 
@@ -75,6 +76,16 @@ export class PlacementsStore {
     })();
   }
 
+  /** What was decided of each day. */
+  decisions(name: string): { day: number; alarm: boolean; at: Place }[] {
+    const rows = this.#database
+      .prepare(
+        "SELECT day, decided, decided_at FROM placement_day WHERE name = ? AND decided IS NOT NULL ORDER BY day",
+      )
+      .all(name) as { day: number; decided: number; decided_at: Place }[];
+    return rows.map(({ day, decided, decided_at: at }) => ({ day, alarm: decided === 1, at }));
+  }
+
   /** Days of one placement, and its ledger. */
   of(name: string): PlacementStore {
     const database = this.#database;
@@ -109,6 +120,12 @@ export class PlacementsStore {
         const { next = null, alarm = 0, repeated = 0, missed = 0 } = row ?? {};
         return { next: next ?? undefined, on: alarm === 1, repeated, missed };
       },
+      decided: ({ day, danger, alarm }, at) =>
+        void database
+          .prepare(
+            "UPDATE placement_day SET decided = ?, decided_danger = ?, decided_at = ? WHERE name = ? AND day = ?",
+          )
+          .run(alarm ? 1 : 0, Number.isFinite(danger) ? danger : null, at, name, day),
       keepLedger: ({ next, on, repeated, missed }: LedgerState) =>
         void database
           .prepare(

@@ -28,9 +28,33 @@ CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, time INTEGER NOT NULL,
 CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL, result TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS token (name TEXT PRIMARY KEY, role TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alarm (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY, channel TEXT NOT NULL, body TEXT NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS registration (location TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
 `;
+
+/** A message's number is never given again, also when all before it are delivered: who receives them knows by it what he has had. */
+const outbox =
+  "CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, body TEXT NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL) STRICT";
+
+/** Makes the outbox, or one with numbers of its own of an older one. */
+function openOutbox(database: Database): void {
+  const found = database.prepare("SELECT sql FROM sqlite_master WHERE name = 'outbox'").get() as
+    | { sql: string }
+    | undefined;
+  if (found?.sql.includes("AUTOINCREMENT")) return;
+  database.transaction(() => {
+    if (found !== undefined) database.exec("ALTER TABLE outbox RENAME TO outbox_before");
+    database.exec(outbox);
+    // Beyond every number that a gateway in this place, or one before it in another folder, gave.
+    database
+      .prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)")
+      .run(Date.now());
+    if (found === undefined) return;
+    database.exec(
+      "INSERT INTO outbox (channel, body, attempts, due) SELECT channel, body, attempts, due FROM outbox_before ORDER BY id",
+    );
+    database.exec("DROP TABLE outbox_before");
+  })();
+}
 
 export class Store {
   readonly database: Database;
@@ -38,6 +62,7 @@ export class Store {
   constructor(folder: string) {
     this.database = openDatabase(join(folder, "gateway.db"));
     this.database.exec(schema);
+    openOutbox(this.database);
   }
 
   event(row: Omit<EventRow, "id">): void {

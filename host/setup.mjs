@@ -88,6 +88,12 @@ const aiocoap = {
   hash: "sha256:9f8f5f09e8f2666b635d7f9c45db5d1d0e38d41479b2d83878678a9cdb5a8f3c",
 };
 
+/** What Prometheus' clients read its text format with. */
+const prometheus = {
+  requirement: "prometheus-client==0.26.0",
+  hash: "sha256:fa93d06737aa02bacd05794768508bb97d2fbee28cb3bca04eaae92f0ca953d6",
+};
+
 /** What a setup found, as it was last recorded: `{ qemu, toolchain, python }`, each `{ ok, what }`. */
 export function environment() {
   return existsSync(record) ? JSON.parse(readFileSync(record, "utf8")) : {};
@@ -151,6 +157,8 @@ export async function setup(goal) {
     }
     found.schemathesis = await optional("schemathesis", schemathesis);
     found.nats = await optional("NATS", (report) => debian(report, "nats-server", ["nats-server"]));
+    if (found.python.ok) found.prometheus = await optional("Prometheus' parser", prometheusPeer);
+    found.postgres = await optional("PostgreSQL", postgresServer);
     found.chromium = await optional("Chromium", (report) =>
       debian(report, "chromium", ["chromium"]),
     );
@@ -472,6 +480,44 @@ async function oscorePeer(report) {
   return have()
     ? python
     : fail("aiocoap's OSCORE does not load", "see test/peers/requirements.txt");
+}
+
+/** Prometheus' own parser of its text format. */
+async function prometheusPeer(report) {
+  const python = join(cache, "python/bin/python");
+  const have = () => spawnSync(python, ["-c", "import prometheus_client.parser"]).status === 0;
+  if (have()) return python;
+  const list = join(cache, "prometheus.txt");
+  writeFileSync(list, `${prometheus.requirement} --hash=${prometheus.hash}\n`);
+  await pip(report, python, list);
+  return have() ? python : fail("prometheus_client does not load", "remove .cache/python");
+}
+
+/** The distribution's PostgreSQL: the folder with initdb and postgres. No server of it is left running. */
+async function postgresServer(report) {
+  const found = () => {
+    const folders = existsSync("/usr/lib/postgresql")
+      ? readdirSync("/usr/lib/postgresql")
+          .map(Number)
+          .toSorted((a, b) => b - a)
+          .map((version) => `/usr/lib/postgresql/${version}/bin`)
+      : [];
+    const beside = command("initdb");
+    return [...(beside ? [dirname(beside)] : []), ...folders].find((folder) =>
+      ["initdb", "postgres"].every((name) => existsSync(join(folder, name))),
+    );
+  };
+  if (found()) return found();
+  if (process.getuid?.() !== 0)
+    fail("not installed", "install postgresql (Debian's name), or leave it: its tests are skipped");
+  // Debian's package makes a database and starts it, unless it is told not to.
+  const settings = "/etc/postgresql-common/createcluster.conf";
+  if (!existsSync(settings)) {
+    mkdirSync(dirname(settings), { recursive: true });
+    writeFileSync(settings, "create_main_cluster = false\n");
+  }
+  await aptInstall(report, ["postgresql"]);
+  return found() ?? fail("there is no initdb", "install postgresql (Debian's name)");
 }
 
 /** What trains and judges networks, and computes them beside our modules: scikit-learn, ONNX and its runtime. */

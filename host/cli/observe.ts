@@ -17,7 +17,7 @@ export async function observeVerb(paths: string[], options: Options): Promise<vo
   const most = options.count === undefined ? Number.POSITIVE_INFINITY : Number(options.count);
   if (!(most > 0))
     throw new UserError(`${options.count} is no count`, "write: --count 10", "usage");
-  const list = targets(options);
+  const list = await targets(options);
   if (list.length > 1 && options.record !== undefined)
     throw new UserError(
       "a recording is of one node",

@@ -67,7 +67,7 @@ export async function pushVerb(file: string | undefined, options: Options): Prom
         : {}),
   };
   // Before the compiler runs for seconds.
-  const alone = targets(options).length === 1;
+  const alone = (await targets(options)).length === 1;
   const ready = file?.endsWith(".wpkg") ? readPackage(file) : await load(file, options);
   const key = "bytes" in ready ? undefined : signingKey(project(), options.key);
   await onEach<Installed>(

@@ -1,6 +1,8 @@
 // Verbs for several nodes: which are meant, side by side with a bound, one line of outcome for each, and the exit code of the worst.
 import { UserError } from "../lib/errors.ts";
+import { askGateway, gatewayPlace } from "../lib/gateway.ts";
 import type { Node } from "../lib/node.ts";
+import { throughGateway } from "../lib/project.ts";
 import { oneLine } from "../lib/text.ts";
 import {
   chosenNode,
@@ -33,8 +35,29 @@ export interface Target {
 /** How many nodes are talked to at a time. */
 const atOnce = 8;
 
-/** Every node that is meant, each once: names, addresses, groups of wasmote.toml, or all that it names. */
-export function targets({ node = [], all = false }: SeveralOptions): Target[] {
+/** Nodes of a gateway by a pattern, as `river/wye-*`: every one that it knows now. */
+async function behindGateway(given: string): Promise<string[]> {
+  const through = throughGateway(project(), given);
+  if (through === undefined || !through.node.includes("*")) return [given];
+  const front = given.slice(0, given.indexOf("/"));
+  const place = { ...gatewayPlace(through.url) };
+  const nodes = await askGateway<{ name: string }[]>(place, "/api/nodes");
+  const pattern = through.node
+    .split("*")
+    .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"))
+    .join(".*");
+  const found = nodes.filter(({ name }) => new RegExp(`^${pattern}$`).test(name));
+  if (found.length === 0)
+    throw new UserError(
+      `the gateway ${front} has no node that ${through.node} fits`,
+      "`wasmote rollout` and the dashboard list its nodes",
+      "usage",
+    );
+  return found.map(({ name }) => `${front}/${name}`);
+}
+
+/** Every node that is meant, each once: names, addresses, groups of wasmote.toml, nodes of gateways, or all that it names. */
+export async function targets({ node = [], all = false }: SeveralOptions): Promise<Target[]> {
   const { nodes, groups } = project();
   if (all && node.length > 0)
     throw new UserError("--all and --node together mean two things", "take one of them", "usage");
@@ -61,7 +84,8 @@ export function targets({ node = [], all = false }: SeveralOptions): Target[] {
       );
     return group;
   });
-  const found = names.map((name) => ({ name, address: findNode(name) }));
+  const each = (await Promise.all(names.map(behindGateway))).flat();
+  const found = each.map((name) => ({ name, address: findNode(name) }));
   // Two names of one node are one node.
   return found.filter(
     ({ address }, at) => found.findIndex((one) => one.address === address) === at,
@@ -92,7 +116,7 @@ export async function onEach<T>(
   work: Work<T>,
   { words, proven, longest }: SeveralSettings<T>,
 ): Promise<void> {
-  const list = targets(options);
+  const list = await targets(options);
   const limits = longest === undefined ? {} : { longest };
   const [only] = list;
   if (list.length === 1 && only !== undefined) {

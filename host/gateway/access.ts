@@ -2,6 +2,7 @@
 // first time, which makes the first token and shows it.
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { steady } from "./steady.ts";
 import type { Store } from "./sqlite/store.ts";
 
 /** Each has what those before it have. */
@@ -103,9 +104,9 @@ export class Access {
   }
 
   /** Seconds to wait, where somebody asks too often. */
-  limit({ name }: Principal, now = Date.now()): number | undefined {
+  limit({ name }: Principal, now = steady()): number | undefined {
     const bucket = this.#buckets.get(name) ?? { tokens: burst, at: now };
-    bucket.tokens = Math.min(burst, bucket.tokens + (Math.max(0, now - bucket.at) / 1000) * rate);
+    bucket.tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) / 1000) * rate);
     bucket.at = now;
     this.#buckets.set(name, bucket);
     if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / rate);

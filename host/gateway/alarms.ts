@@ -4,7 +4,7 @@
 //                                    |  acknowledge: seen, and still raised
 import type { RuleConfig } from "./config.ts";
 import { matchesAny, type Envelope } from "./envelope.ts";
-import type { Happening, Nodes } from "./nodes.ts";
+import type { Happening, ManagedNode } from "./nodes.ts";
 import type { Store } from "./sqlite/store.ts";
 
 export interface Alarm {
@@ -110,14 +110,14 @@ export class Alarms {
   }
 
   /** Time passes: silences, and conditions that have lasted. */
-  tick(nodes: Nodes, now = Date.now()): void {
+  tick(nodes: Iterable<Pick<ManagedNode, "name" | "silence">>, now = Date.now()): void {
     for (const rule of this.#options.rules) {
       if (rule.kind !== "silence") continue;
       for (const node of nodes) {
         if (!matchesAny(rule.nodes, node.name)) continue;
-        const since = node.lastSeen || node.added;
-        const silent = now - since >= rule.for * 1000;
-        const seconds = Math.round((now - since) / 1000);
+        const silence = node.silence();
+        const silent = silence >= rule.for * 1000;
+        const seconds = Math.round(silence / 1000);
         const id = `${rule.name}/${node.name}/`;
         this.#judge(id, { ...rule, for: 0 }, silent, {
           node: node.name,

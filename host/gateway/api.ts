@@ -1,10 +1,11 @@
 // The HTTP routes as one table: method, path, who may, what it does. The server dispatches by it and OpenAPI is made of it.
 import { cookieOf, roles, type Role } from "./access.ts";
 import type { Filter } from "./envelope.ts";
-import type { Gateway } from "./gateway.ts";
+import type { Core } from "./core.ts";
 import { resolutions, type Resolution } from "./history.ts";
 import { readBody, readJson, Refused, send, sendJson } from "./http.ts";
 import { metrics } from "./metrics.ts";
+import { parseLinks } from "../lib/node.ts";
 import type { ManagedNode } from "./nodes.ts";
 import { openapi, tryPage } from "./openapi.ts";
 import { fitOf, push, trapOf } from "./operate.ts";
@@ -12,6 +13,7 @@ import { hostedRoutes } from "./hosted-routes.ts";
 import { placementRoutes } from "./placement/routes.ts";
 import { rolloutRoutes } from "./rollout/routes.ts";
 import { audited, longestPackage, type Context, type Route } from "./route.ts";
+import { linkFits, writeLink } from "./links.ts";
 import { csv, senml } from "./senml.ts";
 import { lastSeq, serveEvents } from "./stream.ts";
 import { describeThing } from "./thing.ts";
@@ -23,7 +25,7 @@ function nodeOf({ gateway, parts }: Context): ManagedNode {
 }
 
 /** What is known of a node, for lists. */
-function summary(gateway: Gateway, node: ManagedNode): object {
+function summary(gateway: Core, node: ManagedNode): object {
   const { name, address, origin, lastSeen, trouble, app, info, stats, values } = node;
   return {
     name,
@@ -57,6 +59,20 @@ function summary(gateway: Gateway, node: ManagedNode): object {
     dropped: stats?.samples_dropped ?? null,
     event: trapOf(gateway.project, node) ?? null,
   };
+}
+
+/** Links to the proxy and to what the nodes have, by whatever is asked for (RFC 6690 §4.1). */
+function wellKnown(gateway: Core, query: URLSearchParams): string[] {
+  const own = parseLinks(gateway.proxy.links(undefined).join(","));
+  const theirs = [...gateway.nodes].flatMap((node) =>
+    node.resources.map(({ path, attributes }) => ({
+      path: `/nodes/${encodeURIComponent(node.name)}${path}`,
+      attributes,
+    })),
+  );
+  return [...own, ...theirs]
+    .filter((link) => linkFits(link, query))
+    .map((link) => writeLink(link, link.path));
 }
 
 function timeOf(text: string | null, standard: number): number {
@@ -430,6 +446,27 @@ export const routes: readonly Route[] = [
         { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
         metrics(gateway),
       ),
+  },
+  {
+    method: "GET",
+    path: "/.well-known/core",
+    role: "read",
+    summary:
+      "What there is here, in CoRE's link format: the proxy for CoAP (RFC 8075 §5.5) and resources of nodes",
+    type: "application/link-format",
+    handle: ({ gateway, response, query }) => {
+      const links = wellKnown(gateway, query).join(",");
+      send(
+        response,
+        200,
+        // The proxy in a header too, for who reads no link format.
+        {
+          "content-type": "application/link-format",
+          link: gateway.proxy.links(undefined).join(","),
+        },
+        links,
+      );
+    },
   },
   {
     method: "GET",

@@ -1,10 +1,11 @@
 // The cache of responses (RFC 7252 §5.6): what is fresh answers by itself, what is stale is asked about with its ETag, what was written
 // is asked for anew. Bounded in bytes; the entry used longest ago goes first.
 import type { Option, Response } from "../lib/coap/endpoint.ts";
+import { steady } from "./steady.ts";
 
 export interface Entry {
   response: Response;
-  /** When the response came in, in milliseconds since 1970. */
+  /** When the response came in, by the steady clock. */
   at: number;
   /** Seconds it is fresh from then on (RFC 7252 §5.10.5: 60 where nothing is said). */
   maxAge: number;
@@ -24,7 +25,7 @@ export interface Key {
 
 const bytesOfEntry = 512;
 /** Option numbers by the codec's names; those it has no name for are numbers already. */
-const noCacheKey = new Set(["Size1", "Size2", "ETag", "Block1", "Block2", "Observe"]);
+const noCacheKey = new Set(["Size1", "Size2", "ETag", "Block1", "Block2", "Observe", "Hop-Limit"]);
 const kept = new Set([
   "2.05",
   "4.00",
@@ -58,7 +59,7 @@ export class Cache {
   }
 
   /** A fresh response, or a stale one to be validated. */
-  find(key: Key, now = Date.now()): { entry: Entry; fresh: boolean } | undefined {
+  find(key: Key, now = steady()): { entry: Entry; fresh: boolean } | undefined {
     const name = nameOf(key);
     const entry = this.#entries.get(name);
     if (entry === undefined) return undefined;
@@ -66,12 +67,11 @@ export class Cache {
     this.#entries.delete(name);
     this.#entries.set(name, entry);
     const age = (now - entry.at) / 1000;
-    // A clock that was put back makes nothing younger.
-    return { entry, fresh: !entry.stale && age >= 0 && age < entry.maxAge };
+    return { entry, fresh: !entry.stale && age < entry.maxAge };
   }
 
   /** Keeps a response, where it may be kept. */
-  keep(key: Key, response: Response, now = Date.now()): Entry | undefined {
+  keep(key: Key, response: Response, now = steady()): Entry | undefined {
     const maxAge = maxAgeOf(response);
     this.#drop(nameOf(key));
     if (!kept.has(response.status) || maxAge === 0) return undefined;
@@ -96,7 +96,7 @@ export class Cache {
   }
 
   /** 2.03: what is kept is as good as new (RFC 7252 §5.6.2). */
-  refresh(key: Key, response: Response, now = Date.now()): Entry | undefined {
+  refresh(key: Key, response: Response, now = steady()): Entry | undefined {
     const entry = this.#entries.get(nameOf(key));
     const etag = optionOf(response, "ETag");
     if (entry === undefined || (etag !== undefined && entry.etag?.equals(etag) !== true))
@@ -114,6 +114,12 @@ export class Cache {
       const entry = this.#entries.get(name);
       if (entry !== undefined) entry.stale = true;
     }
+  }
+
+  /** A node is another one now, as after a new package: whatever is kept of it is stale. */
+  invalidateAll(authority: string): void {
+    for (const [name, entry] of this.#entries)
+      if (name.startsWith(`${authority} `)) entry.stale = true;
   }
 
   /**
@@ -168,7 +174,8 @@ export function optionOf({ options }: Pick<Response, "options">, name: string): 
   return options.find((option) => option.name === name)?.value;
 }
 
-function nameOf(key: Key): string {
+/** What an answer is kept by: whatever it depends on (RFC 7252 §5.6). */
+export function nameOf(key: Key): string {
   const options = key.options
     .filter(({ name }) => !noCacheKey.has(String(name)) && !((Number(name) & 0x1e) === 0x1c))
     .map(({ name, value }) => `${name}=${value.toString("base64")}`);

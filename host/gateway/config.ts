@@ -4,6 +4,8 @@ import { parse } from "smol-toml";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { gatewayFault } from "./adapters/nats/names.ts";
+import { roles, type Role } from "./access.ts";
+import { UriTemplate } from "./uri-template.ts";
 
 /** A resource that is made of others. */
 export interface VirtualConfig {
@@ -80,6 +82,20 @@ export interface Config {
   /** Origins that may read across (CORS): none by default. */
   targets: string[];
   directory: { host: string; port: number } | undefined;
+  /** CoAP for those who come with it; at the directory's address where it has none of its own. */
+  coap: { listen: { host: string; port: number } | undefined; role: Role } | undefined;
+  /** What others call this gateway, as `https://gateway.example.org`. */
+  origin: string | undefined;
+  proxy: {
+    template: string | undefined;
+    loose: boolean;
+    unknownFormats: boolean;
+    nstart: number;
+    queue: number;
+    network: number;
+    threshold: number;
+    block: number;
+  };
   discover: boolean;
   retentionDays: number;
   quotaMegabytes: number;
@@ -103,6 +119,18 @@ export const defaults: Config = {
   tls: undefined,
   targets: [],
   directory: undefined,
+  coap: undefined,
+  origin: undefined,
+  proxy: {
+    template: undefined,
+    loose: false,
+    unknownFormats: false,
+    nstart: 1,
+    queue: 64,
+    network: 512,
+    threshold: 1_024,
+    block: 512,
+  },
   discover: false,
   retentionDays: 90,
   quotaMegabytes: 10_000,
@@ -280,6 +308,9 @@ export function parseConfig(table: unknown): Config {
     tls: tls(top.table("tls")),
     targets: top.texts("targets", []),
     directory: directory === undefined ? undefined : listen(directory, "directory"),
+    coap: coap(top.table("coap"), directory !== undefined),
+    origin: origin(top.text("origin", undefined)),
+    proxy: proxy(top.table("proxy")),
     discover: top.flag("discover", false),
     retentionDays: top.number("retention-days", defaults.retentionDays, 1),
     quotaMegabytes: top.number("quota-megabytes", defaults.quotaMegabytes, 1),
@@ -305,6 +336,53 @@ function tls(reader: Reader | undefined): Config["tls"] {
   const files = { certificate: reader.needed("certificate"), key: reader.needed("key") };
   reader.end();
   return files;
+}
+
+function coap(reader: Reader | undefined, beside: boolean): Config["coap"] {
+  if (reader === undefined) return undefined;
+  const at = reader.text("listen", undefined);
+  const config = {
+    listen: at === undefined ? undefined : listen(at, "coap.listen"),
+    role: reader.word("role", roles, "read"),
+  };
+  reader.end();
+  if (config.listen === undefined && !beside)
+    throw wrong("coap.listen", "is missing: without a directory there is no socket to share");
+  return config;
+}
+
+function origin(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
+    throw wrong("origin", "is no address of the web: write https://gateway.example.org");
+  return new URL(text).origin;
+}
+
+function proxy(reader: Reader | undefined): Config["proxy"] {
+  if (reader === undefined) return defaults.proxy;
+  const standard = defaults.proxy;
+  const whole = (key: string, value: number, least: number, most: number): number => {
+    const read = reader.number(key, value, least);
+    if (!Number.isInteger(read) || read > most)
+      throw wrong(`proxy.${key}`, `is no whole number from ${least} to ${most}`);
+    return read;
+  };
+  const config = {
+    template: reader.text("template", undefined),
+    loose: reader.flag("loose", standard.loose),
+    unknownFormats: reader.flag("unknown-formats", standard.unknownFormats),
+    nstart: whole("nstart", standard.nstart, 1, 16),
+    queue: whole("queue", standard.queue, 0, 4_096),
+    network: whole("network", standard.network, 1, 4_096),
+    threshold: whole("threshold", standard.threshold, 0, 1_024),
+    block: whole("block", standard.block, 16, 1_024),
+  };
+  reader.end();
+  if (!Number.isInteger(Math.log2(config.block)))
+    throw wrong("proxy.block", "is none of 16, 32, 64, 128, 256, 512, 1024");
+  // Read here, so that a wrong one is said at the start.
+  if (config.template !== undefined) new UriTemplate(config.template);
+  return config;
 }
 
 function mqtt(reader: Reader | undefined): Config["mqtt"] {

@@ -4,17 +4,18 @@ import type { MqttClient } from "mqtt";
 import type { DeliveryConfig, MailConfig, WebhookConfig } from "./config.ts";
 import type { Deliver } from "./outbox.ts";
 
-const patience = 10_000;
+const standardPatience = 10_000;
 
 /** A channel for each delivery of the configuration. */
 export function channelsOf(
   configs: readonly DeliveryConfig[],
   mqtt: { client: MqttClient; prefix: string } | undefined,
+  patience: number = standardPatience,
 ): Map<string, Deliver> {
   return new Map(
     configs.map((config) => {
-      if (config.kind === "webhook") return [config.name, webhook(config)];
-      if (config.kind === "mail") return [config.name, mail(config)];
+      if (config.kind === "webhook") return [config.name, webhook(config, patience)];
+      if (config.kind === "mail") return [config.name, mail(config, patience)];
       return [config.name, overMqtt(mqtt)];
     }),
   );
@@ -24,7 +25,7 @@ export function channelsOf(
  * POSTs the message. `Wasmote-Signature: t=SECONDS,v1=HEX` is the HMAC-SHA256, under the secret, of `SECONDS.ID.BODY`: who receives it
  * checks the signature, refuses what is older than he likes, and knows by `Wasmote-Id` what he has had before.
  */
-function webhook({ url, secret }: WebhookConfig): Deliver {
+function webhook({ url, secret }: WebhookConfig, patience: number): Deliver {
   return async (body, id) => {
     const time = Math.floor(Date.now() / 1000);
     const signature = createHmac("sha256", secret).update(`${time}.${id}.${body}`).digest("hex");
@@ -44,13 +45,16 @@ function webhook({ url, secret }: WebhookConfig): Deliver {
   };
 }
 
-function mail({ server, from, to }: MailConfig): Deliver {
+function mail({ server, from, to }: MailConfig, patience: number): Deliver {
   return async (body, id) => {
     const { createTransport } = await import("nodemailer");
-    const transport = createTransport(server, {
+    // All of it in one place: what stands beside the address is taken for defaults of messages.
+    const transport = createTransport({
+      url: server,
       connectionTimeout: patience,
       greetingTimeout: patience,
       socketTimeout: patience,
+      dnsTimeout: patience,
     } as object);
     const { change, alarm } = JSON.parse(body) as {
       change: string;

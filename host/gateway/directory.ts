@@ -1,12 +1,14 @@
-// A CoRE Resource Directory (RFC 9176): nodes register by themselves, by name, and keep their identity when their address changes. Served
-// over CoAP on one UDP socket: registration, simple registration, update, removal, and lookup of endpoints and resources.
-import { createHash, randomInt } from "node:crypto";
-import { createSocket, type Socket } from "node:dgram";
-import { once } from "node:events";
-import { generate, parse, type ParsedPacket } from "coap-packet";
+// A CoRE Resource Directory (RFC 9176): nodes register by themselves, by name, and keep their identity when their address changes.
+// Registration, simple registration, update, removal, and lookup of endpoints and resources; coap-server.ts has the messages.
+import { createHash } from "node:crypto";
+import { NodeError } from "../lib/errors.ts";
+import type { Option } from "../lib/coap/endpoint.ts";
 import { Node, parseLinks, type Resource } from "../lib/node.ts";
 import { oneLine } from "../lib/text.ts";
+import { Bad, numberOf, type Asked, type From, type Reply } from "./coap-server.ts";
+import { fits, linkFits, writeLink } from "./links.ts";
 import type { Store } from "./sqlite/store.ts";
+import { steady } from "./steady.ts";
 
 /** A registered endpoint. */
 export interface Registration {
@@ -15,6 +17,8 @@ export interface Registration {
   endpoint: string;
   domain: string;
   base: string;
+  /** Where the last request came from; of a registration that an older gateway kept it is not known. */
+  from?: string;
   /** Seconds, and until when in milliseconds since 1970. */
   lifetime: number;
   until: number;
@@ -27,72 +31,45 @@ export interface DirectoryOptions {
   store: Store;
   onRegister: (registration: Registration) => void;
   onGone: (registration: Registration) => void;
-}
-
-interface Reply {
-  code: string;
-  options?: { name: string; value: Buffer }[];
-  payload?: string;
-}
-
-interface From {
-  address: string;
-  port: number;
-  family: string;
+  /** Links to what else there is here, for discovery. */
+  links?: () => string[];
+  /** How long whoever had a name first is waited for, in milliseconds. */
+  claimPatience?: number;
 }
 
 const standardLifetime = 90_000;
 const mostRegistrations = 20_000;
 const longestLinks = 16_384;
-/** Replies that are kept against duplicates (RFC 7252 §4.2), at most and for how long. */
-const mostReplies = 4_096;
-const exchangeLifetime = 247_000;
-const blockSize = 1_024;
 const linkFormat = Buffer.from([40]);
-
-class Bad extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+/** How long whoever had a name first is waited for, before it goes to another address. */
+const claimPatience = 6_000;
 
 export class Directory {
   readonly #options: DirectoryOptions;
-  readonly #socket: Socket;
   readonly #all = new Map<string, Registration>();
-  readonly #replies = new Map<string, { at: number; bytes: Buffer | undefined }>();
-  #id = randomInt(0x10000);
-  #timer: NodeJS.Timeout | undefined;
+  /** When each registration ends, by the steady clock. */
+  readonly #ends = new Map<string, number>();
+  /** Whether the holder of a name answers, where that is just being asked. */
+  readonly #claims = new Map<string, Promise<boolean>>();
+  readonly #timer: NodeJS.Timeout;
 
-  private constructor(options: DirectoryOptions, family: "udp4" | "udp6") {
+  constructor(options: DirectoryOptions) {
     this.#options = options;
-    this.#socket = createSocket(family);
     const rows = options.store.database.prepare("SELECT body FROM registration").all() as {
       body: string;
     }[];
+    const now = Date.now();
     for (const { body } of rows) {
       const one = JSON.parse(body) as Registration;
       this.#all.set(one.location, one);
+      // Over a restart there is only the clock that people set: never longer than the lifetime.
+      const left = Math.min(one.until - now, one.lifetime * 1000);
+      this.#ends.set(one.location, steady() + left);
     }
-  }
-
-  static async open(host: string, port: number, options: DirectoryOptions): Promise<Directory> {
-    const directory = new Directory(options, host.includes(":") ? "udp6" : "udp4");
-    directory.#socket.bind(port, host);
-    await once(directory.#socket, "listening");
-    directory.#socket.on("message", (bytes, from) => directory.#receive(bytes, from));
-    directory.#socket.on("error", () => {});
-    directory.expire();
-    for (const one of directory.#all.values()) options.onRegister(one);
-    directory.#timer = setInterval(() => directory.expire(), 5_000);
-    directory.#timer.unref();
-    return directory;
-  }
-
-  get port(): number {
-    return this.#socket.address().port;
+    this.expire();
+    for (const one of this.#all.values()) options.onRegister(one);
+    this.#timer = setInterval(() => this.expire(), 5_000);
+    this.#timer.unref();
   }
 
   list(): Registration[] {
@@ -100,109 +77,106 @@ export class Directory {
   }
 
   /** Those whose lifetime is over go (RFC 9176 §5.3). */
-  expire(now = Date.now()): void {
-    for (const one of this.#all.values()) if (one.until <= now) this.#remove(one);
+  expire(now = steady()): void {
+    for (const one of this.#all.values())
+      if ((this.#ends.get(one.location) ?? 0) <= now) this.#remove(one);
   }
 
   #remove(one: Registration): void {
     this.#all.delete(one.location);
-    this.#options.store.database
-      .prepare("DELETE FROM registration WHERE location = ?")
-      .run(one.location);
+    this.#ends.delete(one.location);
+    try {
+      this.#options.store.database
+        .prepare("DELETE FROM registration WHERE location = ?")
+        .run(one.location);
+    } catch {
+      // A disk that takes nothing: after a restart its lifetime ends it once more.
+    }
     this.#options.onGone(one);
   }
 
   #keep(one: Registration): void {
     this.#all.set(one.location, one);
-    this.#options.store.database
-      .prepare("INSERT OR REPLACE INTO registration (location, body) VALUES (?, ?)")
-      .run(one.location, JSON.stringify(one));
+    this.#ends.set(one.location, steady() + one.lifetime * 1000);
+    try {
+      this.#options.store.database
+        .prepare("INSERT OR REPLACE INTO registration (location, body) VALUES (?, ?)")
+        .run(one.location, JSON.stringify(one));
+    } catch {
+      // A disk that takes nothing: it is known until the gateway ends, and registers again after that.
+    }
     this.#options.onRegister(one);
   }
 
-  #receive(bytes: Buffer, from: From): void {
-    let packet: ParsedPacket;
-    try {
-      packet = parse(bytes);
-    } catch {
-      return;
-    }
-    const { messageId, token, confirmable } = packet;
-    const to = (reply: Buffer) => this.#socket.send(reply, from.port, from.address, () => {});
-    if (packet.ack || packet.reset) return;
-    if (!/^0\.0[1-7]$/.test(packet.code)) {
-      if (confirmable)
-        to(generate({ reset: true, code: "0.00", messageId, token: Buffer.alloc(0) }));
-      return;
-    }
-    const key = `${from.address}:${from.port}:${messageId}`;
-    const now = Date.now();
-    const before = this.#replies.get(key);
-    if (before !== undefined && before.at > now - exchangeLifetime) {
-      if (before.bytes !== undefined) to(before.bytes);
-      return;
-    }
-    for (const [old, { at }] of this.#replies) {
-      if (at > now - exchangeLifetime && this.#replies.size < mostReplies) break;
-      this.#replies.delete(old);
-    }
-    const kept: { at: number; bytes: Buffer | undefined } = { at: now, bytes: undefined };
-    this.#replies.set(key, kept);
-    void this.#serve(packet, from).then((reply) => {
-      const { code, options = [], payload = "" } = reply;
-      const block = sliceOf(packet, Buffer.from(payload));
-      kept.bytes = generate({
-        code: block === undefined ? "4.00" : code,
-        ack: confirmable,
-        confirmable: false,
-        messageId: confirmable ? messageId : (this.#id = (this.#id + 1) & 0xffff),
-        token,
-        options: [...options, ...(block?.options ?? [])] as never,
-        payload: block?.payload ?? Buffer.alloc(0),
-      });
-      to(kept.bytes);
-    });
+  /** Whether a request is for the directory. */
+  static serves({ options }: Asked): boolean {
+    return /^(\.well-known\/(core|rd)|rd(\/.*)?|rd-lookup\/.*)$/.test(pathOf(options));
   }
 
-  async #serve(packet: ParsedPacket, from: From): Promise<Reply> {
-    try {
-      return await this.#route(packet, from);
-    } catch (error) {
-      if (error instanceof Bad) return { code: error.code, payload: error.message };
-      return { code: "5.00", payload: "the directory could not do this" };
-    }
-  }
-
-  async #route(packet: ParsedPacket, from: From): Promise<Reply> {
-    const path = all(packet, "Uri-Path").join("/");
-    const query = parameters(packet);
-    const { code } = packet;
-    for (const { name } of packet.options)
+  async serve(asked: Asked): Promise<Reply> {
+    const { code, options, payload, from } = asked;
+    const path = pathOf(options);
+    const query = parameters(options);
+    for (const { name } of options)
       // A critical option that is not known (RFC 7252 §5.4.1).
-      if (typeof name === "number" && name % 2 === 1)
+      if (numberOf(name) % 2 === 1 && !known.has(String(name)))
         throw new Bad("4.02", `option ${name} is not known here`);
-    if (path === ".well-known/core" && code === "0.01") return this.#wellKnown();
+    if (path === ".well-known/core" && code === "0.01") return this.#wellKnown(query);
     if (path === ".well-known/rd" && code === "0.02") return this.#simple(query, from);
-    if (path === "rd" && code === "0.02") return this.#register(query, linksOf(packet), from);
-    if (path.startsWith("rd/")) return this.#registration(path, code, query, packet, from);
+    if (path === "rd" && code === "0.02") return this.#register(query, linksOf(payload), from);
+    if (path.startsWith("rd/")) return this.#registration(path, asked, query);
     if (path === "rd-lookup/ep" && code === "0.01") return this.#lookup(query, true);
     if (path === "rd-lookup/res" && code === "0.01") return this.#lookup(query, false);
     throw new Bad(
       /^(rd|rd-lookup\/(ep|res)|\.well-known\/(core|rd))$/.test(path) ? "4.05" : "4.04",
-      "",
     );
   }
 
-  #wellKnown(): Reply {
-    const links = [
-      '</rd>;rt="core.rd";ct=40',
-      '</rd-lookup/ep>;rt="core.rd-lookup-ep";ct=40',
-      '</rd-lookup/res>;rt="core.rd-lookup-res";ct=40',
-    ];
-    return content(links.join(","));
+  /** What there is here, by whatever is asked for (RFC 6690 §4.1). */
+  #wellKnown(query: Map<string, string>): Reply {
+    const links = parseLinks(
+      [
+        '</rd>;rt="core.rd";ct=40',
+        '</rd-lookup/ep>;rt="core.rd-lookup-ep";ct=40',
+        '</rd-lookup/res>;rt="core.rd-lookup-res";ct=40',
+        ...(this.#options.links?.() ?? []),
+      ].join(","),
+    ).filter((link) => linkFits(link, query));
+    return content(links.map((link) => writeLink(link, link.path)).join(","));
   }
 
-  #register(query: Map<string, string>, links: Resource[], from: From): Reply {
+  /**
+   * Who has a name keeps it (RFC 9176 §7.5, first come, first remembered): from another address it is taken over only where whoever had it does
+   * not answer any more. A node that moved is silent at its old address; a stranger who uses its name is not the node.
+   */
+  async #claim(one: Registration | undefined, from: From, base: string): Promise<void> {
+    const sender = `${from.address}:${from.port}`;
+    if (one === undefined || one.base === base || one.from === sender) return;
+    // One question at a time, however many claim the name: nobody is flooded on a stranger's behalf.
+    const asking = this.#claims.get(one.location) ?? this.#answers(one);
+    this.#claims.set(one.location, asking);
+    const answers = await asking.finally(() => this.#claims.delete(one.location));
+    if (answers)
+      throw new Bad(
+        "4.03",
+        `${one.endpoint} is registered from another address, and answers there`,
+      );
+  }
+
+  /** Whether whoever is registered is still where it was; another node that has its address by now is not it. */
+  async #answers({ base, endpoint }: Registration): Promise<boolean> {
+    try {
+      const patience = this.#options.claimPatience ?? claimPatience;
+      await using node = await Node.connect(base, { patience, context: null });
+      const { name } = await node.front();
+      return name === "" || name === endpoint;
+    } catch (error) {
+      // An error is an answer too, and so is what no node of ours would say.
+      return error instanceof NodeError && (error.code === "answer" || error.code === "protocol");
+    }
+  }
+
+  async #register(query: Map<string, string>, links: Resource[], from: From): Promise<Reply> {
     const { endpoint, domain, lifetime, base, extra } = readParameters(query, from);
     if (endpoint === undefined) throw new Bad("4.00", "ep is missing");
     const location = `rd/${createHash("sha256")
@@ -211,12 +185,15 @@ export class Directory {
       .slice(0, 12)}`;
     if (!this.#all.has(location) && this.#all.size >= mostRegistrations)
       throw new Bad("5.03", "the directory is full");
+    const place = base ?? baseOf(from);
+    await this.#claim(this.#all.get(location), from, place);
     const until = Date.now() + (lifetime ?? standardLifetime) * 1000;
     this.#keep({
       location,
       endpoint,
       domain,
-      base: base ?? baseOf(from),
+      base: place,
+      from: `${from.address}:${from.port}`,
       lifetime: lifetime ?? standardLifetime,
       until,
       extra,
@@ -244,37 +221,39 @@ export class Directory {
       await using node = await Node.connect(baseOf(from), { patience: 20_000, context: null });
       const { payload } = await node.request("GET", ".well-known/core", { accept: "link" });
       if (payload.length > longestLinks) return;
-      this.#register(query, parseLinks(payload.toString("utf8")), from);
+      await this.#register(query, parseLinks(payload.toString("utf8")), from);
     } catch {
       // A node that cannot be asked is not registered: it does not get into the directory by a forged address.
     }
   }
 
-  #registration(
+  async #registration(
     path: string,
-    code: string,
+    { code, payload, from }: Asked,
     query: Map<string, string>,
-    packet: ParsedPacket,
-    from: From,
-  ): Reply {
+  ): Promise<Reply> {
     const one = this.#all.get(path);
-    if (one === undefined) throw new Bad("4.04", "");
+    if (one === undefined) throw new Bad("4.04");
     if (code === "0.04") {
+      await this.#claim(one, from, baseOf(from));
       this.#remove(one);
       return { code: "2.02" };
     }
     if (code === "0.01")
       return content(one.links.map((link) => writeLink(link, link.path)).join(","));
-    if (code !== "0.02") throw new Bad("4.05", "");
+    if (code !== "0.02") throw new Bad("4.05");
     // RFC 9176 §5.3.1: the base follows the address, unless it was given; the lifetime begins anew.
     const { lifetime = one.lifetime, base, extra } = readParameters(query, from);
-    const links = packet.payload.length > 0 ? linksOf(packet) : one.links;
+    const links = payload.length > 0 ? linksOf(payload) : one.links;
+    const place = base ?? baseOf(from);
+    await this.#claim(one, from, place);
     const until = Date.now() + lifetime * 1000;
     this.#keep({
       ...one,
       lifetime,
       until,
-      base: base ?? baseOf(from),
+      base: place,
+      from: `${from.address}:${from.port}`,
       extra: { ...one.extra, ...extra },
       links,
     });
@@ -328,11 +307,13 @@ export class Directory {
     );
   }
 
-  async close(): Promise<void> {
+  close(): void {
     clearInterval(this.#timer);
-    await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
   }
 }
+
+/** Critical options that mean something here. */
+const known = new Set(["Uri-Host", "Uri-Port", "Uri-Path", "Uri-Query", "Accept"]);
 
 const content = (payload: string): Reply => ({
   code: "2.05",
@@ -340,15 +321,17 @@ const content = (payload: string): Reply => ({
   payload,
 });
 
-function all(packet: ParsedPacket, name: string): string[] {
-  return packet.options
+function all(options: readonly Option[], name: string): string[] {
+  return options
     .filter((option) => option.name === name)
     .map(({ value }) => value.toString("utf8"));
 }
 
-function parameters(packet: ParsedPacket): Map<string, string> {
+const pathOf = (options: readonly Option[]): string => all(options, "Uri-Path").join("/");
+
+function parameters(options: readonly Option[]): Map<string, string> {
   const result = new Map<string, string>();
-  for (const text of all(packet, "Uri-Query")) {
+  for (const text of all(options, "Uri-Query")) {
     const at = text.indexOf("=");
     result.set(oneLine(at < 0 ? text : text.slice(0, at)), at < 0 ? "" : text.slice(at + 1));
   }
@@ -400,10 +383,10 @@ function sameHost(base: string, from: From): boolean {
 const baseOf = ({ address, port, family }: From) =>
   `coap://${family === "IPv6" ? `[${address}]` : address}${port === 5683 ? "" : `:${port}`}`;
 
-function linksOf(packet: ParsedPacket): Resource[] {
-  if (packet.payload.length > longestLinks)
+function linksOf(payload: Buffer): Resource[] {
+  if (payload.length > longestLinks)
     throw new Bad("4.13", `more than ${longestLinks} bytes of links`);
-  return parseLinks(packet.payload.toString("utf8")).slice(0, 256);
+  return parseLinks(payload.toString("utf8")).slice(0, 256);
 }
 
 function valuesOf({ path, attributes }: Resource, base: string): Record<string, string | true> {
@@ -419,48 +402,5 @@ function valuesOf({ path, attributes }: Resource, base: string): Record<string, 
     ...attributes,
     href: resolve(path),
     anchor: typeof anchor === "string" ? resolve(anchor) : base,
-  };
-}
-
-/** A value against what is wanted: whole, up to a `*`, or for lists of words one of them (RFC 6690 §4.1). */
-function fits(key: string, value: string | true | undefined, wanted: string): boolean {
-  if (value === undefined) return false;
-  if (value === true) return wanted === "";
-  const words = ["rt", "if", "rel", "ct"].includes(key) ? value.split(" ") : [value];
-  return words.some((word) =>
-    wanted.endsWith("*") ? word.startsWith(wanted.slice(0, -1)) : word === wanted,
-  );
-}
-
-function writeLink({ attributes }: Resource, href: string): string {
-  const words = Object.entries(attributes).map(([key, value]) =>
-    value === true
-      ? key
-      : /^\d+$/.test(value)
-        ? `${key}=${value}`
-        : `${key}="${value.replaceAll('"', "")}"`,
-  );
-  return [`<${href}>`, ...words].join(";");
-}
-
-/** The block of a payload that was asked for (RFC 7959 §2.4). */
-function sliceOf(
-  packet: ParsedPacket,
-  payload: Buffer,
-): { options: { name: string; value: Buffer }[]; payload: Buffer } | undefined {
-  const asked = packet.options.find(({ name }) => name === "Block2")?.value;
-  const number = asked === undefined ? 0 : asked.reduce((sum, byte) => sum * 256 + byte, 0);
-  if (asked === undefined && payload.length <= blockSize) return { options: [], payload };
-  const exponent = asked === undefined ? 6 : Math.min(number & 7, 6);
-  const size = 1 << (exponent + 4);
-  const start = (number >>> 4) * size;
-  if (start > payload.length || (start === payload.length && start > 0)) return undefined;
-  const more = start + size < payload.length;
-  const value = ((number >>> 4) << 4) | (more ? 8 : 0) | exponent;
-  const bytes = [value >>> 16, (value >>> 8) & 255, value & 255];
-  while (bytes.length > 0 && bytes[0] === 0) bytes.shift();
-  return {
-    options: [{ name: "Block2", value: Buffer.from(bytes) }],
-    payload: payload.subarray(start, start + size),
   };
 }

@@ -5,163 +5,38 @@
 //                            |--> virtual resources, alarms --> outbox --> webhook, e-mail, MQTT
 //   HTTP --> api | proxy --> upstream (cache, joined, one at a time) --> nodes
 import { mkdirSync } from "node:fs";
-import type { IncomingMessage } from "node:http";
 import { discover } from "../lib/coap/discover.ts";
 import type { Context } from "../lib/coap/oscore.ts";
 import { Node } from "../lib/node.ts";
-import { openProject, type Project } from "../lib/project.ts";
 import { nameFault } from "../lib/names.ts";
-import { Access } from "./access.ts";
-import { Alarms } from "./alarms.ts";
-import { Cache } from "./cache.ts";
+import { Core, type GatewayOptions } from "./core.ts";
 import { defaults, type Config } from "./config.ts";
-import { channelsOf } from "./deliveries.ts";
+import { roleOf } from "./api.ts";
+import { CoapProxy } from "./coap-proxy.ts";
+import { CoapServer } from "./coap-server.ts";
+import type { HubLink } from "./adapters/nats/link.ts";
+import type { ServiceBroker } from "./adapters/osb/index.ts";
 import { Directory } from "./directory.ts";
 import type { History } from "./history.ts";
-import { Hosted } from "./hosted.ts";
 import { startKept } from "./hosted-routes.ts";
-import { Hub } from "./hub.ts";
-import { Nodes, type Happening, type Origin } from "./nodes.ts";
-import { Outbox } from "./outbox.ts";
-import { Placements } from "./placement/placements.ts";
-import { Deciders } from "./placement/routes.ts";
-import { Proxy } from "./proxy.ts";
-import { Rollouts } from "./rollout/rollouts.ts";
 import { HttpServer } from "./server.ts";
+import { readSecrets } from "./tls.ts";
 import { SqliteHistory } from "./sqlite/history.ts";
-import { Store } from "./sqlite/store.ts";
-import { Upstream } from "./upstream.ts";
-import { Virtuals } from "./virtual.ts";
-import type { ServiceBroker } from "./adapters/osb/index.ts";
-import type { HubLink } from "./adapters/nats/link.ts";
-import type { AkriHandler } from "./adapters/akri/handler.ts";
-import type { Bridge } from "./bridge.ts";
 
-export interface GatewayOptions {
-  /** Where everything is kept. */
-  folder: string;
-  config?: Partial<Config>;
-  project?: Project;
-  /** Nodes by name, besides those of the project. */
-  nodes?: Record<string, string>;
-  /** Told what is worth a line on a console. */
-  say?: (text: string) => void;
-  /** How often a node is asked how it is, and how long it may be silent, in milliseconds. */
-  period?: number;
-  patience?: number;
-  /** The longest pause between two attempts to reach a node, in milliseconds. */
-  reconnect?: number;
-  /** How often stations of placements are asked for days without a sign that they have any, in milliseconds. */
-  stationPeriod?: number;
-}
+export type { GatewayOptions } from "./core.ts";
 
-export class Gateway {
-  readonly options: Required<Pick<GatewayOptions, "say">> & GatewayOptions;
-  readonly config: Config;
-  readonly project: Project;
-  readonly store: Store;
-  readonly access: Access;
-  readonly hub = new Hub();
-  readonly history: History;
-  readonly nodes: Nodes;
-  readonly upstream: Upstream;
-  readonly proxy: Proxy;
-  readonly virtuals: Virtuals;
-  readonly hosted: Hosted;
-  readonly alarms: Alarms;
-  readonly outbox: Outbox;
-  readonly rollouts: Rollouts;
-  readonly placements: Placements;
-  readonly deciders = new Deciders();
-  readonly #server: HttpServer;
-  readonly #timer: NodeJS.Timeout;
+export class Gateway extends Core {
+  readonly #server = new HttpServer(this);
   readonly #stopping = new AbortController();
-  directory: Directory | undefined;
-  bridge: Bridge | undefined;
-  akri: AkriHandler | undefined;
   osb: ServiceBroker | undefined;
   link: HubLink | undefined;
-  port = 0;
-
-  private constructor(
-    options: GatewayOptions,
-    history: History,
-    bridge?: (gateway: Pick<Gateway, "hub" | "nodes">) => Bridge,
-  ) {
-    this.options = { say: () => {}, ...options };
-    this.config = { ...defaults, ...options.config };
-    this.project = options.project ?? openProject(options.folder);
-    this.store = new Store(options.folder);
-    this.access = new Access(this.store);
-    this.history = history;
-    const { period, patience } = options;
-    const reconnect = options.reconnect ?? this.config.reconnect * 1_000;
-    this.nodes = new Nodes({
-      hub: this.hub,
-      project: this.project,
-      onHappening: (happening) => this.#happened(happening),
-      onNotification: (node, path, response) => this.upstream.cache.observed(node, path, response),
-      ...(period === undefined ? {} : { period }),
-      ...(patience === undefined ? {} : { patience }),
-      reconnect,
-    });
-    this.upstream = new Upstream({ cache: new Cache() });
-    this.proxy = new Proxy({
-      nodes: this.nodes,
-      upstream: this.upstream,
-      targets: this.config.targets,
-    });
-    this.bridge = bridge?.(this);
-    this.outbox = new Outbox(this.store, channelsOf(this.config.deliveries, this.bridge));
-    this.alarms = new Alarms({
-      store: this.store,
-      rules: this.config.rules,
-      onChange: (change, alarm) => {
-        this.#event({
-          node: alarm.node,
-          time: Date.now(),
-          what: `alarm ${change}`,
-          text: `${alarm.rule}: ${alarm.text}`,
-        });
-        this.#guarded(() => this.outbox.put(JSON.stringify({ change, alarm })));
-      },
-    });
-    this.rollouts = new Rollouts({
-      store: this.store,
-      nodes: this.nodes,
-      history,
-      onEvent: (text) => this.#event({ node: "gateway", time: Date.now(), what: "rollout", text }),
-    });
-    this.virtuals = new Virtuals(this.hub, this.config.virtual);
-    this.hosted = new Hosted(this.hub, (happening) => this.#happened(happening));
-    this.hub.view(
-      {},
-      {
-        send: (envelope) => {
-          this.history.append(envelope);
-          this.alarms.take(envelope);
-          this.virtuals.take(envelope);
-          this.hosted.take(envelope);
-          return true;
-        },
-      },
-    );
-    this.placements = new Placements({
-      store: this.store,
-      nodes: this.nodes,
-      hub: this.hub,
-      alarms: this.alarms,
-      say: this.options.say,
-      period: this.options.stationPeriod ?? this.config.stationPeriod * 1_000,
-    });
-    this.#timer = setInterval(() => this.alarms.tick(this.nodes), 1_000);
-    this.#server = new HttpServer(this);
-  }
 
   /** Starts a gateway; resolves once it listens. */
   static async start(options: GatewayOptions): Promise<Gateway> {
     mkdirSync(options.folder, { recursive: true, mode: 0o700 });
     const config = { ...defaults, ...options.config };
+    // Before anything is opened.
+    if (config.tls !== undefined) readSecrets(config.tls);
     let trouble: (text: string | undefined) => void = () => {};
     const history = await openHistory(options.folder, config, (text) => trouble(text));
     const mqtt = config.mqtt;
@@ -170,15 +45,15 @@ export class Gateway {
         ? undefined
         : await import("./bridge.ts").then(
             ({ Bridge }) =>
-              (gateway: Pick<Gateway, "hub" | "nodes">) =>
+              (gateway: Pick<Core, "hub" | "nodes">) =>
                 new Bridge(mqtt, gateway.hub, gateway.nodes),
           );
     const gateway = new Gateway(options, history, bridge);
-    trouble = (text) => gateway.#disk(text);
+    trouble = (text) => gateway.disk(text);
     try {
       const { host, port } = config.listen;
       gateway.port = await gateway.#server.listen(host, port);
-      await gateway.#openDirectory();
+      await gateway.#openCoap();
       await gateway.#openAkri();
     } catch (error) {
       await gateway.stop();
@@ -193,31 +68,39 @@ export class Gateway {
     return gateway;
   }
 
-  add(name: string, address: string, origin: Origin, context?: Context): void {
-    this.nodes.add(name, address, origin, context);
+  /** The directory and the proxy for those who come with CoAP, at one address or at two. */
+  async #openCoap(): Promise<void> {
+    const { directory, coap } = this.config;
+    if (directory !== undefined) this.#openDirectory();
+    const proxy =
+      coap === undefined
+        ? undefined
+        : new CoapProxy({
+            proxy: this.proxy,
+            hub: this.hub,
+            shared: this.shared,
+            role: coap.role,
+            roleOf,
+            onChange: (who, what, target, result) => this.audit({ who, what, target, result }),
+          });
+    const refuse = () => Promise.resolve({ code: "5.05" });
+    const shared = coap?.listen === undefined ? proxy : undefined;
+    if (directory !== undefined)
+      this.coap = await CoapServer.open(directory.host, directory.port, (asked) =>
+        this.directory !== undefined && Directory.serves(asked)
+          ? this.directory.serve(asked)
+          : (shared?.serve(asked) ?? refuse()),
+      );
+    if (coap?.listen !== undefined && proxy !== undefined)
+      this.coapProxy = await CoapServer.open(coap.listen.host, coap.listen.port, (asked) =>
+        proxy.serve(asked),
+      );
   }
 
-  get secure(): boolean {
-    return this.config.tls !== undefined;
-  }
-
-  get url(): string {
-    const { host } = this.config.listen;
-    return `${this.secure ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${this.port}`;
-  }
-
-  /** The gateway's address as this client has it. */
-  baseOf({ headers }: IncomingMessage): string {
-    return headers.host === undefined
-      ? this.url
-      : `${this.secure ? "https" : "http"}://${headers.host}`;
-  }
-
-  async #openDirectory(): Promise<void> {
-    const { directory } = this.config;
-    if (directory === undefined) return;
-    this.directory = await Directory.open(directory.host, directory.port, {
+  #openDirectory(): void {
+    this.directory = new Directory({
       store: this.store,
+      links: () => (this.origin === undefined ? [] : this.proxy.links(this.origin)),
       onRegister: ({ endpoint, base }) => {
         const known = this.nodes.get(endpoint);
         // A name of the configuration is not taken over by whoever registers under it.
@@ -244,7 +127,7 @@ export class Gateway {
     const { osb } = this.config;
     if (osb === undefined) return;
     const { ServiceBroker } = await import("./adapters/osb/index.ts");
-    this.osb = new ServiceBroker(this, osb);
+    this.also = this.osb = new ServiceBroker(this, osb);
   }
 
   async #openLink(): Promise<void> {
@@ -277,49 +160,15 @@ export class Gateway {
     }
   }
 
-  #happened(happening: Happening): void {
-    this.#event(happening);
-    this.alarms.happened(happening);
-    if (happening.what === "heard") this.placements.nudge(happening.node);
-  }
-
-  #event({ node, time, what, text }: Omit<Happening, "what"> & { what: string }): void {
-    this.#guarded(() => this.store.event({ node, time, what, text }));
-  }
-
-  /** A disk that takes nothing ends nothing. */
-  #guarded(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#disk((error as Error).message);
-    }
-  }
-
-  #disk(text: string | undefined): void {
-    const id = "disk/gateway/";
-    if (text === undefined) return this.alarms.end(id);
-    this.options.say(`the disk takes nothing: ${text}`);
-    this.alarms.raise({
-      id,
-      rule: "disk",
-      kind: "disk",
-      severity: "critical",
-      node: "gateway",
-      resource: "",
-      text: `nothing can be written: ${text}`,
-      since: Date.now(),
-      value: null,
-    });
-  }
-
   async stop(): Promise<void> {
     this.#stopping.abort();
-    clearInterval(this.#timer);
+    clearInterval(this.timer);
     this.virtuals.stop();
     this.hosted.close();
     await this.#server.close().catch(() => {});
-    await this.directory?.close();
+    await this.coap?.close();
+    await this.coapProxy?.close();
+    this.directory?.close();
     await this.akri?.stop();
     await this.osb?.stop();
     await this.link?.stop();
@@ -341,7 +190,10 @@ async function openHistory(
 ): Promise<History> {
   if (config.postgres !== undefined) {
     const { PostgresHistory } = await import("./postgres/history.ts");
-    return PostgresHistory.open(config.postgres, { onTrouble });
+    return PostgresHistory.open(config.postgres, {
+      onTrouble,
+      retention: config.retentionDays * 86_400_000,
+    });
   }
   return new SqliteHistory({
     folder,

@@ -13,13 +13,13 @@ import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { digestOf, openPackage } from "../lib/package.ts";
 import { signingKey } from "../lib/project.ts";
-import type { Gateway } from "./gateway.ts";
+import type { Core } from "./core.ts";
 import { Refused, readBody, sendJson } from "./http.ts";
 import type { HostedConfig, HostedState } from "./hosted.ts";
 import { audited, longestPackage, type Context, type Route } from "./route.ts";
 
 /** A package runs here only when the project's key signed it, as on its nodes, and the module is the one that was signed. */
-export function checked(gateway: Gateway, bytes: Uint8Array): void {
+export function checked(gateway: Core, bytes: Uint8Array): void {
   let opened: ReturnType<typeof openPackage>;
   try {
     opened = openPackage(bytes);
@@ -33,7 +33,7 @@ export function checked(gateway: Gateway, bytes: Uint8Array): void {
     throw new Refused(400, "the module is not the one that was signed");
 }
 
-const folderOf = (gateway: Gateway) => join(gateway.options.folder, "hosted");
+const folderOf = (gateway: Core) => join(gateway.options.folder, "hosted");
 
 /** `level=wye/sensors/level`, as often as the module has sensors; `param.limit=150` for parameters. */
 function configOf({ query, parts }: Context, bytes: Uint8Array): HostedConfig {
@@ -53,7 +53,7 @@ function configOf({ query, parts }: Context, bytes: Uint8Array): HostedConfig {
   return { name: parts["name"] ?? "", package: bytes, inputs, parameters };
 }
 
-function started(gateway: Gateway, config: HostedConfig): HostedState {
+function started(gateway: Core, config: HostedConfig): HostedState {
   if (gateway.nodes.get(config.name) !== undefined)
     throw new Refused(409, `a node is called ${config.name}`);
   try {
@@ -83,7 +83,7 @@ async function start(context: Context): Promise<void> {
 
 /** Written whole or not at all: the package is in the same file as what feeds it. */
 export function keep(
-  gateway: Gateway,
+  gateway: Core,
   { name, package: bytes, inputs, parameters }: HostedConfig,
 ): void {
   const folder = folderOf(gateway);
@@ -100,12 +100,12 @@ export function keep(
 }
 
 /** What was kept under a name goes. */
-export function forget(gateway: Gateway, name: string): void {
+export function forget(gateway: Core, name: string): void {
   rmSync(join(folderOf(gateway), `${encodeURIComponent(name)}.json`), { force: true });
 }
 
 /** Starts what ran here before; one that does not start is told, and is no reason for the others. */
-export function startKept(gateway: Gateway): void {
+export function startKept(gateway: Core): void {
   const folder = folderOf(gateway);
   if (!existsSync(folder)) return;
   for (const file of readdirSync(folder).filter((one) => one.endsWith(".json"))) {

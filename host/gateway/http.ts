@@ -51,10 +51,12 @@ export function send(
   headers: Record<string, string>,
   body: string | Uint8Array = "",
   head = false,
+  reason?: string,
 ): void {
   if (response.headersSent || response.destroyed) return;
   const bytes = typeof body === "string" ? Buffer.from(body) : body;
   const bodiless = status === 204 || status === 304;
+  if (reason !== undefined) response.statusMessage = reason;
   response.writeHead(status, {
     "x-content-type-options": "nosniff",
     ...headers,

@@ -26,6 +26,8 @@ export interface Replay {
 
 /** Envelopes that are kept for those who come back. */
 const ringSize = 4096;
+/** Numbers that are reserved at a time. */
+const reservedAtOnce = 1 << 20;
 
 interface Held {
   newest: Envelope;
@@ -74,18 +76,31 @@ class Queue implements Viewer {
 
 export class Hub {
   #seq: number;
+  #reserved = 0;
+  readonly #reserve: (upTo: number) => void;
   readonly #ring: (Envelope | undefined)[] = Array.from({ length: ringSize });
   readonly #queues = new Set<Queue>();
   readonly #newest = new Map<string, Envelope>();
   #droppedOfGone = 0;
 
-  /** `first` is beyond every number an earlier run of this gateway gave out, so that its numbers are recognised as gone. */
-  constructor(first: number = Date.now() * 1024) {
+  /**
+   * `first` is beyond every number an earlier run of this gateway gave out, so that its numbers are recognised as gone. `reserve` is told in
+   * advance up to which number this run may go.
+   */
+  constructor(first: number = Date.now() * 1024, reserve: (upTo: number) => void = () => {}) {
     this.#seq = first;
+    this.#reserve = reserve;
+    this.#reserveMore();
+  }
+
+  #reserveMore(): void {
+    this.#reserved = this.#seq + reservedAtOnce;
+    this.#reserve(this.#reserved);
   }
 
   publish(value: Omit<Envelope, "seq">): Envelope {
     const envelope: Envelope = { seq: ++this.#seq, ...value };
+    if (this.#seq >= this.#reserved) this.#reserveMore();
     this.#ring[envelope.seq % ringSize] = envelope;
     this.#newest.set(`${envelope.node}/${envelope.resource}`, envelope);
     for (const queue of this.#queues) if (matches(queue.filter, envelope)) queue.offer(envelope);

@@ -54,7 +54,8 @@ export function statusOf(
   if (known !== undefined) return { status: known };
   // RFC 7252 §5.9: an unknown code counts as the generic one of its class; 2.31 and 4.08 never leave a proxy that takes blocks apart.
   const generic = { "2": 200, "4": 400, "5": 500 }[code[0] ?? ""];
-  return { status: code === "2.31" || generic === undefined ? 502 : generic };
+  const inner = code === "2.31" || code === "4.08";
+  return { status: inner || generic === undefined ? 502 : generic };
 }
 
 /** Content-Formats and what HTTP calls them (IANA "CoAP Content-Formats", RFC 8075 §6). */
@@ -123,9 +124,39 @@ const byType = new Map(
 for (const [number, type] of contentFormats)
   if (type.startsWith("text/plain")) byType.set("text/plain ", number);
 
-/** The Content-Format of a media type with a coding; undefined where CoAP has none. */
-export function formatOf(type: string, coding = ""): number | undefined {
-  return byType.get(`${normal(type)} ${coding === "identity" ? "" : coding.toLowerCase()}`);
+/** What a media type may be taken for where CoAP has none for it (RFC 8075 §6.3, table 1): the first that matches. */
+const generalized: readonly (readonly [RegExp, string])[] = [
+  [/^application\/.+\+xml$/, "application/xml"],
+  [/^application\/.+\+json$/, "application/json"],
+  [/^application\/.+\+cbor$/, "application/cbor"],
+  [/^text\/xml$/, "application/xml"],
+  [/^text\/[a-z.+-]+$/, "text/plain;charset=utf-8"],
+  [/^[a-z]+\/[a-z.+-]+$/, "application/octet-stream"],
+];
+
+export interface FormatRules {
+  /** Types that CoAP has no name for go as more general ones (RFC 8075 §6.3). */
+  loose?: boolean;
+  /** `application/coap-payload;cf=N` goes through as format N (RFC 8075 §6.2). */
+  unknown?: boolean;
+}
+
+/** The Content-Format of a media type with a coding; undefined where CoAP has none (RFC 8075 §6.4). */
+export function formatOf(
+  type: string,
+  coding = "",
+  { loose = false, unknown = false }: FormatRules = {},
+): number | undefined {
+  const plain = normal(type);
+  const encoding = coding.toLowerCase() === "identity" ? "" : coding.toLowerCase();
+  const exact = byType.get(`${plain} ${encoding}`);
+  if (exact !== undefined) return exact;
+  const number = /^application\/coap-payload;cf=(\d{1,5})$/.exec(plain)?.[1];
+  if (plain.startsWith("application/coap-payload"))
+    return unknown && number !== undefined && Number(number) < 65_536 ? Number(number) : undefined;
+  if (!loose) return undefined;
+  const general = generalized.find(([pattern]) => pattern.test(plain))?.[1];
+  return general === undefined ? undefined : byType.get(`${normal(general)} ${encoding}`);
 }
 
 /** A Content-Format as media type and coding; an unknown one as RFC 8075 §6.2 writes it. */
@@ -139,7 +170,7 @@ export function typeOf(format: number | undefined): { type: string; coding?: str
 }
 
 /** The Content-Format that an Accept header asks for first, where CoAP has it (RFC 8075 §6.4). */
-export function acceptOf(header: string | undefined): number | undefined {
+export function acceptOf(header: string | undefined, rules: FormatRules = {}): number | undefined {
   if (header === undefined) return undefined;
   const ranges = header
     .split(",")
@@ -151,7 +182,9 @@ export function acceptOf(header: string | undefined): number | undefined {
     .filter(({ q }) => q > 0)
     .toSorted((a, b) => b.q - a.q);
   const first = ranges[0];
-  return first === undefined || first.type.includes("*") ? undefined : formatOf(first.type);
+  return first === undefined || first.type.includes("*")
+    ? undefined
+    : formatOf(first.type, "", rules);
 }
 
 /** A CoAP resource by its URI's parts. */

@@ -1,5 +1,5 @@
 // What Prometheus reads (text format 0.0.4): the gateway's counters and those of its nodes.
-import type { Gateway } from "./gateway.ts";
+import type { Core } from "./core.ts";
 
 type Labels = Record<string, string>;
 
@@ -38,7 +38,7 @@ const numberOf = (value: number) =>
         ? "+Inf"
         : "-Inf";
 
-export function metrics({ nodes, hub, history, upstream, alarms, outbox }: Gateway): string {
+export function metrics({ nodes, hub, history, upstream, alarms, outbox }: Core): string {
   const lines = new Lines();
   const one = (value: number): [[Labels, number]] => [[{}, value]];
   const each = (read: (node: (typeof all)[number]) => number | undefined) =>
@@ -104,6 +104,12 @@ export function metrics({ nodes, hub, history, upstream, alarms, outbox }: Gatew
     "Stale answers that a node confirmed.",
     one(cache.validated),
   );
+  lines.metric(
+    "wasmote_upstream_observations",
+    "gauge",
+    "Resources that are observed because they are read often.",
+    one(upstream.interest.observing),
+  );
   lines.metric("wasmote_cache_bytes", "gauge", "Bytes in the cache.", one(cache.bytes));
   lines.metric(
     "wasmote_alarms",
@@ -140,6 +146,12 @@ export function metrics({ nodes, hub, history, upstream, alarms, outbox }: Gatew
     "counter",
     "Values that came from a node.",
     each(({ values }) => values),
+  );
+  lines.metric(
+    "wasmote_node_flooded_total",
+    "counter",
+    "Values left out because a node sent too many.",
+    each(({ flooded }) => flooded),
   );
   lines.metric(
     "wasmote_node_uptime_seconds",

@@ -13,8 +13,10 @@ import {
   type Stats,
 } from "../lib/node.ts";
 import type { Project } from "../lib/project.ts";
+import { channelFault } from "../lib/names.ts";
 import { oneLine } from "../lib/text.ts";
 import type { Hub } from "./hub.ts";
+import { steady } from "./steady.ts";
 
 /** What befell a node. */
 export interface Happening {
@@ -29,7 +31,8 @@ export interface Happening {
     | "trap"
     | "fuel"
     | "rollback"
-    | "damaged";
+    | "damaged"
+    | "flood";
   text: string;
 }
 
@@ -58,24 +61,32 @@ const shortestPause = 500;
 const longestPause = 30_000;
 /** Resources of one node that are observed; what a hostile node lists beyond that is left out. */
 const mostObserved = 64;
+/** Different resources of one node that are ever observed: each stays in memory and in the history. */
+const mostEver = 1_024;
+/** Values of one node a second, for long and at once; what a node sends beyond that is left out and counted. */
+const mostValues = 1_000;
+const mostBurst = 5_000;
 
 /** One node of the gateway's. */
 export class ManagedNode {
   readonly name: string;
   readonly origin: Origin;
   #address: string;
-  /** Milliseconds since 1970 of its last word; 0 where there was none. */
+  /** Milliseconds since 1970 of its last word, for people; 0 where there was none. */
   lastSeen = 0;
+  #heard = steady();
   info: NodeInfo | undefined;
   app: AppState | undefined;
   stats: Stats | undefined;
   resources: Resource[] = [];
   /** Why it cannot be talked to, where that is known. */
   trouble: string | undefined;
-  /** When it was added, in milliseconds since 1970. */
-  readonly added = Date.now();
   /** Values that came in. */
   values = 0;
+  /** Values that were left out, because it sent too many. */
+  flooded = 0;
+  readonly #ever = new Set<string>();
+  readonly #bucket = { tokens: mostBurst, at: steady() };
   #node: Node | undefined;
   readonly #options: Settings;
   readonly #context: Context | undefined;
@@ -132,7 +143,13 @@ export class ManagedNode {
   seen(): void {
     if (this.trouble !== undefined || this.lastSeen === 0) this.#happened("heard", "answers");
     this.lastSeen = Date.now();
+    this.#heard = steady();
     this.trouble = undefined;
+  }
+
+  /** Milliseconds since its last word, or since it was added where there was none: no clock that is set changes them. */
+  silence(now = steady()): number {
+    return now - this.#heard;
   }
 
   #happened(what: Happening["what"], text: string): void {
@@ -143,7 +160,7 @@ export class ManagedNode {
   async #run(): Promise<void> {
     let pause = shortestPause;
     while (!this.#ending.signal.aborted) {
-      const began = Date.now();
+      const began = steady();
       this.#session = new AbortController();
       try {
         await this.#talk(this.#session.signal);
@@ -158,7 +175,7 @@ export class ManagedNode {
       if (this.#ending.signal.aborted) return;
       this.#gaps();
       const { reconnect } = this.#options;
-      pause = Date.now() - began > reconnect ? shortestPause : Math.min(pause * 2, reconnect);
+      pause = steady() - began > reconnect ? shortestPause : Math.min(pause * 2, reconnect);
       await delay(pause * (0.75 + Math.random() / 2), undefined, {
         signal: this.#ending.signal,
       }).catch(() => {});
@@ -242,8 +259,10 @@ export class ManagedNode {
         links
           .filter(({ path, attributes }) => observable(path) && attributes["obs"] !== undefined)
           .map(({ path }) => path.replace(/^\//, ""))
+          .filter((path) => this.#ever.has(path) || this.#ever.size < mostEver)
           .slice(0, mostObserved),
       );
+      for (const path of wanted) this.#ever.add(path);
       for (const [path, observation] of this.#observed)
         if (!wanted.has(path)) {
           observation.abort();
@@ -291,6 +310,7 @@ export class ManagedNode {
     // An observation begins with what there is, which may be nothing yet.
     if (text === "") return;
     const value = readNumber(path, text);
+    if (!this.#admitted()) return;
     this.values++;
     this.#silenced.add(path);
     this.#options.hub.publish({
@@ -299,6 +319,20 @@ export class ManagedNode {
       time,
       value: Number.isFinite(value) ? value : null,
     });
+  }
+
+  /** Whether there is room for another value of a node that sends so many. */
+  #admitted(now = steady()): boolean {
+    const bucket = this.#bucket;
+    bucket.tokens = Math.min(mostBurst, bucket.tokens + ((now - bucket.at) / 1000) * mostValues);
+    bucket.at = now;
+    if (bucket.tokens < 1) {
+      if (this.flooded++ === 0)
+        this.#happened("flood", `sends more than ${mostValues} values a second`);
+      return false;
+    }
+    bucket.tokens--;
+    return true;
   }
 
   /** Asks how the node is: its answer is its last word, and an uptime that fell is a reset. */
@@ -321,7 +355,8 @@ export class ManagedNode {
 }
 
 function observable(path: string): boolean {
-  return /^\/?(sensors|outputs)\//.test(path);
+  const name = /^\/?(?:sensors|outputs)\/(.+)$/.exec(path)?.[1];
+  return name !== undefined && channelFault(name) === undefined;
 }
 
 function describeEvent({ event }: AppState): string {

@@ -71,7 +71,9 @@ export class Outbox {
       const row = this.#store.database
         .prepare("SELECT * FROM outbox WHERE channel = ? ORDER BY id LIMIT 1")
         .get(channel) as Row | undefined;
-      if (row === undefined || row.due > now) continue;
+      if (row === undefined) continue;
+      // Due later than anything is ever put off: the clock was put back, and the message would wait for as long.
+      if (row.due > now && row.due <= now + 2 * longestPause) continue;
       this.#underway.add(channel);
       void this.#try(row, deliver)
         // A disk that takes nothing: the message is still there, and is tried again.
@@ -84,7 +86,7 @@ export class Outbox {
     const next = this.#store.database.prepare("SELECT min(due) AS due FROM outbox").get() as {
       due: number | null;
     };
-    if (next.due !== null) this.#soon(Math.max(250, next.due - now));
+    if (next.due !== null) this.#soon(Math.min(longestPause, Math.max(250, next.due - now)));
   }
 
   async #try({ id, body, attempts }: Row, deliver: Deliver): Promise<void> {

@@ -7,6 +7,8 @@ import { maxAgeOf, optionOf } from "./cache.ts";
 import {
   acceptOf,
   formatOf,
+  type FormatRules,
+  type Target,
   isMulticast,
   parseTarget,
   split,
@@ -15,6 +17,7 @@ import {
 } from "./mapping.ts";
 import { readBody, send, Refused } from "./http.ts";
 import type { Nodes } from "./nodes.ts";
+import { UriTemplate } from "./uri-template.ts";
 import { failureStatus, type Answer, type Upstream } from "./upstream.ts";
 
 export interface ProxyOptions {
@@ -22,6 +25,10 @@ export interface ProxyOptions {
   upstream: Upstream;
   /** Foreign targets that may be asked: `host`, `host:port` or `*`. None by default (RFC 8075 §10.1). */
   targets?: readonly string[];
+  /** Which media types go as which formats. */
+  formats?: FormatRules;
+  /** The mapping of addresses behind /hc/, besides the default one (RFC 8075 §5.4). */
+  template?: UriTemplate | undefined;
   /** Bytes of a request's body at most. */
   longestBody?: number;
   /** How long a foreign server may stay silent, in milliseconds: MAX_RTT and MAX_SERVER_RESPONSE_DELAY (RFC 8075 §10.2). */
@@ -47,6 +54,19 @@ const methods: Record<string, Method> = {
   PATCH: "PATCH",
 };
 const mostForeign = 64;
+const byQuery = new UriTemplate("?target_uri={+tu}");
+const byPath = new UriTemplate("{+tu}");
+
+/** How a server is asked, through the cache and in turn. */
+export interface Way {
+  authority: string;
+  connect: () => Promise<Node>;
+  ask: (request: {
+    method: Method;
+    options: Option[];
+    payload?: Buffer | undefined;
+  }) => Promise<Answer>;
+}
 
 const uint = (value: number): Buffer => {
   const bytes: number[] = [];
@@ -55,11 +75,17 @@ const uint = (value: number): Buffer => {
 };
 
 export class Proxy {
-  readonly #options: Required<ProxyOptions>;
+  readonly #options: Required<Omit<ProxyOptions, "template">> & Pick<ProxyOptions, "template">;
   readonly #foreign = new Map<string, Promise<Node>>();
 
   constructor(options: ProxyOptions) {
-    this.#options = { targets: [], longestBody: 65_536, patience: 93_000 * 2 + 60_000, ...options };
+    this.#options = {
+      targets: [],
+      formats: {},
+      longestBody: 65_536,
+      patience: 93_000 * 2 + 60_000,
+      ...options,
+    };
   }
 
   /** A request for a resource of one of our nodes. */
@@ -80,14 +106,56 @@ export class Proxy {
         "an escape in the address is broken, or a part of it is longer than 255 bytes",
       );
     const mapped = await this.#map(request, segments, words);
-    await this.#answer(request, response, mapped, `/nodes/${name}`, () =>
-      this.#options.upstream.ask({
-        ...mapped,
-        authority: name,
-        connect: () => Promise.resolve(node.connection),
-        heard: () => node.seen(),
-      }),
+    const { ask } = this.own(name)!;
+    await this.#answer(request, response, mapped, `/nodes/${name}`, () => ask(mapped));
+  }
+
+  /** The way to one of our nodes; undefined where there is none of this name. */
+  own(name: string): Way | undefined {
+    const node = this.#options.nodes.get(name);
+    if (node === undefined) return undefined;
+    // Now or later: a node that is away just now is no mistake of the caller's.
+    return this.#way(
+      name,
+      async () => node.connection,
+      () => node.seen(),
     );
+  }
+
+  /** The way to a foreign server. Whether it may be asked is the caller's to see. */
+  foreign(place: string): Way {
+    return this.#way(`coap://${place}`, () => this.#connect(place));
+  }
+
+  #way(authority: string, connect: () => Promise<Node>, heard?: () => void): Way {
+    const also = { authority, connect, ...(heard === undefined ? {} : { heard }) };
+    return {
+      authority,
+      connect,
+      ask: (request) => this.#options.upstream.ask({ ...request, ...also }),
+    };
+  }
+
+  /** Whether the configuration allows a target (RFC 8075 §10.1: none by default). */
+  allows({ host, port }: Target): boolean {
+    const place = `${host}:${port}`;
+    return this.#options.targets.some((one) => one === "*" || one === host || one === place);
+  }
+
+  /** Where this proxy is, for who looks for one by CoAP (RFC 8075 §5.5); an origin that nobody else can use is not told. */
+  links(origin: string | undefined): string[] {
+    const anchor = origin === undefined ? "" : `;anchor="${origin}"`;
+    const { template } = this.#options;
+    return [
+      `</hc/>${anchor};rt="core.hc"${template === undefined ? "" : `;hct="${template.text}"`}`,
+    ];
+  }
+
+  /** The CoAP URI in what stands behind /hc/: by the template, in `target_uri`, or as it is (RFC 8075 §5.3, §5.4). */
+  unpack(rest: string): string {
+    const { template } = this.#options;
+    const found = template?.unpack(rest) ?? byQuery.unpack(rest) ?? byPath.unpack(rest);
+    return found ?? rest;
   }
 
   /** A request for a resource anywhere, by its CoAP URI. */
@@ -96,23 +164,17 @@ export class Proxy {
     if (target === undefined)
       throw new Refused(400, "behind /hc/ stands no CoAP URI: write /hc/coap://HOST/PATH");
     const place = `${target.host}:${target.port}`;
-    const { targets } = this.#options;
     if (isMulticast(target.host))
       throw new Refused(403, "a group is not asked on anybody's behalf");
-    if (!targets.some((one) => one === "*" || one === target.host || one === place))
+    if (!this.allows(target))
       throw new Refused(
         403,
         `${place} is not among the targets that the gateway's configuration allows`,
       );
     if (target.scheme === "coaps") throw new Refused(501, "this gateway does not speak coaps");
     const mapped = await this.#map(request, target.path, target.query);
-    await this.#answer(request, response, mapped, `/hc/coap://${place}`, () =>
-      this.#options.upstream.ask({
-        ...mapped,
-        authority: `coap://${place}`,
-        connect: () => this.#connect(place),
-      }),
-    );
+    const { ask } = this.foreign(place);
+    await this.#answer(request, response, mapped, `/hc/coap://${place}`, () => ask(mapped));
   }
 
   #connect(place: string): Promise<Node> {
@@ -144,7 +206,13 @@ export class Proxy {
       ...query.map((part) => ({ name: "Uri-Query", value: Buffer.from(part) })),
     ];
     const { headers } = request;
-    const accept = acceptOf(headers.accept);
+    // RFC 8075 §6.2: a format that is named by its number is not guessed at, and not left out in silence.
+    if (
+      /\bapplication\/coap-payload\b/i.test(headers.accept ?? "") &&
+      this.#options.formats.unknown !== true
+    )
+      throw new Refused(406, "this gateway passes no formats on that it does not know");
+    const accept = acceptOf(headers.accept, this.#options.formats);
     if (accept !== undefined) options.push({ name: "Accept", value: uint(accept) });
     const changes = method !== "GET";
     const matches = headers["if-match"];
@@ -167,7 +235,7 @@ export class Proxy {
   #format(headers: IncomingMessage["headers"]): Option[] {
     const type = headers["content-type"];
     if (type === undefined) return [];
-    const format = formatOf(type, headers["content-encoding"]);
+    const format = formatOf(type, headers["content-encoding"], this.#options.formats);
     // RFC 8075 §6.1: what CoAP has no name for is not guessed at.
     if (format === undefined) throw new Refused(415, `CoAP has no Content-Format for ${type}`);
     return [{ name: "Content-Format", value: uint(format) }];
@@ -226,10 +294,13 @@ export class Proxy {
       headers,
       payload.length > 0 ? payload : (text ?? ""),
       request.method === "HEAD",
+      // RFC 8075 §7, note 7. Never what the server said: that may have line breaks (§6.5.3).
+      text,
     );
   }
 
   async close(): Promise<void> {
+    this.#options.upstream.interest.close();
     await Promise.allSettled([...this.#foreign.values()].map(async (node) => (await node).close()));
   }
 }

@@ -1,10 +1,10 @@
 // A route of the HTTP interface: what it is called with, who may, and that what was done is written down.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Principal, Role } from "./access.ts";
-import type { Gateway } from "./gateway.ts";
+import type { Core } from "./core.ts";
 
 export interface Context {
-  gateway: Gateway;
+  gateway: Core;
   request: IncomingMessage;
   response: ServerResponse;
   query: URLSearchParams;
@@ -36,8 +36,7 @@ export async function audited<T>(
   target: string,
   work: () => Promise<T>,
 ): Promise<T> {
-  const write = (result: string) =>
-    gateway.store.audit({ time: Date.now(), who: principal.name, what, target, result });
+  const write = (result: string) => gateway.audit({ who: principal.name, what, target, result });
   try {
     const result = await work();
     write("done");

@@ -1,7 +1,6 @@
 // The HTTP server: who asks, which route, what went wrong. Malformed input ends its connection and nothing else.
-import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createSecure } from "node:https";
+import { createServer as createSecure, type Server as SecureServer } from "node:https";
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
@@ -9,10 +8,13 @@ import { NodeError } from "../lib/errors.ts";
 import { allows, sameOrigin, type Principal, type Role } from "./access.ts";
 import { filterOf, roleOf, routes } from "./api.ts";
 import type { Context, Route } from "./route.ts";
-import type { Gateway } from "./gateway.ts";
+import type { Config } from "./config.ts";
+import type { Core } from "./core.ts";
 import { Refused, sendJson } from "./http.ts";
 import { page } from "./page.ts";
 import { lastSeq, serveEvents, serveSocket } from "./stream.ts";
+import { readSecrets, stateOf } from "./tls.ts";
+import { serveTunnel } from "./tunnel.ts";
 import { failureStatus } from "./upstream.ts";
 
 /** Connections at most; what a viewer sends at most. */
@@ -32,15 +34,16 @@ const compiled: Compiled[] = routes.map((route) => ({
 }));
 
 export class HttpServer {
-  readonly #gateway: Gateway;
+  readonly #gateway: Core;
   readonly #server: Server;
+  readonly #renewal: NodeJS.Timeout | undefined;
   readonly #sockets = new WebSocketServer({
     noServer: true,
     maxPayload: longestMessage,
     perMessageDeflate: false,
   });
 
-  constructor(gateway: Gateway) {
+  constructor(gateway: Core) {
     this.#gateway = gateway;
     const { tls } = gateway.config;
     const limits = {
@@ -54,15 +57,8 @@ export class HttpServer {
     this.#server =
       tls === undefined
         ? createServer(limits, serve)
-        : (createSecure(
-            {
-              ...limits,
-              cert: readFileSync(tls.certificate),
-              key: readFileSync(tls.key),
-              minVersion: "TLSv1.2",
-            },
-            serve,
-          ) as unknown as Server);
+        : (createSecure({ ...limits, ...readSecrets(tls) }, serve) as unknown as Server);
+    if (tls !== undefined) this.#renewal = this.#watch(tls);
     this.#server.maxConnections = mostConnections;
     this.#server.on("clientError", (_, socket) => {
       if (socket.writable)
@@ -72,6 +68,24 @@ export class HttpServer {
     this.#server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
       this.#upgrade(request, socket, head),
     );
+  }
+
+  /** Takes renewed files without a new start; what cannot be read leaves those from before. */
+  #watch(tls: NonNullable<Config["tls"]>): NodeJS.Timeout {
+    let known = stateOf(tls);
+    const timer = setInterval(() => {
+      const now = stateOf(tls);
+      if (now === undefined || now === known) return;
+      try {
+        (this.#server as unknown as SecureServer).setSecureContext(readSecrets(tls));
+        known = now;
+        this.#gateway.options.say("TLS: the renewed certificate is in use");
+      } catch {
+        // Half of it is written: looked at again.
+      }
+    }, this.#gateway.options.renewal ?? 60_000);
+    timer.unref();
+    return timer;
   }
 
   async listen(host: string, port: number): Promise<number> {
@@ -125,8 +139,8 @@ export class HttpServer {
     const method = request.method ?? "";
     if (pathname.startsWith("/nodes/") || pathname.startsWith("/hc/"))
       return this.#proxy(request, response, pathname, search);
-    const { osb } = this.#gateway;
-    if (osb?.has(pathname)) return osb.serve(request, response, pathname, query);
+    const { also } = this.#gateway;
+    if (also?.has(pathname)) return also.serve(request, response, pathname, query);
     for (const { route, pattern, names } of compiled) {
       const found = pattern.exec(pathname);
       if (found === null || route.method !== (method === "HEAD" ? "GET" : method)) continue;
@@ -163,14 +177,13 @@ export class HttpServer {
     pathname: string,
     search: string,
   ): Promise<void> {
-    const { proxy, hub, store } = this.#gateway;
+    const { proxy, hub } = this.#gateway;
     const method = request.method ?? "";
     const query = search.slice(1);
     const write = (principal: Principal, target: string) =>
       response.on("finish", () => {
         if (method !== "GET" && method !== "HEAD")
-          store.audit({
-            time: Date.now(),
+          this.#gateway.audit({
             who: principal.name,
             what: method,
             target,
@@ -180,7 +193,7 @@ export class HttpServer {
     if (pathname.startsWith("/hc/")) {
       // A foreign target is asked for whoever has at least the right to operate (RFC 8075 §10.1: default deny).
       write(this.#admit(request, "operate"), pathname);
-      return proxy.forward(request, response, foreignUri(pathname.slice("/hc/".length), query));
+      return proxy.forward(request, response, proxy.unpack(pathname.slice("/hc/".length) + search));
     }
     const [, name = "", path = ""] = /^\/nodes\/([^/]+)\/?(.*)$/.exec(pathname) ?? [];
     write(this.#admit(request, roleOf(method, path)), pathname);
@@ -200,6 +213,8 @@ export class HttpServer {
       socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     try {
       const { pathname, query } = addressOf(request);
+      const through = /^\/api\/nodes\/([^/]+)\/coap$/.exec(pathname)?.[1];
+      if (through !== undefined) return this.#through(decode(through), request, socket, head);
       const [, name, path] = /^\/nodes\/([^/]+)\/(.+)$/.exec(pathname) ?? [];
       if (pathname !== "/api/stream" && name === undefined) return void refuse("404 Not Found");
       // A page of somebody else's may open a WebSocket to anywhere: the browser says whose it is.
@@ -215,13 +230,25 @@ export class HttpServer {
     } catch (error) {
       refuse(
         error instanceof Refused
-          ? `${error.status} ${error.status === 401 ? "Unauthorized" : "Refused"}`
+          ? `${error.status} ${{ 401: "Unauthorized", 404: "Not Found" }[error.status] ?? "Refused"}`
           : "400 Bad Request",
       );
     }
   }
 
+  /** CoAP to one node over a WebSocket: what the verbs of the command line say to it, with the rights of their token. */
+  #through(name: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (!sameOrigin(request)) throw new Refused(403, "a foreign page");
+    const principal = this.#admit(request, "read");
+    const node = this.#gateway.nodes.get(name);
+    if (node === undefined) throw new Refused(404, "there is no such node");
+    this.#sockets.handleUpgrade(request, socket, head, (opened) =>
+      serveTunnel(this.#gateway, node, principal, opened),
+    );
+  }
+
   async close(): Promise<void> {
+    clearInterval(this.#renewal);
     for (const socket of this.#sockets.clients) socket.close(1001);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeAllConnections();
@@ -259,12 +286,4 @@ function decode(text: string): string {
   } catch {
     throw new Refused(400, "an escape in the address is broken");
   }
-}
-
-/** The CoAP URI behind /hc/: in the default mapping as it is, or whole in `target_uri` (RFC 8075 §5.3, §5.4). */
-function foreignUri(rest: string, query: string): string {
-  const inQuery = /(?:^|&)target_uri=([^&]*)/.exec(query)?.[1];
-  if (rest === "" && inQuery !== undefined) return decode(inQuery);
-  const brackets = rest.replace(/%5B/gi, "[").replace(/%5D/gi, "]");
-  return query === "" ? brackets : `${brackets}?${query}`;
 }

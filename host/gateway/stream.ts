@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { WebSocket } from "ws";
 import { matches, type Envelope, type Filter } from "./envelope.ts";
+import { steady } from "./steady.ts";
 import type { Hub, Sink, Viewer } from "./hub.ts";
 
 /** Bytes that may wait for a viewer before only newest values are kept for it. */
@@ -63,14 +64,14 @@ export function serveEvents(
       send: (envelope) => write(`id: ${envelope.seq}\ndata: ${JSON.stringify(envelope)}\n\n`),
     },
   });
-  let moved = Date.now();
+  let moved = steady();
   const timer = setInterval(() => {
-    if (response.writableLength >= mostBuffered && Date.now() > moved + longestStall)
+    if (response.writableLength >= mostBuffered && steady() > moved + longestStall)
       response.destroy();
     else if (response.writableLength < mostBuffered) response.write(": \n\n");
   }, heartbeat);
   response.on("drain", () => {
-    moved = Date.now();
+    moved = steady();
     viewer.drained();
   });
   response.on("close", () => {

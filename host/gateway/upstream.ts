@@ -3,7 +3,9 @@
 import { answerOf, type Method, type Option, type Response } from "../lib/coap/endpoint.ts";
 import { NodeError } from "../lib/errors.ts";
 import type { Node } from "../lib/node.ts";
-import { Cache, maxAgeOf, type Entry, type Key } from "./cache.ts";
+import { Interest } from "./interest.ts";
+import { steady } from "./steady.ts";
+import { Cache, maxAgeOf, optionOf, type Entry, type Key } from "./cache.ts";
 
 export interface UpstreamOptions {
   cache: Cache;
@@ -13,7 +15,13 @@ export interface UpstreamOptions {
   queue?: number;
   /** Requests that may be under way to all nodes. */
   network?: number;
+  /** From how many bytes on a body goes block by block, and bytes of a block (RFC 8075 §8.3). */
+  threshold?: number;
+  block?: number;
 }
+
+/** Servers that are remembered to take no blocks, at most. */
+const mostBlockless = 4_096;
 
 export interface Ask extends Key {
   method: Method;
@@ -43,9 +51,13 @@ interface Gate {
 
 export class Upstream {
   readonly cache: Cache;
+  readonly interest: Interest;
   readonly #nstart: number;
   readonly #queue: number;
   readonly #network: number;
+  readonly #blockwise: { threshold: number; size: number };
+  /** Servers that do not know blocks (RFC 8075 §8.3). */
+  readonly #blockless = new Set<string>();
   #underway = 0;
   readonly #gates = new Map<string, Gate>();
   /** Requests under way that others may join, by what they ask for. */
@@ -54,15 +66,25 @@ export class Upstream {
   joined = 0;
   refused = 0;
 
-  constructor({ cache, nstart = 1, queue = 64, network = 512 }: UpstreamOptions) {
+  constructor({
+    cache,
+    nstart = 1,
+    queue = 64,
+    network = 512,
+    threshold = 1_024,
+    block = 512,
+  }: UpstreamOptions) {
     this.cache = cache;
+    this.interest = new Interest(cache);
     this.#nstart = nstart;
     this.#queue = queue;
     this.#network = network;
+    this.#blockwise = { threshold, size: block };
   }
 
   async ask(ask: Ask): Promise<Answer> {
     if (ask.method !== "GET" && ask.method !== "FETCH") return this.#change(ask);
+    if (ask.method === "GET") this.interest.read(ask);
     const found = this.cache.find(ask);
     if (found?.fresh) {
       this.cache.hits++;
@@ -82,12 +104,23 @@ export class Upstream {
     return work;
   }
 
+  /** Asks in its turn, whatever is kept: for who operates a node and has to see it as it is. */
+  async pass(ask: Ask): Promise<Response> {
+    const response = await this.#send(ask);
+    if (ask.method !== "GET" && ask.method !== "FETCH" && /^2\.0[124]$/.test(response.status))
+      this.cache.invalidateAll(ask.authority);
+    return response;
+  }
+
   async #read(ask: Ask, stale: Entry | undefined): Promise<Answer> {
     const validator: Option[] = stale?.etag ? [{ name: "ETag", value: stale.etag }] : [];
     const response = await this.#send({ ...ask, options: [...ask.options, ...validator] });
     if (response.status === "2.03") {
       const entry = this.cache.refresh(ask, response);
-      if (entry !== undefined) return kept(entry, "validated");
+      if (entry !== undefined) {
+        this.#came(ask, entry.response);
+        return kept(entry, "validated");
+      }
       // Nothing is known that this could confirm, any more: asked anew without a validator.
       return this.#fresh(ask, await this.#send(ask));
     }
@@ -96,7 +129,12 @@ export class Upstream {
 
   #fresh(ask: Ask, response: Response): Answer {
     this.cache.keep(ask, response);
+    this.#came(ask, response);
     return { response, age: 0, left: maxAgeOf(response), from: "node" };
+  }
+
+  #came(ask: Ask, response: Response): void {
+    if (ask.method === "GET") this.interest.came(ask, response, ask.connect);
   }
 
   async #change(ask: Ask): Promise<Answer> {
@@ -110,19 +148,44 @@ export class Upstream {
     await this.#enter(authority);
     try {
       this.requests++;
-      const node = await connect();
-      const response = await node
-        .request(method, "", { options, payload })
-        .catch((error: unknown) => {
-          const answer = answerOf(error);
-          if (answer === undefined) throw error;
-          return answer;
-        });
+      const response = await this.#blocks(await connect(), { authority, method, options, payload });
       heard?.();
       return response;
     } finally {
       this.#leave(authority);
     }
+  }
+
+  /** A body whole or in blocks, and the other way where the server wants it so (RFC 8075 §8.3). */
+  async #blocks(
+    node: Node,
+    {
+      authority,
+      method,
+      options,
+      payload,
+    }: Pick<Ask, "authority" | "method" | "options" | "payload">,
+  ): Promise<Response> {
+    const send = (blockwise: { threshold: number; size: number } | false) =>
+      node.request(method, "", { options, payload, blockwise }).catch((error: unknown) => {
+        const answer = answerOf(error);
+        if (answer === undefined) throw error;
+        return answer;
+      });
+    const length = payload?.length ?? 0;
+    const { threshold, size } = this.#blockwise;
+    const knows = !this.#blockless.has(authority);
+    const inBlocks = knows && length > threshold;
+    const first = await send(knows ? this.#blockwise : false);
+    if (!inBlocks && knows && length > 16 && first.status === "4.13")
+      return send({ threshold: 0, size: wantedBlock(first) ?? Math.min(size, below(length)) });
+    if (!inBlocks || first.status !== "4.02" || length > 1_024) return first;
+    const whole = await send(false);
+    if (whole.status !== "4.02") {
+      if (this.#blockless.size >= mostBlockless) this.#blockless.clear();
+      this.#blockless.add(authority);
+    }
+    return whole;
   }
 
   #enter(authority: string): Promise<void> | undefined {
@@ -153,8 +216,19 @@ export class Upstream {
   }
 }
 
+/** The size of blocks that a server names with its 4.13 (RFC 7959 §2.9.3). */
+function wantedBlock(response: Response): number | undefined {
+  const value = optionOf(response, "Block1");
+  const exponent = (value?.at(-1) ?? 7) & 7;
+  return value === undefined || exponent === 7 ? undefined : 16 << exponent;
+}
+
+/** The largest size of a block that is smaller than a body. */
+const below = (length: number): number =>
+  2 ** Math.min(10, Math.max(4, Math.ceil(Math.log2(length)) - 1));
+
 function kept(entry: Entry, from: "cache" | "validated"): Answer {
-  const age = Math.max(0, Math.floor((Date.now() - entry.at) / 1000));
+  const age = Math.max(0, Math.floor((steady() - entry.at) / 1000));
   return { response: entry.response, age, left: Math.max(0, entry.maxAge - age), from };
 }
 

@@ -42,6 +42,8 @@ class Virtual {
   /** The value now; null where no source is fresh. */
   value(now: number): number | null {
     const oldest = now - this.config.fresh * 1000;
+    // A clock that was put back: what seems to come from the future is as old as this moment, and ages from here on.
+    for (const one of this.#known.values()) one.time = Math.min(one.time, now);
     const fresh = [...this.#known.values()].filter(({ time }) => time >= oldest);
     if (this.config.kind === "aggregate" && this.config.function === "count") return fresh.length;
     if (fresh.length === 0) return null;

@@ -90,6 +90,8 @@ export class Node {
   static async connect(address: string, options: ConnectOptions = {}): Promise<Node> {
     const { context, name } = options;
     if (context !== undefined) return Node.#open(address, options, context);
+    // The gateway speaks to its nodes with contexts of its own, and knows by its tokens who may do what.
+    if (address.startsWith("gateway+")) return Node.#open(address, options, null);
     const project = options.project ?? openProject();
     let kept = contextsWith(project, address, name);
     if (kept === undefined && hasContexts(project)) {

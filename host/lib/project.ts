@@ -21,6 +21,7 @@ interface ProjectFile {
   open?: boolean;
   nodes?: Record<string, string>;
   groups?: Record<string, string[]>;
+  gateways?: Record<string, string>;
 }
 
 export interface Project {
@@ -40,6 +41,8 @@ export interface Project {
   nodes: Record<string, string>;
   /** Names of nodes by the name of their group. */
   groups: Record<string, string[]>;
+  /** Addresses of gateways by name: their nodes are GATEWAY/NODE. */
+  gateways: Record<string, string>;
   state: State;
 }
 
@@ -64,6 +67,7 @@ export function openProject(from: string = process.cwd()): Project {
     open: file.open ?? false,
     nodes: { ...file.nodes },
     groups: { ...file.groups },
+    gateways: { ...file.gateways },
     state: new State(folder),
   };
 }
@@ -77,11 +81,12 @@ function readProjectFile(path: string): ProjectFile {
   } catch (error) {
     throw wrong((error as Error).message, "correct the file; `wasmote new` writes an example");
   }
-  const { nodes = {}, groups = {}, heap, open, ...texts } = file;
-  for (const [key, table] of Object.entries({ nodes, groups }))
+  const { nodes = {}, groups = {}, gateways = {}, heap, open, ...texts } = file;
+  for (const [key, table] of Object.entries({ nodes, groups, gateways }))
     if (typeof table !== "object" || Array.isArray(table))
       throw wrong(`${key} is not a table`, `write: [${key}]`);
-  for (const [key, value] of [...Object.entries(texts), ...Object.entries(nodes)])
+  const named = [nodes, gateways].flatMap((table) => Object.entries(table));
+  for (const [key, value] of [...Object.entries(texts), ...named])
     if (typeof value !== "string") throw wrong(`${key} is no text`, `write: ${key} = "…"`);
   if (heap !== undefined && !(Number.isInteger(heap) && heap >= 0 && heap <= 2 ** 24))
     throw wrong("heap is not a number of bytes", "write: heap = 4096");
@@ -90,6 +95,9 @@ function readProjectFile(path: string): ProjectFile {
   for (const [key, value] of Object.entries(groups))
     if (!Array.isArray(value) || value.some((one) => typeof one !== "string"))
       throw wrong(`the group ${key} is not a list of names`, `write: ${key} = ["wye", "usk"]`);
+  for (const [key, value] of Object.entries(gateways))
+    if (!/^https?:\/\//i.test(value) || !URL.canParse(value))
+      throw wrong(`${key} is no address of a gateway`, `write: ${key} = "http://127.0.0.1:8080"`);
   const { name = "", version = "", vendor = "", class: boardClass = "" } = file;
   const fault =
     (name === "" ? undefined : nameFault(name)) ??
@@ -171,8 +179,27 @@ export function emulatedNodes(project: Project): { name: string; address: string
   });
 }
 
+/** `GATEWAY/NODE`, where wasmote.toml has the gateway: the gateway's address and what is behind the slash. */
+export function throughGateway(
+  { gateways }: Project,
+  given: string,
+): { url: string; node: string } | undefined {
+  const slash = given.indexOf("/");
+  const name = given.slice(0, Math.max(0, slash));
+  const address = Object.hasOwn(gateways, name) ? gateways[name] : undefined;
+  return address === undefined
+    ? undefined
+    : { url: new URL(address).origin, node: given.slice(slash + 1) };
+}
+
 /** The address of a node: as it is written, or by its name. */
 export function nodeAddress(project: Project, given: string): string {
+  const through = throughGateway(project, given);
+  if (through !== undefined) {
+    const fault = nameFault(through.node);
+    if (fault !== undefined) throw new UserError(fault, "write GATEWAY/NODE", "usage");
+    return `gateway+${through.url}/${encodeURIComponent(through.node)}`;
+  }
   const address = Object.hasOwn(project.nodes, given)
     ? project.nodes[given]
     : emulatedNode(project, given);

@@ -26,15 +26,32 @@ export const pathOf = ({ options }: ParsedPacket): string =>
 /** Starts one; a function that returns nothing stays silent. */
 export async function scripted(
   answer: (request: ParsedPacket) => Scripted | undefined | Promise<Scripted | undefined>,
+  /** Told how to notify whoever registers, for each registration. */
+  observed?: (notify: (reply: Scripted) => void) => void,
 ): Promise<ScriptedServer> {
   const socket = createSocket("udp4");
   const requests: ParsedPacket[] = [];
+  let noted = 0;
   socket.bind(0, "127.0.0.1");
   await once(socket, "listening");
   socket.on("message", (bytes, from) => {
     const request = parse(bytes);
     if (request.code === "0.00") return;
     requests.push(request);
+    if (option(request, "Observe")?.length === 0)
+      observed?.(({ code, payload = "", options = [] }) =>
+        socket.send(
+          generate({
+            code,
+            messageId: (noted = (noted + 1) & 0xffff),
+            token: request.token,
+            payload: Buffer.from(payload),
+            options: options as never,
+          }),
+          from.port,
+          from.address,
+        ),
+      );
     void Promise.resolve(answer(request)).then((reply) => {
       if (reply === undefined) return;
       const { code, payload = "", options = [] } = reply;

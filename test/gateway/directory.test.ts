@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { encode } from "cbor2";
 import { generate, parse } from "coap-packet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Node, parseLinks } from "../../host/lib/node.ts";
@@ -15,7 +16,7 @@ let running: Running;
 let client: Node;
 beforeAll(async () => {
   running = await startGateway({ directory: { host: "127.0.0.1", port: 0 } });
-  client = await Node.connect(`coap://127.0.0.1:${running.gateway.directory!.port}`);
+  client = await Node.connect(`coap://127.0.0.1:${running.gateway.coap!.port}`);
 });
 afterAll(async () => {
   await client.close();
@@ -44,7 +45,11 @@ test("says where registration and lookup are", async () => {
     "core.rd",
     "core.rd-lookup-ep",
     "core.rd-lookup-res",
+    "core.hc",
   ]);
+  // By what is asked for (RFC 6690 §4.1).
+  expect((await look(".well-known/core", "rt=core.rd*")).length).toBe(3);
+  expect((await look(".well-known/core", "href=/rd")).length).toBe(1);
 });
 
 test("the same name keeps its place; another domain is another", async () => {
@@ -89,7 +94,7 @@ test("an update prolongs, a removal removes, a lifetime ends", async () => {
     running.gateway.directory!.list().find(({ endpoint }) => endpoint === "brief")?.lifetime,
   ).toBe(120);
   expect(running.gateway.nodes.get("brief")).toBeDefined();
-  running.gateway.directory!.expire(Date.now() + 121_000);
+  running.gateway.directory!.expire(performance.now() + 121_000);
   expect((await look("rd-lookup/ep", "ep=brief")).length).toBe(0);
   expect(running.gateway.nodes.get("brief")).toBeUndefined();
   expect((await post(place, [])).status).toBe("4.04");
@@ -107,6 +112,105 @@ test.each([
 ])("%j is refused with %s", async (query, code) =>
   expect((await post("rd", query)).status).toBe(code),
 );
+
+test("a critical option that is not known is refused (RFC 7252 §5.4.1)", async () => {
+  const status = (name: string) =>
+    client.request("GET", "rd-lookup/ep", { options: [{ name, value: Buffer.from("x") }] }).then(
+      (response) => response.status,
+      (error: unknown) => answerOf(error)?.status,
+    );
+  expect([await status("9"), await status("65001"), await status("If-Match")]).toEqual([
+    "4.02",
+    "4.02",
+    "4.02",
+  ]);
+  expect([await status("65000"), await status("Max-Age")]).toEqual(["2.05", "2.05"]);
+});
+
+describe("a name is whose it was first (RFC 9176 §7.5)", () => {
+  /** An endpoint that answers requests from a socket of its own, and what it gets back for its own ones. */
+  async function endpoint(name?: string) {
+    const socket = createSocket("udp4");
+    socket.bind(0, "127.0.0.1");
+    await once(socket, "listening");
+    let next = 100;
+    const waiting = new Map<number, (code: string) => void>();
+    socket.on("message", (bytes, from) => {
+      const packet = parse(bytes);
+      if (packet.ack) return waiting.get(packet.messageId)?.(packet.code);
+      const { messageId, token } = packet;
+      const payload = name === undefined ? undefined : encode({ name, security: "open" });
+      const reply = payload === undefined ? { code: "4.04" } : { code: "2.05", payload };
+      socket.send(
+        generate({ ...reply, payload: Buffer.from(payload ?? []), ack: true, messageId, token }),
+        from.port,
+        from.address,
+      );
+    });
+    return {
+      port: socket.address().port,
+      close: () => new Promise<void>((resolve) => socket.close(() => resolve())),
+      ask: (code: string, path: string, query: string[] = []) =>
+        new Promise<string>((resolve) => {
+          const messageId = next++;
+          waiting.set(messageId, resolve);
+          const options = [
+            ...path.split("/").map((part) => ["Uri-Path", part] as const),
+            ...query.map((part) => ["Uri-Query", part] as const),
+          ].map(([option, text]) => ({ name: option, value: Buffer.from(text) }));
+          socket.send(
+            generate({ code, confirmable: true, messageId, token: Buffer.from([1]), options }),
+            running.gateway.coap!.port,
+            "127.0.0.1",
+          );
+        }),
+    };
+  }
+  const base = (name: string) =>
+    running.gateway.directory!.list().find((one) => one.endpoint === name)?.base;
+
+  test("a stranger gets it neither by registering, nor by updating, nor by removing, while the node answers", async () => {
+    const node = await endpoint("held");
+    const stranger = await endpoint("held");
+    expect(await node.ask("0.02", "rd", ["ep=held", "lt=60"])).toBe("2.01");
+    const before = base("held");
+    const place = running.gateway
+      .directory!.list()
+      .find((one) => one.endpoint === "held")!.location;
+    expect([
+      await stranger.ask("0.02", "rd", ["ep=held", "lt=60"]),
+      await stranger.ask("0.02", place, ["lt=9000"]),
+      await stranger.ask("0.04", place),
+      base("held"),
+    ]).toEqual(["4.03", "4.03", "4.03", before]);
+    // The node itself does all of it.
+    expect(await node.ask("0.02", place, ["lt=120"])).toBe("2.04");
+    expect(await node.ask("0.02", "rd", ["ep=held", "lt=60"])).toBe("2.01");
+    // Gone from its address, it may be anywhere else: the name goes along.
+    await node.close();
+    expect(await stranger.ask("0.02", "rd", ["ep=held", "lt=60"])).toBe("2.01");
+    expect(base("held")).toBe(`coap://127.0.0.1:${stranger.port}`);
+    expect(await stranger.ask("0.04", place)).toBe("2.02");
+    await stranger.close();
+  });
+
+  test("another node that has the address by now does not hold the name", async () => {
+    const other = await endpoint("other");
+    expect(await other.ask("0.02", "rd", ["ep=moved", "lt=60"])).toBe("2.01");
+    const moved = await endpoint("moved");
+    expect(await moved.ask("0.02", "rd", ["ep=moved", "lt=60"])).toBe("2.01");
+    expect(base("moved")).toBe(`coap://127.0.0.1:${moved.port}`);
+    await Promise.all([other.close(), moved.close()]);
+  });
+
+  test("an endpoint that is no node of ours holds its name too", async () => {
+    const plain = await endpoint();
+    const stranger = await endpoint();
+    expect(await plain.ask("0.02", "rd", ["ep=plain", "lt=60"])).toBe("2.01");
+    expect(await stranger.ask("0.02", "rd", ["ep=plain", "lt=60"])).toBe("4.03");
+    await Promise.all([plain.close(), stranger.close()]);
+  });
+});
 
 test("simple registration: the directory fetches the links from where the request came, and keeps the name", async () => {
   const socket = createSocket("udp4");
@@ -137,7 +241,7 @@ test("simple registration: the directory fetches the links from where the reques
     token: Buffer.from([1]),
     options,
   });
-  socket.send(request, running.gateway.directory!.port, "127.0.0.1");
+  socket.send(request, running.gateway.coap!.port, "127.0.0.1");
   await until(() =>
     running.gateway.directory!.list().some(({ endpoint }) => endpoint === "simple"),
   );
@@ -166,7 +270,7 @@ async def main():
     site.add_resource(["sensors", "level"], Level())
     site.add_resource([".well-known", "core"], resource.WKCResource(site.get_resources_as_linkheader))
     context = await aiocoap.Context.create_server_context(site, bind=("127.0.0.1", 0))
-    Registerer(context, rd="coap://127.0.0.1:${running.gateway.directory!.port}", lt=60, registration_parameters={"ep": "aiocoap"})
+    Registerer(context, rd="coap://127.0.0.1:${running.gateway.coap!.port}", lt=60, registration_parameters={"ep": "aiocoap"})
     await asyncio.sleep(60)
 asyncio.run(main())
 `;

@@ -1,5 +1,6 @@
 // The whole gateway over native nodes: values to viewers and history, access, operation, alarms, what happens when nodes and it come and go.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -8,11 +9,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Ajv } from "ajv";
+import formats from "ajv-formats";
 import { WebSocket } from "ws";
 import type { Envelope } from "../../host/gateway/envelope.ts";
 import type { Alarm } from "../../host/gateway/alarms.ts";
 import { roleOf, routes } from "../../host/gateway/api.ts";
 import { emulate, missing, type Emulated } from "../../host/lib/emulate.ts";
+import { root, environment } from "../../host/setup.mjs";
 import { makeFlash } from "../../host/lib/package.ts";
 import { echo, key, pack } from "../harness/module.ts";
 import { events, startGateway, until, type Running } from "./harness.ts";
@@ -206,21 +209,22 @@ describe.skipIf(reason !== undefined)(
       const thing = await running.json<{
         properties: Record<string, { forms: { href: string }[] }>;
       }>("/api/nodes/wye/thing");
-      const form = { type: "object", required: ["href", "op"] };
-      const affordance = {
-        type: "object",
-        required: ["forms"],
-        properties: { forms: { type: "array", minItems: 1, items: form } },
-      };
-      const check = new Ajv().compile({
-        type: "object",
-        required: ["@context", "title", "security", "securityDefinitions"],
-        properties: {
-          properties: { type: "object", additionalProperties: affordance },
-          actions: { type: "object", additionalProperties: affordance },
-        },
-      });
+      // W3C's own schema of descriptions (Thing Description 1.1).
+      const schema = JSON.parse(
+        readFileSync(
+          join(
+            root,
+            "node_modules/wot-thing-description-types/schema/td-json-schema-validation.json",
+          ),
+          "utf8",
+        ),
+      ) as object;
+      const ajv = new Ajv({ strict: false, allErrors: true });
+      formats.default(ajv);
+      const check = ajv.compile(schema);
       expect(check(thing) ? [] : check.errors).toEqual([]);
+      // One that lacks what it needs is none: the schema is not empty.
+      expect(check({ ...thing, title: undefined, security: [] })).toBe(false);
       const context = (thing as unknown as { "@context": unknown[] })["@context"];
       expect(context).toContainEqual(
         expect.objectContaining({ cov: "https://www.w3.org/2019/wot/coap#" }),
@@ -254,6 +258,41 @@ describe.skipIf(reason !== undefined)(
       }
       expect(text).toMatch(/wasmote_value\{node="wye",resource="sensors\/level"\} 42\n/);
     });
+
+    const { prometheus } = environment() as { prometheus?: { ok: boolean; what: string } };
+    const parser = prometheus?.ok === true ? "" : ` (skipped: ${prometheus?.what ?? "not set up"})`;
+    test.skipIf(parser !== "")(
+      `metrics are what Prometheus' own parser reads, whatever stands in a name${parser}`,
+      async () => {
+        const name = 'we"ird\\x\ny';
+        running.gateway.hub.publish({
+          node: name,
+          resource: "a=b,{}",
+          time: Date.now(),
+          value: 3.5,
+        });
+        const text = await (await running.ask("/metrics")).text();
+        running.gateway.hub.forget(name);
+        const program = `import json, sys
+from prometheus_client.parser import text_string_to_metric_families as read
+print(json.dumps([[f.name, f.type, f.documentation, [[s.name, s.labels, s.value] for s in f.samples]] for f in read(sys.stdin.read())]))`;
+        const { stdout, stderr } = spawnSync(prometheus!.what, ["-c", program], {
+          input: text,
+          encoding: "utf8",
+        });
+        expect(stderr).toBe("");
+        type Sample = [string, Record<string, string>, number];
+        const families = JSON.parse(stdout) as [string, string, string, Sample[]][];
+        expect(families.length).toBeGreaterThan(20);
+        for (const [family, type, help] of families)
+          expect([type === "gauge" || type === "counter", help.length > 0], family).toEqual([
+            true,
+            true,
+          ]);
+        const [, , , values] = families.find(([family]) => family === "wasmote_value")!;
+        expect(values).toContainEqual(["wasmote_value", { node: name, resource: "a=b,{}" }, 3.5]);
+      },
+    );
 
     test("a node that stops leaves a gap and an age, and is observed again when it is back at another address", async () => {
       const { gateway } = running;

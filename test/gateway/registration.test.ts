@@ -16,7 +16,7 @@ eachTarget(
       const { gateway } = running;
       // QEMU's network calls the computer that it runs on 10.0.2.2.
       const address = target === "native" ? "127.0.0.1" : "10.0.2.2";
-      const port = gateway.directory!.port;
+      const port = gateway.coap!.port;
       const flash = join(folder.path, "flash");
       writeFileSync(
         flash,
@@ -59,7 +59,7 @@ eachTarget(
   (start) => {
     test("a directory given as a word goes before the flash; a directory that comes later is found", async () => {
       const lost = await startGateway({ directory: { host: "127.0.0.1", port: 0 } });
-      const { port } = lost.gateway.directory!;
+      const { port } = lost.gateway.coap!;
       await lost[Symbol.asyncDispose]();
       // Nobody is there yet: the request is repeated (RFC 7252 §4.2).
       await start({ name: "usk", arguments: ["--directory", `127.0.0.1:${port}`] });

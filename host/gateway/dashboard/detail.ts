@@ -3,7 +3,7 @@ import type { Envelope } from "../envelope.ts";
 import { Chart, type ChartPoint } from "./chart.ts";
 import { ask } from "./client.ts";
 import { ago, make, shown } from "./elements.ts";
-import type { Summary } from "./main.ts";
+import type { Summary } from "./summary.ts";
 
 const spans: [string, number, string][] = [
   ["15 minutes", 900_000, "raw"],

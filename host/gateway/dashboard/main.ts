@@ -4,27 +4,7 @@ import type { Envelope } from "../envelope.ts";
 import { ask, stream, takeToken } from "./client.ts";
 import { Detail } from "./detail.ts";
 import { ago, make, shown } from "./elements.ts";
-
-/** A node as /api/nodes has it. */
-export interface Summary {
-  name: string;
-  address: string;
-  lastSeen: number | null;
-  trouble?: string;
-  board: string | null;
-  package: {
-    name?: string;
-    version?: string;
-    state: string;
-    sequence?: number;
-    digest?: string;
-    ram?: number;
-    trial?: number;
-  } | null;
-  memory: number | null;
-  fuel: { most: number | null; limit: number | null };
-  event: { what: string; sequence: number; text: string } | null;
-}
+import type { Summary } from "./summary.ts";
 
 /** Milliseconds after which a node counts as quiet; whether it is on, nobody knows. */
 const quietAfter = 60_000;

@@ -1,9 +1,8 @@
 // Placements over HTTP, and what a gateway does as somebody's cloud: decide days that it is given, by a package that it was handed.
-import { DayRunner, depth, type DayInputs } from "../../flood/days.ts";
+import { depth, type DayInputs } from "../../flood/days.ts";
 import { ratingFlow } from "../../flood/history.ts";
 import { places, type Place } from "../../flood/place.ts";
 import { nameFault } from "../../lib/names.ts";
-import { openPackage } from "../../lib/package.ts";
 import { Refused, readBody, readJson, send, sendJson } from "../http.ts";
 import { checked } from "../hosted-routes.ts";
 import { audited, longestPackage, type Context, type Route } from "../route.ts";
@@ -106,34 +105,7 @@ function days({ gateway, parts, query, response }: Context): void {
   );
 }
 
-/** Deciders at most, and days in a question. */
-const mostDeciders = 1_000;
 const mostDays = 1_024;
-
-/** What others have handed to this gateway, which is their cloud. Not kept: who asks hands it over once more. */
-export class Deciders {
-  readonly #all = new Map<string, DayRunner>();
-
-  start(name: string, bytes: Uint8Array, parameters: Record<string, number>): void {
-    if (!this.#all.has(name) && this.#all.size >= mostDeciders)
-      throw new Refused(422, `${mostDeciders} deciders run here already`);
-    try {
-      this.#all.set(name, new DayRunner(openPackage(bytes).module, parameters));
-    } catch (error) {
-      throw new Refused(422, `the package does not run here: ${(error as Error).message}`);
-    }
-  }
-
-  stop(name: string): boolean {
-    return this.#all.delete(name);
-  }
-
-  of(name: string): DayRunner {
-    const found = this.#all.get(name);
-    if (found === undefined) throw new Refused(404, `nothing decides as ${name}`);
-    return found;
-  }
-}
 
 async function hand(context: Context): Promise<void> {
   const { gateway, parts, query, request, response } = context;

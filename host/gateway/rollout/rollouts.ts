@@ -222,7 +222,7 @@ export class Rollouts {
     const key = `${rollout.id} ${member.node}`;
     const refused = this.#refused.get(key);
     const sight: Sight = {
-      heard: node.lastSeen,
+      heard: node.lastSeen === 0 ? 0 : now - node.silence(),
       digest: app === undefined ? undefined : app.state === "empty" ? null : app.digest,
       confirmed: app?.state === "confirmed",
       ...(refused === undefined ? {} : { refused }),

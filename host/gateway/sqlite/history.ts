@@ -13,6 +13,7 @@ import {
   type Row,
   type Series,
 } from "../history.ts";
+import { clock, Trust, type Clock } from "../trust.ts";
 import { openDatabase } from "./database.ts";
 import { Raw, weekOf } from "./raw.ts";
 
@@ -23,6 +24,7 @@ export interface SqliteOptions {
   /** Milliseconds that raw values are kept. */
   retention?: number;
   onTrouble?: (text: string | undefined) => void;
+  clock?: Clock;
 }
 
 const gatherMs = 200;
@@ -30,8 +32,11 @@ const mostGathered = 1_000;
 /** Values that wait while the disk takes none: about 10 MB. Beyond that the oldest go, and are counted. */
 const mostWaiting = 100_000;
 const steps = ["1m", "1h"] as const;
+const hour = 3_600_000;
+const day = 24 * hour;
 
 const schema = `
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, node TEXT NOT NULL, resource TEXT NOT NULL, UNIQUE (node, resource)) STRICT;
 ${steps
   .map(
@@ -56,10 +61,17 @@ export class SqliteHistory implements History {
   #written = 0;
   #lost = 0;
   #trouble: string | undefined;
-  #swept = 0;
+  #swept = -Infinity;
+  readonly #trust: Trust;
 
   constructor(options: SqliteOptions) {
-    this.#options = { quota: 10e9, retention: 90 * 86_400_000, onTrouble: () => {}, ...options };
+    this.#options = {
+      quota: 10e9,
+      retention: 90 * 86_400_000,
+      onTrouble: () => {},
+      clock,
+      ...options,
+    };
     mkdirSync(options.folder, { recursive: true });
     this.#main = openDatabase(join(options.folder, "history.db"));
     this.#main.exec(schema);
@@ -78,26 +90,35 @@ export class SqliteHistory implements History {
            sum = sum + excluded.sum, last = excluded.last`,
       ),
     );
+    const before = this.#main.prepare("SELECT value FROM meta WHERE key = 'clock'").pluck().get();
+    this.#trust = new Trust(this.#options.clock, typeof before === "number" ? before : undefined);
     this.#mend();
   }
 
   /** The newest steps, anew from the raw values: a kill between the two files may have left some out. */
   #mend(): void {
-    const from = Math.floor((Date.now() - 3_600_000) / 3_600_000) * 3_600_000;
-    for (const week of this.#raw.weeks().filter((number) => number >= weekOf(from))) {
-      const rows = this.#raw
+    const first = Math.floor((this.#options.clock.now() - hour) / hour) * hour;
+    const last = first + 3 * hour;
+    for (const week of this.#raw.weeks()) {
+      const from = Math.max(first, week * 7 * day);
+      const to = Math.min(last, (week + 1) * 7 * day);
+      if (from >= to) continue;
+      // Series by series: samples are in the order of series and time, and a week may have billions.
+      const read = this.#raw
         .of(week)
-        .database.prepare(
-          "SELECT series, t AS time, v AS value FROM sample WHERE t >= ? ORDER BY t",
-        )
-        .all(from) as { series: number; time: number; value: number | null }[];
+        .database.prepare<[number, number, number], { time: number; value: number | null }>(
+          "SELECT t AS time, v AS value FROM sample WHERE series = ? AND t >= ? AND t < ? ORDER BY t",
+        );
+      const forget = steps.map((step) =>
+        this.#main.prepare(`DELETE FROM rollup_${step} WHERE series = ? AND t >= ? AND t < ?`),
+      );
       this.#main.transaction(() => {
-        for (const step of steps)
-          this.#main
-            .prepare(`DELETE FROM rollup_${step} WHERE t >= ? AND t < ?`)
-            .run(Math.max(from, week * 7 * 86_400_000), (week + 1) * 7 * 86_400_000);
+        for (const series of this.#ids.values()) {
+          for (const one of forget) one.run(series, from, to);
+          const rows = read.all(series, from, to);
+          this.#writeSteps(rows.map((row) => ({ ...row, series, node: "", resource: "" })));
+        }
       })();
-      this.#writeSteps(rows.map((row) => ({ ...row, node: "", resource: "" })));
     }
   }
 
@@ -200,15 +221,21 @@ export class SqliteHistory implements History {
 
   /** Once a minute: weeks that are too old go, and then, while there is too much, the oldest. */
   #sweep(): void {
-    const now = Date.now();
-    if (now < this.#swept + 60_000 && this.#trouble === undefined) return;
-    this.#swept = now;
+    const { clock: used, retention } = this.#options;
+    const [now, time] = [used.now(), used.steady()];
+    if (time < this.#swept + 60_000 && this.#trouble === undefined) return;
+    const trusted = this.#trust.look();
+    this.#swept = time;
     const current = weekOf(now);
-    for (const week of this.#raw.weeks())
-      if ((week + 1) * 7 * 86_400_000 < now - this.#options.retention) this.#raw.forget(week);
-    const weeks = this.#raw.weeks().filter((week) => week < current);
+    if (trusted)
+      for (const week of this.#raw.weeks())
+        if ((week + 1) * 7 * day < now - retention) this.#raw.forget(week);
+    // Also where the clock was put back: the week that is written goes last.
+    const weeks = this.#raw.weeks().filter((week) => week !== current);
     while (weeks.length > 0 && this.#bytes() > this.#options.quota)
       this.#raw.forget(weeks.shift()!);
+    // Last: a full disk takes this only once something has gone.
+    this.#main.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('clock', ?)").run(now);
   }
 
   #bytes(): number {

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, time INTEGER NOT NULL,
 CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL, result TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS token (name TEXT PRIMARY KEY, role TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, created INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alarm (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS registration (location TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
 `;
 
@@ -63,6 +64,19 @@ export class Store {
     this.database = openDatabase(join(folder, "gateway.db"));
     this.database.exec(schema);
     openOutbox(this.database);
+  }
+
+  /** The first number of an envelope in this run: beyond all before it, also where the clock was put back. */
+  firstNumber(now = Date.now()): number {
+    const kept = this.database.prepare("SELECT value FROM meta WHERE key = 'number'").pluck().get();
+    return Math.max(now * 1024, typeof kept === "number" ? kept : 0);
+  }
+
+  /** Numbers up to this one may be given out from here on. */
+  reserve(upTo: number): void {
+    this.database
+      .prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('number', ?)")
+      .run(upTo);
   }
 
   event(row: Omit<EventRow, "id">): void {

@@ -40,6 +40,8 @@ export interface RequestOptions {
   format?: Format | undefined;
   /** Further options as they stand in the datagram: what a proxy passes on. */
   options?: readonly Option[];
+  /** From how many bytes on a body goes block by block, and how long the blocks are (RFC 7959 §2.2); false: it goes whole. */
+  blockwise?: { threshold: number; size: number } | false | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -84,7 +86,7 @@ export interface ObserveOptions extends RequestOptions {
   refresh?: number;
 }
 
-/** A request that has to be done at a time, in milliseconds since 1970. */
+/** A request that has to be done at a time of the clock that nobody sets (performance.now). */
 interface Timed extends RequestOptions {
   until?: number;
 }
@@ -206,10 +208,10 @@ export class Endpoint {
 
   /** A request whose response may take several blocks. An error response is thrown as a NodeError. */
   async request(method: Method, path: string, options: RequestOptions = {}): Promise<Response> {
-    const { payload } = options;
-    if (payload !== undefined && payload.length > longestPayload)
-      return this.upload(method, path, payload, options);
-    const within = { ...options, until: Date.now() + this.#patience };
+    const { payload, blockwise = { threshold: longestPayload, size: 512 } } = options;
+    if (payload !== undefined && blockwise && payload.length > blockwise.threshold)
+      return this.upload(method, path, payload, { ...options, blockSize: blockwise.size });
+    const within = { ...options, until: performance.now() + this.#patience };
     let first = await this.#exchange(method, path, within, []);
     // A node that does not know us yet gives only small blocks; once we have shown ourselves, large ones.
     if (this.#toEcho && method === "GET" && blockOf(first, "Block2")?.more)
@@ -283,7 +285,7 @@ export class Endpoint {
     let offset = options.from ?? 0;
     let busy = 0;
     const blocks = Math.ceil(body.length / size / blocksOfPatience);
-    const until = Date.now() + this.#patience * (1 + blocks);
+    const until = performance.now() + this.#patience * (1 + blocks);
     // RFC 7252 §5.3.1: requests that are made one after the other need no token, which is a tenth of a small block. Unless one was
     // given up, whose answer may still come.
     const token = this.#plain && !this.#waiting.has("") ? Buffer.alloc(0) : randomBytes(4);
@@ -300,9 +302,13 @@ export class Endpoint {
       } catch (error) {
         if (!(error instanceof NodeError && error.code === "answer")) this.#plain = false;
         // RFC 7252 §5.9.3.4: full for the moment.
-        busy ||= Date.now();
+        busy ||= performance.now();
         const longest = Math.min(this.#patience, busyLimit);
-        if (error instanceof NodeError && error.status === "5.03" && Date.now() < busy + longest) {
+        if (
+          error instanceof NodeError &&
+          error.status === "5.03" &&
+          performance.now() < busy + longest
+        ) {
           await sleep(300, options.signal);
           continue;
         }
@@ -335,7 +341,7 @@ export class Endpoint {
     let newest: { sequence: number; at: number } | undefined;
     const take = (packet: ParsedPacket) => {
       const sequence = uintOf(packet, "Observe");
-      const at = Date.now();
+      const at = performance.now();
       // RFC 7641 §3.4: what was overtaken on the way is older than what is known.
       if (sequence !== undefined && newest !== undefined && at < newest.at + 128_000) {
         const ahead = (sequence - newest.sequence) & 0xffffff;
@@ -398,7 +404,7 @@ export class Endpoint {
           (Math.min(uintOf(packet, "Max-Age") ?? 60, longestAge) + 5) *
           1000 *
           (1 + Math.random() / 4);
-        const until = Date.now() + this.#patience;
+        const until = performance.now() + this.#patience;
         const state = await this.#rest("GET", path, { ...options, until }, packet);
         // A renewed registration is answered with the state there is, which may be known.
         if (packet === renewal && shown?.equals(state.payload)) continue;
@@ -493,7 +499,7 @@ export class Endpoint {
         });
       if (signal?.aborted) return reject(aborted());
       let timer: NodeJS.Timeout;
-      const began = Date.now();
+      const began = performance.now();
       let attempt = 0;
       let refused = 0;
       let timeout = this.#ackTimeout * (1 + Math.random() / 2);
@@ -518,13 +524,13 @@ export class Endpoint {
         fail(
           new NodeError(
             "timeout",
-            Date.now() >= until && began + this.#patience > until
+            performance.now() >= until && began + this.#patience > until
               ? `${this.#link.address} does not answer in time: ${path} is not whole yet`
               : `${this.#link.address} does not answer: is the address right, and is the node on?`,
           ),
         );
       const again = () => {
-        const left = Math.min(began + this.#patience, until) - Date.now();
+        const left = Math.min(began + this.#patience, until) - performance.now();
         if (attempt > this.#maxRetransmit || left <= 0) return silence();
         this.#link.send(datagram);
         attempt++;
@@ -551,7 +557,7 @@ export class Endpoint {
         doubted: fail,
         acknowledged: () => {
           clearTimeout(timer);
-          const left = Math.min(began + this.#patience, until) - Date.now();
+          const left = Math.min(began + this.#patience, until) - performance.now();
           timer = setTimeout(silence, Math.max(0, Math.min(separateTimeout, left)));
         },
         unreachable: (cause) => {
@@ -605,7 +611,7 @@ export class Endpoint {
     }
     const known = this.#waiting.get(packet.token.toString("hex"));
     if (packet.confirmable) {
-      const now = Date.now();
+      const now = performance.now();
       for (const [id, at] of this.#seen) {
         // In the order in which they came: behind the first that is fresh, all are.
         if (at >= now - exchangeLifetime && this.#seen.size < mostSeen) break;

@@ -3,12 +3,14 @@ import { normalAddress } from "./address.ts";
 import type { Link } from "./link.ts";
 import { NodeError } from "../errors.ts";
 
-/** Opens `coap://host[:port]` or `serial:/dev/ttyACM0[?baud=115200]`, or what is short for one of them. */
+/** Opens `coap://host[:port]`, `serial:/dev/ttyACM0[?baud=115200]` or `gateway+http://host:port/node`, or what is short for one of them. */
 export async function openLink(given: string, signal?: AbortSignal): Promise<Link> {
   const address = normalAddress(given) ?? given;
   const opening = address.startsWith("serial:")
     ? import("./serial.ts").then(({ openSerial }) => openSerial(address))
-    : import("./udp.ts").then(({ openUdp }) => openUdp(address));
+    : /^gateway\+https?:\/\//.test(address)
+      ? import("./through.ts").then(({ openThrough }) => openThrough(address))
+      : import("./udp.ts").then(({ openUdp }) => openUdp(address));
   const givenUp = () =>
     new NodeError("aborted", `opening ${address} was given up`, { cause: signal?.reason });
   if (!signal) return opening;

@@ -86,13 +86,12 @@ export function devicesOf(
   nodes: Iterable<ManagedNode>,
   { nodes: names, types, silence }: Details,
   base: string,
-  now: number,
 ): Device[] {
   return [...nodes]
     .filter(
       (node) =>
         node.lastSeen > 0 &&
-        now - node.lastSeen <= silence * 60_000 &&
+        node.silence() <= silence * 60_000 &&
         matchesAny(names, node.name) &&
         (types.length === 0 || typesOf(node).some((type) => types.includes(type))),
     )

@@ -161,7 +161,7 @@ export class AkriHandler {
     call.on("error", stop);
     this.#stopping.signal.addEventListener("abort", stop);
     for (let shown: string | undefined; !over.signal.aborted;) {
-      const devices = devicesOf(nodes, details, base, Date.now());
+      const devices = devicesOf(nodes, details, base);
       const text = JSON.stringify(devices);
       if (text !== shown) call.write({ devices });
       shown = text;

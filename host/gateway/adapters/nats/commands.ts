@@ -1,13 +1,13 @@
 // What the hub may ask a gateway to do, by request and reply: each answers within a node's patience, with what came of it.
 import { oneLine } from "../../../lib/text.ts";
-import type { Gateway } from "../../gateway.ts";
+import type { Core } from "../../core.ts";
 
 const longest = 4_096;
 
 type Answer = { ok: unknown } | { error: string };
 
 /** `{"command": "nodes"}`, `{"command": "set", "node", "parameter", "value"}`, `{"command": "rollback", "node"}`. */
-export async function obey(gateway: Gateway, text: string): Promise<Answer> {
+export async function obey(gateway: Core, text: string): Promise<Answer> {
   const write = (what: string, target: string, result: string) =>
     gateway.store.audit({ time: Date.now(), who: "hub", what, target, result });
   let what = "command";

@@ -7,7 +7,7 @@ import { Objm } from "@nats-io/obj";
 import { connect } from "@nats-io/transport-node";
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConfig } from "../../config.ts";
-import type { Gateway } from "../../gateway.ts";
+import type { Core } from "../../core.ts";
 import { obey } from "./commands.ts";
 import { prepareHub, type Desired, type Reported } from "./hub.ts";
 import {
@@ -32,7 +32,7 @@ const longestPause = 15_000;
 
 export class HubLink {
   readonly #config: NatsConfig;
-  readonly #gateway: Gateway;
+  readonly #gateway: Core;
   readonly #stopping = new AbortController();
   readonly #viewer: { close(): void };
   readonly #work: Promise<void>[] = [];
@@ -41,7 +41,7 @@ export class HubLink {
   connection: NatsConnection | undefined;
   #opening: Promise<NatsConnection> | undefined;
 
-  constructor(gateway: Gateway, config: NatsConfig) {
+  constructor(gateway: Core, config: NatsConfig) {
     this.#gateway = gateway;
     this.#config = config;
     let said: string | undefined;

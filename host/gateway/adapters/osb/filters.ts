@@ -5,7 +5,7 @@ import { inspect } from "../../../lib/engine.ts";
 import { nameFault } from "../../../lib/names.ts";
 import { openPackage } from "../../../lib/package.ts";
 import { Simulation } from "../../../lib/simulate.ts";
-import type { Gateway } from "../../gateway.ts";
+import type { Core } from "../../core.ts";
 import type { HostedConfig } from "../../hosted.ts";
 import { checked, forget, keep } from "../../hosted-routes.ts";
 import { Refused } from "../../http.ts";
@@ -34,9 +34,9 @@ export function nameOf(parameters: Fields): string {
 }
 
 export class HostedFilters implements Filters {
-  readonly #gateway: Gateway;
+  readonly #gateway: Core;
 
-  constructor(gateway: Gateway) {
+  constructor(gateway: Core) {
     this.#gateway = gateway;
   }
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createHash } from "node:crypto";
 import { allows, sameOrigin, type Principal } from "../../access.ts";
-import type { Gateway } from "../../gateway.ts";
+import type { Core } from "../../core.ts";
 import { readBody, Refused, send } from "../../http.ts";
 import type { Answer, Broker } from "./broker.ts";
 import { BrokerError } from "./errors.ts";
@@ -15,10 +15,10 @@ const longestBody = 2 << 20;
 const longestId = 255;
 
 export class BrokerHttp {
-  readonly #gateway: Gateway;
+  readonly #gateway: Core;
   readonly #broker: Broker;
 
-  constructor(gateway: Gateway, broker: Broker) {
+  constructor(gateway: Core, broker: Broker) {
     this.#gateway = gateway;
     this.#broker = broker;
   }

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { UserError } from "../../../lib/errors.ts";
 import type { OsbConfig } from "../../config.ts";
-import type { Gateway } from "../../gateway.ts";
+import type { Core } from "../../core.ts";
 import { Broker, type BrokerOptions } from "./broker.ts";
 import { Catalog } from "./catalog.ts";
 import { HostedFilters } from "./filters.ts";
@@ -18,7 +18,7 @@ export class ServiceBroker {
   readonly #http: BrokerHttp;
   readonly #services: Services;
 
-  constructor(gateway: Gateway, config: OsbConfig, options: Partial<BrokerOptions> = {}) {
+  constructor(gateway: Core, config: OsbConfig, options: Partial<BrokerOptions> = {}) {
     const key = keyIn(gateway.options.folder);
     const presets = config.filters.map(({ name, description, package: file }) => ({
       name,

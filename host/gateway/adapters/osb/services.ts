@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { sameOrigin } from "../../access.ts";
 import { history } from "../../api.ts";
 import { matches, matchesAny, type Filter } from "../../envelope.ts";
-import type { Gateway } from "../../gateway.ts";
+import type { Core } from "../../core.ts";
 import { Refused, sendJson } from "../../http.ts";
 import { lastSeq, serveEvents } from "../../stream.ts";
 import type { Broker } from "./broker.ts";
@@ -15,10 +15,10 @@ import { basicOf } from "./http.ts";
 const recheck = 1_000;
 
 export class Services {
-  readonly #gateway: Gateway;
+  readonly #gateway: Core;
   readonly #broker: Broker;
 
-  constructor(gateway: Gateway, broker: Broker) {
+  constructor(gateway: Core, broker: Broker) {
     this.#gateway = gateway;
     this.#broker = broker;
   }

@@ -1,0 +1,124 @@
+// The verbs of the command line through a gateway: the same words, to a node that only the gateway reaches, with the rights of a token, and
+// written down.
+import { appendFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { emulate, missing, type Emulated } from "../../host/lib/emulate.ts";
+import { signingKey, openProject } from "../../host/lib/project.ts";
+import { makeFlash } from "../../host/lib/package.ts";
+import { begin, newProject, wasmoteIn } from "../harness/command.ts";
+import { scratch } from "../harness/target.ts";
+import { startGateway, until } from "./harness.ts";
+
+const reason = missing("native");
+
+test.skipIf(reason !== undefined)(
+  `push, info, params, observe, logs and rollback go through it${reason ? ` (skipped: ${reason})` : ""}`,
+  async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    const { publicKey } = signingKey(openProject(project));
+    const nodes: Emulated[] = [];
+    try {
+      for (const name of ["wye", "usk"]) {
+        const flash = join(folder.path, name);
+        writeFileSync(flash, makeFlash({ name, keys: [publicKey] }));
+        nodes.push(await emulate({ machine: "native", flash, name }));
+      }
+      const [wye, usk] = nodes as [Emulated, Emulated];
+      await using running = await startGateway(
+        {},
+        { nodes: { wye: wye.address, usk: usk.address } },
+      );
+      const { gateway } = running;
+      appendFileSync(
+        join(project, "wasmote.toml"),
+        `\n[gateways]\nriver = "${running.url}"\ngone = "http://127.0.0.1:9"\n`,
+      );
+      const made = await running.json<{ token: string }>("/api/tokens", {
+        method: "POST",
+        body: JSON.stringify({ name: "reader", role: "read" }),
+      });
+      await until(() => [...gateway.nodes].every(({ resources }) => resources.length > 0));
+      const as = (token: string, ...words: string[]) =>
+        wasmoteIn(project, { WASMOTE_TOKEN: token }, ...words);
+      const admin = async <T>(...words: string[]): Promise<T> => {
+        const ran = await as(running.token, ...words, "--json");
+        expect(ran.code, ran.err + ran.out).toBe(0);
+        return JSON.parse(ran.out) as T;
+      };
+
+      wye.feed("level", 5);
+      expect(await admin("info", "-n", "river/wye")).toMatchObject({ node: { name: "wye" } });
+      const first = await admin<{ sequence: number }>("push", "-n", "river/wye", "--no-wait");
+      expect(first.sequence).toBe(1);
+      await until(() => gateway.nodes.get("wye")?.app?.sequence === 1);
+      // What a verb sees is the node's state, and nothing that was kept.
+      expect(await admin("params", "-n", "river/wye", "limit=77")).toMatchObject({ limit: 77 });
+      expect(await admin("params", "-n", "river/wye")).toMatchObject({ limit: 77 });
+      // By a pattern, both.
+      const both = await admin<{ node: string; ok: boolean }[]>(
+        "push",
+        "-n",
+        "river/*",
+        "--no-wait",
+        "--again",
+      );
+      expect(both.map(({ node, ok }) => [node, ok])).toEqual([
+        ["river/wye", true],
+        ["river/usk", true],
+      ]);
+      await until(() => (gateway.nodes.get("usk")?.app?.sequence ?? 0) > 0);
+      const logs = await as(running.token, "logs", "-n", "river/wye", "--json");
+      expect([logs.code, logs.out.length > 10], logs.err).toEqual([0, true]);
+      const observing = begin(project, ["observe", "sensors/level", "-n", "river/wye", "--json"], {
+        WASMOTE_TOKEN: running.token,
+      });
+      await observing.shows(/"value":5/);
+      wye.feed("level", 6);
+      await observing.shows(/"value":6/);
+      observing.child.kill("SIGINT");
+      await observing.ended;
+      await until(() => gateway.shared.size === 0);
+
+      // Rights: a reader reads, and nothing else; without a token nobody does anything.
+      expect((await as(made.token, "info", "-n", "river/wye", "--json")).code).toBe(0);
+      const refused = await as(made.token, "params", "-n", "river/wye", "limit=1", "--json");
+      expect([refused.code, refused.err]).toEqual([
+        5,
+        expect.stringContaining("needs the role operate; reader has read"),
+      ]);
+      const pushed = await as(made.token, "push", "-n", "river/wye", "--again", "--no-wait");
+      expect([pushed.code, pushed.err]).toEqual([
+        5,
+        expect.stringContaining("needs the role install"),
+      ]);
+      const stranger = await as("wm_nobody", "info", "-n", "river/wye");
+      expect([stranger.code, stranger.err]).toEqual([
+        4,
+        expect.stringContaining("set WASMOTE_TOKEN"),
+      ]);
+      const unknown = await as(running.token, "info", "-n", "river/teme");
+      expect([unknown.code, unknown.err]).toEqual([4, expect.stringContaining("has no node teme")]);
+      expect((await as(running.token, "info", "-n", "gone/wye")).code).toBe(4);
+      expect((await as(running.token, "info", "-n", "river/te*")).code).toBe(2);
+
+      const back = await as(running.token, "rollback", "-n", "river/wye", "--json");
+      expect(back.code, back.err + back.out).toBe(0);
+      const audit =
+        await running.json<{ who: string; what: string; target: string }[]>("/api/audit");
+      const done = audit.filter(({ who }) => who !== "this computer");
+      expect(
+        done
+          .filter(({ what }) => what === "PUT /app")
+          .map(({ target }) => target)
+          .toSorted(),
+      ).toEqual(["usk", "wye", "wye"]);
+      expect(done.some(({ what }) => what === "PUT /app/params/limit")).toBe(true);
+      expect(done.some(({ what }) => what === "POST /app/rollback")).toBe(true);
+    } finally {
+      await Promise.all(nodes.map((node) => node.stop()));
+    }
+  },
+  120_000,
+);

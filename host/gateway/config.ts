@@ -479,6 +479,17 @@ function rule(name: string, reader: Reader): RuleConfig {
   return read;
 }
 
+function smtpAddress(text: string, place: string): string {
+  try {
+    const { protocol, hostname, username, password } = new URL(text);
+    decodeURIComponent(username + password);
+    if (/^smtps?:$/.test(protocol) && hostname !== "") return text;
+  } catch {
+    // Said below.
+  }
+  throw wrong(place, "is no mail server: write smtps://USER:PASSWORD@HOST");
+}
+
 function delivery(name: string, reader: Reader): DeliveryConfig {
   const kind = reader.word("kind", ["webhook", "mail", "mqtt"]);
   if (kind === "webhook") {
@@ -491,7 +502,7 @@ function delivery(name: string, reader: Reader): DeliveryConfig {
     return {
       kind,
       name,
-      server: reader.needed("server"),
+      server: smtpAddress(reader.needed("server"), `deliveries.${name}.server`),
       from: reader.needed("from"),
       to: reader.texts("to", undefined),
     };

@@ -1,6 +1,7 @@
 // How alarms reach people and other programs: webhook, e-mail, MQTT. Each takes a message or throws; the outbox tries again.
 import { createHmac } from "node:crypto";
 import type { MqttClient } from "mqtt";
+import { oneLine } from "../lib/text.ts";
 import type { DeliveryConfig, MailConfig, WebhookConfig } from "./config.ts";
 import type { Deliver } from "./outbox.ts";
 
@@ -45,17 +46,37 @@ function webhook({ url, secret }: WebhookConfig, patience: number): Deliver {
   };
 }
 
+/**
+ * `smtp://USER:PASSWORD@HOST:PORT`, or `smtps:` for TLS from the start; `?tls.rejectUnauthorized=false` for a certificate that nobody signed. Read here:
+ * beside an address the library takes no time limits.
+ */
+function smtpServer(text: string) {
+  const url = new URL(text);
+  const secure = url.protocol === "smtps:";
+  const part = (value: string) => decodeURIComponent(value);
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: Number(url.port || (secure ? 465 : 587)),
+    secure,
+    ...(url.username === ""
+      ? {}
+      : { auth: { user: part(url.username), pass: part(url.password) } }),
+    ...(url.searchParams.get("tls.rejectUnauthorized") === "false"
+      ? { tls: { rejectUnauthorized: false } }
+      : {}),
+  };
+}
+
 function mail({ server, from, to }: MailConfig, patience: number): Deliver {
   return async (body, id) => {
     const { createTransport } = await import("nodemailer");
-    // All of it in one place: what stands beside the address is taken for defaults of messages.
     const transport = createTransport({
-      url: server,
+      ...smtpServer(server),
       connectionTimeout: patience,
       greetingTimeout: patience,
       socketTimeout: patience,
       dnsTimeout: patience,
-    } as object);
+    });
     const { change, alarm } = JSON.parse(body) as {
       change: string;
       alarm: { node: string; text: string; severity: string };
@@ -64,7 +85,7 @@ function mail({ server, from, to }: MailConfig, patience: number): Deliver {
       await transport.sendMail({
         from,
         to,
-        subject: `${alarm.severity} ${change}: ${alarm.node} ${alarm.text}`,
+        subject: oneLine(`${alarm.severity} ${change}: ${alarm.node} ${alarm.text}`),
         text: JSON.stringify({ change, alarm }, null, 2),
         messageId: `<${id}.alarm@wasmote>`,
       });

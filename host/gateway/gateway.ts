@@ -28,8 +28,18 @@ export type { GatewayOptions } from "./core.ts";
 export class Gateway extends Core {
   readonly #server = new HttpServer(this);
   readonly #stopping = new AbortController();
-  osb: ServiceBroker | undefined;
   link: HubLink | undefined;
+  #osb: ServiceBroker | undefined;
+
+  /** The service broker, where there is one; it has addresses of its own. */
+  get osb(): ServiceBroker | undefined {
+    return this.#osb;
+  }
+
+  set osb(broker: ServiceBroker | undefined) {
+    this.#osb = broker;
+    this.also = broker;
+  }
 
   /** Starts a gateway; resolves once it listens. */
   static async start(options: GatewayOptions): Promise<Gateway> {
@@ -127,7 +137,7 @@ export class Gateway extends Core {
     const { osb } = this.config;
     if (osb === undefined) return;
     const { ServiceBroker } = await import("./adapters/osb/index.ts");
-    this.also = this.osb = new ServiceBroker(this, osb);
+    this.osb = new ServiceBroker(this, osb);
   }
 
   async #openLink(): Promise<void> {

@@ -458,7 +458,8 @@ async function dashboard(report) {
 async function declarations(report) {
   const tsc = join(root, "node_modules/.bin/tsc");
   await run(report, tsc, ["-p", "host/lib"], "fix what tsc names");
-  return "dist/types";
+  await run(report, tsc, ["-p", "host/gateway"], "fix what tsc names");
+  return "dist/types, dist/types-gateway";
 }
 
 /** Installs what a list names, each file by its hash and nothing besides. */

@@ -254,6 +254,7 @@ function suggest(screen: Screen): void {
   screen.step("To try next");
   screen.say("   npx wasmote new my-river");
   screen.say("   npx wasmote emulate native --dev");
+  screen.say("   npx wasmote gateway --demo");
   screen.say("   npx wasmote --help");
 }
 

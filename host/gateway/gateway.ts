@@ -6,7 +6,6 @@
 //   HTTP --> api | proxy --> upstream (cache, joined, one at a time) --> nodes
 import { mkdirSync } from "node:fs";
 import { discover } from "../lib/coap/discover.ts";
-import type { Context } from "../lib/coap/oscore.ts";
 import { Node } from "../lib/node.ts";
 import { nameFault } from "../lib/names.ts";
 import { Core, type GatewayOptions } from "./core.ts";

@@ -155,7 +155,7 @@ export async function setup(goal) {
     for (const major of Object.keys(laterNodes)) {
       found[`node${major}`] = await optional(`Node ${major}`, (report) => laterNode(report, major));
     }
-    found.schemathesis = await optional("schemathesis", schemathesis);
+    found.tools = await optional("Python tools", pythonTools);
     found.nats = await optional("NATS", (report) => debian(report, "nats-server", ["nats-server"]));
     if (found.python.ok) found.prometheus = await optional("Prometheus' parser", prometheusPeer);
     found.postgres = await optional("PostgreSQL", postgresServer);
@@ -536,19 +536,20 @@ async function trainingPeer(report) {
   return python;
 }
 
-/** What makes requests of the description of an HTTP interface; in an environment of its own, since it brings much. */
-async function schemathesis(report) {
-  const folder = join(cache, "schemathesis");
-  const list = join(root, "test/gateway/osb/requirements.txt");
+/** Other people's programs that judge our interfaces and run our modules; in an environment of their own, since they bring much. */
+async function pythonTools(report) {
+  const folder = join(cache, "tools");
+  const list = join(root, "test/peers/tools.txt");
   const wanted = createHash("sha256").update(readFileSync(list)).digest("hex");
   const stamp = join(folder, ".installed");
-  const program = join(folder, "bin/st");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return program;
+  const python = join(folder, "bin/python");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return python;
   await run(report, "python3", ["-m", "venv", folder], "install python3 with its venv module");
-  await pip(report, join(folder, "bin/python"), list);
-  if (spawnSync(program, ["--version"]).status !== 0) fail("schemathesis does not start", "");
+  await pip(report, python, list);
+  const loads = spawnSync(python, ["-c", "import schemathesis, kubernetes_validate, wasmtime"]);
+  if (loads.status !== 0) fail("a tool does not load", "see test/peers/tools.txt");
   writeFileSync(stamp, wanted);
-  return program;
+  return python;
 }
 
 async function aiocoapPeer(report) {

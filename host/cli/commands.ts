@@ -206,7 +206,12 @@ verb(
   "pod [file]",
   "make a WASI command of a filter: SenML lines in, SenML lines out",
   () => import("./pod.ts"),
-  [new Option("-o, --output <file>", "where it goes (NAME.pod.wasm)"), heap(), json()],
+  [
+    new Option("-o, --output <file>", "where it goes (NAME.pod.wasm)"),
+    new Option("--oci <folder>", "an OCI image layout beside it, as registries take"),
+    heap(),
+    json(),
+  ],
   ["pod", "pod river.ts && wasmtime river.pod.wasm < samples.jsonl"],
 );
 verb(

@@ -1,18 +1,34 @@
 // Makes a WASI command of a filter, for runtimes of containers and servers.
+import { writeLayout } from "../lib/build/oci.ts";
 import { makePod } from "../lib/build/pod.ts";
+import { readFacts } from "../lib/build/section.ts";
 import { print } from "./context.ts";
 import { load, writeResult, type MemoryOptions } from "./program.ts";
 
 export async function podVerb(
   file: string | undefined,
-  options: MemoryOptions & { output?: string; json?: boolean },
+  options: MemoryOptions & { output?: string; oci?: string; json?: boolean },
 ): Promise<void> {
   const { module, name } = await load(file, options);
   const pod = await makePod(module);
   const output = writeResult(options.output, `${name}.pod.wasm`, pod);
+  const manifest = options.oci === undefined ? undefined : writeLayout(options.oci, pod, name);
+  // What a node keeps over resets begins anew with each run of a command.
+  const forgets = readFacts(module).states.map((state) => state.name);
   print(
     options.json,
-    { output, bytes: pod.length, module: module.length },
-    () => `${output}: ${pod.length} bytes, of which the filter is ${module.length}`,
+    {
+      output,
+      bytes: pod.length,
+      module: module.length,
+      ...(manifest === undefined ? {} : { oci: options.oci, manifest }),
+      ...(forgets.length === 0 ? {} : { forgets }),
+    },
+    () =>
+      [
+        `${output}: ${pod.length} bytes, of which the filter is ${module.length}`,
+        ...(manifest === undefined ? [] : [`${options.oci}: OCI layout, ${manifest}`]),
+        ...(forgets.length === 0 ? [] : [`begins anew with each run: ${forgets.join(", ")}`]),
+      ].join("\n"),
   );
 }

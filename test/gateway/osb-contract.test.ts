@@ -5,19 +5,16 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { environment } from "../../host/setup.mjs";
+import { missingTools, tool } from "../harness/tools.ts";
 import { scratch } from "../harness/target.ts";
 import { startGateway } from "./harness.ts";
 import { config } from "./osb/platform.ts";
 
-const found = (environment() as { schemathesis?: { ok: boolean; what: string } }).schemathesis;
-const reason = found?.ok ? undefined : `no schemathesis: ${found?.what ?? "not set up"}`;
-
 /** What the specification has and its description leaves out: refusals of every request (401, 412, 400), and of bodies that are too long. */
 const general = [400, 401, 412, 413];
 
-describe.skipIf(reason !== undefined)(
-  `the service broker and its description${reason === undefined ? "" : ` (skipped: ${reason})`}`,
+describe.skipIf(missingTools !== undefined)(
+  `the service broker and its description${missingTools === undefined ? "" : ` (skipped: ${missingTools})`}`,
   () => {
     test("agree on every request that is made of the description", async () => {
       using folder = scratch();
@@ -37,7 +34,7 @@ describe.skipIf(reason !== undefined)(
       writeFileSync(file, JSON.stringify(described));
       await using running = await startGateway({ osb: config });
       const child = spawn(
-        found!.what,
+        tool("st"),
         [
           "run",
           file,

@@ -1,10 +1,12 @@
 // A filter as a WASI command gives what a node gives: a winter of the river against the simulation, and against a native node byte for byte.
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readRiver } from "../../host/demo/river.ts";
 import { build } from "../../host/lib/build/build.ts";
+import { writeLayout } from "../../host/lib/build/oci.ts";
 import { makePod } from "../../host/lib/build/pod.ts";
 import { emulate, missing } from "../../host/lib/emulate.ts";
 import { Node } from "../../host/lib/node.ts";
@@ -12,6 +14,7 @@ import { simulate } from "../../host/lib/simulate.ts";
 import { newProject, wasmote } from "../harness/command.ts";
 import { feeding } from "../harness/feeding.ts";
 import { pack, provisioned } from "../harness/module.ts";
+import { missingTools, tool } from "../harness/tools.ts";
 import { scratch } from "../harness/target.ts";
 
 interface Line {
@@ -28,6 +31,25 @@ import { readFileSync } from "node:fs";
 const wasi = new WASI({ version: "preview1", returnOnExit: true });
 const module = await WebAssembly.compile(readFileSync(process.argv[1]));
 process.exitCode = wasi.start(await WebAssembly.instantiate(module, wasi.getImportObject()));
+`;
+
+/** The same by wasmtime, of the Bytecode Alliance. */
+const wasmtime = `
+import sys
+from wasmtime import Config, Engine, ExitTrap, Linker, Module, Store, WasiConfig
+engine = Engine(Config())
+store = Store(engine)
+wasi = WasiConfig()
+wasi.stdin_file, wasi.stdout_file = sys.argv[2], sys.argv[3]
+wasi.inherit_stderr()
+store.set_wasi(wasi)
+linker = Linker(engine)
+linker.define_wasi()
+instance = linker.instantiate(store, Module.from_file(engine, sys.argv[1]))
+try:
+    instance.exports(store)["_start"](store)
+except ExitTrap as ended:
+    sys.exit(ended.code)
 `;
 
 function run(file: string, input: string) {
@@ -156,6 +178,76 @@ rain.onSample((value) => { out.publish(value); });
     expect(out.filter((line) => line.includes('"flow"')).length).toBe(2);
   });
 
+  test.skipIf(missingTools !== undefined)(
+    `gives in wasmtime what it gives in Node.js, byte for byte${missingTools === undefined ? "" : ` (skipped: ${missingTools})`}`,
+    () => {
+      const input = join(folder.path, "winter.jsonl");
+      const output = join(folder.path, "winter.out");
+      const text = levels.map(lineOf).join("");
+      writeFileSync(input, text);
+      const { status, stderr } = spawnSync(tool("python"), ["-c", wasmtime, flood, input, output], {
+        encoding: "utf8",
+      });
+      expect(status, stderr).toBe(0);
+      const written = readFileSync(output, "utf8");
+      expect(written.length).toBeGreaterThan(text.length / 2);
+      expect(written === `${run(flood, text).out.join("\n")}\n`).toBe(true);
+    },
+    120_000,
+  );
+
+  test("is an OCI artefact whose parts have the digests that it says, the same for the same module", () => {
+    using own = scratch();
+    const module = readFileSync(flood);
+    const layout = join(own.path, "layout");
+    const digest = writeLayout(layout, module, "flood");
+    const read = (path: string) => readFileSync(join(layout, path));
+    const blob = ({ digest: name, size }: { digest: string; size: number }) => {
+      const bytes = read(`blobs/${name.replace(":", "/")}`);
+      expect(bytes.length).toBe(size);
+      expect(`sha256:${createHash("sha256").update(bytes).digest("hex")}`).toBe(name);
+      return bytes;
+    };
+    const json = (bytes: Buffer) => JSON.parse(bytes.toString()) as Record<string, never>;
+    expect(json(read("oci-layout"))).toEqual({ imageLayoutVersion: "1.0.0" });
+    const [entry] = json(read("index.json"))["manifests"]! as [never];
+    expect(entry).toMatchObject({ digest });
+    const { config, layers } = json(blob(entry));
+    const [layer] = layers! as [{ digest: string; size: number; mediaType: string }];
+    expect(layer.mediaType).toBe("application/wasm");
+    expect(blob(layer).equals(module)).toBe(true);
+    expect(json(blob(config!))).toMatchObject({ os: "wasip1", layerDigests: [layer.digest] });
+    // Written over itself it is the same; a folder of something else is left alone.
+    expect(writeLayout(layout, module, "flood")).toBe(digest);
+    expect(readdirSync(join(layout, "blobs/sha256")).length).toBe(3);
+    writeFileSync(join(own.path, "file"), "");
+    expect(() => writeLayout(own.path, module, "flood")).toThrow(/no OCI layout/);
+    expect(readdirSync(own.path).toSorted()).toEqual(["file", "layout"]);
+  });
+
+  test("says what begins anew with each run", async () => {
+    using own = scratch();
+    const project = await newProject(own.path);
+    writeFileSync(
+      join(project, "counts.ts"),
+      `import { output, sensor, state } from "wasmote";
+const level = sensor("level");
+const out = output("out");
+const seen = state("seen", 0);
+level.onSample(() => { seen.value += 1; out.publish(f32(seen.value)); });
+`,
+    );
+    const words = ["pod", "counts.ts", "-o", "counts.wasm", "--oci", "counts", "--json"];
+    const made = await wasmote(project, ...words);
+    expect(made.code, made.err).toBe(0);
+    const file = join(project, "counts.wasm");
+    const { manifest } = JSON.parse(made.out) as { manifest: string };
+    expect(JSON.parse(made.out)).toMatchObject({ forgets: ["seen"], oci: "counts" });
+    expect(writeLayout(join(own.path, "same"), readFileSync(file), "counts")).toBe(manifest);
+    expect(run(file, lineOf(1, 0) + lineOf(1, 1)).out.at(-1)).toMatch(/"v":2}/);
+    expect(run(file, lineOf(1, 0)).out.at(-1)).toMatch(/"v":1}/);
+  }, 300_000);
+
   test("is made by a verb; what traps ends it", async () => {
     const project = await newProject(folder.path);
     const made = await wasmote(project, "pod", "-o", "river.wasm", "--json");
@@ -176,5 +268,5 @@ rain.onSample((value) => { out.publish(value); });
       code: 1,
       err: expect.stringMatching(/unreachable/) as string,
     });
-  }, 120_000);
+  }, 300_000);
 });

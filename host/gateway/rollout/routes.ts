@@ -1,6 +1,10 @@
 // Rollouts over HTTP.
+import { readFacts } from "../../lib/build/section.ts";
+import { openPackage } from "../../lib/package.ts";
+import { checked } from "../hosted-routes.ts";
 import { Refused, readBody, sendJson } from "../http.ts";
 import { audited, longestPackage, type Context, type Route } from "../route.ts";
+import { shadowOf, type ShadowSample } from "./shadow.ts";
 import { standardSettings, type Settings } from "./machine.ts";
 import { acts, type Act } from "./rollouts.ts";
 import { parseWaves, standardWaves } from "./waves.ts";
@@ -60,6 +64,38 @@ async function act(context: Context): Promise<void> {
   sendJson(response, rollout);
 }
 
+const mostShadowed = 20_000;
+
+/** A package on what the sensors of a node said, before it is rolled out. */
+async function shadow({ gateway, parts, query, request, response }: Context): Promise<void> {
+  const node = parts["node"] ?? "";
+  const hours = numberOf(query, "hours", 24, 24 * 14);
+  const bytes = new Uint8Array(await readBody(request, longestPackage));
+  checked(gateway, bytes);
+  const { module } = openPackage(bytes);
+  const facts = readFacts(module);
+  const to = Date.now() + 1;
+  await gateway.history.flush();
+  const values = async (resource: string) => {
+    const range = {
+      from: to - hours * 3_600_000,
+      to,
+      resolution: "raw",
+      limit: mostShadowed,
+    } as const;
+    const points = await gateway.history.query({ node, resource, ...range });
+    return points.flatMap(({ time, value }) => (value === null ? [] : [{ time, value }]));
+  };
+  const samples: ShadowSample[] = [];
+  for (const sensor of facts.sensors)
+    for (const point of await values(`sensors/${sensor}`)) samples.push({ sensor, ...point });
+  const was: Record<string, number[]> = {};
+  for (const { name } of facts.outputs)
+    was[name] = (await values(`outputs/${name}`)).map(({ value }) => value);
+  const sorted = samples.toSorted((a, b) => a.time - b.time).slice(0, mostShadowed);
+  sendJson(response, await shadowOf(module, sorted, was, gateway.config.rules, node));
+}
+
 export const rolloutRoutes: readonly Route[] = [
   {
     method: "GET",
@@ -84,6 +120,15 @@ export const rolloutRoutes: readonly Route[] = [
       approve: "waits for approval between waves",
     },
     handle: plan,
+  },
+  {
+    method: "POST",
+    path: "/api/nodes/{node}/shadow",
+    role: "install",
+    summary:
+      "Runs a signed package here on what the node's sensors said: its values, fuel and alarms beside the node's",
+    query: { hours: "how far back, 24" },
+    handle: shadow,
   },
   {
     method: "GET",

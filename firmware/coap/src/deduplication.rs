@@ -16,6 +16,8 @@ pub(crate) struct Seen<E> {
     pub(crate) protected: bool,
     /// It changes nothing: it is remembered as long as nothing else needs the place.
     pub(crate) safe: bool,
+    /// It sets something to a value: see [`Exchanges::gives_own`].
+    pub(crate) sets: bool,
 }
 
 /// The same and what came of it, packed: there are many of these.
@@ -35,6 +37,7 @@ const CONFIRMABLE: u8 = 1;
 const KNOWN: u8 = 2;
 const PROTECTED: u8 = 4;
 const SAFE: u8 = 8;
+const SETS: u8 = 16;
 const NO_UPLOAD: u8 = u8::MAX;
 
 impl<E> Exchange<E> {
@@ -50,6 +53,7 @@ impl<E> Seen<E> {
             | flag(self.known, KNOWN)
             | flag(self.protected, PROTECTED)
             | flag(self.safe, SAFE)
+            | flag(self.sets, SETS)
     }
 }
 
@@ -172,6 +176,21 @@ impl<E: Copy + Eq> Exchanges<E> {
                 since: 0,
             })
         })
+    }
+
+    /// Gives up the oldest request of this endpoint that set something to a value and was answered, and says whether there was one.
+    /// RFC 7252 §4.5 lets a server carry out a repeated PUT again; what a client sets many times a minute, as somebody does who
+    /// drags a slider, would else use up its share of the table. Of its newest ones each is still known.
+    pub(crate) fn gives_own(&mut self, now: u64, from: E) -> bool {
+        let all = self.all.iter().take(self.end).enumerate();
+        let own = all
+            .filter_map(|(i, e)| Some((i, e.as_ref()?)))
+            .filter(|(_, e)| e.from == from && e.is(SETS) && e.answer.code.class() == 2);
+        let oldest = own
+            .max_by_key(|(_, e)| self.age(now, e))
+            .map(|(index, _)| index);
+        let place = oldest.and_then(|index| self.all.get_mut(index));
+        place.is_some_and(|place| place.take().is_some())
     }
 
     /// A place for one more: free, or else of the oldest that needs it no more.

@@ -7,7 +7,7 @@ use crate::deduplication::{Seen, acknowledgement};
 use crate::discovery;
 use crate::encode::{Audience, Encoded, Terms, Write};
 use crate::limits::{AMPLIFICATION, HEADERS, KEPT, MTU, RETRY, SPARE_IDS, UNSAFE_ANSWER};
-use crate::message::{Code, Kind, Message, Token, option};
+use crate::message::{Code, Kind, Message, Options, Token, option};
 use crate::observers::{Registered, Registration};
 use crate::outwards::{Envelope, code_only};
 use crate::party::{Arrival, Party};
@@ -408,8 +408,11 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
         }
         let shares = &self.shares;
         if once
-            && !(self.exchanges.room(now, shares, from, rank)
-                && self.separates.room(shares, from, rank))
+            && !(self.separates.room(shares, from, rank)
+                && (self.exchanges.room(now, shares, from, rank)
+                    || rank == Rank::Known
+                        && sets(request.method, request.options)
+                        && self.exchanges.gives_own(now, from)))
         {
             return Err(Refusal::Busy);
         }
@@ -649,7 +652,13 @@ fn seen<E: Copy, B>(
         known: protected || rank == Rank::Known,
         protected,
         safe,
+        sets: sets(message.code, message.options),
     }
+}
+
+/// Whether a request sets something to a value in one go, so that carrying it out twice is as good as once (RFC 7252 §5.8.3).
+fn sets(method: Code, options: Options<'_>) -> bool {
+    method == Code::PUT && options.get(option::BLOCK1).is_none()
 }
 
 /// Whether a request is a discovery (RFC 6690 §4).

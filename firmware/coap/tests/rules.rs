@@ -95,6 +95,51 @@ fn a_full_table_is_answered_5_03_with_max_age_and_the_handler_does_not_run() {
 }
 
 #[test]
+fn whoever_sets_a_value_again_and_again_gives_up_its_own_requests_and_nobody_elses() {
+    // RFC 7252 §4.5: a PUT may be carried out twice, so that a client which sets a value many times a minute is not kept from it.
+    let mut rig = Rig::new();
+    let known = |peer| peer < 100;
+    rig.server.trust(move |peer| known(*peer));
+    assert_eq!(
+        rig.ask(2, &Msg::new(POST, 1, "count").body([2])).code,
+        Code::CHANGED
+    );
+    for id in 0..1_000u16 {
+        rig.now += 50;
+        let body = id.to_string();
+        let put = Msg::new(PUT, id, "value").body(body.as_bytes());
+        assert_eq!(rig.ask(1, &put).code, Code::CHANGED, "{id}");
+        // The newest are known: what repeats one gets its answer, and changes nothing.
+        for before in [0, 1, 30, 60] {
+            if let Some(old) = id.checked_sub(before) {
+                let body = old.to_string();
+                rig.ask(1, &Msg::new(PUT, old, "value").body(body.as_bytes()));
+            }
+        }
+        assert_eq!(rig.app.value, u32::from(id));
+    }
+    assert_eq!(rig.app.most(), 1);
+    // Another's request is known still, a minute old as it is.
+    assert_eq!(
+        rig.ask(2, &Msg::new(POST, 1, "count").body([2])).code,
+        Code::CHANGED
+    );
+    assert_eq!(rig.app.most(), 1);
+    // What cannot be done twice has to wait, and so does whoever has not shown itself.
+    for (peer, code) in [(3, POST), (150, PUT)] {
+        let mut refused = 0;
+        for id in 0..200u16 {
+            let path = if code == PUT { "value" } else { "count" };
+            let body = id.to_string();
+            let answer = rig.ask(peer, &Msg::new(code, id, path).body(body.as_bytes()));
+            refused += u32::from(answer.code != Code::CHANGED);
+        }
+        assert!(refused > 150, "{peer}: {refused}");
+    }
+    rig.check_counters();
+}
+
+#[test]
 fn requests_that_failed_make_way_first() {
     let mut rig = Rig::new();
     for id in 0..200 {

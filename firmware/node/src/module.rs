@@ -134,6 +134,41 @@ impl Facts {
         self.outputs.count
     }
 
+    /// How many parameters it names.
+    pub fn parameter_count(&self) -> u8 {
+        self.parameters.count
+    }
+
+    /// How many states it names.
+    pub fn state_count(&self) -> u8 {
+        self.states.count
+    }
+
+    /// The name that an entry of a list begins with: those before it are passed over and not read.
+    fn name_of(list: List, index: usize) -> Option<&'static str> {
+        let mut d = Decoder::new(list.bytes);
+        for _ in 0..index {
+            d.skip().ok()?;
+        }
+        d.array().ok()?;
+        d.str().ok()
+    }
+
+    /// The name of the output with this number.
+    pub fn output_name(&self, number: usize) -> Option<&'static str> {
+        Self::name_of(self.outputs, number)
+    }
+
+    /// The name of the parameter with this number.
+    pub fn parameter_name(&self, number: usize) -> Option<&'static str> {
+        Self::name_of(self.parameters, number)
+    }
+
+    /// The name of the state with this number.
+    pub fn state_name(&self, number: usize) -> Option<&'static str> {
+        Self::name_of(self.states, number)
+    }
+
     /// The names of its sensors.
     pub fn sensors(&self) -> impl Iterator<Item = &'static str> + use<> {
         Self::entries(self.sensors, name)

@@ -385,9 +385,9 @@ impl Application for Resources {
         for resource in &RESOURCES {
             let count = match resource.kind {
                 Kind::Sensors => self.board.sensors.len(),
-                Kind::Outputs => self.app.facts.outputs().count(),
-                Kind::Params => self.app.facts.parameters().count(),
-                Kind::State => self.app.facts.states().count(),
+                Kind::Outputs => self.app.facts.output_count().into(),
+                Kind::Params => self.app.facts.parameter_count().into(),
+                Kind::State => self.app.facts.state_count().into(),
                 Kind::Request => usize::from(self.app.requests),
                 // Each has a number, which the list tells.
                 Kind::Key => 0,
@@ -401,9 +401,9 @@ impl Application for Resources {
             let _ = path.extend_from_slice(resource.path);
             let name = match resource.kind {
                 Kind::Sensors => self.board.sensors.get(index).map(|s| s.name),
-                Kind::Outputs => self.app.facts.outputs().nth(index).map(|(name, _)| name),
-                Kind::Params => self.app.facts.parameters().nth(index).map(|p| p.name),
-                Kind::State => self.app.facts.states().nth(index).map(|s| s.name),
+                Kind::Outputs => self.app.facts.output_name(index),
+                Kind::Params => self.app.facts.parameter_name(index),
+                Kind::State => self.app.facts.state_name(index),
                 _ => None,
             };
             path.extend(name);

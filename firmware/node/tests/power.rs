@@ -355,13 +355,14 @@ fn slots_wear_evenly_whatever_goes_on() {
             assert_eq!((node.sequence(), node.app("previous").as_str()), (6, "5"));
         }
         let uploads = even(&mut node, "uploads") - began;
-        // Parameters, which fill a journal every hundred changes.
+        // Parameters, which fill a journal every twenty or thirty changes.
         for round in 0..2000u32 {
-            // As often as one host may.
-            node.wait(300_000);
+            // A little more often than they are written.
+            node.wait(500_000);
             let code = parameter(&mut node, round % 11);
             assert_eq!(code, Code::CHANGED, "parameter {round}");
         }
+        node.wait(600_000);
         let total = even(&mut node, "parameters") - began;
         let node = &mut Rig::boot(&memory, &v.keys[..1]);
         assert_eq!((node.sequence(), node.app("previous").as_str()), (6, "5"));
@@ -374,7 +375,7 @@ fn slots_wear_evenly_whatever_goes_on() {
             "150 failed uploads: {uploads} erasures; 2,000 parameters: {}",
             total - uploads
         ));
-        assert!(uploads < 150 * 3 / 2 + 10 && total - uploads < 40);
+        assert!(uploads < 150 * 3 / 2 + 10 && total - uploads < 120);
         assert_eq!(memory.violations.get(), 0);
         worst = worst.max(total);
     }

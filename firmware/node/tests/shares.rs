@@ -96,6 +96,7 @@ fn no_option_opens_the_limit_of_parameters() {
     ];
     let mut node = node();
     let began = node.json("node")["erasures_left"].as_u64().unwrap();
+    let asked = node.memory.asked.get();
     node.peer = HOSTILE;
     let (mut value, mut changes, mut last) = (0, 0, node.get("app/params/limit", 0, "").1);
     for _ in 0..30 {
@@ -109,10 +110,11 @@ fn no_option_opens_the_limit_of_parameters() {
             last = now;
         }
     }
-    // All of it in a few milliseconds.
-    assert!((10..20).contains(&changes), "{changes}");
+    // All of it in a few milliseconds: as many values as a slider tells, and one that is written.
+    assert!((40..70).contains(&changes), "{changes}");
     let left = node.json("node")["erasures_left"].as_u64().unwrap();
-    assert!(began - left <= 1);
+    let writes = node.memory.asked.get() - asked;
+    assert!(began == left && writes <= 3, "{left} {writes}");
     node.peer = OWNER;
     let answer = node.request(Code::PUT, "app/params/limit", &[], b"7");
     assert_eq!(answer.0, Code::CHANGED);
@@ -122,29 +124,33 @@ fn no_option_opens_the_limit_of_parameters() {
 fn a_day_of_hostile_writes_leaves_others_theirs() {
     let mut node = node();
     let mut value = 0;
-    let mut write = |node: &mut Rig, peer| {
+    let mut write = |node: &mut Rig, peer, path, values: [&str; 2]| {
         value = 1 - value;
         node.peer = peer;
-        let payload = format!("{}", 4 + value);
-        node.request(Code::PUT, "app/params/limit", &[], payload.as_bytes())
+        node.request(Code::PUT, path, &[], values[value].as_bytes())
             .0
     };
-    let mut good = 0;
-    // A day in steps of two minutes: one host and a crowd of strangers change the parameter whenever they may.
+    let (mut good, mut tiers) = (0, 0);
+    // A day in steps of two minutes: one host and a crowd of strangers change whatever is kept whenever they may.
     for minute in (0..24 * 60).step_by(2) {
         for _ in 0..if minute == 0 { 40 } else { 1 } {
-            good += u32::from(write(&mut node, HOSTILE) == Code::CHANGED);
             let stranger = STRANGERS + (minute % 50) as u8;
-            good += u32::from(write(&mut node, stranger) == Code::CHANGED);
+            for peer in [HOSTILE, stranger] {
+                let limit = write(&mut node, peer, "app/params/limit", ["4", "5"]);
+                good += u32::from(limit == Code::CHANGED);
+                let tier = write(&mut node, peer, "app/tier", ["compiled", "interpreted"]);
+                tiers += u32::from(tier == Code::CHANGED);
+            }
         }
         node.wait(120_000);
         node.sample(1.0);
     }
-    assert!(good > 500, "{good}");
+    assert!(good > 1_000 && tiers > 30, "{good} {tiers}");
     let left = node.json("node")["erasures_left"].as_u64().unwrap();
     assert!(left >= u64::from(ERASES) / 4, "{left}");
     for _ in 0..8 {
-        assert_eq!(write(&mut node, OWNER), Code::CHANGED);
+        let answer = write(&mut node, OWNER, "app/params/limit", ["6", "7"]);
+        assert_eq!(answer, Code::CHANGED);
     }
 }
 

@@ -482,6 +482,69 @@ fn no_two_bits_change_a_record() {
 }
 
 #[test]
+fn no_two_bits_bring_an_older_value_of_a_parameter_back() {
+    let memory = Memory::with(&EVEN);
+    let mut slots = open(&memory);
+    install(&mut slots, 5, 5);
+    let value = |round: u16, number: u16| f32::from(round) + f32::from(number) / 16.0;
+    // As they were set, and after the journal was full and the package moved with all of them.
+    for (round, count) in [(1, 3), (2, 3), (3, 16), (4, 16), (5, 16)] {
+        for number in 0..count {
+            slots.set_parameter(number, value(round, number)).unwrap();
+        }
+        for pair in pairs(&memory, 300) {
+            let slots = flipped(&memory, &pair);
+            for number in 0..count {
+                let kept = slots.parameter(number);
+                assert_eq!(
+                    kept,
+                    Some(value(round, number)),
+                    "{round} {number} {pair:?}"
+                );
+            }
+        }
+    }
+    let moved: u32 = (0..SLOTS).map(|i| slots.slot(i).erased).sum();
+    assert!(moved > 2, "it was never moved: this tests less");
+    assert_eq!(slots.parameter(16), None);
+    assert_eq!(slots.set_parameter(16, 1.0), Err(SlotError::TooLarge));
+    assert_eq!(memory.violations.get(), 0);
+}
+
+#[test]
+fn a_full_slot_is_not_moved_over_the_package_that_goes_on_trial_next() {
+    let memory = Memory::with(&EVEN);
+    let mut slots = open(&memory);
+    for sequence in [5, 6] {
+        install(&mut slots, sequence, sequence as u8);
+    }
+    // Until the next change would move the package.
+    let room = |slots: &mut Slots<Memory>, tag: u32| slots.save(tag, &[tag as u8; 512]);
+    let old = slots.current();
+    let mut tag = 0;
+    while slots.current() == old {
+        tag += 1;
+        let before = memory.copy();
+        room(&mut slots, tag).unwrap();
+        if slots.current() != old {
+            // As it was before that.
+            slots = open(&before);
+            break;
+        }
+    }
+    let staged = slots.prepare(&coming(7, 7)).unwrap();
+    slots.write(staged, 0, &[7; 200]).unwrap();
+    slots.stage(staged, 0).unwrap();
+    assert_eq!(room(&mut slots, tag), Err(SlotError::Full));
+    for value in 0..200 {
+        let _ = slots.set_parameter(0, value as f32);
+    }
+    slots.activate(staged).unwrap();
+    assert_eq!((slots.current(), sequence(&slots)), (Some(staged), 7));
+    assert_eq!(slots.package(staged)[..200], [7; 200]);
+}
+
+#[test]
 fn content_cannot_pose_as_a_cell_when_its_own_is_torn() {
     // The bytes of a removal with its checksum, as a module might save them.
     let mut forged = vec![6, 0, 0, 0];

@@ -221,6 +221,7 @@ impl<F: Flash> Runner<F> {
     /// Saves what has changed: for a board that is about to restart in good order.
     pub fn rest(&mut self, io: &mut impl Io) {
         self.save_states(io, true);
+        self.save_parameters(io, true);
     }
 
     /// Answers with the value of a state, which the Server writes in the format that was asked for.

@@ -11,7 +11,7 @@
 //! | `retry` | when to try again what failed |
 //! | `tier` | what executes the package: compiled code or the engine's loops, and why |
 //! | `keep` | what the module keeps over resets and updates |
-//! | `settings` | what the operator set, for the next package |
+//! | `settings` | what the operator set: when it is written, and for the next package |
 mod active;
 mod guard;
 mod imports;
@@ -26,11 +26,11 @@ mod tier;
 
 use crate::board::Limits;
 use crate::contract::Refusal;
-use crate::mail::{App, Chunk, ChunkKind, Down, Event, Ids, ReplyKind, Stats, Up};
+use crate::mail::{App, Chunk, ChunkKind, Down, Event, Ids, ReplyKind, Stats};
 use crate::memory::RunnerMemory;
 use crate::module::NAMES;
 use crate::package::Provision;
-use crate::slot::{Flash, Reason, SLOTS, SlotError, Slots, State};
+use crate::slot::{Flash, Reason, SLOTS, Slots, State};
 use active::{Active, Job};
 use core::fmt;
 use imports::Context;
@@ -115,6 +115,7 @@ pub struct Runner<F: Flash> {
     /// Until when a module that failed at a request is asked nothing.
     requests: Retry,
     keeper: keep::Keeper,
+    unsaved: settings::Unsaved,
     latest: [f32; NAMES],
     /// Milliseconds since 1970 less milliseconds since the start.
     clock: Option<i64>,
@@ -164,6 +165,7 @@ impl<F: Flash> Runner<F> {
             restart: Retry::default(),
             requests: Retry::default(),
             keeper: keep::Keeper::default(),
+            unsaved: settings::Unsaved::new(),
             latest: [f32::NAN; NAMES],
             clock: None,
             stats: Stats::default(),
@@ -193,8 +195,8 @@ impl<F: Flash> Runner<F> {
         }
         let tick = self.active.as_ref().and_then(|a| a.next_tick);
         let restart = self.restart.until();
-        let save = self.keeper.until();
-        Step::Idle([tick, restart, save].into_iter().flatten().min())
+        let times = [tick, restart, self.keeper.until(), self.unsaved_until()];
+        Step::Idle(times.into_iter().flatten().min())
     }
 
     /// The next piece of work, when there is one.
@@ -230,7 +232,7 @@ impl<F: Flash> Runner<F> {
             self.resume_package(io);
             return true;
         }
-        self.tick(io) || self.save_states(io, false)
+        self.tick(io) || self.save_states(io, false) || self.save_parameters(io, false)
     }
 
     /// Begins a tick that is due.
@@ -449,6 +451,7 @@ impl<F: Flash> Runner<F> {
             ..Stats::default()
         };
         self.active = Some(active);
+        self.give_parameters();
         self.restart.resume();
         true
     }
@@ -587,42 +590,6 @@ impl<F: Flash> Runner<F> {
         }
     }
 
-    fn set_parameter(&mut self, io: &mut impl Io, ticket: u16, number: u8, value: f32) {
-        let Some(active) = &mut self.active else {
-            self.post
-                .answer(ticket, Code::NOT_FOUND, format_args!("no package runs"));
-            return;
-        };
-        // What is so already is neither written nor told.
-        let now = active.parameters.get(usize::from(number));
-        if now.is_some_and(|now| now.to_bits() == value.to_bits()) {
-            self.post.answer(ticket, Code::CHANGED, format_args!(""));
-            return;
-        }
-        let kept = self.slots.set_parameter(u16::from(number), value);
-        match (kept, active.parameters.get_mut(usize::from(number))) {
-            (Ok(()), Some(place)) => {
-                *place = value;
-                self.follow(io);
-                let _ = self.post.mail.up.enqueue(Up::Parameter(number, value));
-                self.post.app = true;
-                self.post.answer(ticket, Code::CHANGED, format_args!(""));
-            }
-            (Err(SlotError::Worn), _) => self.post.answer(
-                ticket,
-                Code::SERVICE_UNAVAILABLE,
-                format_args!("the flash was erased often enough for today"),
-            ),
-            _ => self.post.answer(
-                ticket,
-                Code::SERVICE_UNAVAILABLE,
-                format_args!(
-                    "the journal is full until the package is confirmed or the upload is over"
-                ),
-            ),
-        }
-    }
-
     fn chunk(&mut self, io: &mut impl Io, chunk: &Chunk) {
         match chunk.kind {
             ChunkKind::Part {
@@ -698,6 +665,7 @@ impl<F: Flash> Runner<F> {
         self.post.app = true;
         let settings = self.settings();
         self.save_states(io, true);
+        self.save_parameters(io, true);
         if let Err(error) = self.slots.activate(slot) {
             let _ = self.slots.reject(slot, Reason::Refused);
             return Err(error.into());
@@ -709,7 +677,7 @@ impl<F: Flash> Runner<F> {
         self.post
             .log(format_args!("package {sequence} goes on trial"));
         if self.activate(io, package) {
-            self.keep_settings(&settings);
+            self.keep_settings(io, &settings);
             return Ok(());
         }
         let _ = self.slots.reject(slot, Reason::Refused);
@@ -859,8 +827,9 @@ impl<F: Flash> Runner<F> {
             _ if active.start_counts => self.prove(),
             _ => {}
         }
-        // A module that is never idle does not keep its state from being saved.
+        // A module that is never idle does not keep its state and its parameters from being saved.
         self.save_states(io, false);
+        self.save_parameters(io, false);
     }
 
     /// A run that the node began by itself ended well: one less until the package is confirmed. The first confirms a package

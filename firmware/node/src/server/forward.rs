@@ -57,11 +57,12 @@ impl Resources {
         response: &mut Response<'_>,
         down: Down,
     ) -> Result<(), Answer> {
-        // Reading changes nothing, and whoever reads a few states may read them often.
-        let turn = if matches!(down, Down::State(..)) {
-            Turn::Request
-        } else {
-            Turn::Change
+        let turn = match down {
+            // Reading changes nothing, and whoever reads a few states may read them often.
+            Down::State(..) => Turn::Request,
+            Down::Parameter(..) => Turn::Parameter,
+            Down::Tier(_, interpreted) if interpreted != self.app.interpreted => Turn::Write,
+            _ => Turn::Change,
         };
         self.turn(request, response, turn)?;
         let queue = &mut self.mail.down;

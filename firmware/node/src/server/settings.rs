@@ -1,11 +1,9 @@
 //! What the operator sets: parameters, and what executes packages.
 use super::{Resources, Small};
 use crate::contract::{key, word};
-use crate::document::Document;
-use crate::document::Sample;
+use crate::document::{Document, Sample};
 use crate::mail::Down;
 use crate::number;
-use crate::turns::Turn;
 use wasmote_coap::{Answer, Code, Request, Response};
 
 /// The two tiers by their names.
@@ -83,16 +81,9 @@ impl Resources {
             Small::Number(number) => Some(number.float()),
         };
         match value {
-            Some(value) if range.contains(&value) => {
-                let now = self.app.parameters.get(index);
-                let same = now.is_some_and(|now| now.to_bits() == value.to_bits());
-                if !same && let Err(answer) = self.turn(request, response, Turn::Write) {
-                    return answer;
-                }
-                self.send(request, response, |ticket| {
-                    Down::Parameter(ticket, index as u8, value)
-                })
-            }
+            Some(value) if range.contains(&value) => self.send(request, response, |ticket| {
+                Down::Parameter(ticket, index as u8, value)
+            }),
             _ => response.fail(
                 Code::BAD_REQUEST,
                 format_args!(

@@ -1,13 +1,16 @@
-//! How often flash may be erased for those who hold no key: so many times a day, whatever they send.
+//! How often flash may be erased for those who hold no key, or written for anybody: so many times a day, whatever they send.
 
 /// Erasures a day that need nobody's trust: at this rate a sector that stands 10,000 of them lasts five years in three slots.
 pub const ERASES: u8 = 16;
-/// Milliseconds until one more is granted.
+/// Milliseconds until one more is granted: an hour and a half.
 const EACH: u64 = 86_400_000 / ERASES as u64;
 
-/// A bucket of [`ERASES`], full at the start, that fills by one every hour and a half.
+/// A bucket, full at the start, that fills one by one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
+    most: u8,
+    /// Milliseconds until one more is granted.
+    each: u64,
     left: u8,
     /// Up to when it was filled, in milliseconds since the start.
     filled: u64,
@@ -16,9 +19,17 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new() -> Self {
+    /// Of [`ERASES`].
+    pub(super) fn of_erasures() -> Self {
+        Self::new(ERASES, EACH)
+    }
+
+    /// So many at once, and one more after so many milliseconds.
+    pub(crate) fn new(most: u8, each: u64) -> Self {
         Self {
-            left: ERASES,
+            most,
+            each,
+            left: most,
             filled: 0,
             now: 0,
             refused: 0,
@@ -26,23 +37,23 @@ impl Budget {
     }
 
     /// It is so late.
-    pub(super) fn at(&mut self, now: u64) {
+    pub(crate) fn at(&mut self, now: u64) {
         self.now = now;
-        let more = now.saturating_sub(self.filled) / EACH;
+        let more = now.saturating_sub(self.filled) / self.each;
         if more > 0 {
-            self.filled += more * EACH;
+            self.filled += more * self.each;
             self.left = more
                 .saturating_add(u64::from(self.left))
-                .min(u64::from(ERASES)) as u8;
+                .min(u64::from(self.most)) as u8;
         }
-        if self.left == ERASES {
+        if self.left == self.most {
             // A full bucket does not save up for later.
             self.filled = now;
         }
     }
 
     /// Takes one, or counts that there was none.
-    pub(super) fn spend(&mut self) -> bool {
+    pub(crate) fn spend(&mut self) -> bool {
         let left = self.left.checked_sub(1);
         if let Some(left) = left {
             self.left = left;
@@ -50,6 +61,15 @@ impl Budget {
             self.refused = self.refused.saturating_add(1);
         }
         left.is_some()
+    }
+
+    /// From when on there is one, in milliseconds since the start.
+    pub(crate) fn due(&self) -> u64 {
+        if self.left > 0 {
+            0
+        } else {
+            self.filled.saturating_add(self.each)
+        }
     }
 
     /// What is left of it.

@@ -33,6 +33,7 @@
 mod budget;
 mod journal;
 mod keys;
+mod parameters;
 mod records;
 mod state;
 
@@ -43,7 +44,7 @@ pub(crate) use records::TIER;
 pub use records::{RECORD, RECORDS, STATE};
 pub use state::{Coming, Reason, Slot, SlotError, State};
 
-use budget::Budget;
+pub(crate) use budget::Budget;
 use embedded_storage::nor_flash::MultiwriteNorFlash;
 use journal::{CELL, COPIES, Cell, Layout, Range, store};
 
@@ -80,6 +81,7 @@ mod kind {
     pub const MOVED: u8 = 10;
     pub const RECORD: u8 = 11;
     pub const STATE: u8 = 12;
+    pub const PARAMETERS: u8 = 13;
 }
 
 /// The slots of a node.
@@ -111,7 +113,7 @@ impl<F: Flash> Slots<F> {
             places,
             slots: [Slot::default(); SLOTS],
             memory: Memory::default(),
-            budget: Budget::new(),
+            budget: Budget::of_erasures(),
             prepared: (0, 0),
             unknown: None,
         };
@@ -537,25 +539,12 @@ impl<F: Flash> Slots<F> {
         Ok(())
     }
 
-    /// Keeps a parameter of the current package over resets. A full journal is moved to a fresh slot with the package.
-    pub fn set_parameter(&mut self, number: u16, value: f32) -> Result<(), SlotError> {
-        let index = self.current().ok_or(SlotError::Nothing)?;
-        if self.parameter(number).map(f32::to_bits) == Some(value.to_bits()) {
-            return Ok(());
-        }
-        let cell = Cell::new(kind::PARAMETER, number, value.to_bits(), 0);
-        if self.room(index) >= 1 {
-            return self.extend(index, &cell, &[]);
-        }
-        self.renew(false)?;
-        let index = self.current().ok_or(SlotError::Nothing)?;
-        self.extend(index, &cell, &[])
-    }
-
     /// Moves the current package to a fresh slot, with an empty journal and room for states.
     fn renew(&mut self, trusted: bool) -> Result<(), SlotError> {
         let index = self.current().ok_or(SlotError::Nothing)?;
-        if self.receiving().is_some() || self.slot(index).state != State::Confirmed {
+        // What is staged goes on trial next, in the slot that would be erased.
+        let comes = self.receiving().or(self.staged());
+        if comes.is_some() || self.slot(index).state != State::Confirmed {
             return Err(SlotError::Full);
         }
         self.afford(trusted)?;
@@ -614,33 +603,13 @@ impl<F: Flash> Slots<F> {
         let at = self.place(to).0 + PACKAGE;
         store(&mut self.flash, at, bytes)?;
         self.mark(to, &Cell::new(kind::STAGED, 0, old.table, old.seal))?;
-        for number in 0..crate::module::PARAMETERS as u16 {
-            if let Some(value) = self.parameter_in(from, number) {
-                let cell = Cell::new(kind::PARAMETER, number, value.to_bits(), 0);
-                self.extend(to, &cell, &[])?;
-            }
-        }
+        self.carry_parameters(from, to)?;
         if table {
             self.carry(from, to)?;
         }
         self.remember(to, kind::CONFIRMED, COPIES)?;
         self.read(to);
         self.mark(from, &Cell::new(kind::MOVED, 0, 0, 0))
-    }
-
-    /// The kept value of a parameter of the current package.
-    pub fn parameter(&self, number: u16) -> Option<f32> {
-        self.parameter_in(self.current()?, number)
-    }
-
-    fn parameter_in(&self, index: usize, number: u16) -> Option<f32> {
-        let mut value = None;
-        self.journal(index).read(&self.flash, |cell, _| {
-            if cell.kind == kind::PARAMETER && cell.small == number {
-                value = Some(f32::from_bits(cell.x));
-            }
-        });
-        value
     }
 
     /// The package in a slot: envelope and module.

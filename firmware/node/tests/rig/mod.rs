@@ -487,6 +487,11 @@ impl Rig {
         unreachable!()
     }
 
+    /// An orderly restart is near.
+    pub fn rest(&mut self) {
+        self.runner.rest(&mut self.clock);
+    }
+
     /// Lets time pass, in milliseconds.
     pub fn wait(&mut self, millis: u64) {
         self.clock.0 += millis * 1000;

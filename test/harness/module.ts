@@ -97,6 +97,15 @@ every(1, () => {
 });
 `;
 
+/** The same with runs that are long on a chip, which divides such numbers in software, compiled or not. */
+export const long = `
+import { every } from "wasmote";
+let sum: f64 = 1;
+every(1, () => {
+  for (let i = 0; i < 60000; i++) sum = 1.0 / (sum + 1.5) + 3.0 / (sum + 0.5);
+});
+`;
+
 /** A program that spins for ever at its first sample. */
 export const spin = `
 import { sensor } from "wasmote";

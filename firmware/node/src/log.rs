@@ -47,3 +47,43 @@ impl fmt::Display for Line {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_when_to_the_millisecond_and_what_no_terminal_may_get_as_its_number() {
+        for (at, module, text, shown) in [
+            (0, false, "begins", "0.000 node: begins"),
+            (61_007, true, "a", "61.007 module: a"),
+            (4_294_967_295_999, true, "", "4294967295.999 module: "),
+            (1_999, true, "\u{1b}[2J", "1.999 module: \\u{1b}[2J"),
+            (1, true, "\u{202e}\n", "0.001 module: \\u{202e}\\u{a}"),
+        ] {
+            let mut line = Line {
+                at,
+                module,
+                text: heapless::String::new(),
+            };
+            let _ = line.text.push_str(text);
+            let mut told = heapless::String::<64>::new();
+            let _ = write!(told, "{line}");
+            assert_eq!(told, shown);
+        }
+    }
+
+    #[test]
+    fn a_full_log_loses_its_oldest_line() {
+        let mut log = Log::new();
+        for at in 0..3 * LINES as u64 {
+            log.push(Line {
+                at,
+                module: false,
+                text: heapless::String::new(),
+            });
+            let from = (at + 1).saturating_sub(LINES as u64);
+            assert!(log.0.iter().map(|line| line.at).eq(from..=at));
+        }
+    }
+}

@@ -128,3 +128,90 @@ impl Moments {
         Some(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(now: u64) -> Moment {
+        Moment {
+            now,
+            ..Moment::default()
+        }
+    }
+
+    fn read(number: u8, begins: bool, open: u16) -> Option<Read> {
+        Some(Read {
+            number,
+            begins,
+            open,
+        })
+    }
+
+    #[test]
+    fn each_read_has_its_moment_for_as_long_as_there_is_room() {
+        let mut moments = Moments::new();
+        assert_eq!(moments.choose(None, at(7)).now, 7);
+        for number in 0..KEPT as u8 {
+            let open = (1u16 << number) - 1;
+            let begun = 100 + u64::from(number);
+            assert_eq!(
+                moments.choose(read(number, true, open), at(begun)).now,
+                begun
+            );
+        }
+        for number in 0..KEPT as u8 {
+            let later = moments.choose(read(number, false, 0b111), at(900));
+            assert_eq!(later.now, 100 + u64::from(number));
+        }
+        // One more shares the newest while that is young, and takes the place of the oldest then.
+        for (now, told) in [
+            (4_000, 102),
+            (102 + SHARED - 1, 102),
+            (102 + SHARED, 102 + SHARED),
+        ] {
+            assert_eq!(
+                moments.choose(read(9, true, 0b111), at(now)).now,
+                told,
+                "{now}"
+            );
+            assert_eq!(moments.choose(read(9, false, 0b111), at(now + 1)).now, told);
+        }
+        let first = moments.choose(read(0, false, 0b111), at(9_000));
+        assert_eq!(first.now, 102 + SHARED, "its moment was the oldest");
+        let second = moments.choose(read(1, false, 0b111), at(9_000));
+        assert_eq!(second.now, 101);
+    }
+
+    #[test]
+    fn a_place_is_held_by_reads_that_are_open_and_no_others() {
+        let mut moments = Moments::new();
+        for number in 0..KEPT as u8 {
+            moments.choose(read(number, true, 0), at(100 + u64::from(number)));
+        }
+        // Nothing of that is open any more: each new read begins at its own time.
+        for (number, now) in [(5, 200), (6, 300), (5, 400)] {
+            assert_eq!(moments.choose(read(number, true, 0), at(now)).now, now);
+        }
+        // Only the second is: the others give way.
+        let mut moments = Moments::new();
+        for number in 0..KEPT as u8 {
+            let open = (1u16 << number) - 1;
+            moments.choose(read(number, true, open), at(100 + u64::from(number)));
+        }
+        for now in [200, 300, 400] {
+            assert_eq!(moments.choose(read(7, true, 0b010), at(now)).now, now);
+            assert_eq!(moments.choose(read(1, false, 0b010), at(now)).now, 101);
+        }
+    }
+
+    #[test]
+    fn a_read_of_something_else_has_none() {
+        let mut moments = Moments::new();
+        moments.choose(read(2, true, 0), at(5));
+        moments.forget(read(2, false, 0));
+        assert_eq!(moments.choose(read(2, false, 0), at(6)).now, 5);
+        moments.forget(read(2, true, 0));
+        assert_eq!(moments.choose(read(2, false, 0), at(6)).now, 6);
+    }
+}

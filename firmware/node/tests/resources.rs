@@ -147,6 +147,54 @@ fn every_resource_of_the_contract_is_listed_and_answers_its_methods_alone() {
     }
 }
 
+/// What the JSON of a document has under a name of SenML, and whether that goes on by itself.
+fn find<'v>(document: &'v Value, name: &str) -> Option<(&'v Value, bool)> {
+    let mut found = document.as_object().map(|_| document)?;
+    let moving = ["uptime", "coap", "at", "age", "lines", "fuel_total"];
+    for part in name.split('/') {
+        found = match found {
+            Value::Array(list) => list.get(part.parse::<usize>().ok()?)?,
+            other => other.get(part)?,
+        };
+    }
+    Some((found, name.split('/').any(|part| moving.contains(&part))))
+}
+
+/// The value of a record of SenML in JSON or CBOR (RFC 8428 §4.3, §6).
+fn value(record: &Value) -> Value {
+    let names = [("v", "2"), ("vs", "3"), ("vb", "4"), ("vd", "8")];
+    let all = names
+        .iter()
+        .filter_map(|(name, label)| Some((*name, record.get(*name).or(record.get(*label))?)));
+    let (name, value) = all.last().unwrap();
+    if name != "vd" || record.get("8").is_some() {
+        return value.clone();
+    }
+    // RFC 4648 §5, as the document shows bytes in JSON.
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bits = String::new();
+    for letter in value.as_str().unwrap().bytes() {
+        let at = digits.iter().position(|d| *d == letter).unwrap();
+        bits += &format!("{at:06b}");
+    }
+    let bytes = bits.as_bytes().chunks_exact(8).map(|bits| {
+        let bits = std::str::from_utf8(bits).unwrap();
+        format!("{:02x}", u8::from_str_radix(bits, 2).unwrap())
+    });
+    json!(bytes.collect::<String>())
+}
+
+#[test]
+fn a_package_says_what_it_reads_publishes_and_can_be_set() {
+    let (_, mut node) = running();
+    let app = node.json("app");
+    assert_eq!(app["sensors"], json!(["level"]));
+    assert_eq!(app["outputs"], json!(["flow"]));
+    assert_eq!(app["params"], json!(["limit"]));
+    // What is in the making shows itself to whoever debugs it.
+    assert!(node.debug().contains("active"), "{}", node.debug());
+}
+
 #[test]
 fn what_can_be_read_says_the_same_in_each_of_its_formats() {
     let (_, mut node) = running();
@@ -198,6 +246,14 @@ fn what_can_be_read_says_the_same_in_each_of_its_formats() {
                 .iter()
                 .filter(|key| record.get(**key).is_some());
             assert_eq!(values.count(), 1, "{path}: {record}");
+            if let Some((told, moves)) = find(&plain, name) {
+                let (own, packed) = (value(record), value(binary));
+                assert!(moves || same(&own, told), "{path}: {name}: {record} {told}");
+                assert!(
+                    moves || same(&packed, told),
+                    "{path}: {name}: {binary} {told}"
+                );
+            }
         }
         // RFC 8428 §4.2: a pack has at least one record.
         assert!(!pack.is_empty(), "{path}");

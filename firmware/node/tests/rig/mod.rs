@@ -487,6 +487,11 @@ impl Rig {
         unreachable!()
     }
 
+    /// The Runner, as a debugger prints it.
+    pub fn debug(&self) -> String {
+        format!("{:?}", self.runner)
+    }
+
     /// An orderly restart is near.
     pub fn rest(&mut self) {
         self.runner.rest(&mut self.clock);

@@ -102,7 +102,7 @@ export const long = `
 import { every } from "wasmote";
 let sum: f64 = 1;
 every(1, () => {
-  for (let i = 0; i < 60000; i++) sum = 1.0 / (sum + 1.5) + 3.0 / (sum + 0.5);
+  for (let i = 0; i < 30000; i++) sum = 1.0 / (sum + 1.5) + 3.0 / (sum + 0.5);
 });
 `;
 

@@ -163,10 +163,10 @@ fn find<'v>(document: &'v Value, name: &str) -> Option<(&'v Value, bool)> {
 /// The value of a record of SenML in JSON or CBOR (RFC 8428 §4.3, §6).
 fn value(record: &Value) -> Value {
     let names = [("v", "2"), ("vs", "3"), ("vb", "4"), ("vd", "8")];
-    let all = names
+    let mut all = names
         .iter()
         .filter_map(|(name, label)| Some((*name, record.get(*name).or(record.get(*label))?)));
-    let (name, value) = all.last().unwrap();
+    let (name, value) = all.next_back().unwrap();
     if name != "vd" || record.get("8").is_some() {
         return value.clone();
     }

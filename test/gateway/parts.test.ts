@@ -208,6 +208,17 @@ describe("history in SQLite", () => {
     await again.close();
   });
 
+  test("as many values of one millisecond as there may be are each kept, and take no longer the more there are", async () => {
+    const history = open();
+    const time = Date.now();
+    for (let count = 0; count < 30_000; count++)
+      history.append({ node: "a", resource: "x", time, value: count });
+    await history.flush();
+    const points = await history.query({ ...all, limit: 1e6, resolution: "raw" });
+    expect(points.map(({ value }) => value)).toEqual(Array.from({ length: 30_000 }, (_, at) => at));
+    await history.close();
+  });
+
   test("old weeks go by age, then by the quota, the current one never", async () => {
     const week = 7 * 86_400_000;
     const first = open({ retention: 1e14 });

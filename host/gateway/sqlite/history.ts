@@ -54,6 +54,8 @@ export class SqliteHistory implements History {
   readonly #ids = new Map<string, number>();
   readonly #newSeries: Statement<[string, string]>;
   readonly #rollup: Statement[];
+  /** Milliseconds of a series that are known to be taken, from one on up to another: what comes at one of them is not tried at each. */
+  readonly #runs = new Map<number, { from: number; to: number }>();
   #waiting: Row[] = [];
   /** Written raw, and not yet in the steps. */
   #owed: (Row & { series: number })[] = [];
@@ -144,6 +146,7 @@ export class SqliteHistory implements History {
       this.#say(undefined);
     } catch (error) {
       // SQLITE_FULL, SQLITE_IOERR: kept, and tried again.
+      this.#runs.clear();
       this.#say((error as Error).message);
       this.#timer = setTimeout(() => this.#write(), 2_000);
     }
@@ -177,7 +180,12 @@ export class SqliteHistory implements History {
           const series = this.#id(row);
           // Two values of one millisecond are two values, also where a clock was put back.
           let { time } = row;
+          const run = this.#runs.get(series);
+          const within = run !== undefined && time >= run.from && time < run.to;
+          if (within) time = run.to;
           while (insert.run(series, time, row.value).changes === 0) time++;
+          if (time > row.time)
+            this.#runs.set(series, { from: within ? run.from : row.time, to: time + 1 });
           written.push({ ...row, time, series });
         }
       })();

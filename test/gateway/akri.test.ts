@@ -183,7 +183,7 @@ describe.skipIf(reason !== undefined)(
       await until(() => agent.registrations.length);
       const again = agent.discover("");
       await until(() => ids(again.lists.at(-1)) === "usk");
-    }, 60_000);
+    }, 240_000);
 
     test("takes the place of one that was killed, and listens on the network where it is told to", async () => {
       agent = new Agent();

@@ -109,6 +109,8 @@ export class AkriHandler {
     };
     for (let pause = 100; !signal.aborted;) {
       const place = join(directory, "agent-registration.sock");
+      // Looked at before: an agent that is restarted just after it took us is another one, and has to be told again.
+      const before = madeAt(place);
       const client = new Registration(`unix:${place}`, credentials.createInsecure());
       const failure = await new Promise<Error | null>((resolve) => {
         const call = client["RegisterDiscoveryHandler"] as (
@@ -122,7 +124,7 @@ export class AkriHandler {
       if (failure === null) {
         this.#registered = true;
         pause = 100;
-        await this.#forgotten(place);
+        await this.#forgotten(place, before);
         this.#registered = false;
       } else await delay(pause, undefined, { signal }).catch(() => {});
       pause = Math.min(pause * 2, 10_000);
@@ -133,14 +135,12 @@ export class AkriHandler {
    * Until the agent may have forgotten us: its socket is another one, so it was restarted; or it cancelled a query, which it does when it ends
    * and when a configuration is taken back.
    */
-  async #forgotten(place: string): Promise<void> {
+  async #forgotten(place: string, before: bigint | undefined): Promise<void> {
     const { signal } = this.#stopping;
     const { period = 1_000 } = this.#options;
-    const socket = () => statSync(place, { bigint: true, throwIfNoEntry: false })?.ctimeNs;
-    const before = socket();
     let cancelled = false;
     this.#again = () => (cancelled = true);
-    while (!cancelled && !signal.aborted && socket() === before)
+    while (!cancelled && !signal.aborted && madeAt(place) === before)
       await delay(period, undefined, { signal }).catch(() => {});
   }
 
@@ -180,4 +180,9 @@ export class AkriHandler {
     const socket = join(this.#options.directory, `${handlerName}.sock`);
     if (this.#options.listen === undefined && existsSync(socket)) rmSync(socket);
   }
+}
+
+/** When a socket was made; undefined where there is none. */
+function madeAt(place: string): bigint | undefined {
+  return statSync(place, { bigint: true, throwIfNoEntry: false })?.ctimeNs;
 }

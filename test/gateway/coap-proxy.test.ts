@@ -288,5 +288,5 @@ asyncio.run(main())`,
     await once(child, "close");
     expect(text, errors).toBe("2.05 Content from/aiocoap\n5000\n");
   },
-  60_000,
+  180_000,
 );

@@ -67,5 +67,5 @@ test.skipIf(mount !== "")(
       rmSync(folder, { recursive: true, force: true });
     }
   },
-  60_000,
+  180_000,
 );

@@ -47,4 +47,4 @@ console.log(port, text);
     { encoding: "utf8" },
   );
   expect([stdout, status]).toEqual(["", 0]);
-}, 60_000);
+}, 180_000);

@@ -121,5 +121,5 @@ test.skipIf(reason !== undefined)(
       await Promise.all(nodes.map((node) => node.stop()));
     }
   },
-  120_000,
+  300_000,
 );

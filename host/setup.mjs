@@ -64,6 +64,7 @@ export const images = [
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "machine", kept: "machine.elf" },
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "engine", kept: "engine.elf" },
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "coap-cost", kept: "coap-cost.elf" },
+  { crate: "wasmote-machine", features: ["cortex-m4"], made: "skip", kept: "skip.elf" },
 ];
 
 /** The images of the benchmark `engine`, built when they are asked for: each engine, as fast as it can be had. */
@@ -151,6 +152,7 @@ export async function setup(goal) {
     found.cxx = await optional("C++", (report) => debian(report, "c++", ["g++"]));
     found.python = await optional("aiocoap", aiocoapPeer);
     if (found.python.ok) found.oscore = await optional("aiocoap's OSCORE", oscorePeer);
+    if (found.python.ok) found.unicorn = await optional("Unicorn", unicornPeer);
     if (found.python.ok) found.training = await optional("training", trainingPeer);
     for (const major of Object.keys(laterNodes)) {
       found[`node${major}`] = await optional(`Node ${major}`, (report) => laterNode(report, major));
@@ -519,6 +521,14 @@ async function postgresServer(report) {
   }
   await aptInstall(report, ["postgresql"]);
   return found() ?? fail("there is no initdb", "install postgresql (Debian's name)");
+}
+
+/** An emulator of single instructions, where there is a wheel for this machine. */
+async function unicornPeer(report) {
+  const python = join(cache, "python/bin/python");
+  const have = () => spawnSync(python, ["-c", "import unicorn"]).status === 0;
+  if (!have()) await pip(report, python, join(root, "test/peers/unicorn.txt"));
+  return have() ? python : fail("Unicorn does not load", "see test/peers/unicorn.txt");
 }
 
 /** What trains and judges networks, and computes them beside our modules: scikit-learn, ONNX and its runtime. */

@@ -422,7 +422,7 @@ verb(
 );
 verb(
   "keys [action] [place]",
-  "who may do what with a node: list, add, rotate, revoke",
+  "who may do what with a node: list, add, rotate, revoke, claim, forget",
   () => import("./keys.ts"),
   [
     new Option("--rights <rights>", "of a context to add: read, operate, install, admin, or all"),
@@ -434,6 +434,7 @@ verb(
     "keys add --rights read,operate --output dashboard-keys",
     "keys rotate",
     "keys revoke 3",
+    "keys claim --node serial:/dev/ttyUSB0",
   ],
 );
 verb(

@@ -1,8 +1,9 @@
-// The security contexts of a node: lists, adds, rotates, revokes. What a context is, and how this computer keeps its own, is in lib/keys.ts.
+// The security contexts of a node: lists, adds, rotates, revokes; gives the first one over a cable. What a context is, and how this computer keeps its own, is in lib/keys.ts.
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { NodeError, UserError } from "../lib/errors.ts";
 import {
+  allRights,
   encodeKey,
   exported,
   keepNodeKeys,
@@ -14,6 +15,7 @@ import {
   rightsText,
   type NodeKey,
 } from "../lib/keys.ts";
+import { nameFault } from "../lib/names.ts";
 import { sleep } from "../lib/coap/endpoint.ts";
 import type { Node } from "../lib/node.ts";
 import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
@@ -45,6 +47,8 @@ export async function keysVerb(
     add: () => add(options),
     rotate: () => rotate(options),
     revoke: () => revoke(place, options),
+    claim: () => claim(options),
+    forget: () => forget(place, options),
   };
   const chosen = action ?? "list";
   const run = Object.hasOwn(actions, chosen) ? actions[chosen] : undefined;
@@ -229,6 +233,68 @@ async function rotate(options: Options): Promise<void> {
     const { place } = nodeKeys(project(), name)[0]!;
     print(options.json, { node: name, place }, () => `${name}: a new secret, in place ${place}`);
   });
+}
+
+/**
+ * Gives a node that has no context its first one, over its cable: from then on it answers this project. What it is called is what it
+ * was provisioned with.
+ */
+async function claim(options: Options): Promise<void> {
+  const at = address(options);
+  const called = await withNode(options, async (node, { signal }) => {
+    const { name, security } = await node.front(signal);
+    if (security !== "unclaimed")
+      throw new UserError(
+        `${name} is ${security || "without security"}: only a node that nobody has given a context can be claimed`,
+        security === "secured"
+          ? "ask its administrator for a context: `wasmote keys add`"
+          : "provision it anew: `wasmote provision --name NAME --flash`",
+        "refused",
+      );
+    const fault = nameFault(name);
+    if (fault !== undefined) throw new NodeError("protocol", `/node: ${fault}`);
+    if (nodeKeys(project(), name).length > 0)
+      throw new UserError(
+        `this project has a context with a node called ${name} already`,
+        `if that one is gone: \`wasmote keys forget ${name}\`; else provision this one with another name`,
+        "refused",
+      );
+    const key = makeKey(0, allRights);
+    keepNodeKeys(project(), name, [key]);
+    try {
+      await put(node, key, undefined, signal);
+    } catch (error) {
+      // Where the node has said no, nobody needs it; of silence nobody knows.
+      if (error instanceof NodeError && error.code === "answer") keepNodeKeys(project(), name, []);
+      throw error;
+    }
+    return name;
+  });
+  await withNode({ ...options, node: [at] }, async (node, { signal }) => {
+    const { full } = await node.front(signal);
+    if (!full) throw new NodeError("protocol", `${called} does not know the context it was given`);
+    print(
+      options.json,
+      { node: called },
+      () => `${called} answers this project only, which may do everything with it`,
+    );
+  });
+}
+
+/** Takes away what this computer has of contexts with a node: with one that is gone, or was provisioned anew by somebody else. */
+async function forget(name: string | undefined, options: Options): Promise<void> {
+  if (name === undefined || nodeKeys(project(), name).length === 0)
+    throw new UserError(
+      `this project has no context with a node called ${name ?? "nothing"}`,
+      "write: keys forget wye",
+      "usage",
+    );
+  keepNodeKeys(project(), name, []);
+  print(
+    options.json,
+    { node: name },
+    () => `${name}: this project has no context with it any more`,
+  );
 }
 
 async function revoke(text: string | undefined, options: Options): Promise<void> {

@@ -1,9 +1,11 @@
 // A secured node by the verbs of the command line: nobody is asked for keys, and they can be changed.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { emulate } from "../../host/lib/emulate.ts";
 import { emulatedHere, numbersOf } from "../../host/lib/emulated.ts";
 import { Node } from "../../host/lib/node.ts";
+import { makeFlash } from "../../host/lib/package.ts";
 import { begin, wasmote, wasmoteJson } from "../harness/command.ts";
 import { scratch } from "../harness/target.ts";
 
@@ -120,4 +122,124 @@ test("a node without a name answers this user's verbs as long as it runs, and no
   expect(existsSync(numbersOf(note.process))).toBe(false);
   expect(emulatedHere().some((one) => one.address === address)).toBe(false);
   expect(existsSync(join(folder.path, ".wasmote"))).toBe(false);
+});
+
+test("a node that nobody has given a context is claimed over its cable, once, and by no network", async () => {
+  using folder = scratch();
+  const project = join(folder.path, "river");
+  await wasmote(folder.path, "new", project);
+  const flash = join(folder.path, "flash");
+  writeFileSync(flash, makeFlash({ name: "usk", keys: [] }));
+  const claim = (place: string, ...more: string[]) =>
+    wasmote(project, "keys", "claim", "--node", place, ...more);
+  {
+    const node = await emulate({ machine: "native", flash });
+    const refused = await claim(node.address);
+    await node.stop();
+    expect(refused.code).toBe(5);
+    expect(refused.err).toMatch(/4\.0[13]/);
+  }
+  const node = await emulate({ machine: "native", flash, link: "serial" });
+  try {
+    const claimed = await claim(node.address);
+    expect(claimed).toMatchObject({ code: 0, err: "" });
+    expect(claimed.out).toMatch(/^usk answers this project only/);
+    expect((await claim(node.address)).err).toMatch(/usk is secured: only a node that nobody/);
+    const info = await wasmote(project, "info", "--node", node.address);
+    expect(info.out).toMatch(/security +secured/);
+    const stranger = await wasmote(folder.path, "get", "stats", "--node", node.address);
+    expect(stranger.err).toMatch(/no context/);
+    await node.reset();
+    expect((await wasmote(project, "get", "stats", "--node", node.address)).code).toBe(0);
+    expect((await wasmote(project, "keys", "forget", "usk")).code).toBe(0);
+    expect((await wasmote(project, "get", "stats", "--node", node.address)).err).toMatch(
+      /no context/,
+    );
+  } finally {
+    await node.stop();
+  }
+});
+
+/** How a secret could be written down. */
+function spellings(secret: Buffer): string[] {
+  const hex = secret.toString("hex");
+  const list = [...secret].join(",");
+  return [
+    hex,
+    hex.toUpperCase(),
+    secret.toString("base64"),
+    secret.toString("base64url"),
+    list,
+    list.replaceAll(",", ", "),
+  ];
+}
+
+test("key material is in no output, error or log, and in no file that others may read", async () => {
+  using folder = scratch();
+  const project = join(folder.path, "river");
+  await wasmote(folder.path, "new", project);
+  const node = begin(project, ["emulate", "--name", "wye", "--json"]);
+  try {
+    await node.shows(/"address":"coap/);
+    const said: string[] = [];
+    for (const words of [
+      ["info", "--verbose"],
+      ["info", "--json"],
+      ["keys", "--json"],
+      ["keys", "add", "--rights", "read", "--output", join(project, "reader"), "--json"],
+      ["keys", "rotate"],
+      ["keys", "revoke", "7"],
+      ["keys", "add", "--rights", "nonsense", "--output", "x"],
+      ["get", "node"],
+      ["get", "keys"],
+      ["get", "log"],
+      ["get", "stats"],
+      ["get", "keys/0"],
+      ["put", "keys/3", "nonsense"],
+      ["push", "--no-wait"],
+      ["logs"],
+      ["doctor"],
+      ["provision", "record.bin", "--name", "severn"],
+    ]) {
+      const node_ = ["doctor", "provision"].includes(words[0]!) ? [] : ["--node", "wye"];
+      const { out, err } = await wasmote(project, ...words, ...node_);
+      said.push(out, err);
+    }
+    said.push(node.ran.out, node.ran.err);
+    const keys = ["wye@emulated", "severn"].flatMap((name) =>
+      (
+        JSON.parse(readFileSync(join(project, ".wasmote/keys", name, "contexts.json"), "utf8")) as {
+          secret: string;
+        }[]
+      ).map(({ secret }) => Buffer.from(secret, "hex")),
+    );
+    const { secret_hex } = JSON.parse(
+      readFileSync(join(project, "reader/settings.json"), "utf8"),
+    ) as Record<string, string>;
+    keys.push(Buffer.from(secret_hex!, "hex"));
+    expect(keys.length).toBe(3);
+    const key = readFileSync(join(project, ".wasmote/key.pem"), "utf8").split("\n")[1]!;
+    const all = said.join("\n");
+    expect(all.length).toBeGreaterThan(2_000);
+    for (const one of keys.flatMap(spellings)) expect(all).not.toContain(one);
+    expect(all).not.toContain(key);
+    // Whatever file has one of them: for this user only, and so is the way to it.
+    let found = 0;
+    for (const entry of readdirSync(folder.path, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      const content = readFileSync(path);
+      const text = content.toString("latin1");
+      const holds = keys.some(
+        (one) => content.includes(one) || spellings(one).some((word) => text.includes(word)),
+      );
+      if (!holds && !text.includes(key)) continue;
+      found++;
+      expect(statSync(path).mode & 0o077, path).toBe(0);
+    }
+    expect(found).toBeGreaterThanOrEqual(6);
+  } finally {
+    node.child.kill("SIGINT");
+    await node.ended;
+  }
 });

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { generate, parse, type Packet, type ParsedPacket } from "coap-packet";
 import { describe, expect, test } from "vitest";
 import { Context } from "../../host/lib/coap/oscore.ts";
 import { resources, rights } from "../../host/lib/contract.ts";
@@ -12,6 +13,7 @@ import { encodeKey, encodeKeys, makeKey, materialOf, type NodeKey } from "../../
 import { Node } from "../../host/lib/node.ts";
 import { makeFlash } from "../../host/lib/package.ts";
 import type { Method } from "../../host/lib/coap/endpoint.ts";
+import { random } from "../harness/link.ts";
 import { eachTarget, scratch, type Start } from "../harness/target.ts";
 
 /** Roles by their rights; the administrator may do everything. */
@@ -179,6 +181,8 @@ class Between {
   readonly captured: Buffer[] = [];
   /** What becomes of a datagram to the node: as many as are to go on. */
   onRequest: (datagram: Buffer) => Buffer[] = (datagram) => [datagram];
+  /** The same on the way back. */
+  onAnswer: (datagram: Buffer) => Buffer[] = (datagram) => [datagram];
   readonly #front: Socket = createSocket("udp4");
   readonly #back: Socket = createSocket("udp4");
   #client: { address: string; port: number } | undefined;
@@ -195,7 +199,8 @@ class Between {
       for (const each of one.onRequest(datagram)) one.#back.send(each, Number(port), hostname);
     });
     one.#back.on("message", (datagram) => {
-      if (one.#client) one.#front.send(datagram, one.#client.port, one.#client.address);
+      for (const each of one.onAnswer(datagram))
+        if (one.#client) one.#front.send(each, one.#client.port, one.#client.address);
     });
     one.send = (datagram) => one.#back.send(datagram, Number(port), hostname);
     return one;
@@ -211,6 +216,66 @@ class Between {
     this.#front.close();
     this.#back.close();
   }
+}
+
+/** What somebody on the way does to datagrams: what he changed goes first, and the true one follows, so that all goes on. */
+function hostile(draw: (limit: number) => number) {
+  const kept: { request: Buffer[]; answer: Buffer[] } = { request: [], answer: [] };
+  let held: Buffer[] = [];
+  const pick = <T>(list: readonly T[]) => list[Math.floor(draw(list.length))];
+  const option = (name: string, value: string | Buffer) => ({ name, value: Buffer.from(value) });
+  const rewrite = (datagram: Buffer, change: (packet: ParsedPacket) => Partial<Packet>): Buffer => {
+    const packet = parse(datagram);
+    return generate({ ...packet, ...change(packet) } as Packet);
+  };
+  const changes: ((datagram: Buffer) => Buffer)[] = [
+    // What is not protected may be taken away, and added; the node looks at what is within.
+    (one) =>
+      rewrite(one, ({ options }) => ({
+        options: options.filter(({ name }) => name !== "Observe"),
+      })),
+    (one) =>
+      rewrite(one, ({ options }) => ({ options: options.filter(({ name }) => name !== "OSCORE") })),
+    (one) =>
+      rewrite(one, ({ options }) => ({
+        options: [...options, option("Uri-Path", "log")] as never,
+      })),
+    (one) =>
+      rewrite(one, ({ options }) => ({
+        options: [...options, option("Block1", Buffer.from([0x0e]))] as never,
+      })),
+    (one) =>
+      rewrite(one, ({ options }) => ({ options: [...options, option("Uri-Query", "a")] as never })),
+    (one) => rewrite(one, ({ code }) => ({ code: code === "0.02" ? "0.04" : "2.05" })),
+    (one) => rewrite(one, ({ payload }) => ({ payload: payload.subarray(0, -1) })),
+    (one) => rewrite(one, ({ payload }) => ({ payload: Buffer.from(payload.toReversed()) })),
+    (one) => rewrite(one, () => ({ payload: Buffer.from("1800000000") })),
+  ];
+  const both = (way: "request" | "answer") => (datagram: Buffer) => {
+    const before = kept[way];
+    before.push(datagram);
+    const sent: Buffer[] = held;
+    held = [];
+    for (let n = Math.floor(draw(3)); n >= 0; n--) {
+      malice.done++;
+      const again = Buffer.from(pick(before)!);
+      const { messageId, token } = parse(datagram);
+      const fate = draw(4);
+      // As it was; under another message ID; as if it belonged to this one; changed.
+      if (fate < 1) sent.push(again);
+      else if (fate < 2)
+        sent.push(rewrite(again, () => ({ messageId: Math.floor(draw(0x10000)) })));
+      else if (fate < 3) sent.push(rewrite(again, () => ({ messageId, token })));
+      else sent.push(pick(changes)!(datagram));
+    }
+    if (draw(3) < 1) held.push(datagram);
+    // What an answer is held to is that it comes first.
+    return way === "request"
+      ? [...sent, datagram]
+      : [...sent.slice(0, 1), datagram, ...sent.slice(1)];
+  };
+  const malice = { done: 0, request: both("request"), answer: both("answer") };
+  return malice;
 }
 
 eachTarget(
@@ -234,6 +299,72 @@ eachTarget(
       expect(Number(await node.get("time"))).toBeGreaterThan(1_799_999_999);
       const after = (await node.info()).oscore!;
       expect(after["replayed"]! - before["replayed"]!).toBeGreaterThanOrEqual(requests.length - 1);
+    });
+
+    test.each([1, 2, 3])(
+      "strips, adds, holds back, repeats and swaps, from seed %i, and what is believed is true",
+      async (seed) => {
+        using folder = scratch();
+        const { as, target } = await begin(start, folder.path);
+        using between = await Between.before(target.address);
+        await using node = await as("administrator", between.address);
+        await using witness = await as("operator");
+        const malice = hostile(random(seed));
+        await node.put("time", "1700000000");
+        between.onRequest = malice.request;
+        between.onAnswer = malice.answer;
+        let current = 0;
+        const pending = new Set<number>();
+        let [believed, doubted] = [0, 0];
+        const doubt = (error: NodeError) => {
+          expect(error.code).toBe("insecure");
+          doubted++;
+          return undefined;
+        };
+        for (let step = 1; step <= 40; step++) {
+          target.feed("level", step);
+          await expect.poll(() => witness.get("sensors/level")).toBe(String(step));
+          const set = 1_700_000_000 + step * 1000;
+          const put = await node.put("time", String(set)).then(() => true, doubt);
+          if (put) current = step;
+          else pending.add(step);
+          // Nothing is done twice, and nothing that was not said. What was not answered may still be done, once.
+          const now = Math.floor((Number(await witness.get("time")) - 1_700_000_000) / 1000);
+          if (now !== current) expect(pending.delete(now), `${now} at ${step}`).toBe(true);
+          current = now;
+          const seen = await node.get("sensors/level").catch(doubt);
+          if (seen === undefined) continue;
+          expect(seen).toBe(String(step));
+          believed++;
+        }
+        expect(malice.done).toBeGreaterThan(100);
+        expect(believed).toBeGreaterThan(10);
+        expect(believed + doubted).toBeGreaterThanOrEqual(40);
+      },
+    );
+
+    test("repeats and overtakes notifications, and an observer sees each value once, in order", async () => {
+      using folder = scratch();
+      const { as, target } = await begin(start, folder.path);
+      using between = await Between.before(target.address);
+      await using node = await as("reader", between.address);
+      const all: Buffer[] = [];
+      // The newest one, then all that came before it.
+      between.onAnswer = (datagram) => {
+        const sent = [datagram, ...all];
+        all.push(datagram);
+        return sent;
+      };
+      const seen: number[] = [];
+      target.feed("level", 1);
+      for await (const { value } of node.observe("sensors/level")) {
+        expect(value).toBeGreaterThan(seen.at(-1) ?? 0);
+        seen.push(value);
+        if (value >= 12) break;
+        target.feed("level", value + 1);
+      }
+      expect(seen.length).toBeGreaterThan(10);
+      expect(all.length).toBeGreaterThan(seen.length);
     });
 
     test("changes a bit anywhere, and nothing passes", async () => {

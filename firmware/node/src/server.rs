@@ -22,6 +22,7 @@ use crate::registration::Registration;
 use crate::turns::{Lane, Turns};
 use core::fmt::{self, Write};
 use core::hash::Hash;
+use core::hint::black_box;
 use wasmote_coap::{
     Answer, Application, Code, Counters, Request, Response, Transmit, WebLink, format, option,
 };
@@ -313,6 +314,12 @@ impl Application for Resources {
         };
         if !resource.methods.contains(&request.method) {
             response.code(Code::METHOD_NOT_ALLOWED);
+            return Answer::Now;
+        }
+        // Once more, of what the compiler takes for something else: an instruction that a disturbance of the chip leaves out gives nobody a
+        // right (`test/node/skip.test.ts`).
+        if let Some(code) = black_box(&*self).refuses(black_box(request), Some(resource)) {
+            response.code(code);
             return Answer::Now;
         }
         let reads = request.method == Code::GET && resource.kind != Kind::Request;

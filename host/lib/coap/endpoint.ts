@@ -352,6 +352,7 @@ export class Endpoint {
       queue.push(packet);
       wake();
     };
+    const key = token.toString("hex");
     const register = async () => {
       const extra = [{ name: "Observe", value: encodeUint(0) }];
       const answer = await this.#exchange("GET", path, options, extra, token);
@@ -364,9 +365,10 @@ export class Endpoint {
       // After a reset the numbers begin anew: what answers the registration is the newest by itself.
       newest = undefined;
       renewal = answer;
+      // Notifications of an earlier registration are older, whenever they come.
+      this.#bindings.set(key, (this.#bindings.get(key) ?? []).slice(0, 1));
       take(answer);
     };
-    const key = token.toString("hex");
     // Known before it is registered: a notification may come right behind the response.
     this.#waiting.set(key, {
       settle: take,
@@ -529,13 +531,22 @@ export class Endpoint {
               : `${this.#link.address} does not answer: is the address right, and is the node on?`,
           ),
         );
+      let acknowledged = false;
       const again = () => {
         const left = Math.min(began + this.#patience, until) - performance.now();
-        if (attempt > this.#maxRetransmit || left <= 0) return silence();
+        if (attempt > this.#maxRetransmit || left <= 0) {
+          if (acknowledged && left > 0) return separate();
+          return silence();
+        }
         this.#link.send(datagram);
         attempt++;
         timer = setTimeout(again, Math.min(timeout, left));
         timeout *= 2;
+      };
+      const separate = () => {
+        clearTimeout(timer);
+        const left = Math.min(began + this.#patience, until) - performance.now();
+        timer = setTimeout(silence, Math.max(0, Math.min(separateTimeout, left)));
       };
       const waiting: Waiting = {
         settle: (response) => {
@@ -556,9 +567,9 @@ export class Endpoint {
         },
         doubted: fail,
         acknowledged: () => {
-          clearTimeout(timer);
-          const left = Math.min(began + this.#patience, until) - performance.now();
-          timer = setTimeout(silence, Math.max(0, Math.min(separateTimeout, left)));
+          acknowledged = true;
+          // RFC 8613 §4.3: anybody may have said it. A node that did knows what it gets again, and does nothing twice.
+          if (!this.#context) separate();
         },
         unreachable: (cause) => {
           // One may be of an earlier datagram, or of a node that is just starting.
@@ -593,7 +604,8 @@ export class Endpoint {
     }
     const waiting = this.#byId.get(packet.messageId);
     if (packet.reset) {
-      waiting?.rejected();
+      // RFC 8613 §4.3: what is not protected ends nothing that is.
+      if (!this.#context) waiting?.rejected();
       return;
     }
     if (packet.ack && packet.code === "0.00") {

@@ -37,8 +37,10 @@ export interface Message {
 export interface Binding {
   kid: Buffer;
   piv: Buffer;
-  /** The highest number of a notification that came for it; -1 before the first. */
+  /** The highest number of an answer that came for it; -1 before the first. */
   newest: number;
+  /** Whether it was answered: one without a number of its own comes once, and before all others. */
+  answered: boolean;
 }
 
 const cipher = "aes-128-ccm";
@@ -94,7 +96,7 @@ export class Context {
     const { sender, idContext } = this.#material;
     const kid = Buffer.from(sender);
     const piv = encodePiv(this.#sequence.take());
-    const binding = { kid, piv, newest: -1 };
+    const binding = { kid, piv, newest: -1, answered: false };
     const observe = request.options.some(({ name }) => name === "Observe");
     const sealer = createCipheriv(cipher, this.#senderKey, this.nonce(kid, piv), {
       authTagLength: tagLength,
@@ -163,10 +165,13 @@ export class Context {
     // RFC 8613 §4.1.3.5.2: notifications are ordered by their numbers; one that is not newer was replayed, or overtaken. For those
     // who observe, it takes the place of the value of Observe, which is empty within: one more, for a response without a number comes before them.
     const observe = opened.options.find(({ name }) => name === "Observe");
+    const number = own ? piv.reduce((sum, byte) => sum * 256 + byte, 0) : -1;
+    // RFC 8613 §7.4.1: nor is any other answer believed twice.
+    if (own ? number <= binding.newest : binding.answered)
+      throw insecure("is older than what came before");
+    binding.answered = true;
+    binding.newest = Math.max(binding.newest, number);
     if (observe && own) {
-      const number = piv.reduce((sum, byte) => sum * 256 + byte, 0);
-      if (number <= binding.newest) throw insecure("is older than what came before");
-      binding.newest = number;
       observe.value = Buffer.alloc(4);
       observe.value.writeUInt32BE((number + 1) % 2 ** 24);
     }

@@ -210,7 +210,7 @@ impl Node {
     /// A node with contexts for both, and a trusted key.
     pub fn new(sensors: &'static [Sensor], key: Option<[u8; 32]>) -> Option<Self> {
         let memory = cortex_m::singleton!(: Memory<Peer> = Memory::new())?;
-        let region = cortex_m::singleton!(: [u64; 2048] = [0; 2048])?;
+        let region = cortex_m::singleton!(: [u64; 4096] = [0; 4096])?;
         let (server_memory, runner_memory) = memory.split();
         let mut provision = Provision {
             contexts: &CONTEXTS,
@@ -230,7 +230,7 @@ impl Node {
             reset: "power on",
             missing: heapless::Vec::new(),
             sensors,
-            memory: 16 * 1024,
+            memory: 32 * 1024,
             package: slots.capacity(),
             fuel: 100_000,
         };
@@ -242,7 +242,7 @@ impl Node {
         let keyring = Keyring::load(&slots, &provision);
         // SAFETY: the same memory as bytes, for as long.
         let region =
-            unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), 16 * 1024) };
+            unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), 32 * 1024) };
         let runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
         let mut server = Server::new(board, provision, &keyring, server_memory, 1);
         server.trust(|_| true);

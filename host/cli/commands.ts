@@ -1,7 +1,9 @@
 // The verbs with their words, options and examples. Each verb is a file beside this one, loaded when it is called.
 import { Command, Option } from "commander";
 import packageFile from "../../package.json" with { type: "json" };
+import { UserError } from "../lib/errors.ts";
 import { interruptedCode, interruption } from "./context.ts";
+import { oneLine } from "../lib/text.ts";
 import { report } from "./report.ts";
 
 const json = () => new Option("--json", "print JSON");
@@ -30,7 +32,8 @@ const several = () => [
 const program = new Command("wasmote")
   .description("Write sensor logic in TypeScript, push it over the air, watch it run.")
   .version(packageFile.version)
-  .showHelpAfterError("(wasmote --help lists the verbs)")
+  // What is wrong with the words is told as every other error is, with --json too.
+  .configureOutput({ outputError: () => {} })
   .addHelpText(
     "after",
     `
@@ -54,6 +57,22 @@ Exit codes:
 Ctrl-C is the regular end of observe, watch, logs --follow, emulate and run on live samples: they end with 0.`,
   );
 
+/** An option that takes a value does not take the next option for it. */
+function valued(option: Option): Option {
+  if (!option.required) return option;
+  const { parseArg, flags } = option;
+  return option.argParser((given: string, before: unknown) => {
+    if (/^--[a-z]/.test(given))
+      throw new UserError(
+        `${flags}: the value is missing, ${given} is an option`,
+        `write it as ${flags.split(/[ ,]+/).find((flag) => flag.startsWith("--"))}=${given} if it is meant`,
+        "usage",
+      );
+    if (parseArg !== undefined) return parseArg(given, before as never);
+    return option.variadic ? [...((before as string[] | undefined) ?? []), given] : given;
+  });
+}
+
 /** Declares a verb, whose file exports a function of its name. */
 function verb(
   words: string,
@@ -72,7 +91,7 @@ function verb(
       if (!run_) throw new Error(`${name} is not there`);
       await run_(...given);
     });
-  for (const option of options) command.addOption(option);
+  for (const option of options) command.addOption(valued(option));
   const lines = examples.map((example) => `  wasmote ${example}`);
   command.addHelpText("after", `\nExample${lines.length > 1 ? "s" : ""}:\n${lines.join("\n")}`);
 }
@@ -468,6 +487,14 @@ export async function run(): Promise<void> {
   for (const command of program.commands) command.exitOverride();
   interruption();
   try {
+    const [first, second] = process.argv.slice(2);
+    // Commander shows all of the help for a verb that there is none of, as if nothing were wrong.
+    if (first === "help" && second !== undefined && !program.commands.some(isVerb(second)))
+      throw new UserError(
+        `there is no verb ${oneLine(second)}`,
+        "`wasmote --help` lists them",
+        "usage",
+      );
     await program.parseAsync();
     process.exitCode ??= interruptedCode() ?? 0;
   } catch (error) {
@@ -475,6 +502,12 @@ export async function run(): Promise<void> {
   }
   await end();
 }
+
+const isVerb = (name: string) => (command: Command) =>
+  command.name() === name ||
+  command.aliases().includes(name) ||
+  name === "help" ||
+  name.startsWith("-");
 
 /** Whoever reads the output has gone, and nothing is wrong; or what was printed is nowhere. */
 function lostOutput(error: NodeJS.ErrnoException): void {

@@ -1,6 +1,6 @@
 // Starts a node on this computer and keeps it until it is interrupted. One with a name can be used by that name, and keeps its
 // flash from one time to the next.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -19,9 +19,10 @@ import {
   type NodeKey,
 } from "../lib/keys.ts";
 import { nameFault } from "../lib/names.ts";
-import { makeFlash } from "../lib/package.ts";
+import { flashFault, makeFlash } from "../lib/package.ts";
 import type { Sample } from "../lib/samples.ts";
 import { emulatedNode, signingKey, starting } from "../lib/project.ts";
+import { writeWhole } from "../lib/state.ts";
 import { print, project, say, untilInterrupted, waiting } from "./context.ts";
 import { samplesFrom } from "./samples.ts";
 import { readLines } from "./terminal.ts";
@@ -133,7 +134,17 @@ function flashOf(machine: Machine, options: Options, scratch: string | undefined
   const file =
     options.flash ?? (scratch ? join(scratch, "flash") : state.place("emulated", `${name}.flash`));
   const kept = name === undefined ? undefined : emulatedName(name);
-  if (existsSync(file)) {
+  const found = statSync(file, { throwIfNoEntry: false });
+  // An empty file is one that was cut off before there was anything in it.
+  if (found !== undefined && !(found.isFile() && found.size === 0)) {
+    // A node writes over all of it.
+    const fault = found.isFile() ? flashFault(readFileSync(file)) : "it is no file";
+    if (fault !== undefined)
+      throw new UserError(
+        `${file} is not the flash of a node: ${fault}`,
+        "name a file that is not there yet: it is made",
+        "usage",
+      );
     const secured = kept !== undefined && nodeKeys(project(), kept).length > 0;
     if (secured && options.open)
       throw new UserError(
@@ -154,7 +165,7 @@ function flashOf(machine: Machine, options: Options, scratch: string | undefined
   if (kept !== undefined) keepNodeKeys(project(), kept, key === undefined ? [] : [key]);
   const contexts = key === undefined ? { open } : { contexts: encodeKeys([key]) };
   const provision = { name: name ?? "emulated", keys, development: dev, ...contexts };
-  writeFileSync(file, makeFlash(provision), { mode: 0o600 });
+  writeWhole(file, makeFlash(provision), 0o600);
   const unnamed = key !== undefined && name === undefined ? { key } : {};
   return { flash: file, ...unnamed, security: open ? "open" : "secured" };
 }

@@ -1,5 +1,5 @@
 // Starts the gateway and keeps it until it is interrupted.
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { defaults, readConfig } from "../gateway/config.ts";
@@ -21,6 +21,12 @@ interface Options {
 export async function gatewayVerb(options: Options): Promise<void> {
   const signal = untilInterrupted();
   const file = resolve(project().folder, options.config ?? "gateway.toml");
+  if (options.config !== undefined && !existsSync(file))
+    throw new UserError(
+      `there is no file ${file}`,
+      "check the name: docs/gateway.md shows one",
+      "usage",
+    );
   const config = { ...readConfig(file) };
   if (options.listen !== undefined)
     config.listen = place(options.listen, "--listen 127.0.0.1:8080");

@@ -1,10 +1,11 @@
 // Makes the key that packages are signed with, or takes one over.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { UserError } from "../lib/errors.ts";
 import { hex } from "../lib/kept.ts";
 import { generateKey, keyId, readKey, writeKey, type KeyPair } from "../lib/package.ts";
 import { keepKey } from "../lib/project.ts";
+import { writeWhole } from "../lib/state.ts";
 import { print, project } from "./context.ts";
 
 export async function keygenVerb(
@@ -20,7 +21,7 @@ export async function keygenVerb(
     );
   const key = options.import === undefined ? generateKey() : importKey(resolve(options.import));
   if (file === undefined) keepKey(project(), key);
-  else writeFileSync(path, writeKey(key), { mode: 0o600, flag: "wx" });
+  else writeWhole(path, writeKey(key), 0o600);
   const facts = { file: path, public: hex(key.publicKey), id: hex(keyId(key.publicKey)) };
   print(options.json, facts, () => `${path}\npublic key ${facts.public}\nkey id ${facts.id}`);
 }

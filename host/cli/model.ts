@@ -124,7 +124,7 @@ function readModel(file: string): Uint8Array {
     if (size > mostBytes)
       throw new UserError(
         `${oneLine(file)} has ${size} bytes, and at most ${mostBytes} are read`,
-        undefined,
+        "name a smaller model: a node has room for a few KiB of weights",
         "usage",
       );
     return readFileSync(file);
@@ -132,7 +132,7 @@ function readModel(file: string): Uint8Array {
     if (error instanceof UserError) throw error;
     throw new UserError(
       `${oneLine(file)} cannot be read: ${(error as Error).message}`,
-      undefined,
+      "check the name, and that it may be read",
       "usage",
     );
   }
@@ -146,7 +146,7 @@ function readRows(file: string, model: Model): number[][] {
   } catch (error) {
     throw new UserError(
       `${oneLine(file)} cannot be read: ${(error as Error).message}`,
-      undefined,
+      "check the name, and that it may be read",
       "usage",
     );
   }

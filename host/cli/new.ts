@@ -1,9 +1,10 @@
 // Begins a project that builds, runs and tests at once.
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, relative, resolve } from "node:path";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { keepKey, openProject } from "../lib/project.ts";
+import { makeFolder } from "../lib/state.ts";
 import { print } from "./context.ts";
 import { packageRoot } from "../lib/root.ts";
 import { linkPackage } from "./program.ts";
@@ -53,15 +54,37 @@ export async function newVerb(
   { json, open = false }: { json?: boolean; open?: boolean },
 ): Promise<void> {
   const path = resolve(folder);
-  if (existsSync(path) && readdirSync(path).length > 0)
+  const there = existsSync(path);
+  if (there && readdirSync(path).length > 0)
     throw new UserError(`${path} is not empty`, "choose another name");
   const name = basename(path);
   const fault = nameFault(name);
   if (fault !== undefined) throw new UserError(fault, "packages bear it", "usage");
+  try {
+    fill(path, name, open);
+  } catch (error) {
+    // Half a project is none, and would be in the way of the next try.
+    for (const one of there ? readdirSync(path).map((own) => join(path, own)) : [path])
+      rmSync(one, { recursive: true, force: true });
+    throw error;
+  }
+  print(
+    json,
+    { folder: path, name, open },
+    () =>
+      `${path}${open ? "\nopen: whoever reaches a node of this project may read and change it" : ""}\nnext: cd ${quoted(folder)} && wasmote run --samples samples.csv`,
+  );
+}
+
+/** A word as a shell takes it. */
+const quoted = (word: string) =>
+  /^[\w./~-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+
+function fill(path: string, name: string, open: boolean): void {
   const write = (file: string, text: string) => writeFileSync(join(path, file), text);
   const writeJson = (file: string, value: object) =>
     write(file, `${JSON.stringify(value, null, 2)}\n`);
-  for (const part of ["src", "test"]) mkdirSync(join(path, part), { recursive: true });
+  for (const part of ["src", "test"]) makeFolder(join(path, part));
   write("src/main.ts", source);
   writeJson("src/tsconfig.json", tsconfig);
   write("test/main.test.mjs", test);
@@ -81,10 +104,4 @@ export async function newVerb(
   write(".gitignore", ".wasmote/\n*.wasm\n*.wpkg\nnode_modules/\n");
   keepKey(openProject(path));
   linkPackage(path);
-  print(
-    json,
-    { folder: path, name, open },
-    () =>
-      `${path}${open ? "\nopen: whoever reaches a node of this project may read and change it" : ""}\nnext: cd ${folder} && wasmote run --samples samples.csv`,
-  );
 }

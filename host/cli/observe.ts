@@ -65,7 +65,7 @@ async function follow(following: Following): Promise<void> {
   const own = new AbortController();
   const stop = () => own.abort();
   const interrupted = session.open();
-  for (const signal of [done, interrupted])
+  for (const signal of [done, interrupted, ...(record ? [record.failed] : [])])
     if (signal.aborted) stop();
     else signal.addEventListener("abort", stop);
   screen.waits(target, chosen);

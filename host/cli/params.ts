@@ -1,5 +1,6 @@
 // Reads and sets the parameters of the running module.
-import { shortest } from "../lib/text.ts";
+import { NodeError, UserError } from "../lib/errors.ts";
+import { oneLine, shortest } from "../lib/text.ts";
 import { assignments, table } from "./context.ts";
 import { onEach, type SeveralOptions } from "./several.ts";
 
@@ -8,7 +9,16 @@ export async function paramsVerb(words: string[], options: SeveralOptions): Prom
   await onEach<Record<string, number>>(
     options,
     async (node) => {
-      for (const [name, value] of wanted) await node.setParam(name, value);
+      for (const [name, value] of wanted)
+        await node.setParam(name, value).catch(async (error: unknown) => {
+          if (!(error instanceof NodeError && error.status === "4.04")) throw error;
+          const names = Object.keys(await node.params()).join(", ") || "none";
+          throw new UserError(
+            `the module has no parameter ${oneLine(name)}; it has: ${names}`,
+            "`wasmote params` shows them",
+            "refused",
+          );
+        });
       return node.params();
     },
     {

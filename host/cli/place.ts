@@ -5,13 +5,22 @@ import { basename, extname, join } from "node:path";
 import { choose, links, places, type Place, type Situation } from "../flood/place.ts";
 import { UserError } from "../lib/errors.ts";
 import { inspect } from "../lib/engine.ts";
+import { askGateway, gatewayPlace } from "../lib/gateway.ts";
 import { installProgram, signProgram } from "../lib/install.ts";
 import type { Program } from "../lib/program.ts";
 import { signingKey } from "../lib/project.ts";
 import { nextSequence } from "../lib/sequence.ts";
 import { runFuel, Simulation } from "../lib/simulate.ts";
 import { oneLine } from "../lib/text.ts";
-import { print, project, table, withNode, type NodeOptions } from "./context.ts";
+import {
+  interruption,
+  milliseconds,
+  print,
+  project,
+  table,
+  withNode,
+  type NodeOptions,
+} from "./context.ts";
 import { load } from "./program.ts";
 
 export interface PlaceOptions extends NodeOptions {
@@ -33,7 +42,7 @@ export async function placeVerb(file: string, options: PlaceOptions): Promise<vo
       `take one of ${places.join(", ")}, auto`,
       "usage",
     );
-  if (!(options.link in links))
+  if (!Object.hasOwn(links, options.link))
     throw new UserError(
       `${oneLine(options.link)} is no link`,
       `take one of ${Object.keys(links).join(", ")}`,
@@ -46,7 +55,8 @@ export async function placeVerb(file: string, options: PlaceOptions): Promise<vo
     try {
       return choose(situation);
     } catch (error) {
-      if (error instanceof RangeError) throw new UserError(error.message, undefined, "check");
+      if (error instanceof RangeError)
+        throw new UserError(error.message, "--on names a place yourself", "check");
       throw error;
     }
   })();
@@ -164,11 +174,11 @@ async function put(
 }
 
 async function ask(
-  place: Place,
+  place: "gateway" | "cloud",
   base: string | undefined,
   method: "PUT" | "DELETE",
   name: string,
-  { token = process.env["WASMOTE_TOKEN"], timeout }: PlaceOptions,
+  { token, timeout }: PlaceOptions,
   sent?: { feeds: Map<string, string>; bytes: Uint8Array },
 ): Promise<void> {
   if (base === undefined)
@@ -177,24 +187,18 @@ async function ask(
       `add --${place} http://HOST:PORT`,
       "usage",
     );
-  const url = `${base.replace(/\/$/, "")}/api/hosted/${encodeURIComponent(name)}?${new URLSearchParams([...(sent?.feeds ?? [])]).toString()}`;
-  const answer = await fetch(url, {
-    method,
-    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-    ...(sent === undefined ? {} : { body: Buffer.from(sent.bytes) }),
-    signal: AbortSignal.timeout(Number(timeout ?? 30) * 1000),
-  }).catch((error: unknown) => {
-    throw new UserError(
-      `the ${place} is not reached: ${(error as Error).message}`,
-      undefined,
-      "unreachable" as never,
-    );
-  });
-  const text = await answer.text();
-  if (answer.ok || (method === "DELETE" && answer.status === 404)) return;
-  throw new UserError(
-    `the ${place} refuses: ${answer.status} ${oneLine(text).slice(0, 300)}`,
-    undefined,
-    "check",
+  const limit = milliseconds(timeout ?? "30", "--timeout 10", "time-out");
+  const feeds = new URLSearchParams([...(sent?.feeds ?? [])]).toString();
+  const at = gatewayPlace(base);
+  await askGateway(
+    { ...at, token: token ?? at.token },
+    `/api/hosted/${encodeURIComponent(name)}?${feeds}`,
+    {
+      method,
+      limit,
+      what: place,
+      signal: interruption(),
+      ...(sent === undefined ? {} : { body: sent.bytes }),
+    },
   );
 }

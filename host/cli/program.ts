@@ -1,6 +1,7 @@
 // What the verbs that take a source have in common: it is loaded with the time it takes shown, and its key is the one named.
-import { existsSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { makeFolder } from "../lib/state.ts";
 import { UserError } from "../lib/errors.ts";
 import { loadProgram, type Program } from "../lib/program.ts";
 import { packageRoot } from "../lib/root.ts";
@@ -39,6 +40,6 @@ export function writeResult(given: string | undefined, own: string, content: Uin
 export function linkPackage(folder: string): void {
   const link = join(folder, "node_modules/wasmote");
   if (existsSync(link)) return;
-  mkdirSync(dirname(link), { recursive: true });
+  makeFolder(dirname(link));
   symlinkSync(packageRoot, link, "junction");
 }

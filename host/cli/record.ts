@@ -2,6 +2,7 @@
 // ran, then `{"at":…,"path":"sensors/level","value":…}` in the order of their coming. `known` marks a value that was there before
 // the recording began.
 import { createWriteStream, readFileSync } from "node:fs";
+import { finished } from "node:stream/promises";
 import type { Reading } from "../lib/node.ts";
 import type { Sample } from "../lib/simulate.ts";
 import { UserError } from "../lib/errors.ts";
@@ -21,6 +22,8 @@ export interface Recording extends Head {
 export interface Recorder {
   write(path: string, reading: Reading, known: boolean): void;
   end(): Promise<void>;
+  /** Fires when nothing more can be written: `end` says why. */
+  readonly failed: AbortSignal;
 }
 
 /** JSON has no NaN and no infinities. */
@@ -28,16 +31,19 @@ const text = (value: number) => (Number.isFinite(value) ? value : String(value))
 
 export function recorder(file: string, head: Head): Recorder {
   const stream = createWriteStream(file);
-  const failed = new Promise<void>((_, reject) => stream.on("error", reject));
-  // Reported when it ends, not before.
-  failed.catch(() => {});
+  const failed = new AbortController();
+  stream.on("error", (error) => failed.abort(error));
   stream.write(`${JSON.stringify(head)}\n`);
   return {
     write: (path, { at, value }, known) =>
       void stream.write(
         `${JSON.stringify({ at, path, value: text(value), ...(known ? { known } : {}) })}\n`,
       ),
-    end: () => Promise.race([failed, new Promise<void>((resolve) => stream.end(() => resolve()))]),
+    end: async () => {
+      stream.end();
+      await finished(stream);
+    },
+    failed: failed.signal,
   };
 }
 

@@ -73,9 +73,15 @@ export function tell(error: unknown): Told {
     }
     case "CommanderError": {
       const { code } = error as Error & { code?: string };
-      const fine = ["commander.helpDisplayed", "commander.version", "commander.help"];
-      // Commander has said it already.
-      return { code: "usage", message: "", exit: fine.includes(code ?? "") ? 0 : exitCode.usage };
+      // Its help and version are on the screen already.
+      if (["commander.helpDisplayed", "commander.version", "commander.help"].includes(code ?? ""))
+        return { code: "usage", message: "", exit: 0 };
+      return {
+        code: "usage",
+        message: message.replace(/^error: /, ""),
+        advice: "`wasmote --help` lists the verbs, `wasmote VERB --help` the words of one",
+        exit: exitCode.usage,
+      };
     }
     case "BuildError": {
       const { faults } = error as Error & { faults: Fault[] };
@@ -100,6 +106,16 @@ export function tell(error: unknown): Told {
     case "RangeError":
       return { code: "failed", message, exit: exitCode.failed };
   }
+  if (error.name === "SqliteError") {
+    const of_ = (error as Error & { code?: string }).code ?? "";
+    const known = Object.keys(databaseAdvice).find((one) => of_.startsWith(one)) ?? "";
+    return {
+      code: "failed",
+      message: `the gateway's history: ${message}`,
+      advice: databaseAdvice[known] ?? "name another folder for the data: --data FOLDER",
+      exit: exitCode.failed,
+    };
+  }
   // Files, programs and disks: the system says what is wrong with them.
   const { code, path, syscall } = error as NodeJS.ErrnoException;
   if (typeof code === "string" && (path !== undefined || syscall !== undefined))
@@ -118,6 +134,7 @@ export function tell(error: unknown): Told {
 
 const systemAdvice: Record<string, string> = {
   ENOSPC: "the disk is full: make room, then run the same command again",
+  EFBIG: "the file may not become as large: raise the limit with `ulimit -f`, or make room",
   EDQUOT: "your share of the disk is full: make room, then run the same command again",
   EROFS: "the disk takes no writes: choose another folder",
   EISDIR: "that is a folder: name a file",
@@ -125,7 +142,27 @@ const systemAdvice: Record<string, string> = {
   EMFILE: "too many files are open: close some programs, or raise the limit with `ulimit -n`",
 };
 
-function tellNode({ code, refusal, message, cause }: NodeError): Told {
+/** What to do about what SQLite says, by the beginning of its code. */
+const databaseAdvice: Record<string, string> = {
+  SQLITE_FULL: "the disk is full: make room, then run the same command again",
+  SQLITE_IOERR:
+    "the disk is full or takes no writes: make room, or name another folder: --data FOLDER",
+  SQLITE_READONLY: "the folder may not be written: name another with --data FOLDER",
+  SQLITE_BUSY: "another gateway uses the folder: end it, or name another with --data FOLDER",
+  SQLITE_LOCKED: "another gateway uses the folder: end it, or name another with --data FOLDER",
+  SQLITE_NOTADB: "move the file away: a new history is begun",
+  SQLITE_CORRUPT: "move the file away: a new history is begun",
+};
+
+/** What to do about an answer, by its code (RFC 7252 §5.9). */
+const answerAdvice: Record<string, string> = {
+  "4.01": "`wasmote keys` shows who may do what; `wasmote provision --secure` makes a context",
+  "4.03": "`wasmote keys` shows who may do what",
+  "4.04": "`wasmote get .well-known/core` lists what the node has",
+  "5.03": "the node is busy: try again in a moment",
+};
+
+function tellNode({ code, refusal, message, cause, status = "" }: NodeError): Told {
   const because =
     cause instanceof Error &&
     !["refused", "link", "aborted"].includes(code) &&
@@ -142,7 +179,10 @@ function tellNode({ code, refusal, message, cause }: NodeError): Told {
   return {
     code,
     message: message + because,
-    advice: code === "refused" ? refusalAdvice[refusal ?? ""] : advice[code],
+    advice:
+      code === "refused"
+        ? refusalAdvice[refusal ?? ""]
+        : ((code === "answer" ? answerAdvice[status] : undefined) ?? advice[code]),
     exit: exits[code] ?? exitCode.unreachable,
     ...(refusal === undefined ? {} : { refusal }),
   };

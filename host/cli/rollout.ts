@@ -5,7 +5,7 @@ import { acts, type Act, type RolloutView } from "../gateway/rollout/rollouts.ts
 import { UserError } from "../lib/errors.ts";
 import { askGateway, gatewayPlace, type GatewayPlace } from "../lib/gateway.ts";
 import { oneLine } from "../lib/text.ts";
-import { paint, print, say, untilInterrupted } from "./context.ts";
+import { interruption, paint, print, say, untilInterrupted } from "./context.ts";
 
 interface Options {
   gateway?: string;
@@ -68,6 +68,7 @@ async function plan(
   if (options.approve) query.set("approve", "");
   const made = await askGateway<RolloutView>(place, `/api/rollouts?${query.toString()}`, {
     method: "POST",
+    signal: interruption(),
     body: readFileSync(file),
   });
   if (options.go !== true) {
@@ -83,6 +84,7 @@ async function plan(
 async function act(place: GatewayPlace, what: Act, id: string, options: Options): Promise<void> {
   const rollout = await askGateway<Rollout>(place, `/api/rollouts/${id}/${what}`, {
     method: "POST",
+    signal: interruption(),
   });
   if (options.follow) return follow(place, id, options);
   print(options.json, rollout, () => line(rollout));
@@ -94,12 +96,14 @@ async function status(
   options: Options,
 ): Promise<void> {
   if (id === undefined) {
-    const all = await askGateway<Rollout[]>(place, "/api/rollouts");
+    const all = await askGateway<Rollout[]>(place, "/api/rollouts", { signal: interruption() });
     print(options.json, all, () => (all.length === 0 ? "no rollouts" : all.map(line).join("\n")));
     return;
   }
   if (options.follow) return follow(place, idOf(id), options);
-  const view = await askGateway<RolloutView>(place, `/api/rollouts/${idOf(id)}`);
+  const view = await askGateway<RolloutView>(place, `/api/rollouts/${idOf(id)}`, {
+    signal: interruption(),
+  });
   print(options.json, view, () => describe(view).join("\n"));
 }
 
@@ -109,7 +113,7 @@ async function follow(place: GatewayPlace, id: string, options: Options): Promis
   for (let shown = ""; !signal.aborted;) {
     const view = await askGateway<RolloutView>(place, `/api/rollouts/${id}`, { signal });
     const text = `${line(view)}  ${counts(view.members)}`;
-    if (text !== shown && options.json !== true) process.stdout.write(`${text}\n`);
+    if (text !== shown && options.json !== true) print(false, view, () => text);
     shown = text;
     const moving = view.members.some(({ state }) =>
       ["pushing", "trial", "failed", "returning"].includes(state),
@@ -141,9 +145,9 @@ function line({ id, name, version, digest, state, wave, settings, reason }: Roll
     state === "running" || state === "asking"
       ? `, wave ${wave + 1} of ${settings.waves.length}`
       : "";
-  return oneLine(
-    `${id}  ${name} ${version} (${digest.slice(0, 12)})  ${paint(colour, state)}${where}${reason === undefined ? "" : `: ${reason}`}`,
-  );
+  const what = oneLine(`${id}  ${name} ${version} (${digest.slice(0, 12)})`);
+  const why = reason === undefined ? "" : `: ${oneLine(reason)}`;
+  return `${what}  ${paint(colour, oneLine(state))}${where}${why}`;
 }
 
 function counts(members: readonly Member[]): string {

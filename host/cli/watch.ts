@@ -3,11 +3,12 @@ import { watch as watchFile } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { installProgram } from "../lib/install.ts";
 import { signingKey } from "../lib/project.ts";
-import { paint, print, project, say, withNode, type NodeOptions } from "./context.ts";
+import { print, project, say, withNode, type NodeOptions } from "./context.ts";
 import { describeEvent } from "./info.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { clock, shortest } from "../lib/text.ts";
 import { told, warn } from "./push.ts";
+import { report } from "./report.ts";
 
 export async function watchVerb(
   file: string | undefined,
@@ -40,10 +41,8 @@ export async function watchVerb(
     while (!signal.aborted) {
       changed = false;
       const trouble = (error: unknown) => {
-        const { message } = error as Error;
         if (running.signal.aborted) return;
-        if (options.json) print(true, { error: message }, () => "");
-        else say(paint("red", message));
+        report(error, options.json);
       };
       const follow = (work: () => Promise<void>) => followed.push(work().catch(trouble));
       try {

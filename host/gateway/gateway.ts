@@ -4,7 +4,7 @@
 //                            |--> history (SQLite or PostgreSQL)
 //                            |--> virtual resources, alarms --> outbox --> webhook, e-mail, MQTT
 //   HTTP --> api | proxy --> upstream (cache, joined, one at a time) --> nodes
-import { mkdirSync } from "node:fs";
+import { makeFolder } from "../lib/state.ts";
 import { discover } from "../lib/coap/discover.ts";
 import { Node } from "../lib/node.ts";
 import { nameFault } from "../lib/names.ts";
@@ -42,7 +42,7 @@ export class Gateway extends Core {
 
   /** Starts a gateway; resolves once it listens. */
   static async start(options: GatewayOptions): Promise<Gateway> {
-    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+    makeFolder(options.folder, 0o700);
     const config = { ...defaults, ...options.config };
     // Before anything is opened.
     if (config.tls !== undefined) readSecrets(config.tls);

@@ -1,14 +1,7 @@
 // Hosted instances over HTTP: signed packages that run at the gateway, kept in its folder over a restart.
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../lib/state.ts";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { digestOf, openPackage } from "../lib/package.ts";
@@ -87,7 +80,7 @@ export function keep(
   { name, package: bytes, inputs, parameters }: HostedConfig,
 ): void {
   const folder = folderOf(gateway);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder, 0o700);
   const file = join(folder, `${encodeURIComponent(name)}.json`);
   const text = JSON.stringify({
     name,

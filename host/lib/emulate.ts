@@ -24,7 +24,7 @@ export async function emulate(options: EmulateOptions): Promise<Emulated> {
     : machine === "renode"
       ? renode(options)
       : board(options, machine));
-  const stop = () => void node.stop();
+  const stop = () => void (node.end?.() ?? node.stop());
   signal?.addEventListener("abort", stop, { once: true });
   void node.ended.then(() => signal?.removeEventListener("abort", stop));
   // It may have fired while the node came up.

@@ -1,12 +1,12 @@
 // The nodes that are emulated on this computer just now: each leaves a note in the user's folder for state, so that `scan` names it at once
 // and `feed` reaches it, and takes samples on a socket of its own.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { UserError } from "./errors.ts";
-import { userFolder, writeWhole } from "./state.ts";
+import { makeFolder, userFolder, writeWhole } from "./state.ts";
 import { oneLine } from "./text.ts";
 
 /** A security context in a file: its secret in hexadecimal. */
@@ -80,7 +80,7 @@ export async function announce(
   });
   // It does not keep the process alive.
   server.unref();
-  mkdirSync(folder(), { recursive: true, mode: 0o700 });
+  makeFolder(folder(), 0o700);
   const file = join(folder(), `${process.pid}.json`);
   const all: EmulatedNote = { ...note, process: process.pid, feed: socket };
   writeWhole(file, `${JSON.stringify(all)}\n`, 0o600);

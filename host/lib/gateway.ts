@@ -1,5 +1,5 @@
 // A gateway, as the tools see it: its HTTP interface with a token, and its errors in words.
-import { UserError } from "./errors.ts";
+import { NodeError, UserError } from "./errors.ts";
 import { oneLine } from "./text.ts";
 
 export interface GatewayPlace {
@@ -21,45 +21,94 @@ export function gatewayPlace(given: string | undefined): GatewayPlace {
   return { url: new URL(whole).origin, token: process.env["WASMOTE_TOKEN"] };
 }
 
-/** Asks a gateway; the JSON of its answer, or a UserError that says what it said. */
+/** How long a gateway may take, and how many bytes of an answer are read. */
+const longest = 120_000;
+const mostBytes = 32 * 1024 * 1024;
+
+export interface AskOptions {
+  method?: string;
+  body?: Uint8Array;
+  signal?: AbortSignal;
+  /** Milliseconds for the whole of it. */
+  limit?: number;
+  /** What a gateway is called in messages. */
+  what?: string;
+}
+
+/**
+ * Asks a gateway; the JSON of its answer. Throws a UserError that says what it said, or why it said nothing; a NodeError with the code
+ * `aborted` when the signal fires.
+ */
 export async function askGateway<T>(
   { url, token }: GatewayPlace,
   path: string,
-  {
-    method = "GET",
-    body,
-    signal,
-  }: { method?: string; body?: Uint8Array; signal?: AbortSignal } = {},
+  { method = "GET", body, signal, limit = longest, what = "gateway" }: AskOptions = {},
 ): Promise<T> {
   const headers: Record<string, string> =
     token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const late = AbortSignal.timeout(limit);
+  const ends = signal === undefined ? late : AbortSignal.any([late, signal]);
   const given = {
     ...(body === undefined ? {} : { body: Uint8Array.from(body) }),
-    ...(signal ? { signal } : {}),
+    signal: ends,
   };
-  const response = await fetch(url + path, { method, headers, redirect: "error", ...given }).catch(
-    (cause: unknown) => {
-      const why = (cause as { cause?: Error }).cause?.message ?? (cause as Error).message;
-      throw new UserError(
-        `the gateway ${url} cannot be reached: ${oneLine(why)}`,
-        "start one with `wasmote gateway`, or name it: --gateway http://HOST:PORT",
-        "unreachable",
-        { cause },
-      );
-    },
-  );
-  const text = await response.text();
+  const failed = (cause: unknown): Error => {
+    if (signal?.aborted) return new NodeError("aborted", "given up", { cause: signal.reason });
+    if (cause instanceof UserError) return cause;
+    const why = late.aborted
+      ? `it does not answer in full within ${limit / 1000} s`
+      : ((cause as { cause?: Error }).cause?.message ?? (cause as Error).message);
+    return new UserError(
+      `the ${what} ${url} cannot be reached: ${oneLine(why)}`,
+      `start one with \`wasmote gateway\`, or name it: --${what} http://HOST:PORT`,
+      "unreachable",
+      { cause },
+    );
+  };
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(url + path, { method, headers, redirect: "error", ...given });
+    text = await readText(response, url);
+  } catch (cause) {
+    throw failed(cause);
+  }
+  // What is to be gone is gone.
+  if (method === "DELETE" && response.status === 404) return undefined as T;
   if (response.ok) {
     try {
       return JSON.parse(text) as T;
     } catch (cause) {
-      throw new UserError(`${url} is no gateway of Wasmote`, undefined, "failed", { cause });
+      throw notOurs(url, cause);
     }
   }
   const denied = response.status === 401 || response.status === 403;
+  const said = oneLine(text.slice(0, 500)) || response.statusText || String(response.status);
   throw new UserError(
-    `the gateway refuses: ${oneLine(text.slice(0, 500)) || response.statusText}`,
-    denied ? "set WASMOTE_TOKEN to a token with the right role" : undefined,
+    `the ${what} refuses: ${said}`,
+    denied
+      ? "set WASMOTE_TOKEN to a token with the right role"
+      : `is it a gateway of Wasmote that listens at ${url}?`,
     denied || response.status === 409 ? "refused" : "failed",
   );
+}
+
+const notOurs = (url: string, cause?: unknown) =>
+  new UserError(
+    `${url} is no gateway of Wasmote`,
+    "name it: --gateway http://HOST:PORT",
+    "failed",
+    { cause },
+  );
+
+/** The body of an answer, which somebody else than a gateway may never end. */
+async function readText(response: Response, url: string): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of response.body ?? []) {
+    length += part.length;
+    if (length > mostBytes) throw notOurs(url);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
 }

@@ -331,12 +331,7 @@ export function encodeProvision({
     bytes.writeUInt32LE(value >>> 0);
     return bytes;
   };
-  return Uint8Array.from([
-    ...Buffer.from("WMPR"),
-    ...word(map.length),
-    ...map,
-    ...word(crc32(map)),
-  ]);
+  return Uint8Array.from([...provisionMagic, ...word(map.length), ...map, ...word(crc32(map))]);
 }
 
 /** CRC-32/ISO-HDLC. */
@@ -349,6 +344,8 @@ function crc32(bytes: Uint8Array): number {
   return ~sum >>> 0;
 }
 
+const provisionMagic = Buffer.from("WMPR");
+
 /** Where the record lies in flash, from its first byte. */
 export const provisionOffset = flash.provision;
 /** Bytes of a flash file: up to the end of the slots. */
@@ -359,4 +356,16 @@ export function makeFlash(provision: Provision): Uint8Array {
   const bytes = new Uint8Array(flashSize).fill(0xff);
   bytes.set(encodeProvision(provision), provisionOffset);
   return bytes;
+}
+
+/** Why a file is not the flash of an emulated node; undefined where it is. An empty file is flash that was never written. */
+export function flashFault(bytes: Uint8Array): string | undefined {
+  if (bytes.length === 0) return undefined;
+  if (bytes.length !== flashSize) return `it has ${bytes.length} bytes, and flash has ${flashSize}`;
+  const record = bytes.subarray(provisionOffset);
+  const erased = record.subarray(0, provisionMagic.length).every((byte) => byte === 0xff);
+  const provisioned = provisionMagic.equals(record.subarray(0, provisionMagic.length));
+  return erased || provisioned
+    ? undefined
+    : "where a provisioning record lies there is something else";
 }

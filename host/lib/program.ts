@@ -61,7 +61,18 @@ export async function loadProgram(
     const digest = hex(digestOf(built.module));
     const { module: bytes, inputs, ...about } = built;
     const folder = dirname(file);
-    keepBuild(project, file, settings, { ...known(about), module: bytes, inputs, digest, folder });
+    try {
+      keepBuild(project, file, settings, {
+        ...known(about),
+        module: bytes,
+        inputs,
+        digest,
+        folder,
+      });
+    } catch (error) {
+      // Where nothing can be written, as in somebody else's folder or on a full disk, it is built anew each time. Who signs has to keep.
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    }
     return built;
   }
 }

@@ -6,6 +6,7 @@
 // (when a node was last seen) is read without a mark.
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import {
+  existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -13,10 +14,11 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { homedir, tmpdir, userInfo } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.ts";
 
 const folderName = ".wasmote";
@@ -85,7 +87,7 @@ export class State {
   write(content: string | Uint8Array, names: string[], options: { fresh?: boolean } = {}): string {
     if (!this.exists()) this.#make();
     const path = this.path(...names);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     if (options.fresh === true && kindOf(path) !== "nothing")
       throw new UserError(`${path} is already there`, "move it away first");
     writeWhole(path, content, 0o600);
@@ -96,7 +98,7 @@ export class State {
   place(...names: string[]): string {
     if (!this.exists()) this.#make();
     const path = this.path(...names);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     return path;
   }
 
@@ -154,7 +156,7 @@ export class State {
   }
 
   #make(): void {
-    mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+    makeFolder(this.folder, 0o700);
     const id = randomBytes(16).toString("hex");
     writeWhole(join(this.folder, markName), `${id} ${this.seal(`state ${id}`)}\n`, 0o600);
   }
@@ -164,6 +166,29 @@ export class State {
 export function sameText(one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)];
   return a.length === b.length && timingSafeEqual(a, b);
+}
+
+/**
+ * Makes a folder and those above it. Where one of them can be made by nobody, as in /proc, that is an error; `mkdirSync` with `recursive` tries
+ * for ever there, because the system says of it what it says of a folder whose parent is missing.
+ */
+export function makeFolder(path: string, mode = 0o777): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !existsSync(at) && dirname(at) !== at; at = dirname(at))
+    missing.unshift(at);
+  for (const folder of missing) {
+    try {
+      mkdirSync(folder, { mode });
+    } catch (error) {
+      // Somebody else has made it in this moment.
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
+  if (!statSync(path).isDirectory())
+    throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`), {
+      code: "ENOTDIR",
+      path,
+    });
 }
 
 /** Writes a file beside its place and moves it there: whoever reads sees the old or the new, and a link there is replaced. */
@@ -210,7 +235,7 @@ function findSecret(...homes: string[]): { secret: Buffer; folder: string } {
   for (const home of homes) {
     const file = join(home, "wasmote", markName);
     try {
-      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      makeFolder(dirname(file), 0o700);
       const owner = lstatSync(dirname(file));
       if (!owner.isDirectory() || (process.getuid && owner.uid !== process.getuid())) continue;
       if (kindOf(file) === "nothing") {

@@ -58,7 +58,10 @@ export interface Graph {
 }
 
 /** A model that is not taken. */
-export function refuse(what: string, advice?: string): UserError {
+export function refuse(
+  what: string,
+  advice = "docs/model.md says which networks are taken, and how to export one",
+): UserError {
   return new UserError(`the model is refused: ${what}`, advice, "usage");
 }
 

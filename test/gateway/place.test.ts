@@ -99,8 +99,8 @@ eachTarget("wasmote place", (start) => {
     expect(await wasmoteJson(project, "get", "app", "--node", node.address)).toBeDefined();
     const refused = await place("gateway", "wrong", "--gateway", edge.url, ...feed);
     expect([refused.code, refused.err]).toEqual([
-      6,
-      expect.stringMatching(/the gateway refuses: 401/),
+      5,
+      expect.stringMatching(/the gateway refuses: .*\n {2}what to do: .*WASMOTE_TOKEN/),
     ]);
     expect((await place("moon", "x")).code).toBe(2);
     expect(

@@ -1,8 +1,9 @@
 // History in SQLite: raw samples a file a week, steps of a minute and an hour in one file that stays.
 //
 // Values are gathered for 200 ms and written in one transaction a file: what a kill can cost is what came in since.
-import { mkdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../../lib/state.ts";
 import type { Database, Statement } from "better-sqlite3";
 import {
   resolutions,
@@ -74,7 +75,7 @@ export class SqliteHistory implements History {
       clock,
       ...options,
     };
-    mkdirSync(options.folder, { recursive: true });
+    makeFolder(options.folder);
     this.#main = openDatabase(join(options.folder, "history.db"));
     this.#main.exec(schema);
     this.#raw = new Raw(options.folder);

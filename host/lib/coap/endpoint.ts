@@ -687,7 +687,7 @@ function failure(path: string, packet: ParsedPacket): NodeError {
 
 const meanings: Record<string, string> = {
   "4.00": "Bad Request",
-  "4.01": "Unauthorized: the node is secured, and this computer has no context for it",
+  "4.01": "Unauthorized: this takes a security context, and this computer has none with the node",
   "4.02": "Bad Option",
   "4.03": "Forbidden: this computer's context does not have the right",
   "4.04": "Not Found",

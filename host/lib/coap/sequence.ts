@@ -1,15 +1,8 @@
 // Sequence numbers of a security context that survive crashes and serve several processes at once: none is ever used twice, and some are
 // skipped. They are reserved in blocks (RFC 8613 §B.1.1), each by a file whose name is its number: whoever creates it has the block.
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-} from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../state.ts";
 import type { SequenceNumbers } from "./oscore.ts";
 
 /**
@@ -41,7 +34,7 @@ export class ReservedNumbers implements SequenceNumbers {
 
   /** The number of a block that nobody has, and nobody ever had. */
   #reserve(): number {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    makeFolder(this.#folder, 0o700);
     for (;;) {
       // Also where somebody has emptied the folder.
       const mine = Math.max(this.#highest(), this.#mine) + 1;

@@ -33,7 +33,7 @@ export interface EmulateOptions {
   link?: Link;
   /** Further words for the node's program or for QEMU. */
   arguments?: string[];
-  /** Stops the node when it fires. */
+  /** Ends the node when it fires, in order where it can be. */
   signal?: AbortSignal;
 }
 
@@ -62,6 +62,8 @@ export interface Emulated {
   plug?(up: boolean): Promise<void>;
   /** Cuts the power. */
   stop(): Promise<void>;
+  /** Ends it in order, where it can be: what its module remembers is written first. */
+  end?(): Promise<void>;
   /** Resolves when the process has ended, for whatever reason. */
   readonly ended: Promise<void>;
 }

@@ -1,7 +1,12 @@
 // The native node: the firmware as a process of this computer.
 import type { Emulated, EmulateOptions, PinChange } from "./machine.ts";
+import { UserError } from "../errors.ts";
+import { oneLine } from "../text.ts";
 import { parseEvent, start } from "./process.ts";
 import { programs } from "./programs.ts";
+
+/** The sensors that the process has, whoever asks: it says nothing to a line for another. */
+export const nativeSensors = ["level", "rain", "temperature", "button", "ax", "ay", "az"];
 
 export async function native(options: EmulateOptions): Promise<Emulated> {
   const words = [
@@ -10,7 +15,8 @@ export async function native(options: EmulateOptions): Promise<Emulated> {
     ...(options.name === undefined ? [] : ["--name", options.name]),
     ...(options.arguments ?? []),
   ];
-  const process = start(programs.native, words);
+  // It ends in order when its input ends, and keeps what its module remembers; a signal for the whole job does not come before that.
+  const process = start(programs.native, words, { deaf: true });
   const pins: PinChange[] = [];
   const address = await process.first((line) => {
     const event = parseEvent(line);
@@ -28,7 +34,15 @@ export async function native(options: EmulateOptions): Promise<Emulated> {
     address,
     console: process.console,
     pins,
-    feed: (sensor, value) => process.write(`sample ${sensor} ${value}\n`),
+    feed: (sensor, value) => {
+      if (!nativeSensors.includes(sensor))
+        throw new UserError(
+          `the node has no sensor ${oneLine(sensor)}`,
+          `it has: ${nativeSensors.join(", ")}`,
+          "usage",
+        );
+      process.write(`sample ${sensor} ${value}\n`);
+    },
     reset: async () => {
       const again = process.first((line) =>
         parseEvent(line)?.event === "ready" ? true : undefined,
@@ -37,6 +51,7 @@ export async function native(options: EmulateOptions): Promise<Emulated> {
       await again;
     },
     stop: () => process.stop(),
+    end: () => process.end(),
     ended: process.ended,
   };
 }

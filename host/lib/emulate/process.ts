@@ -16,6 +16,8 @@ export interface Running {
   first<T>(pick: (line: string) => T | undefined): Promise<T>;
   each(use: (line: string) => void): void;
   stop(): Promise<void>;
+  /** Ends its input, which tells some programs to end in order; one that does not is stopped. */
+  end(): Promise<void>;
   ended: Promise<void>;
 }
 
@@ -27,12 +29,26 @@ process.once("exit", () => {
 /** What starts a program so that it ends with this one, also when this one is killed and can do nothing about it. */
 const bound = process.platform === "linux" ? onPath("setpriv") : undefined;
 
-/** Starts a program; it ends with this one. */
-export function start(program: string, words: string[]): Running {
-  const bind = bound !== undefined && onPath(program) !== undefined;
-  const child = bind
-    ? spawn(bound, ["--pdeathsig", "KILL", program, ...words], { stdio: ["pipe", "pipe", "pipe"] })
-    : spawn(program, words, { stdio: ["pipe", "pipe", "pipe"] });
+/**
+ * What lets a program not hear the signals by which a terminal or a shell ends a whole job: those that are ignored stay so for the program
+ * that a shell makes way for (POSIX.1-2017 §2.11).
+ */
+const deafly = ["sh", "-c", 'trap "" INT HUP TERM; exec "$0" "$@"'];
+const shell = process.platform === "win32" ? undefined : onPath("sh");
+
+/** How long a program has to end in order. */
+const endLimit = 5_000;
+
+/** Starts a program; it ends with this one. One that is `deaf` ends by `end` or `stop` only. */
+export function start(program: string, words: string[], { deaf = false } = {}): Running {
+  const there = onPath(program) !== undefined;
+  const line = [
+    ...(bound !== undefined && there ? [bound, "--pdeathsig", "KILL"] : []),
+    ...(deaf && shell !== undefined && there ? deafly : []),
+    program,
+    ...words,
+  ];
+  const child = spawn(line[0]!, line.slice(1), { stdio: ["pipe", "pipe", "pipe"] });
   running.add(child);
   const console: string[] = [];
   const listeners = new Set<(line: string) => void>();
@@ -55,10 +71,17 @@ export function start(program: string, words: string[]): Running {
     child.kill("SIGKILL");
     await ended;
   };
+  const end = async () => {
+    child.stdin.end();
+    const timer = setTimeout(() => void stop(), endLimit);
+    await ended;
+    clearTimeout(timer);
+  };
   return {
     console,
     ended,
     stop,
+    end,
     write: (text) => child.stdin.write(text),
     each: (use) => listeners.add(use),
     first: (pick) =>

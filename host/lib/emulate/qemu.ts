@@ -23,11 +23,10 @@ export async function board(options: EmulateOptions, machine: Emulator): Promise
     qemu() ?? "qemu-system-arm",
     [
       words,
-      `-display none -monitor none -chardev stdio,id=console -qmp unix:${folder}/qmp,server=on,wait=off`.split(
-        " ",
-      ),
+      "-display none -monitor none -chardev stdio,id=console -qmp".split(" "),
+      [`unix:${quoted(folder)}/qmp,server=on,wait=off`],
       ["-kernel", programs[machine], "-semihosting-config"],
-      `enable=on,target=native,chardev=console,arg=wasmote,arg=${options.flash ?? join(folder, "flash")}`,
+      `enable=on,target=native,chardev=console,arg=wasmote,arg=${quoted(options.flash ?? join(folder, "flash"))}`,
       options.arguments ?? [],
     ].flat(),
   );
@@ -82,7 +81,10 @@ interface Wiring {
  */
 const pace = "-icount shift=3";
 
-const socketAt = (path: string) => ["-serial", `unix:${path},server=on,wait=off`];
+/** A path in an option of QEMU's, where a comma ends a value. */
+const quoted = (path: string) => path.replaceAll(",", ",,");
+
+const socketAt = (path: string) => ["-serial", `unix:${quoted(path)},server=on,wait=off`];
 
 const wiring: Record<Emulator, (folder: string) => Wiring> = {
   // USART 2 is the slipmux link, on a pseudo-terminal; USART 3 is the river-level sensor.

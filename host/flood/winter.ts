@@ -174,6 +174,14 @@ class Winter {
       throw new RangeError(`the record has ${this.days.length} days of that winter`);
   }
 
+  /** The gateway knows of the day before; a power cut waits for that. */
+  #told = false;
+  #power = false;
+
+  get waiting(): Action[] {
+    return this.#power && this.#told ? [{ do: "power" }] : [];
+  }
+
   get view(): PlacementView {
     return this.gateway.placements.view(placementOf("hereford"));
   }
@@ -288,12 +296,12 @@ class Winter {
     );
   }
 
-  /** Waits for something that comes by itself; that it does not come within a minute is a fault. */
+  /** Waits for something that comes by itself; that it does not come within five minutes is a fault. */
   async #until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
     const began = Date.now();
     while (!(await look())) {
       this.options.signal.throwIfAborted();
-      if (Date.now() - began > 60_000) throw new Error(`waited a minute in vain: ${what}`);
+      if (Date.now() - began > 300_000) throw new Error(`waited five minutes in vain: ${what}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -304,8 +312,12 @@ class Winter {
     if (action.do === "move") {
       screen.say(`   the model moves: ${this.view.place} -> ${action.to}`);
       this.gateway.placements.move(placementOf("hereford"), action.to);
+    } else if (action.do === "power" && (hereford!.link.cut || !this.#told)) {
+      // Its days are nowhere else yet: it happens once the gateway has them.
+      this.#power = true;
     } else if (action.do === "power") {
       screen.say("   hereford loses its power, and with it the days that it had not saved");
+      this.#power = false;
       await hereford!.cutPower();
     } else {
       const cut = action.do === "cut";
@@ -342,6 +354,7 @@ class Winter {
         const { next } = this.view;
         return index < depth - 1 || (next !== null && next > date);
       });
+    this.#told = !hereford!.link.cut;
     const { decidedAt, place } = this.view;
     const at = hereford!.link.cut ? "node" : (decidedAt ?? place);
     this.options.screen.day({ date, level, flow: ratingFlow(level), alarm, place: at });
@@ -409,7 +422,8 @@ export async function runWinter(options: WinterOptions): Promise<Figures> {
   await winter.start(ending);
   const script = scriptOf(winter.days);
   for (const index of winter.days.keys()) {
-    for (const action of script.get(index) ?? []) await winter.act(action);
+    for (const action of [...winter.waiting, ...(script.get(index) ?? [])])
+      await winter.act(action);
     await winter.pass(index);
   }
   return winter.end();

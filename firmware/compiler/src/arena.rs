@@ -51,20 +51,54 @@ pub fn measure(module: &Module<'_>, options: Options, work: &mut Work) -> Result
     Ok(at)
 }
 
+/// Told where in the code something begins that is of the module's instruction at this place, 0 standing for none, or that is no
+/// instruction.
+pub type Trace<'t> = &'t mut dyn FnMut(u32, Option<u32>);
+
 /// Memory that is written from its beginning on.
-struct Memory<'a> {
+struct Memory<'a, 't> {
     bytes: &'a mut [u8],
     at: usize,
     full: bool,
+    /// Bytes of code in front of it, what is told of it, and what was told last.
+    before: u32,
+    trace: Option<Trace<'t>>,
+    place: u32,
+    told: Option<Option<u32>>,
 }
 
-impl Sink for Memory<'_> {
-    fn put(&mut self, half: u16) {
+impl Memory<'_, '_> {
+    fn tell(&mut self, what: Option<u32>) {
+        if let Some(trace) = self.trace.as_mut()
+            && self.told != Some(what)
+        {
+            trace(self.before + self.at as u32, what);
+            self.told = Some(what);
+        }
+    }
+
+    fn half(&mut self, half: u16) {
         match self.bytes.get_mut(self.at..self.at + 2) {
             Some(place) => place.copy_from_slice(&half.to_le_bytes()),
             None => self.full = true,
         }
         self.at += 2;
+    }
+}
+
+impl Sink for Memory<'_, '_> {
+    fn put(&mut self, half: u16) {
+        self.tell(Some(self.place));
+        self.half(half);
+    }
+
+    fn data(&mut self, half: u16) {
+        self.tell(None);
+        self.half(half);
+    }
+
+    fn mark(&mut self, place: u32) {
+        self.place = place;
     }
 }
 
@@ -74,6 +108,17 @@ pub fn compile<'a>(
     options: Options,
     work: &mut Work,
     arena: &'a mut [u8],
+) -> Result<Code<'a>, Refusal> {
+    compile_traced(module, options, work, arena, None)
+}
+
+/// The same, and tells what is where.
+pub fn compile_traced<'a>(
+    module: &Module<'_>,
+    options: Options,
+    work: &mut Work,
+    arena: &'a mut [u8],
+    trace: Option<Trace<'_>>,
 ) -> Result<Code<'a>, Refusal> {
     let first = Facts::new(module, options, &[]).first();
     let (table, code) = arena
@@ -101,6 +146,10 @@ pub fn compile<'a>(
         bytes: code,
         at: 0,
         full: false,
+        before: first - 12,
+        trace,
+        place: 0,
+        told: None,
     };
     for place in [context::EXIT, context::TRAP, context::STACK] {
         let jump = encode::access_imm(Access::Ldr, 15, SP, place);

@@ -13,6 +13,12 @@ pub(crate) enum Pass {
 /// Where compiled code goes, a halfword at a time and in order.
 pub(crate) trait Sink {
     fn put(&mut self, half: u16);
+    /// The same for what is no instruction.
+    fn data(&mut self, half: u16) {
+        self.put(half);
+    }
+    /// What comes next is of the instruction at this place in the module; 0: of none.
+    fn mark(&mut self, _place: u32) {}
 }
 
 /// Counts, and keeps nothing.
@@ -35,6 +41,8 @@ pub(crate) struct Asm<'w> {
     drift: u32,
     /// Whether the flags hold something that is still to be looked at.
     pub(crate) flags: bool,
+    /// How often something came between that ends a straight line: a label, or a call.
+    pub(crate) lines: u32,
     /// The first thing that did not fit.
     pub(crate) refusal: Option<Refusal>,
 }
@@ -56,6 +64,7 @@ impl<'w> Asm<'w> {
             next_branch: 0,
             drift: 0,
             flags: false,
+            lines: 0,
             refusal: None,
         }
     }
@@ -64,16 +73,19 @@ impl<'w> Asm<'w> {
         self.refusal.get_or_insert(refusal);
     }
 
+    /// What is no instruction.
     pub(crate) fn half(&mut self, half: u16) {
-        self.sink.put(half);
+        self.sink.data(half);
         self.at += 2;
     }
 
     pub(crate) fn put(&mut self, code: Code) {
         if code.wide {
-            self.half((code.bits >> 16) as u16);
+            self.sink.put((code.bits >> 16) as u16);
+            self.at += 2;
         }
-        self.half(code.bits as u16);
+        self.sink.put(code.bits as u16);
+        self.at += 2;
     }
 
     pub(crate) fn label(&mut self) -> u16 {
@@ -91,6 +103,7 @@ impl<'w> Asm<'w> {
     }
 
     pub(crate) fn bind(&mut self, label: u16) {
+        self.lines += 1;
         if self.at > 0x1_fffe {
             return self.refuse(Refusal::Length);
         }
@@ -122,7 +135,10 @@ impl<'w> Asm<'w> {
             Some(code) => self.put(code),
             None => {
                 self.refuse(Refusal::Length);
-                self.half(0xde00);
+                self.put(Code {
+                    bits: 0xde00,
+                    wide: false,
+                });
             }
         }
     }
@@ -177,6 +193,7 @@ impl<'w> Asm<'w> {
     }
 
     pub(crate) fn call(&mut self, distance: i32) {
+        self.lines += 1;
         match encode::call(distance) {
             Some(code) => self.put(code),
             None => {
@@ -256,6 +273,15 @@ impl<'w> Asm<'w> {
             (_, Some(short)) if low && rd == rm => self.put(encode::op_short(short, rd, rn)),
             _ => self.put(encode::op_reg(op, false, rd, rn, rm, Shift::Lsl, 0)),
         }
+    }
+
+    /// `rd = rm << amount`, no flags looked at.
+    pub(crate) fn shift_left(&mut self, rd: Reg, rm: Reg, amount: u8) {
+        self.put(if rd < 8 && rm < 8 && !self.flags {
+            encode::shifts_imm_short(Shift::Lsl, rd, rm, amount)
+        } else {
+            encode::shift_imm(Shift::Lsl, rd, rm, amount)
+        });
     }
 
     pub(crate) fn compare_constant(&mut self, rn: Reg, v: u32) -> bool {

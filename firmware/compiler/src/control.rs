@@ -87,10 +87,12 @@ impl<'m> Fun<'_, 'm> {
         })?;
         while self.depth > 0 {
             self.here = self.at;
-            let byte = self.byte();
+            self.asm.sink.mark(self.here as u32);
             if self.dead.is_some() {
+                let byte = self.byte();
                 self.pass_over(byte)?;
-            } else {
+            } else if !self.used()? {
+                let byte = self.byte();
                 self.instruction(byte)?;
             }
             if self.dead.is_none() {
@@ -105,9 +107,11 @@ impl<'m> Fun<'_, 'm> {
                 return Err(refusal);
             }
         }
+        self.asm.sink.mark(0);
         self.epilogue();
         self.place_stubs(true);
-        self.place_exits();
+        self.asm.sink.mark(0);
+        self.place_exits()?;
         // Entered out of fuel: nothing is in registers yet.
         self.asm.refusal.map_or(Ok(begin), Err)
     }
@@ -118,6 +122,7 @@ impl<'m> Fun<'_, 'm> {
     /// In: r3 the frame, r7 the caller's, r12 the caller's position, lr where it goes on.
     fn prologue(&mut self) -> Made<u32> {
         let room = self.record.room.bytes();
+        self.asm.sink.mark(0);
         self.asm.load(2, SP, context::FRAMES);
         if !self.asm.add_constant(1, 3, room) {
             self.asm.constant(1, room);
@@ -408,6 +413,7 @@ impl<'m> Fun<'_, 'm> {
                 let owed = self.owed_now();
                 self.charge(owed);
                 self.now_owed(0);
+                self.compute_for_loop()?;
                 self.asm.bind(control.label);
                 control.otherwise = (self.at as u32 - self.record.code) as u16;
             }
@@ -480,6 +486,9 @@ impl<'m> Fun<'_, 'm> {
         }
         if control.opcode == op::LOOP || control.owed == UNKNOWN && control.opcode != op::END {
             // Nothing branches here: who comes on the straight line goes on as he is.
+            if self.dead.is_none() {
+                self.flush_kept();
+            }
             self.depth -= 1;
             return Ok(());
         }
@@ -619,6 +628,7 @@ impl<'m> Fun<'_, 'm> {
         let (x, y): (Reg, Reg) = match b.0.kind {
             Kind::Pair => (b.0.low(), b.0.high()),
             _ => {
+                self.checks.base = None;
                 self.pair_into(b, SCRATCH, LR);
                 (SCRATCH, LR)
             }

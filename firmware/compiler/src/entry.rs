@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Float,
     /// In two general registers.
     Pair,
+    /// A general register shifted left, and a number below 4096 that is added or subtracted; not yet computed.
+    Sum,
     /// A condition: 1 where it holds. Taken by the very next instruction.
     Flags,
 }
@@ -85,6 +87,10 @@ impl Entry {
         Self::new(Kind::Flags, ty::I32, 0, 0, cond as u32)
     }
 
+    pub(crate) const fn sum(reg: Reg, shift: u8, value: u32) -> Self {
+        Self::new(Kind::Sum, ty::I32, reg, shift, value)
+    }
+
     /// The constant, or the index of the local.
     pub(crate) const fn value(self) -> u32 {
         self.value
@@ -95,7 +101,7 @@ impl Entry {
         self.a
     }
 
-    /// The upper one of two registers.
+    /// The upper one of two registers, or by how much one is shifted.
     pub(crate) const fn high(self) -> u8 {
         self.b
     }

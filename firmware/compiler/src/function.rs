@@ -1,12 +1,13 @@
 //! A function while it is compiled: its registers, its operands, and how they get from one place to another.
 use crate::asm::{Asm, Pass, Sink};
 use crate::bytes::Bytes;
-use crate::encode::{self, Access, Cond, Float, Op, Reg, Unary};
+use crate::checks::Checks;
+use crate::encode::{self, Access, Cond, Float, Op, Reg, Shift, Unary};
 use crate::entry::{Entry, Kind, ty};
 use crate::facts::Facts;
-use crate::limits::{Made, Refusal};
+use crate::limits::{GROUP, Made, Refusal};
 use crate::registers::{FLOAT_SCRATCH, FRAME, FUEL, LR, Leave, PINS, SCRATCH, SP, context};
-use crate::work::{Control, Home, Local, Stub, UNKNOWN, Work};
+use crate::work::{Control, Home, Kept, Local, MORE, Round, Stub, UNKNOWN, Use, Work};
 use wasmote_engine::{Body, TrapKind, tier::Record};
 
 /// An operand that was taken, with the index of its slot.
@@ -43,6 +44,20 @@ pub(crate) struct Fun<'w, 'm> {
     pub(crate) exit: u16,
     pub(crate) reload: u16,
     pub(crate) exits: bool,
+    /// What is computed in front of loops, where it is used, and the loops (hoist.rs).
+    kept: &'w [Kept],
+    uses: &'w [Use],
+    rounds: &'w [Round],
+    /// The next use, and where what is being computed in front of a loop ends.
+    next_use: usize,
+    pub(crate) until: usize,
+    /// What is known of addresses.
+    pub(crate) checks: Checks,
+}
+
+/// The first so many.
+fn first<T>(all: &[T], count: u8) -> &[T] {
+    all.get(..usize::from(count)).unwrap_or(&[])
 }
 
 impl<'w, 'm> Fun<'w, 'm> {
@@ -56,7 +71,7 @@ impl<'w, 'm> Fun<'w, 'm> {
     ) -> Self {
         let record = body.record;
         let mut temps = 0b1111;
-        let count = usize::from(record.locals);
+        let count = usize::from(record.locals) + usize::from(work.kept_count);
         for pin in PINS {
             let used = work.locals.iter().take(count);
             if !used.into_iter().any(|l| l.home == Home::Reg(pin)) {
@@ -88,6 +103,12 @@ impl<'w, 'm> Fun<'w, 'm> {
             exit: 0,
             reload: 0,
             exits: false,
+            kept: first(&work.kept, work.kept_count),
+            uses: first(&work.uses, work.use_count),
+            rounds: first(&work.rounds, work.round_count),
+            next_use: 0,
+            until: usize::MAX,
+            checks: Checks::NONE,
         }
     }
 
@@ -99,8 +120,10 @@ impl<'w, 'm> Fun<'w, 'm> {
         byte
     }
 
+    /// The opcode of the instruction that follows; none where this is computed in front of a loop, and something else follows.
     pub(crate) fn peek(&self) -> u8 {
-        self.bytes.get(self.at).copied().unwrap_or(0)
+        let next = self.bytes.get(self.at).filter(|_| self.at < self.until);
+        next.copied().unwrap_or(0)
     }
 
     pub(crate) fn u32(&mut self) -> u32 {
@@ -131,6 +154,80 @@ impl<'w, 'm> Fun<'w, 'm> {
         };
         bytes.skip(byte);
         self.at = bytes.at;
+    }
+
+    // ---- what is computed in front of loops ----
+
+    /// Where the present instruction is the first of an expression that was computed in front of the loop: passes over it, and
+    /// has its value as an operand.
+    pub(crate) fn used(&mut self) -> Made<bool> {
+        let at = self.at - self.record.code as usize;
+        while let Some(next) = self.uses.get(self.next_use) {
+            if usize::from(next.start) >= at {
+                break;
+            }
+            self.next_use += 1;
+        }
+        let Some(next) = self.uses.get(self.next_use) else {
+            return Ok(false);
+        };
+        let index = u32::from(self.record.locals) + u32::from(next.kept);
+        let Local { ty, home, .. } = self.local(index);
+        if usize::from(next.start) != at || home == Home::Frame {
+            return Ok(false);
+        }
+        let kept = self.kept.get(usize::from(next.kept));
+        self.at += kept.map_or(0, |kept| usize::from(kept.length));
+        self.push(Entry::local(ty, index))?;
+        Ok(true)
+    }
+
+    /// Computes one of them into its register; nothing but its operands is in r0 to r3 and s0 to s14.
+    fn compute(&mut self, kept: usize) -> Made<()> {
+        let Local { home, .. } = self.local(u32::from(self.record.locals) + kept as u32);
+        let Some(place) = self.kept.get(kept).filter(|_| home != Home::Frame) else {
+            return Ok(());
+        };
+        let (at, here) = (self.at, self.here);
+        self.at = self.record.code as usize + usize::from(place.start);
+        self.until = self.at + usize::from(place.length);
+        while self.at < self.until {
+            self.here = self.at;
+            let byte = self.byte();
+            self.instruction(byte)?;
+        }
+        let taken = self.pop();
+        match home {
+            Home::Reg(pin) => self.int_into(taken, pin),
+            Home::Float(pin) => self.float_into(taken, pin),
+            Home::Frame => {}
+        }
+        self.release(taken);
+        (self.at, self.here, self.until) = (at, here, usize::MAX);
+        Ok(())
+    }
+
+    /// What is computed in front of the loop that begins here.
+    pub(crate) fn compute_for_loop(&mut self) -> Made<()> {
+        let at = self.at - self.record.code as usize;
+        let round = self.rounds.iter().find(|r| usize::from(r.at) == at);
+        let kept = round.map_or(0, |round| round.kept);
+        for index in 0..self.kept.len() {
+            if kept >> index & 1 == 1 {
+                self.compute(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A loop ends: what was computed in front of it goes to its slot where it is an operand still.
+    pub(crate) fn flush_kept(&mut self) {
+        for index in 0..self.height {
+            let entry = self.entry(index);
+            if entry.kind == Kind::Local && entry.value() >= u32::from(self.record.locals) {
+                self.spill(index);
+            }
+        }
     }
 
     // ---- fuel ----
@@ -212,7 +309,7 @@ impl<'w, 'm> Fun<'w, 'm> {
     /// Gives back what an operand was in.
     pub(crate) fn release(&mut self, (entry, _): Taken) {
         match entry.kind {
-            Kind::Reg => self.give(entry.low()),
+            Kind::Reg | Kind::Sum => self.give(entry.low()),
             Kind::Pair => {
                 self.give(entry.low());
                 self.give(entry.high());
@@ -222,13 +319,18 @@ impl<'w, 'm> Fun<'w, 'm> {
         }
     }
 
+    /// Whether a register holds operands, and no local.
+    pub(crate) fn is_temp(&self, reg: Reg) -> bool {
+        self.temps >> reg & 1 == 1
+    }
+
     /// A free register; an operand may have to leave its own.
     pub(crate) fn temp(&mut self) -> Made<Reg> {
         if self.free == 0 {
             let held = (0..self.height).find(|i| {
                 let entry = self.entry(*i);
                 match entry.kind {
-                    Kind::Reg => self.temps >> entry.low() & 1 == 1,
+                    Kind::Reg | Kind::Sum => self.is_temp(entry.low()),
                     Kind::Pair => true,
                     _ => false,
                 }
@@ -291,8 +393,14 @@ impl<'w, 'm> Fun<'w, 'm> {
 
     /// Moves operands that are still in this local elsewhere: it is about to be set.
     pub(crate) fn flush_local(&mut self, local: u32) -> Made<()> {
+        let home = self.local(local).home;
         for index in 0..self.height {
             let entry = self.entry(index);
+            if entry.kind == Kind::Sum && home == Home::Reg(entry.low()) {
+                let reg = self.temp()?;
+                self.int_into((entry, index), reg);
+                self.set_entry(index, Entry::reg(entry.ty, reg));
+            }
             if entry.kind == Kind::Local && entry.value() == local {
                 let moved = match entry.ty {
                     ty::F32 if matches!(self.local(local).home, Home::Float(_)) => {
@@ -337,6 +445,14 @@ impl<'w, 'm> Fun<'w, 'm> {
             }
             Kind::Float => self.asm.put(encode::vmov_from(to, entry.low())),
             Kind::Pair => self.asm.mov(to, entry.low()),
+            Kind::Sum => {
+                let (from, shift) = (entry.low(), entry.high());
+                if shift > 0 {
+                    self.asm.shift_left(to, from, shift);
+                }
+                let from = if shift > 0 { to } else { from };
+                self.asm.add_constant(to, from, entry.value());
+            }
             Kind::Flags => {
                 let cond = entry.cond();
                 self.asm.put(encode::ite(cond));
@@ -428,6 +544,7 @@ impl<'w, 'm> Fun<'w, 'm> {
             let (low, high) = match entry.kind {
                 Kind::Pair => (entry.low(), entry.high()),
                 _ => {
+                    self.checks.base = None;
                     self.pair_into(taken, SCRATCH, LR);
                     (SCRATCH, LR)
                 }
@@ -445,6 +562,7 @@ impl<'w, 'm> Fun<'w, 'm> {
             let (base, at) = if at <= 1020 {
                 (frame, at)
             } else {
+                self.checks.base = None;
                 self.asm.put(encode::addw(false, LR, frame, at as u16));
                 (LR, 0)
             };
@@ -468,6 +586,10 @@ impl<'w, 'm> Fun<'w, 'm> {
         match (entry.kind, self.local(entry.value()).home) {
             (Kind::Reg, _) => Ok(entry.low()),
             (Kind::Local, Home::Reg(pin)) => Ok(pin),
+            (Kind::Sum, _) if self.is_temp(entry.low()) => {
+                self.int_into(taken, entry.low());
+                Ok(entry.low())
+            }
             _ => {
                 let reg = self.temp()?;
                 self.int_into(taken, reg);
@@ -568,7 +690,7 @@ impl<'w, 'm> Fun<'w, 'm> {
 
     /// Places what waits, if it must be or the straight line has ended.
     pub(crate) fn place_stubs(&mut self, ended: bool) {
-        let full = self.waiting + 4 > self.stubs.len();
+        let full = self.waiting + GROUP + 2 > self.stubs.len();
         if self.waiting == 0 || !ended && !full {
             return;
         }
@@ -577,34 +699,74 @@ impl<'w, 'm> Fun<'w, 'm> {
         if let Some(over) = over {
             self.asm.forward(over, None);
         }
+        let mut group = 0;
         for index in 0..self.waiting {
             let Some(stub) = self.stubs.get(index).copied() else {
                 continue;
             };
-            self.asm.bind(stub.label);
+            if stub.label != UNKNOWN {
+                self.asm.bind(stub.label);
+                group = index;
+            }
+            self.asm.sink.mark(self.record.code + u32::from(stub.at));
             if stub.back != UNKNOWN {
-                // The memory has perhaps grown: the length less the bytes behind the address, which are fewer than it has.
-                self.asm.load(SCRATCH, SP, context::LENGTH);
-                if !self
-                    .asm
-                    .add_constant(SCRATCH, SCRATCH, stub.reach.wrapping_neg())
-                {
-                    self.asm.constant(LR, stub.reach);
-                    self.asm.op_reg(Op::Sub, SCRATCH, SCRATCH, LR);
+                self.second_look(&stub);
+            }
+            if stub.back == MORE {
+                let trap = self.asm.label();
+                self.asm.forward(trap, Some(Cond::Hi));
+                if let Some(place) = self.stubs.get_mut(index) {
+                    place.label = trap;
                 }
-                self.asm.put(encode::cmp(stub.reg, SCRATCH));
+                continue;
+            }
+            if stub.back != UNKNOWN {
                 self.asm.back(stub.back, Some(Cond::Ls));
             }
-            let distance = self.facts.trap as i32 - (self.origin + self.asm.at) as i32;
-            self.asm.call(distance);
-            self.asm.half(stub.at);
-            self.asm.half(stub.owed | u16::from(stub.kind) << 12);
+            self.place_trap(&stub);
+            for before in group..index {
+                if let Some(stub) = self.stubs.get(before).copied() {
+                    self.asm.bind(stub.label);
+                    self.place_trap(&stub);
+                }
+            }
         }
         self.waiting = 0;
         if let Some(over) = over {
             self.asm.bind(over);
         }
         self.asm.flags = flags;
+    }
+
+    /// Compares an address with the length of the memory, which has perhaps grown, less the bytes behind the address, which are
+    /// fewer than it has.
+    fn second_look(&mut self, stub: &Stub) {
+        self.asm.load(SCRATCH, SP, context::LENGTH);
+        if !self
+            .asm
+            .add_constant(SCRATCH, SCRATCH, stub.reach.wrapping_neg())
+        {
+            self.asm.constant(LR, stub.reach);
+            self.asm.op_reg(Op::Sub, SCRATCH, SCRATCH, LR);
+        }
+        let mut reg = stub.reg;
+        if stub.shift > 0 {
+            self.asm
+                .put(encode::shift_imm(Shift::Lsl, LR, reg, stub.shift));
+            reg = LR;
+        }
+        if stub.more > 0 {
+            self.asm.put(encode::addw(false, LR, reg, stub.more));
+            reg = LR;
+        }
+        self.asm.put(encode::cmp(reg, SCRATCH));
+    }
+
+    fn place_trap(&mut self, stub: &Stub) {
+        let distance = self.facts.trap as i32 - (self.origin + self.asm.at) as i32;
+        self.asm.call(distance);
+        self.asm.half(stub.at);
+        self.asm.half(stub.owed | u16::from(stub.kind) << 12);
     }
 
     /// Leaves so that it can be gone on from: locals go to their slots, and are fetched again behind it.
@@ -626,9 +788,9 @@ impl<'w, 'm> Fun<'w, 'm> {
         }
     }
 
-    /// Whether any local lives in a register.
+    /// Whether any local lives in a register, or anything that is computed in front of a loop.
     fn pinned(&self) -> bool {
-        let count = usize::from(self.record.locals);
+        let count = usize::from(self.record.locals) + self.kept.len();
         self.locals
             .iter()
             .take(count)
@@ -672,7 +834,7 @@ impl<'w, 'm> Fun<'w, 'm> {
     }
 
     /// What is shared by all places that leave.
-    pub(crate) fn place_exits(&mut self) {
+    pub(crate) fn place_exits(&mut self) -> Made<()> {
         self.asm.bind(self.exit);
         if self.exits && self.spills() {
             self.spill_locals();
@@ -682,7 +844,12 @@ impl<'w, 'm> Fun<'w, 'm> {
         self.asm.bind(self.reload);
         if self.exits && self.pinned() {
             self.load_locals(0..u32::from(self.record.locals));
+            (self.height, self.free, self.free_floats) = (0, self.temps, 0x7fff);
+            for index in 0..self.kept.len() {
+                self.compute(index)?;
+            }
             self.asm.put(encode::bx(LR));
         }
+        Ok(())
     }
 }

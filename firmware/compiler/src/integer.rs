@@ -4,6 +4,7 @@ use crate::entry::{Entry, Kind, ty};
 use crate::function::{Fun, Taken};
 use crate::limits::Made;
 use crate::registers::SCRATCH;
+use crate::work::Home;
 use wasmote_engine::TrapKind;
 use wasmote_engine::opcode::op;
 
@@ -88,15 +89,119 @@ impl Fun<'_, '_> {
             op::I32_POPCNT => self.helped(byte),
             op::I32_DIV_S..=op::I32_REM_U => self.divide(byte),
             op::I32_SHL..=op::I32_ROTR => self.shift(byte),
-            op::I32_MUL => {
-                let (b, a) = (self.pop(), self.pop());
-                let (x, y) = (self.int(a)?, self.int(b)?);
-                let to = self.result(&[x, y])?;
-                self.asm.put(encode::mul(to, x, y));
-                self.push(Entry::reg(ty::I32, to))
-            }
+            op::I32_MUL => self.multiply(),
             _ => self.binary(byte),
         }
+    }
+
+    /// A product, with what is added to it right away.
+    fn multiply(&mut self) -> Made<()> {
+        let (b, a) = (self.pop(), self.pop());
+        let (x, y) = (self.int(a)?, self.int(b)?);
+        let Some(added) = self.added_next() else {
+            let to = self.result(&[x, y])?;
+            self.asm.put(encode::mul(to, x, y));
+            return self.push(Entry::reg(ty::I32, to));
+        };
+        let z = self.int(added)?;
+        let to = self.result(&[x, y, z])?;
+        self.asm.put(encode::mla(false, to, x, y, z));
+        self.push(Entry::reg(ty::I32, to))
+    }
+
+    /// Whether the next instructions add something to the result, which is not pushed yet: what it is, those being passed.
+    fn added_next(&mut self) -> Option<Taken> {
+        if self.peek() == op::I32_ADD {
+            let below = self.entry(self.height.checked_sub(1)?);
+            if !matches!(below.kind, Kind::Reg | Kind::Local | Kind::Slot) {
+                return None;
+            }
+            self.at += 1;
+            return Some(self.pop());
+        }
+        let at = self.at;
+        if self.peek() == op::LOCAL_GET {
+            self.at += 1;
+            let index = self.u32();
+            if self.peek() == op::I32_ADD && matches!(self.local(index).home, Home::Reg(_)) {
+                self.at += 1;
+                return Some((Entry::local(ty::I32, index), 0));
+            }
+        }
+        self.at = at;
+        None
+    }
+
+    /// An operand as a register that is shifted and a number, if it is one without an instruction.
+    fn as_sum(&mut self, (entry, _): Taken) -> Option<(Reg, u8, u32)> {
+        match (entry.kind, self.local(entry.value()).home) {
+            (Kind::Sum, _) => Some((entry.low(), entry.high(), entry.value())),
+            (Kind::Reg, _) => Some((entry.low(), 0, 0)),
+            (Kind::Local, Home::Reg(pin)) => Some((pin, 0, 0)),
+            _ => None,
+        }
+    }
+
+    /// Pushes a sum that is not computed yet, unless a local is set to it right away.
+    fn push_sum(&mut self, reg: Reg, shift: u8, value: u32) -> Made<bool> {
+        let fits = value.cast_signed().unsigned_abs() < 4096 && shift <= 8;
+        if !fits || matches!(self.peek(), op::LOCAL_SET | op::LOCAL_TEE) {
+            return Ok(false);
+        }
+        self.push(Entry::sum(reg, shift, value))?;
+        Ok(true)
+    }
+
+    /// The sum of two operands that are no constants; numbers in them are added later.
+    fn add(&mut self, a: Taken, b: Taken) -> Made<()> {
+        let (mut x, mut y) = match (self.as_sum(a), self.as_sum(b)) {
+            (Some(x), Some(y)) => (x, y),
+            (Some(x), None) => (x, (self.int(b)?, 0, 0)),
+            (None, y) => {
+                let first = self.int(a)?;
+                let y = match y {
+                    Some(y) => y,
+                    None => (self.int(b)?, 0, 0),
+                };
+                ((first, 0, 0), y)
+            }
+        };
+        let value = x.2.wrapping_add(y.2);
+        if x.1 > 0 {
+            core::mem::swap(&mut x, &mut y);
+        }
+        if x.1 > 0 {
+            // Both are shifted: one of them first.
+            self.asm
+                .put(encode::shift_imm(Shift::Lsl, SCRATCH, x.0, x.1));
+            self.give(x.0);
+            x.0 = SCRATCH;
+        }
+        let to = self.result(&[x.0, y.0])?;
+        if y.1 > 0 {
+            self.asm.put(encode::op_reg(
+                Op::Add,
+                false,
+                to,
+                x.0,
+                y.0,
+                Shift::Lsl,
+                y.1,
+            ));
+        } else {
+            self.asm.op_reg(Op::Add, to, x.0, y.0);
+        }
+        if value == 0 {
+            return self.push(Entry::reg(ty::I32, to));
+        }
+        if self.is_temp(to) && self.push_sum(to, 0, value)? {
+            return Ok(());
+        }
+        if !self.asm.add_constant(to, to, value) {
+            self.asm.constant(SCRATCH, value);
+            self.asm.op_reg(Op::Add, to, to, SCRATCH);
+        }
+        self.push(Entry::reg(ty::I32, to))
     }
 
     fn binary(&mut self, byte: u8) -> Made<()> {
@@ -114,6 +219,19 @@ impl Fun<'_, '_> {
         } else {
             (a, b)
         };
+        if op == Op::Add && b.0.kind != Kind::Const {
+            return self.add(a, b);
+        }
+        if matches!(op, Op::Add | Op::Sub)
+            && b.0.kind == Kind::Const
+            && let Some((reg, shift, value)) = self.as_sum(a)
+        {
+            let v = b.0.value();
+            let v = if op == Op::Add { v } else { v.wrapping_neg() };
+            if self.push_sum(reg, shift, value.wrapping_add(v))? {
+                return Ok(());
+            }
+        }
         let x = self.int(a)?;
         if b.0.kind == Kind::Const {
             let v = b.0.value();
@@ -160,6 +278,17 @@ impl Fun<'_, '_> {
             op::I32_SHR_U => Shift::Lsr,
             _ => Shift::Ror,
         };
+        if byte == op::I32_SHL
+            && b.0.kind == Kind::Const
+            && matches!(b.0.value(), 1..=4)
+            && let Some((reg, shift, value)) = self.as_sum(a)
+        {
+            let n = b.0.value();
+            let small = value.cast_signed().unsigned_abs() < 4096 >> n;
+            if small && self.push_sum(reg, shift + n as u8, value << n)? {
+                return Ok(());
+            }
+        }
         let x = self.int(a)?;
         if b.0.kind == Kind::Const {
             let amount = match byte {

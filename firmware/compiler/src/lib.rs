@@ -18,11 +18,13 @@ mod arena;
 mod asm;
 mod bytes;
 mod call;
+mod checks;
 mod control;
 mod entry;
 mod facts;
 mod float;
 mod function;
+mod hoist;
 mod integer;
 mod limits;
 mod long;
@@ -36,7 +38,7 @@ mod scan;
 mod verify;
 mod work;
 
-pub use arena::{Code, compile, measure};
+pub use arena::{Code, Trace, compile, compile_traced, measure};
 pub use facts::Options;
 pub use limits::Refusal;
 #[cfg(target_arch = "arm")]

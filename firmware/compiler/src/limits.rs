@@ -1,17 +1,23 @@
 //! The limits of the compiler, all in one place. A module beyond any of them is interpreted as a whole.
 
 /// Labels of a function: targets of branches, its own and those of the compiler.
-pub(crate) const LABELS: usize = 1700;
+pub(crate) const LABELS: usize = 1500;
 /// Forward branches of a function.
 pub(crate) const BRANCHES: usize = 2048;
 /// Operands at once.
-pub(crate) const OPERANDS: usize = 192;
+pub(crate) const OPERANDS: usize = 176;
 /// Blocks within each other.
 pub(crate) const CONTROLS: usize = 64;
 /// Locals of a function, parameters included.
 pub(crate) const LOCALS: usize = 256;
 /// Traps whose code waits to be placed.
-pub(crate) const STUBS: usize = 24;
+pub(crate) const STUBS: usize = 32;
+/// Accesses whose bounds are looked at together.
+pub(crate) const GROUP: usize = 10;
+/// Expressions that are computed in front of loops, their uses, and such loops.
+pub(crate) const KEPT: usize = 12;
+pub(crate) const USES: usize = 32;
+pub(crate) const ROUNDS: usize = 16;
 /// Bytes of a function's code in the module, so that a position in it fits 16 bits.
 pub(crate) const BODY: u32 = 0xffff;
 /// Bytes of a frame, so that every slot is in reach of a load.

@@ -83,6 +83,7 @@ impl Fun<'_, '_> {
             index as u32 * 4,
         ));
         self.asm.put(encode::blx(SCRATCH));
+        self.asm.lines += 1;
         let ty = result.unwrap_or(ty::I32);
         let low = self.claim(0);
         if ty::is_wide(ty) {
@@ -194,6 +195,7 @@ impl Fun<'_, '_> {
                 // The upper half: both products across, and what the lower halves carry over.
                 self.asm.put(encode::mul(high, high, x));
                 self.asm.put(encode::mla(false, high, low, y, high));
+                self.checks.base = None;
                 self.asm.put(encode::umull(SCRATCH, LR, low, x));
                 self.asm.op_reg(Op::Add, high, high, LR);
                 self.asm.mov(low, SCRATCH);
@@ -221,6 +223,7 @@ impl Fun<'_, '_> {
         let (x, y) = match b.0.kind {
             Kind::Pair => (b.0.low(), b.0.high()),
             _ => {
+                self.checks.base = None;
                 self.pair_into(b, SCRATCH, LR);
                 (SCRATCH, LR)
             }

@@ -103,6 +103,7 @@ impl Fun<'_, '_> {
         match local.home {
             _ if same => {}
             Home::Reg(pin) => {
+                self.checks.forget(pin);
                 self.int_into(taken, pin);
                 self.release(taken);
             }

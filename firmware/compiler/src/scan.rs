@@ -4,6 +4,7 @@
 //! to be used more often than that.
 use crate::bytes::Bytes;
 use crate::entry::ty;
+use crate::hoist::hoist;
 use crate::limits::{LOCALS, Made, Refusal};
 use crate::registers::{FLOAT_PINS, PINS};
 use crate::work::{Home, Local, Work};
@@ -37,6 +38,7 @@ fn weight(loops: u32) -> u16 {
 /// Decides where the locals of a function live.
 pub(crate) fn scan(bytes: &[u8], body: &Body<'_>, work: &mut Work) -> Made<()> {
     types(body, &mut work.locals)?;
+    (work.kept_count, work.use_count, work.round_count) = (0, 0, 0);
     let count = usize::from(body.record.locals);
     let slot = if body.record.room.is_wide() { 8 } else { 4 };
     let mut r = Bytes {
@@ -45,6 +47,8 @@ pub(crate) fn scan(bytes: &[u8], body: &Body<'_>, work: &mut Work) -> Made<()> {
     };
     // A bit for each open block: a loop.
     let (mut blocks, mut loops, mut calls) = (0_u128, 0_u32, 0_u16);
+    // Where the innermost loop begins, if nothing was called in it so far.
+    let mut round = None;
     while r.at < body.record.end as usize {
         let byte = r.byte();
         match byte {
@@ -53,8 +57,17 @@ pub(crate) fn scan(bytes: &[u8], body: &Body<'_>, work: &mut Work) -> Made<()> {
                 blocks = blocks << 1 | u128::from(is_loop);
                 loops += u32::from(is_loop);
                 r.skip(byte);
+                if is_loop {
+                    round = Some(r.at);
+                }
             }
             op::END => {
+                if blocks & 1 == 1
+                    && let Some(from) = round.take()
+                {
+                    let weights = (weight(loops), weight(loops - 1));
+                    hoist(work, bytes, &body.record, (from, r.at - 1), weights);
+                }
                 loops -= (blocks & 1) as u32;
                 blocks >>= 1;
             }
@@ -67,32 +80,36 @@ pub(crate) fn scan(bytes: &[u8], body: &Body<'_>, work: &mut Work) -> Made<()> {
             }
             op::CALL | op::CALL_INDIRECT => {
                 calls = calls.saturating_add(weight(loops));
+                round = None;
                 r.skip(byte);
             }
             _ => r.skip(byte),
         }
     }
     let least = calls.saturating_mul(2);
-    let mut choose = |wanted: &dyn Fn(u8) -> bool, home: Home, within: usize| {
-        let best = work
-            .locals
-            .iter_mut()
-            .take(count.min(within / slot))
-            .filter(|l| wanted(l.ty) && l.home == Home::Frame && l.score > least)
-            .max_by_key(|l| l.score);
-        if let Some(local) = best {
+    let all = count + usize::from(work.kept_count);
+    let mut choose = |wanted: &dyn Fn(u8) -> bool, home: Home| {
+        let locals = work.locals.iter_mut().take(all).enumerate();
+        let best = locals
+            .filter(|(index, l)| {
+                // A local's slot is to be in reach of a load; what is kept has none, and is not fetched after calls.
+                let good = if *index < count {
+                    *index < 1024 / slot && l.score > least
+                } else {
+                    l.score > 0
+                };
+                good && wanted(l.ty) && l.home == Home::Frame
+            })
+            .max_by_key(|(_, l)| l.score);
+        if let Some((_, local)) = best {
             local.home = home;
         }
     };
     for pin in PINS {
-        choose(
-            &|ty| ty != ty::F32 && !ty::is_wide(ty),
-            Home::Reg(pin),
-            1024,
-        );
+        choose(&|ty| ty != ty::F32 && !ty::is_wide(ty), Home::Reg(pin));
     }
     for pin in FLOAT_PINS..32 {
-        choose(&|ty| ty == ty::F32, Home::Float(pin), 1024);
+        choose(&|ty| ty == ty::F32, Home::Float(pin));
     }
     Ok(())
 }

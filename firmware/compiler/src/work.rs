@@ -1,6 +1,6 @@
 //! The memory that compiling takes, all of it.
 use crate::entry::Entry;
-use crate::limits::{BRANCHES, CONTROLS, LABELS, LOCALS, OPERANDS, STUBS};
+use crate::limits::{BRANCHES, CONTROLS, KEPT, LABELS, LOCALS, OPERANDS, ROUNDS, STUBS, USES};
 
 /// Working memory: what one function needs while it is compiled.
 #[derive(Debug)]
@@ -13,6 +13,13 @@ pub struct Work {
     pub(crate) controls: [Control; CONTROLS],
     pub(crate) locals: [Local; LOCALS],
     pub(crate) stubs: [Stub; STUBS],
+    /// What is computed in front of loops (hoist.rs), where it is used, in order, and the loops.
+    pub(crate) kept: [Kept; KEPT],
+    pub(crate) uses: [Use; USES],
+    pub(crate) rounds: [Round; ROUNDS],
+    pub(crate) kept_count: u8,
+    pub(crate) use_count: u8,
+    pub(crate) round_count: u8,
 }
 
 const _: () = assert!(
@@ -30,6 +37,12 @@ impl Work {
             controls: [Control::NONE; CONTROLS],
             locals: [Local::NONE; LOCALS],
             stubs: [Stub::NONE; STUBS],
+            kept: [Kept::NONE; KEPT],
+            uses: [Use::NONE; USES],
+            rounds: [Round::NONE; ROUNDS],
+            kept_count: 0,
+            use_count: 0,
+            round_count: 0,
         }
     }
 }
@@ -69,6 +82,12 @@ impl Work {
                     .add(at)
                     .write(Stub::NONE);
             }
+            (&raw mut (*work).kept).write([Kept::NONE; KEPT]);
+            (&raw mut (*work).uses).write([Use::NONE; USES]);
+            (&raw mut (*work).rounds).write([Round::NONE; ROUNDS]);
+            (&raw mut (*work).kept_count).write(0);
+            (&raw mut (*work).use_count).write(0);
+            (&raw mut (*work).round_count).write(0);
             Some(&mut *work)
         }
     }
@@ -82,6 +101,9 @@ impl Default for Work {
 
 /// No fuel is known at a label: nothing branches there yet.
 pub(crate) const UNKNOWN: u16 = u16::MAX;
+
+/// In place of where a second look goes back to: the next one follows.
+pub(crate) const MORE: u16 = u16::MAX - 1;
 
 /// A block that is open.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +133,43 @@ impl Control {
         otherwise_owed: 0,
         ty: 0,
     };
+}
+
+/// An expression that is computed in front of a loop: its place in the function and its bytes. Its home and its type are those of
+/// a local behind the function's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) start: u16,
+    pub(crate) length: u8,
+}
+
+impl Kept {
+    pub(crate) const NONE: Self = Self {
+        start: 0,
+        length: 0,
+    };
+}
+
+/// Where one is used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Use {
+    pub(crate) start: u16,
+    pub(crate) kept: u8,
+}
+
+impl Use {
+    pub(crate) const NONE: Self = Self { start: 0, kept: 0 };
+}
+
+/// A loop, by its place behind its type, and what is computed in front of it, a bit each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Round {
+    pub(crate) at: u16,
+    pub(crate) kept: u16,
+}
+
+impl Round {
+    pub(crate) const NONE: Self = Self { at: 0, kept: 0 };
 }
 
 /// A local.
@@ -158,6 +217,9 @@ pub(crate) struct Stub {
     /// A second look at the bounds, of a memory that has perhaps grown: where the code goes on, the register with the address.
     pub(crate) back: u16,
     pub(crate) reg: u8,
+    /// By how much the register is shifted for the address, and what is added.
+    pub(crate) shift: u8,
+    pub(crate) more: u16,
     /// Bytes behind the address.
     pub(crate) reach: u32,
 }
@@ -170,6 +232,8 @@ impl Stub {
         kind: 0,
         back: UNKNOWN,
         reg: 0,
+        shift: 0,
+        more: 0,
         reach: 0,
     };
 }

@@ -18,6 +18,9 @@ pub(super) enum Does {
     Clears(u8, u8, u32),
     /// `rd = rn + rm`.
     Sums(u8, u8, u8),
+    /// `rd = rn + (rm << number)`, or without `rn`.
+    SumsShifted(u8, u8, u8, u8),
+    Shifts(u8, u8, u8),
     /// `rd = rn - rm`.
     Differs(u8, u8, u8),
     ComparesNumber(u8, u32),
@@ -38,6 +41,28 @@ pub(super) enum Does {
     Chooses(u8),
     /// So many instructions that follow are conditional.
     Conditional(u8),
+}
+
+impl Does {
+    /// Whether a called routine may do it: move locals between frame and registers, and compute what follows from them. Where it
+    /// goes back to stays.
+    pub(super) fn fetches(self) -> bool {
+        match self {
+            Self::Loads(to, 7, ..) => to != Some(14),
+            Self::Stores(7, ..) | Self::Computes(None) => true,
+            Self::Computes(Some(to))
+            | Self::Number(to, _)
+            | Self::Upper(to, _)
+            | Self::Moves(to, _)
+            | Self::Adds(to, ..)
+            | Self::Clears(to, ..)
+            | Self::Sums(to, ..)
+            | Self::SumsShifted(to, ..)
+            | Self::Shifts(to, ..)
+            | Self::Differs(to, ..) => to != 14,
+            _ => false,
+        }
+    }
 }
 
 fn bits(v: u32, at: u32, count: u32) -> u32 {
@@ -78,6 +103,7 @@ pub(super) fn is_wide(first: u16) -> bool {
 pub(super) fn narrow(half: u16) -> Option<Does> {
     let h = u32::from(half);
     Some(match h >> 11 {
+        0 if bits(h, 6, 5) > 0 => Does::Shifts(low(h, 0), low(h, 3), bits(h, 6, 5) as u8),
         0..=2 => Does::Computes(Some(low(h, 0))),
         3 => {
             let (rd, rn, m) = (low(h, 0), low(h, 3), low(h, 6));
@@ -183,9 +209,13 @@ fn shifted(a: u32, b: u32) -> Option<Does> {
     }
     let (rn, rd, rm) = (reg(a, 0), reg(b, 8), reg(b, 0));
     let plain = b & 0x70f0 == 0;
+    let amount = (bits(b, 12, 3) << 2 | bits(b, 6, 2)) as u8;
     let to = (rd != 15).then_some(rd);
     Some(match (bits(a, 5, 4), bits(a, 4, 1)) {
         (8, 0) if plain => Does::Sums(rd, rn, rm),
+        // lsl; a shift by 0 is a move.
+        (8, 0) if b & 0x30 == 0 && rd != 15 => Does::SumsShifted(rd, rn, rm, amount),
+        (2, 0) if b & 0x30 == 0 && rn == 15 && amount > 0 => Does::Shifts(rd, rm, amount),
         (13, 0) if plain => Does::Differs(rd, rn, rm),
         (13, 1) if plain && rd != 15 => Does::Differs(rd, rn, rm),
         // and, bic, orr, orn, eor, add, adc, sbc, sub.

@@ -21,11 +21,11 @@ enum Holds {
     Number(u32),
     /// A number below this one.
     Below(u64),
-    /// A number so that so many bytes from there on are within the memory as it is.
-    Within(u32),
+    /// A number that, shifted left, has these bytes behind it within the memory as it is: shift, first, behind the last.
+    Within(u8, u32, u32),
     /// The memory's first byte and a number as above.
     MemoryBelow(u64),
-    MemoryWithin(u32),
+    MemoryWithin(u32, u32),
     /// The length of the memory less a number, and whether it is known not to be less than that.
     Length(u32, bool),
     /// The newest frame record and so many bytes.
@@ -55,9 +55,46 @@ enum Compared {
     Length,
 }
 
-/// A second look at bounds: `ldr r12, length; r12 -= reach; cmp reg, r12; bls back; bl trap`. Its register, its reach, and where
-/// it goes back to.
-fn second_look(text: &Text<'_>, start: u32) -> Option<(u8, u32, u32)> {
+/// A second look at bounds, one access after the other: `ldr r12, length; r12 -= reach; lr = address; cmp lr, r12`, and `bhi` to a
+/// trap; the last one ends in `bls back; bl trap`.
+#[derive(Clone, Copy)]
+struct Look {
+    reg: u8,
+    shift: u8,
+    /// What lies within the memory behind the register, shifted.
+    from: u32,
+    to: u32,
+    back: u32,
+}
+
+/// Bytes that are accessed behind one address at most, so that what lies between two accesses within the memory does too.
+const SPAN: u32 = 1 << 16;
+
+fn second_look(text: &Text<'_>, start: u32) -> Option<Look> {
+    let mut whole: Option<Look> = None;
+    let mut at = start;
+    for _ in 0..16 {
+        let (look, last, next) = one_look(text, at)?;
+        whole = Some(match whole {
+            None => look,
+            Some(before) if (before.reg, before.shift) == (look.reg, look.shift) => Look {
+                from: before.from.min(look.from),
+                to: before.to.max(look.to),
+                ..look
+            },
+            Some(_) => return None,
+        });
+        if last {
+            return whole.filter(|w| w.from == 0 || w.to <= SPAN);
+        }
+        at = next;
+    }
+    None
+}
+
+/// One access of a second look, whether it is the last one, and where the next one is.
+fn one_look(text: &Text<'_>, start: u32) -> Option<(Look, bool, u32)> {
+    let is_trap = |at: u32| matches!(text.instruction(at), Ok((Does::Calls(by), _)) if at.wrapping_add_signed(by) == text.ways + 4);
     let (does, mut at) = text.instruction(start).ok()?;
     if does != Does::Loads(Some(12), 13, 8, 4) {
         return None;
@@ -66,7 +103,7 @@ fn second_look(text: &Text<'_>, start: u32) -> Option<(u8, u32, u32)> {
     let (mut does, mut next) = text.instruction(at).ok()?;
     if let Does::Adds(12, 12, n) = does {
         reach = 0_u32.wrapping_sub(n);
-        at = next;
+        (does, next) = text.instruction(next).ok()?;
     } else {
         let mut number = None;
         while let Does::Number(14, n) | Does::Upper(14, n) = does {
@@ -83,21 +120,48 @@ fn second_look(text: &Text<'_>, start: u32) -> Option<(u8, u32, u32)> {
                 return None;
             }
             reach = n;
-            at = next;
+            (does, next) = text.instruction(next).ok()?;
         }
     }
-    let (does, next) = text.instruction(at).ok()?;
-    let Does::Compares(reg, 12) = does else {
+    // The address: a register, in lr if anything is done to it.
+    let (mut reg, mut shift, mut from) = (None, 0, 0);
+    if let Does::Shifts(14, rm, n) = does {
+        (reg, shift) = (Some(rm), n);
+        (does, next) = text.instruction(next).ok()?;
+    }
+    if let Does::Adds(14, rn, n) = does
+        && reg.is_none_or(|_| rn == 14)
+    {
+        reg = reg.or(Some(rn));
+        from = n;
+        (does, next) = text.instruction(next).ok()?;
+    }
+    let Does::Compares(compared, 12) = does else {
         return None;
     };
-    let (does, trap) = text.instruction(next).ok()?;
-    let Does::Branches(by, 9) = does else {
+    let reg = match reg {
+        Some(reg) if compared == 14 => reg,
+        None => compared,
+        _ => return None,
+    };
+    let (does, behind) = text.instruction(next).ok()?;
+    let Does::Branches(by, cond) = does else {
         return None;
     };
-    let back = next.wrapping_add_signed(by);
-    let (does, _) = text.instruction(trap).ok()?;
-    let traps = matches!(does, Does::Calls(by) if trap.wrapping_add_signed(by) == text.ways + 4);
-    traps.then_some((reg, reach, back))
+    let to = next.wrapping_add_signed(by);
+    let good = match cond {
+        8 => is_trap(to),
+        9 => is_trap(behind),
+        _ => false,
+    };
+    let look = Look {
+        reg,
+        shift,
+        from,
+        to: from.checked_add(reach)?,
+        back: to,
+    };
+    (good && !matches!(reg, 6 | 7 | 9 | 12..=15)).then_some((look, cond == 9, behind))
 }
 
 /// Whether the branch at `at` to `back` ends a second look, which the branch just before `back` leads to.
@@ -108,8 +172,8 @@ pub(super) fn looked_again(text: &Text<'_>, at: u32, back: u32) -> bool {
             return false;
         };
         let start = before.wrapping_add_signed(by);
-        let within = start < at && at - start <= 24;
-        next == back && within && second_look(text, start).is_some_and(|(_, _, to)| to == back)
+        let within = start < at && at - start <= 512;
+        next == back && within && second_look(text, start).is_some_and(|look| look.back == back)
     })
 }
 
@@ -231,7 +295,8 @@ impl Flow<'_, '_> {
     }
 
     fn instruction(&mut self, at: u32, does: Does) -> Checked<()> {
-        let routine = core::mem::replace(&mut self.routine, false);
+        let routine = self.routine;
+        self.routine &= does.fetches();
         match does {
             Does::Conditional(count) => {
                 self.conditional = count;
@@ -272,6 +337,16 @@ impl Flow<'_, '_> {
                 let sum = self.sum(self.get(rn), self.get(rm));
                 self.set(at, rd, sum)?;
             }
+            Does::SumsShifted(rd, rn, rm, n) => {
+                let sum = match (self.get(rn), self.get(rm)) {
+                    (MemoryBelow(1), Within(shift, from, to)) if rn == 6 && shift == n => {
+                        MemoryWithin(from, to)
+                    }
+                    _ => Anything,
+                };
+                self.set(at, rd, sum)?;
+            }
+            Does::Shifts(rd, ..) => self.set(at, rd, Anything)?,
             Does::Differs(rd, rn, rm) => {
                 let (a, b) = (self.get(rn), self.get(rm));
                 if let (Length(0, _), Number(n)) = (a, b) {
@@ -313,11 +388,9 @@ impl Flow<'_, '_> {
             Does::Leaves(_) => return fault(at, "a return to nowhere"),
             Does::Loads(rt, rn, offset, size) => {
                 self.loads(at, rt, rn, offset, size)?;
-                self.routine = routine && rn == 7;
             }
             Does::Stores(rn, offset, size) => {
                 self.stores(at, rn, offset, size)?;
-                self.routine = routine && rn == 7;
             }
             Does::StoresTwo(_, _, rn, offset) => {
                 if self.get(rn) != Frames(-20) || offset + 8 > 20 {
@@ -348,12 +421,14 @@ impl Flow<'_, '_> {
             (Below(a), Number(n)) | (Number(n), Below(a)) if a + u64::from(n) <= 1 << 32 => {
                 Below(a + u64::from(n))
             }
-            (Within(reach), Number(n)) | (Number(n), Within(reach)) if n <= reach => {
-                Within(reach - n)
+            (Within(0, from, to), Number(n)) | (Number(n), Within(0, from, to)) if n <= to => {
+                Within(0, from.saturating_sub(n), to - n)
             }
             // r6 is the memory's first byte.
             (MemoryBelow(1), Below(n)) | (Below(n), MemoryBelow(1)) => MemoryBelow(n),
-            (MemoryBelow(1), Within(n)) | (Within(n), MemoryBelow(1)) => MemoryWithin(n),
+            (MemoryBelow(1), Within(0, from, to)) | (Within(0, from, to), MemoryBelow(1)) => {
+                MemoryWithin(from, to)
+            }
             (MemoryBelow(1), Number(n)) | (Number(n), MemoryBelow(1)) => {
                 MemoryBelow(u64::from(n) + 1)
             }
@@ -387,17 +462,30 @@ impl Flow<'_, '_> {
             (Compared::Register(reg, Number(n)), 8) => {
                 let looked = second_look(text, to);
                 let holds = match looked {
-                    Some((same, reach, back)) if back == self.at && same == reg => {
-                        let exact = u64::from(n) + u64::from(reach) <= self.limits.least;
-                        if exact { Within(reach) } else { Anything }
+                    Some(look) if look.back == self.at && look.reg == reg => {
+                        let last = u64::from(n)
+                            .checked_shl(look.shift.into())
+                            .filter(|_| look.shift < 16);
+                        let exact =
+                            last.is_some_and(|v| v + u64::from(look.to) <= self.limits.least);
+                        if exact {
+                            Within(look.shift, look.from, look.to)
+                        } else {
+                            Anything
+                        }
                     }
-                    Some((_, _, back)) if back == self.at => Anything,
+                    Some(look) if look.back == self.at => Anything,
                     _ => Below(u64::from(n) + 1),
                 };
+                if looked.is_some_and(|look| look.back == self.at) {
+                    // What the second look works in.
+                    self.holds[12] = Anything;
+                    self.holds[14] = Anything;
+                }
                 self.learn(reg, holds);
             }
             (Compared::Register(reg, Length(reach, true)), 8) if traps => {
-                self.learn(reg, Within(reach));
+                self.learn(reg, Within(0, 0, reach));
             }
             // Higher or the same.
             (Compared::Register(reg, Number(n)), 2) => self.learn(reg, Below(n.into())),
@@ -419,7 +507,7 @@ impl Flow<'_, '_> {
             && let Some(place) = self.holds.get_mut(usize::from(reg))
             && matches!(
                 place,
-                Anything | Below(_) | Within(_) | Number(_) | Length(..)
+                Anything | Below(_) | Within(..) | Number(_) | Length(..)
             )
         {
             *place = holds;
@@ -515,7 +603,7 @@ impl Flow<'_, '_> {
             Frame(from) => u64::from(from) + end <= u64::from(self.function.room + ARGUMENTS),
             Globals => end <= self.limits.globals.into(),
             MemoryBelow(below) => below - 1 + end <= self.limits.least,
-            MemoryWithin(reach) => end <= reach.into(),
+            MemoryWithin(from, to) => from <= offset && end <= to.into(),
             _ => false,
         };
         if may {
@@ -532,7 +620,7 @@ impl Flow<'_, '_> {
             && match self.get(rm) {
                 Number(n) => u64::from(n) + size <= self.limits.least,
                 Below(below) => below > 0 && below - 1 + size <= self.limits.least,
-                Within(reach) => size <= reach.into(),
+                Within(0, 0, to) => size <= to.into(),
                 _ => false,
             };
         if may {

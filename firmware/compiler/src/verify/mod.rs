@@ -113,7 +113,7 @@ impl Text<'_> {
             match does {
                 Does::Loads(Some(15), 13, 12, 4) => return Some(true),
                 Does::Leaves(14) => return Some(false),
-                Does::Loads(_, 7, ..) | Does::Stores(7, ..) => at = next,
+                does if does.fetches() => at = next,
                 _ => return None,
             }
         }

@@ -1,10 +1,11 @@
 // Says what a module costs before anything is sent, and whether a node has room for it.
-import { inspect, refusal } from "../lib/engine.ts";
+import { compiled, inspect, refusal } from "../lib/engine.ts";
+import { describeListing, disassemble } from "../lib/disassembly.ts";
 import type { MemoryReport } from "../lib/build/finish.ts";
 import type { StateFact } from "../lib/build/section.ts";
 import { exercise } from "../lib/exercise.ts";
 import { runFuel } from "../lib/simulate.ts";
-import { describeTrap } from "../lib/backtrace.ts";
+import { describeTrap, sourcePlace } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
 import { stateCost, stateMinutes } from "../lib/states.ts";
@@ -18,16 +19,30 @@ import { projectSamples, samplesFrom } from "./samples.ts";
  * `npm run -s bench -- compare`); and the clock.
  */
 const instructionsPerFuel = 7;
+/** The same of compiled code, in the kernel that calls most (fib: 1.9). */
+const compiledPerFuel = 2;
+/** Bytes of code for which boards have room: those of the largest arena (docs/compiler.md). */
+const arena = 20 * 1024;
 const instructionsPerRun = 1_000;
 const hertz = 168e6;
 
 export async function checkVerb(
   file: string | undefined,
-  options: NodeOptions & MemoryOptions & { samples?: string },
+  options: NodeOptions & MemoryOptions & { samples?: string; disassemble?: boolean },
 ): Promise<void> {
   const { module, facts, name, digest, memory, paths } = await load(file, options);
   const { footprint, table: branches } = inspect(module);
   const refused = refusal(module);
+  const made = compiled(module);
+  const interpreted =
+    made.refusal ??
+    (made.code.length > arena
+      ? `its code has ${made.code.length} bytes, an arena ${arena}`
+      : undefined);
+  const listing =
+    options.disassemble !== true || made.refusal !== undefined
+      ? undefined
+      : disassemble(made, (offset) => sourcePlace(keptModule(project(), digest), offset));
   const from = options.samples ?? projectSamples();
   const samples =
     from === undefined
@@ -61,7 +76,15 @@ export async function checkVerb(
     notExercised: unexercised,
     ...(memory ? { holds: memory } : {}),
     ...(facts.states.length > 0 ? { state: stateCost(facts.states) } : {}),
-    microseconds: Math.ceil(((instructionsPerRun + worst * instructionsPerFuel) * 1e6) / hertz),
+    tier: interpreted === undefined ? "compiled" : "interpreted",
+    code: made.code.length,
+    ...(interpreted === undefined ? {} : { why: interpreted }),
+    microseconds: microseconds(
+      worst,
+      interpreted === undefined ? compiledPerFuel : instructionsPerFuel,
+    ),
+    microsecondsInterpreted: microseconds(worst, instructionsPerFuel),
+    ...(listing === undefined ? {} : { listing }),
   };
   const faults: string[] = [];
   if (refused !== undefined) faults.push(`no node takes it: ${refused.what}`);
@@ -106,7 +129,7 @@ export async function checkVerb(
       : `${result.meanFuel} on average, ${start} at the start, in ${kinds.map(([kind, count]) => `${count} ${kind}s`).join(", ")}`;
   const without = unexercised.map((sensor) => `sensor ${sensor}: no samples of it`);
   const fits = options.node === undefined ? [] : [["fits", `on ${address(options)}`] as const];
-  print(options.json, { ...result, faults }, () =>
+  const words = () =>
     table([
       ["module", `${module.length} bytes, and ${branches} of branch table in flash`],
       [
@@ -124,10 +147,13 @@ export async function checkVerb(
       ],
       ...(facts.states.length === 0 ? [] : [["state", describeStates(facts.states)] as const]),
       ["fuel", `${worst} at most (${measured})`],
-      ["time", `about ${result.microseconds} us a run on a Cortex-M4F at 168 MHz`],
+      ["code", describeCode(made.code.length, interpreted)],
+      ["time", describeTime(result)],
       ...(without.length === 0 ? [] : [["not tried", without.join("; ")] as const]),
       ...(faults.length === 0 ? fits : []),
-    ]),
+    ]);
+  print(options.json, { ...result, faults }, () =>
+    listing === undefined ? words() : `${words()}\n\n${describeListing(listing)}`,
   );
   if (faults.length > 0)
     throw new UserError(
@@ -135,6 +161,25 @@ export async function checkVerb(
       "change the module, or choose another node",
       "check",
     );
+}
+
+const microseconds = (fuel: number, perFuel: number) =>
+  Math.ceil(((instructionsPerRun + fuel * perFuel) * 1e6) / hertz);
+
+function describeCode(bytes: number, interpreted: string | undefined): string {
+  return interpreted === undefined
+    ? `${bytes} bytes, compiled by boards with room for it`
+    : `interpreted by every board: ${interpreted}`;
+}
+
+function describeTime(result: {
+  tier: string;
+  microseconds: number;
+  microsecondsInterpreted: number;
+}): string {
+  const more =
+    result.tier === "compiled" ? `, ${result.microsecondsInterpreted} us interpreted` : "";
+  return `about ${result.microseconds} us a run on a Cortex-M4F at 168 MHz${more}`;
 }
 
 function describeStates(states: readonly StateFact[]): string {

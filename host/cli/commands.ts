@@ -114,8 +114,13 @@ verb(
   "check [file]",
   "say what a module will cost and whether it fits",
   () => import("./check.ts"),
-  [samples(), heap(), ...node()],
-  ["check --samples samples.csv", "check --node serial:/dev/ttyACM0"],
+  [
+    samples(),
+    heap(),
+    new Option("--disassemble", "show what boards compile each line to"),
+    ...node(),
+  ],
+  ["check --samples samples.csv", "check --node serial:/dev/ttyACM0", "check --disassemble"],
 );
 verb(
   "model <file>",

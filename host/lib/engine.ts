@@ -39,6 +39,21 @@ export interface Inspection {
   table: number;
 }
 
+/** What boards compile a module to. */
+export interface Compiled {
+  /** Why there is no code: boards interpret it. */
+  refusal?: string;
+  code: Uint8Array;
+  /** Where the code of each of the module's own functions begins. */
+  functions: number[];
+  /**
+   * What lies from a byte of the code on: code of the instruction at `place` in the module, or where `place` is 0 of none; no place: data.
+   */
+  marks: { at: number; place?: number }[];
+  /** All instructions of the module, in order; `length` in bytes. */
+  instructions: { offset: number; length: number; text: string }[];
+}
+
 /** A place in the code of a module, and the instruction there in the text format. */
 export interface CodePlace {
   function: number;
@@ -120,6 +135,7 @@ interface RunFact {
 interface EngineAddon {
   inspect(bytes: Uint8Array, grants?: Grants): Inspection;
   refusal(bytes: Uint8Array): { what: string; offset?: number } | null;
+  compiled(bytes: Uint8Array, grants?: Grants): Compiled;
   EngineInstance: new (
     bytes: Uint8Array,
     grants?: Grants,
@@ -178,6 +194,12 @@ export function missingEngine(name: EngineName): string | undefined {
 export function inspect(module: Uint8Array, grants: Grants = {}): Inspection {
   const engine = addon<EngineAddon>("engine.node");
   return taking(() => engine.inspect(module, grants));
+}
+
+/** Compiles a module as boards do, the verifier included; `grants` as for an instance. */
+export function compiled(module: Uint8Array, grants: Grants = {}): Compiled {
+  const engine = addon<EngineAddon>("engine.node");
+  return taking(() => engine.compiled(module, grants));
 }
 
 /** Lets an engine take a module; that it does not is a {@link ModuleError}. */

@@ -56,7 +56,10 @@ describe("a project", () => {
     expect(out).toMatch(
       /^fuel +\d+ at most \(\d+ on average, \d+ at the start, in \d+ samples\)$/m,
     );
-    expect(out).toMatch(/^time +about \d+ us a run on a Cortex-M4F at 168 MHz$/m);
+    expect(out).toMatch(/^code +\d+ bytes, compiled by boards with room for it$/m);
+    expect(out).toMatch(
+      /^time +about \d+ us a run on a Cortex-M4F at 168 MHz, \d+ us interpreted$/m,
+    );
     const chart = await wasmote(project, "run", "--samples", "samples.csv", "--chart");
     expect(chart.out).toMatch(/^alarm = 0\n1 ┤█\n(?: +┤█\n)+0 ┤█▁\n {2}└2 s … 5 s\n$/);
   });

@@ -3,6 +3,8 @@
     missing_docs,
     reason = "the interface is described where it is used, in host/lib/engine.ts"
 )]
+mod compiled;
+
 use napi::bindgen_prelude::{BigInt, Buffer, Either, Error, Result, Status};
 use napi_derive::napi;
 use wasmote_engine::{

@@ -102,7 +102,7 @@ impl Fun<'_, '_> {
     }
 
     fn load_value(&mut self, byte: u8, access: Access, size: u32, ty: u8, offset: u32) -> Made<()> {
-        let Some((place, given)) = self.place(offset, size)? else {
+        let Some((place, given)) = self.place(offset, size, true)? else {
             return Ok(());
         };
         if size == 8 {
@@ -138,7 +138,7 @@ impl Fun<'_, '_> {
         let value = self.pop();
         if size == 8 {
             let (low, high) = self.pair(value)?;
-            let Some((place, given)) = self.place(offset, size)? else {
+            let Some((place, given)) = self.place(offset, size, false)? else {
                 return Ok(());
             };
             self.both(Access::Str, low, high, &place);
@@ -150,7 +150,7 @@ impl Fun<'_, '_> {
             return Ok(());
         }
         let from = self.int(value)?;
-        let Some((place, given)) = self.place(offset, size)? else {
+        let Some((place, given)) = self.place(offset, size, false)? else {
             return Ok(());
         };
         self.single(access, from, &place);
@@ -183,7 +183,7 @@ impl Fun<'_, '_> {
 
     /// Takes an address, has its bounds looked at, and says where it is, with a register to give back; nothing where it always
     /// traps, and no code follows.
-    fn place(&mut self, offset: u32, size: u32) -> Made<Option<(Place, Option<Reg>)>> {
+    fn place(&mut self, offset: u32, size: u32, loads: bool) -> Made<Option<(Place, Option<Reg>)>> {
         let taken = self.pop();
         let (entry, _) = taken;
         let reach = u64::from(offset) + u64::from(size);
@@ -222,7 +222,7 @@ impl Fun<'_, '_> {
             more: more as u16,
             reach: (offset + size) as u16,
         };
-        self.look(&wanted)?;
+        self.look(&wanted, loads)?;
         Ok(Some((self.based(&wanted, more + offset), Some(reg))))
     }
 
@@ -272,7 +272,7 @@ impl Fun<'_, '_> {
 
     /// Traps unless an access is within the memory. Where it is known to be, nothing is done; where a local is the address,
     /// accesses that follow are looked at with it.
-    fn look(&mut self, wanted: &Wanted) -> Made<()> {
+    fn look(&mut self, wanted: &Wanted, loads: bool) -> Made<()> {
         let lasts = wanted.shift == 0 && !self.is_temp(wanted.reg);
         let span = self.checks.spans.get(usize::from(wanted.reg)).copied();
         let span = span.filter(|span| lasts && span.line == self.asm.lines);
@@ -296,7 +296,8 @@ impl Fun<'_, '_> {
         let first = self.waiting;
         self.wait(own);
         let (mut from, mut to) = (wanted.more, wanted.end());
-        if lasts {
+        // What a store writes is seen where a load behind it traps.
+        if lasts && loads {
             self.group(&own, &mut from, &mut to);
         }
         let last = self.waiting.saturating_sub(1);

@@ -3,7 +3,7 @@
     missing_docs,
     reason = "the interface is described where it is used, in host/lib/engine.ts"
 )]
-mod compiled;
+pub mod compiled;
 
 use napi::bindgen_prelude::{BigInt, Buffer, Either, Error, Result, Status};
 use napi_derive::napi;

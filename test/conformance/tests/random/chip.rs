@@ -1,10 +1,7 @@
 //! Random modules, and those that fuzzing keeps, on this computer and on the emulated Cortex-M4F, whose loop is another one: results, traps with their places,
 //! fuel, globals and memory are the same to the bit.
 
-#[path = "../../src/target.rs"]
-mod target;
-
-use target::Target;
+use crate::target::Target;
 use wasm_smith::Config;
 use wasmote_engine::{External, Module, Options};
 use wasmote_fuzz::{config, load, random, random_module, setting, value, with_stack};
@@ -159,7 +156,7 @@ fn commands(bytes: &[u8]) -> Vec<Command> {
 }
 
 /// All of an outcome but the time it took, with its values as a script has them: NaNs by their bits.
-fn facts(outcome: &Outcome) -> impl PartialEq + core::fmt::Debug {
+pub fn facts(outcome: &Outcome) -> impl PartialEq + core::fmt::Debug {
     let values = Command::Invoke(String::new(), String::new(), outcome.values.clone());
     // Of what went well it says in which tier.
     let text = match outcome.status {

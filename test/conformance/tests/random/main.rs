@@ -2,6 +2,9 @@
 mod chip;
 mod corpus;
 mod differential;
+mod edges;
 mod slices;
 mod suite;
+#[path = "../../src/target.rs"]
+mod target;
 mod verified;

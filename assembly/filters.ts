@@ -271,7 +271,7 @@ export class History {
     if (this.count < this.size) this.count++;
   }
 
-  /** The sample that came so many before the newest, which is at 0; NaN where there is none. */
+  /** The sample this many places before the newest (0 is the newest itself); NaN if there is none. */
   at(age: i32): f32 {
     if (<u32>age >= <u32>this.count) return NaN;
     const place = this.place - age;

@@ -276,7 +276,7 @@ export class Request {
     return <i32>changetype<usize>(this);
   }
 
-  /** Whether the request's path below `/app/x/` is this one; ASCII alone. */
+  /** Whether the request's path below `/app/x/` is this one; ASCII only. */
   at(path: string): bool {
     if (path.length !== pathLength) return false;
     for (let index = 0; index < pathLength; index++) {

@@ -72,7 +72,7 @@ export function __fixed(begin: usize, value: f64, digits: i32): usize {
   let scale: f64 = 1;
   while (digits-- > 0) scale *= 10;
   const scaled = floor<f64>(abs<f64>(value) * scale + 0.5);
-  // Beyond what 64 bits hold, and what is no number, it is as without this.
+  // Values that do not fit 64 bits, and NaN, are formatted as without this.
   if (!(scaled < 1e18)) float<f32>(<f32>value);
   else {
     if (value < 0 && scaled > 0) byte(0x2d);

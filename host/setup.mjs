@@ -8,7 +8,7 @@
 // chip, a peer of the tests) it goes on, and what needs it is skipped with that reason.
 //
 // Everything is kept inside this folder: node_modules/, firmware/target/, .cache/ and dist/, where all that is built is
-// gathered under fixed names. `environment()` tells other scripts what there is.
+// gathered under fixed names. `environment()` tells other scripts what is available.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -79,7 +79,7 @@ const engines = {
   wasm3: { features: ["chip", "wasm3"], profile: "fast" },
 };
 
-/** Crates that build for the chip alone: left out when the workspace is checked and tested on this computer. */
+/** Crates that build only for the chip: left out when the workspace is checked and tested on this computer. */
 export const chipCrates = ["mps2-an386", "wasmote-compare"];
 
 /** A Python CoAP implementation by other people, which the tests talk to. */

@@ -31,7 +31,7 @@ const strictDocs = { RUSTDOCFLAGS: "-D warnings" };
 const portable = ["engine", "compiler", "coap", "oscore", "node", "net", "sensors"].flatMap(
   (crate) => ["-p", `wasmote-${crate}`],
 );
-/** What builds for the chip alone, as it is built for it. Debian's Rust for the chip comes without clippy. */
+/** Clippy for what builds only for the chip. Debian's Rust for the chip comes without clippy. */
 const chipLints =
   environment().toolchain?.what === "rustup"
     ? images.map(({ crate, features = [] }) => ({

@@ -35,7 +35,7 @@ export function setup(): void {
   }
 }
 
-/** How many nodes lie before the first with this value; all of them where there is none. */
+/** How many nodes lie before the first with this value; all of them if there is none. */
 function find(head: i32, value: i32): i32 {
   let steps = 0;
   for (let node = head; node != END && short(VALUE, node) != value; node = next(node)) steps++;

@@ -153,7 +153,7 @@ function record(back: i32, danger: f32, alarm: f32): void {
 }
 
 /**
- * Answers FETCH and GET of `days`, and whatever is no request for days; true for PUT of days that are now to be taken.
+ * Answers FETCH and GET of `days`, and whatever is not a request for days; true for PUT of days that are now to be taken.
  * @param gauged Whether a day has rain here: what is given has to have it.
  */
 export function asked(request: Request, gauged: bool): bool {

@@ -75,7 +75,7 @@ export function p(output: i32, value: f32): void {
   __raw(begin, name, load<u8>(name - 1));
   put(begin, '","t":');
   __put<f64>(begin, (first < 0 ? now : first + now) / 1000);
-  // A value that is no number has none in JSON (RFC 8428 §5): the record says so with the name of the value as text.
+  // A value that is not a number has none in JSON (RFC 8428 §5): the record says so with the name of the value as text.
   if (value - value == 0) {
     put(begin, ',"v":');
     __put<f32>(begin, value);

@@ -1,7 +1,7 @@
 // Memory of a module whose handlers allocate: blocks that are used again once nothing refers to them any more.
 //
 // It stands in for AssemblyScript's `stub` runtime. The build calls `__collect` after each handler, where no local variable
-// holds a reference: the globals alone are roots, and what they do not lead to is free. Marking takes no recursion, so that the
+// holds a reference: only the globals are roots; what cannot be reached from them is free. Marking takes no recursion, so that the
 // depth of the stack stays known: what is still to be visited is a list through the headers.
 //
 //      block                                                          object

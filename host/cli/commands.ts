@@ -26,7 +26,10 @@ const node = () => [
 const several = () => [
   ...node(),
   new Option("--all", "every node of wasmote.toml"),
-  new Option("--canary", "the first node alone at first; the others if all went well there"),
+  new Option(
+    "--canary",
+    "try the first node on its own; go on with the others if all went well there",
+  ),
 ];
 
 const program = new Command("wasmote")
@@ -524,7 +527,7 @@ function lostOutput(error: NodeJS.ErrnoException): void {
 /** How long what is still open may go on once the verb is done: a name that is being resolved, a port that takes no bytes. */
 const linger = 200;
 
-/** Everything was closed by whoever opened it; what the system still holds on to does not keep the verb from ending. */
+/** Everything has been closed by its owner; handles that the system still holds must not keep the verb from ending. */
 async function end(): Promise<void> {
   for (const stream of [process.stdout, process.stderr])
     await new Promise((resolve) => stream.write("", resolve));

@@ -177,7 +177,7 @@ export function assignments(words: readonly string[], example: string): [string,
     const parts = text.split("=");
     const [name = "", value = ""] = parts;
     if (parts.length !== 2 || name === "" || value.trim() === "" || Number.isNaN(Number(value)))
-      throw new UserError(`${oneLine(text)} is no assignment`, `write: ${example}`, "usage");
+      throw new UserError(`${oneLine(text)} is not an assignment`, `write: ${example}`, "usage");
     return [name, Number(value)];
   });
 }

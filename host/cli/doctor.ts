@@ -90,7 +90,7 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
       })
       .join("\n"),
   );
-  // What only some need (boards, a probe) is said and is no fault.
+  // What only some users need (boards, a probe) is reported, and is not an error.
   const bad = findings.filter(({ ok, needed }) => needed && !ok);
   if (bad.length > 0)
     throw new UserError(bad.map(({ what }) => what).join(", "), bad[0]?.mend, "check");

@@ -61,7 +61,7 @@ export async function emulateVerb(machine: string | undefined, options: Options)
     throw new UserError(`${name} runs already, at ${running}`, `--node ${name} reaches it`);
   const speed = Number(options.speed ?? 1);
   if (!(speed > 0 && speed <= 1e6))
-    throw new UserError(`${options.speed} is no speed`, "write: --speed 60", "usage");
+    throw new UserError(`${options.speed} is not a speed`, "write: --speed 60", "usage");
   const played = options.samples === undefined ? undefined : samplesFrom(options.samples, []);
   const { state } = project();
   using scratch = folderFor(options);

@@ -80,6 +80,6 @@ function place(text: string, example: string): typeof defaults.listen {
   const parts = /^(?:(\[[0-9a-fA-F:]+\]|[\w.-]+):)?(\d{1,5})$/.exec(text);
   const port = Number(parts?.[2]);
   if (parts === null || port > 65535)
-    throw new UserError(`${text} is no address`, `write: ${example}`, "usage");
+    throw new UserError(`${text} is not an address`, `write: ${example}`, "usage");
   return { host: (parts[1] ?? "127.0.0.1").replace(/^\[(.*)\]$/, "$1"), port };
 }

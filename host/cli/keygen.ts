@@ -32,7 +32,7 @@ function importKey(path: string): KeyPair {
     return readKey(readFileSync(path, "utf8"));
   } catch (error) {
     throw new UserError(
-      `${path} is no key for packages: ${(error as Error).message}`,
+      `${path} is not a key for packages: ${(error as Error).message}`,
       "a key is a file that `wasmote keygen` made",
       "usage",
       { cause: error },

@@ -67,7 +67,7 @@ export async function listKeys(node: Node, signal?: AbortSignal): Promise<Listed
   const column = (name: string): number[] => {
     const all = value?.[name];
     if (!Array.isArray(all) || all.length > places || !all.every((one) => Number.isInteger(one)))
-      throw new NodeError("protocol", `/keys: ${name} is no list of numbers`);
+      throw new NodeError("protocol", `/keys: ${name} is not a list of numbers`);
     return all as number[];
   };
   const columns = ["peer", "rights", "replaces", "used", "worn"].map(column);

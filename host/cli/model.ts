@@ -165,7 +165,7 @@ function readRows(file: string, model: Model): number[][] {
     const row = columns.map((column) => Number((cells[column] ?? "").trim() || Number.NaN));
     if (!row.every((one) => Number.isFinite(one)))
       throw new UserError(
-        `${oneLine(file)}: row ${index + 1} has something that is no number`,
+        `${oneLine(file)}: row ${index + 1} has something that is not a number`,
         undefined,
         "usage",
       );

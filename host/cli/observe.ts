@@ -16,7 +16,7 @@ interface Options extends SeveralOptions {
 export async function observeVerb(paths: string[], options: Options): Promise<void> {
   const most = options.count === undefined ? Number.POSITIVE_INFINITY : Number(options.count);
   if (!(most > 0))
-    throw new UserError(`${options.count} is no count`, "write: --count 10", "usage");
+    throw new UserError(`${options.count} is not a count`, "write: --count 10", "usage");
   const list = await targets(options);
   if (list.length > 1 && options.record !== undefined)
     throw new UserError(

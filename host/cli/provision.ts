@@ -34,7 +34,7 @@ export async function provisionVerb(
   // Millimetres up to a hundred metres: what a ranger could ever measure.
   if (height !== undefined && !(Number.isInteger(height) && height > 0 && height <= 100_000))
     throw new UserError(
-      `${options.height} is no height: whole millimetres from 1 to 100000`,
+      `${options.height} is not a height: whole millimetres from 1 to 100000`,
       "write: --height 4200",
       "usage",
     );
@@ -48,7 +48,7 @@ export async function provisionVerb(
   const keys = options.public?.map((text) => {
     if (!/^[0-9a-f]{64}$/i.test(text))
       throw new UserError(
-        `${text} is no public key`,
+        `${text} is not a public key`,
         "32 bytes in hexadecimal, as `wasmote keygen` prints them",
         "usage",
       );

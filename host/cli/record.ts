@@ -58,7 +58,7 @@ export function readRecording(file: string): Recording {
   });
   if (typeof head !== "object" || head === null || typeof head["parameters"] !== "object")
     throw new UserError(
-      `${file} is no recording`,
+      `${file} is not a recording`,
       "make one with `wasmote observe --record FILE`",
       "usage",
     );
@@ -85,7 +85,7 @@ export function readRecording(file: string): Recording {
 
 function notRecorded(file: string, line: number): UserError {
   return new UserError(
-    `${oneLine(file)}:${line}: this is no line of a recording`,
+    `${oneLine(file)}:${line}: this is not a line of a recording`,
     "make one with `wasmote observe --record FILE`",
     "usage",
   );

@@ -12,7 +12,7 @@ function resource(given: string): { path: string; query: string[] } {
     return { path: decodeURI(path), query: query.map(decodeURIComponent) };
   } catch (cause) {
     throw new UserError(
-      `${oneLine(given)} is no path: a % is followed by two hexadecimal digits`,
+      `${oneLine(given)} is not a path: a % is followed by two hexadecimal digits`,
       "write: app/x/count?since=5",
       "usage",
       { cause },

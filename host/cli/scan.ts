@@ -26,7 +26,7 @@ interface Seen extends Found {
 export async function scanVerb(options: { seconds: string; json?: boolean }): Promise<void> {
   const listen = Number(options.seconds) * 1000;
   if (!(listen > 0))
-    throw new UserError(`${options.seconds} is no time`, "write: --seconds 6", "usage");
+    throw new UserError(`${options.seconds} is not a time`, "write: --seconds 6", "usage");
   // What runs on this computer needs no group to be found by: it is shown at once.
   const here = await ask(emulated(), Math.min(listen, 2000));
   const early = options.json ? [] : here;

@@ -200,7 +200,7 @@ function canaryOf(list: readonly Target[], canary: string | boolean | undefined)
   const found = list.find(({ name, address }) => name === canary || address === canary);
   if (found === undefined)
     throw new UserError(
-      `${oneLine(canary)} is none of the nodes that were named`,
+      `${oneLine(canary)} is not one of the nodes that were named`,
       `take one of: ${list.map(({ name }) => name).join(", ")}`,
       "usage",
     );

@@ -34,7 +34,7 @@ export function inputIsGiven(): boolean {
     const input = fstatSync(0);
     return input.isFIFO() || input.isFile() || input.isSocket();
   } catch {
-    // Closed by whoever started this.
+    // Closed by the process that started this.
     return false;
   }
 }

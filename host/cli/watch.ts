@@ -49,7 +49,7 @@ export async function watchVerb(
         if (again) say(`${clock(began)} ${shownSource} changed: building`);
         again = true;
         const program = await load(file, options);
-        // An editor that writes twice, or a comment: what runs is what there is.
+        // An editor that writes twice, or a changed comment: the same module already runs.
         if (program.digest === pushedDigest) continue;
         running.abort();
         await Promise.all(followed);

@@ -120,7 +120,7 @@ export function cookieOf(token: string, secure: boolean): string {
   return `${cookie}=${token}; HttpOnly; SameSite=Strict; Path=/${secure ? "; Secure" : ""}; Max-Age=31536000`;
 }
 
-/** Whether a browser says that one of our own pages asks; programs that are no browsers say nothing of it. */
+/** Whether a browser says that one of our own pages asks; programs that are not browsers say nothing of it. */
 export function sameOrigin({ headers }: IncomingMessage): boolean {
   const site = headers["sec-fetch-site"];
   if (site !== undefined && site !== "same-origin" && site !== "none") return false;

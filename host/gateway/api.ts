@@ -81,7 +81,7 @@ function timeOf(text: string | null, standard: number): number {
   if (Number.isNaN(value))
     throw new Refused(
       400,
-      `${text} is no time: write milliseconds since 1970 or 2026-11-28T12:00:00Z`,
+      `${text} is not a time: write milliseconds since 1970 or 2026-11-28T12:00:00Z`,
     );
   // A negative number is a time ago.
   return value < 0 ? Date.now() + value : value;
@@ -190,7 +190,7 @@ async function makeToken(context: Context): Promise<void> {
 async function login({ gateway, request, response }: Context): Promise<void> {
   const { token } = await readJson(request);
   const principal = typeof token === "string" ? gateway.access.bearer(token) : undefined;
-  if (principal === undefined) throw new Refused(401, "this is no token of this gateway");
+  if (principal === undefined) throw new Refused(401, "this is not a token of this gateway");
   send(
     response,
     200,

@@ -203,7 +203,7 @@ class Reader {
   text<T extends string | undefined>(key: string, standard: T): string | T {
     const value = this.#take(key) ?? standard;
     if (value !== undefined && typeof value !== "string")
-      throw wrong(`${this.#place}${key}`, "is no text");
+      throw wrong(`${this.#place}${key}`, "is not a text");
     return value as string | T;
   }
 
@@ -217,7 +217,7 @@ class Reader {
     const value = this.#take(key) ?? standard;
     if (value === undefined) return standard;
     if (typeof value !== "number" || !(value >= least))
-      throw wrong(`${this.#place}${key}`, `is no number from ${least} on`);
+      throw wrong(`${this.#place}${key}`, `is not a number from ${least} on`);
     return value;
   }
 
@@ -232,14 +232,14 @@ class Reader {
     const value = this.#take(key) ?? standard;
     const list = typeof value === "string" ? [value] : value;
     if (!Array.isArray(list) || list.some((one) => typeof one !== "string"))
-      throw wrong(`${this.#place}${key}`, "is no list of texts");
+      throw wrong(`${this.#place}${key}`, "is not a list of texts");
     return list as string[];
   }
 
   word<T extends string>(key: string, words: readonly T[], standard?: T): T {
     const value = this.#take(key) ?? standard;
     if (!words.includes(value as T))
-      throw wrong(`${this.#place}${key}`, `is none of ${words.join(", ")}`);
+      throw wrong(`${this.#place}${key}`, `is not one of ${words.join(", ")}`);
     return value as T;
   }
 
@@ -281,11 +281,11 @@ function wrong(place: string, what: string): UserError {
 function listen(text: string, place: string): { host: string; port: number } {
   const parts = /^(?:(\[[0-9a-fA-F:]+\]|[\w.-]+):)?(\d{1,5})$/.exec(text);
   const port = Number(parts?.[2]);
-  if (parts === null || port > 65535) throw wrong(place, "is no address: write 127.0.0.1:8080");
+  if (parts === null || port > 65535) throw wrong(place, "is not an address: write 127.0.0.1:8080");
   return { host: (parts[1] ?? "127.0.0.1").replace(/^\[(.*)\]$/, "$1"), port };
 }
 
-/** Reads gateway.toml; where there is none, everything is as it is by default. */
+/** Reads gateway.toml; without one, all settings have their defaults. */
 export function readConfig(file: string): Config {
   if (!existsSync(file)) return defaults;
   let table: unknown;
@@ -354,7 +354,7 @@ function coap(reader: Reader | undefined, beside: boolean): Config["coap"] {
 function origin(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
-    throw wrong("origin", "is no address of the web: write https://gateway.example.org");
+    throw wrong("origin", "is not an address of the web: write https://gateway.example.org");
   return new URL(text).origin;
 }
 
@@ -413,7 +413,7 @@ function osb(reader: Reader | undefined): Config["osb"] {
     address !== undefined &&
     !(URL.canParse(address) && /^https?:\/\/[^?#]*[^?#/]$/.test(address))
   )
-    throw wrong("osb.address", "is no address of the web without a slash at its end");
+    throw wrong("osb.address", "is not an address of the web without a slash at its end");
   const name = reader.text("name", "wasmote");
   if (!/^[A-Za-z0-9][A-Za-z0-9.-]{0,30}$/.test(name))
     throw wrong("osb.name", "is not made of letters, digits, dots and hyphens");
@@ -435,7 +435,7 @@ function nats(reader: Reader | undefined): Config["nats"] {
   if (reader === undefined) return undefined;
   const servers = reader.texts("servers", undefined);
   if (servers.length === 0 || servers.some((one) => !/^(?:nats|tls):\/\/[^\s/]+$/.test(one)))
-    throw wrong("nats.servers", "is no list of addresses: nats://HOST:PORT or tls://HOST:PORT");
+    throw wrong("nats.servers", "is not a list of addresses: nats://HOST:PORT or tls://HOST:PORT");
   const gateway = reader.needed("gateway");
   const fault = gatewayFault(gateway);
   if (fault !== undefined) throw wrong("nats.gateway", fault);
@@ -495,7 +495,7 @@ function delivery(name: string, reader: Reader): DeliveryConfig {
   if (kind === "webhook") {
     const url = reader.needed("url");
     if (!/^https?:\/\//.test(url))
-      throw wrong(`deliveries.${name}.url`, "is no address of the web");
+      throw wrong(`deliveries.${name}.url`, "is not an address of the web");
     return { kind, name, url, secret: reader.needed("secret") };
   }
   if (kind === "mail")

@@ -9,7 +9,7 @@ export interface Envelope {
   resource: string;
   /** When it came in here, in milliseconds since 1970. */
   time: number;
-  /** The value; null where there is a gap or the node's value is no number (NaN). */
+  /** The value; null where there is a gap or the node's value is not a number (NaN). */
   value: number | null;
   /** From here on nothing is known until the next value: the node fell silent, or the gateway was away. */
   gap?: true;

@@ -17,7 +17,7 @@ export function checked(gateway: Core, bytes: Uint8Array): void {
   try {
     opened = openPackage(bytes);
   } catch (error) {
-    throw new Refused(400, `this is no package: ${(error as Error).message}`);
+    throw new Refused(400, `this is not a package: ${(error as Error).message}`);
   }
   const { publicKey } = signingKey(gateway.project);
   if (!opened.verify(publicKey))
@@ -36,7 +36,7 @@ function configOf({ query, parts }: Context, bytes: Uint8Array): HostedConfig {
     if (key.startsWith("param.")) {
       const number = Number(value);
       if (value.trim() === "" || !Number.isFinite(number))
-        throw new Refused(400, `${key} is no number`);
+        throw new Refused(400, `${key} is not a number`);
       parameters[key.slice("param.".length)] = number;
     } else {
       if (!/^[^/]+\/.+/.test(value)) throw new Refused(400, `${key} names a resource as NODE/PATH`);

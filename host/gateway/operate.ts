@@ -26,7 +26,7 @@ export async function fitOf(node: ManagedNode, bytes: Uint8Array): Promise<Fit> 
     try {
       return openPackage(bytes);
     } catch (error) {
-      throw new Refused(400, `this is no package: ${(error as Error).message}`);
+      throw new Refused(400, `this is not a package: ${(error as Error).message}`);
     }
   })();
   const { manifest, module } = opened;

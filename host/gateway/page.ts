@@ -37,7 +37,7 @@ function read(file: string): Kept | undefined {
   return one;
 }
 
-/** Sends a file of the dashboard; false where there is none of that name. */
+/** Sends a file of the dashboard; false if there is none with this name. */
 export function page(
   pathname: string,
   request: IncomingMessage,

@@ -57,7 +57,7 @@ const oneOf =
   <T extends string>(...words: T[]): Read<T> =>
   (value) => {
     if (!words.includes(value as T))
-      throw new RangeError(`${shown(value)} is none of ${words.join(", ")}`);
+      throw new RangeError(`${shown(value)} is not one of ${words.join(", ")}`);
     return value as T;
   };
 

@@ -181,7 +181,7 @@ function addon<T>(name: string): T {
   return loaded as T;
 }
 
-/** Why an engine cannot be had here, or nothing. */
+/** Why an engine is not available here, or undefined. */
 export function missingEngine(name: EngineName): string | undefined {
   if (name === "v8") return undefined;
   const file = name === "wasm3" ? "wasm3.node" : "engine.node";
@@ -222,7 +222,7 @@ export function refusal(module: Uint8Array): { what: string; offset?: number } |
   return addon<EngineAddon>("engine.node").refusal(module) ?? undefined;
 }
 
-/** Makes an instance of a module; `host` answers its imports. What is granted counts in the node's own engine alone. */
+/** Makes an instance of a module; `host` answers its imports. Grants have an effect only in the node's own engine. */
 export function instantiate(
   module: Uint8Array,
   engine: EngineName,

@@ -1,6 +1,6 @@
 // A fault in a program, and how it is shown: place, message, the line, and a mark under the column.
 
-/** A fault, with its place in the source: lines and columns from 1; line 0 where there is no place. */
+/** A fault, with its place in the source: lines and columns from 1; line 0 if there is no place. */
 export interface Fault {
   message: string;
   file: string;

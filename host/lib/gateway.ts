@@ -14,7 +14,7 @@ export function gatewayPlace(given: string | undefined): GatewayPlace {
   const whole = /^https?:\/\//i.test(text) ? text : `http://${text}`;
   if (!URL.canParse(whole))
     throw new UserError(
-      `${oneLine(text)} is no address of a gateway`,
+      `${oneLine(text)} is not an address of a gateway`,
       "write: --gateway http://127.0.0.1:8080",
       "usage",
     );

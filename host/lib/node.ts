@@ -144,7 +144,7 @@ export class Node {
     return this.#endpoint.lost;
   }
 
-  /** Opens the link anew. What was under way fails with the code `closed`; whoever observed observes again. */
+  /** Opens the link again. Requests under way fail with the code `closed`; observers must observe again. */
   async reconnect(signal?: AbortSignal): Promise<void> {
     const link = await openLink(this.address, signal ?? this.#options.within);
     const { onText } = this.#options;
@@ -390,12 +390,12 @@ export function readNumber(path: string, text: string): number {
   if (!/^-?\d{1,400}(\.\d{1,400})?(e[+-]?\d{1,3})?$/i.test(text))
     throw new NodeError(
       "protocol",
-      `/${oneLine(path)}: the answer is no number: ${oneLine(text.slice(0, 40))}`,
+      `/${oneLine(path)}: the answer is not a number: ${oneLine(text.slice(0, 40))}`,
     );
   return Number(text);
 }
 
-/** The content of an answer: CBOR decoded, bytes that are no text in hexadecimal, everything else as the text it is. */
+/** The content of an answer: CBOR decoded, bytes that are not text in hexadecimal, everything else as the text it is. */
 function readValue(payload: Buffer, format: number | undefined): unknown {
   if (format === formats.cbor || format === formats["senml+cbor"]) {
     const decoded = decodeCbor(payload);

@@ -211,7 +211,7 @@ function decoded<T>(bytes: Uint8Array): T {
 
 function decodeManifest(payload: Uint8Array): Manifest {
   const m = decoded<unknown>(payload);
-  if (!(m instanceof Map)) throw malformed("its manifest is no map");
+  if (!(m instanceof Map)) throw malformed("its manifest is not a map");
   const keys = [...m.keys()] as number[];
   const known = Object.values(manifestKeys) as number[];
   // RFC 8949 §4.2.1: keys in order.

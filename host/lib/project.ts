@@ -87,7 +87,7 @@ function readProjectFile(path: string): ProjectFile {
       throw wrong(`${key} is not a table`, `write: [${key}]`);
   const named = [nodes, gateways].flatMap((table) => Object.entries(table));
   for (const [key, value] of [...Object.entries(texts), ...named])
-    if (typeof value !== "string") throw wrong(`${key} is no text`, `write: ${key} = "…"`);
+    if (typeof value !== "string") throw wrong(`${key} is not a text`, `write: ${key} = "…"`);
   if (heap !== undefined && !(Number.isInteger(heap) && heap >= 0 && heap <= 2 ** 24))
     throw wrong("heap is not a number of bytes", "write: heap = 4096");
   if (open !== undefined && typeof open !== "boolean")
@@ -97,7 +97,10 @@ function readProjectFile(path: string): ProjectFile {
       throw wrong(`the group ${key} is not a list of names`, `write: ${key} = ["wye", "usk"]`);
   for (const [key, value] of Object.entries(gateways))
     if (!/^https?:\/\//i.test(value) || !URL.canParse(value))
-      throw wrong(`${key} is no address of a gateway`, `write: ${key} = "http://127.0.0.1:8080"`);
+      throw wrong(
+        `${key} is not an address of a gateway`,
+        `write: ${key} = "http://127.0.0.1:8080"`,
+      );
   const { name = "", version = "", vendor = "", class: boardClass = "" } = file;
   const fault =
     (name === "" ? undefined : nameFault(name)) ??
@@ -128,7 +131,7 @@ export function signingKey(project: Project, path?: string): KeyPair {
     return readKey(text);
   } catch (error) {
     throw new UserError(
-      `${file} is no key for packages: ${(error as Error).message}`,
+      `${file} is not a key for packages: ${(error as Error).message}`,
       "make one with `wasmote keygen`",
     );
   }

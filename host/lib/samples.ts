@@ -32,14 +32,14 @@ export function readSamples(text: string): Sample[] {
   rows.forEach(({ cells, number }, row) => {
     const stamp = column < 0 ? String(row * 1000) : (cells[column] ?? "");
     const time = stamp !== "" && Number.isFinite(Number(stamp)) ? Number(stamp) : Date.parse(stamp);
-    if (Number.isNaN(time)) throw new SamplesError(`line ${number}: ${shown(stamp)} is no time`);
+    if (Number.isNaN(time)) throw new SamplesError(`line ${number}: ${shown(stamp)} is not a time`);
     begin ??= time;
     cells.forEach((cell, index) => {
       const sensor = head[index];
       if (index === column || cell === "" || sensor === undefined) return;
       const value = Number(cell);
       if (Number.isNaN(value))
-        throw new SamplesError(`line ${number}: ${shown(cell)} is no number`);
+        throw new SamplesError(`line ${number}: ${shown(cell)} is not a number`);
       samples.push({ at: time - (begin ?? 0), sensor, value });
     });
   });

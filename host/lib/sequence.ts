@@ -1,5 +1,5 @@
 // Sequence numbers of packages. A node takes each once and never a lower one, so a number that was signed is spent, and the numbers of
-// 32 bits must not run out: whoever could make this program sign the last one would lock the node for ever.
+// 32 bits must not run out: an attacker who makes this program sign the last one would lock the node for ever.
 import { limits } from "./contract.ts";
 import { UserError } from "./errors.ts";
 import type { Project } from "./project.ts";
@@ -48,7 +48,7 @@ function claim(project: Project, era: number, wanted: number): number {
   return lastSequence + 1;
 }
 
-/** The last number that was signed here in an era; 0 where there is none. */
+/** The last number that was signed here in an era; 0 if there is none. */
 export function signedSequence(project: Project, era = 0): number {
   return Math.max(written(project, era), claimed(project, era));
 }
@@ -72,7 +72,7 @@ export function nextSequence(project: Project, { highest, era }: SequencePlace):
   const signed = signedSequence(project, era);
   if (highest > signed + longestJump)
     throw new UserError(
-      `the node says that it has seen sequence ${highest}, this project has signed ${signed}: nothing is signed, for whoever forges such an answer uses up the node's numbers`,
+      `the node says that it has seen sequence ${highest}, this project has signed ${signed}: nothing is signed, because a forged answer could use up the node's numbers`,
       `ask again; if the number is right (somebody else signs for this node too), say so once: --sequence ${Math.min(highest + 1, lastSequence)}`,
       "refused",
     );

@@ -244,7 +244,7 @@ export class Simulation {
   };
 }
 
-/** A result, or a refusal where there is no such thing. */
+/** A result, or an error if there is none. */
 function numbers(value: number | undefined): number[] | undefined {
   return value === undefined ? undefined : [value];
 }

@@ -1,7 +1,7 @@
 // What a project remembers on this computer: the folder `.wasmote` beside wasmote.toml, which is not for version control. It holds the
-// key, built modules, signed packages, the last sequence number and which node is used, so whoever writes there decides what is signed.
+// key, built modules, signed packages, the last sequence number and which node is used, so write access to it decides what is signed.
 //
-// A repository of somebody else's may bring such a folder along. So it counts only with a mark that this computer made: an HMAC with a
+// A repository from somebody else may contain such a folder. So it is used only with a mark that this computer made: an HMAC with a
 // secret that lies in the user's own folder for state ($XDG_STATE_HOME/wasmote/computer). Symbolic links in it are never followed. What is only shown
 // (when a node was last seen) is read without a mark.
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
@@ -63,7 +63,7 @@ export class State {
     return this.exists() ? readFile(this.path(...names)) : undefined;
   }
 
-  /** What decides nothing is read whoever wrote it. */
+  /** Reads a file that decides nothing, also without the mark. */
   readUnmarked(name: "seen.json"): string | undefined {
     if (kindOf(this.folder) !== "folder") return undefined;
     try {
@@ -191,7 +191,7 @@ export function makeFolder(path: string, mode = 0o777): void {
     });
 }
 
-/** Writes a file beside its place and moves it there: whoever reads sees the old or the new, and a link there is replaced. */
+/** Writes a file beside its place and moves it there: readers see the old or the new file, and a symbolic link there is replaced. */
 export function writeWhole(path: string, content: string | Uint8Array, mode = 0o666): void {
   const beside = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {

@@ -126,7 +126,7 @@ function compile(source: string): Native {
         "--target",
         chip,
         ...words,
-        // Where this checkout lies is no part of a program's size.
+        // Where this checkout lies is not a part of a program's size.
         "--remap-path-prefix",
         `${sources}=src`,
         "-C",

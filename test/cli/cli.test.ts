@@ -169,7 +169,7 @@ describe("errors say what was wrong and what to do", () => {
     [["info", "--node", "wye"], 2, /there is no node wye in wasmote.toml/],
     [["info", "--node", "http://x"], 2, /no address of a node: write coap:/],
     [["info", "--node", "serial:/dev/none"], 4, /No such file.*\n {2}what to do: `wasmote scan`/s],
-    [["info", "--node", "coap://127.0.0.1", "--timeout", "x"], 2, /x is no time-out/],
+    [["info", "--node", "coap://127.0.0.1", "--timeout", "x"], 2, /x is not a time-out/],
     [["build", "none.ts"], 1, /there is no file .*none\.ts/],
     [["package", "--class", "x"], 1, /begin a project with `wasmote new/],
     [["fly"], 2, /unknown command 'fly'/],
@@ -181,10 +181,10 @@ describe("errors say what was wrong and what to do", () => {
       /there is no engine jvm\n {2}what to do: there are: wasmote, wasm3/,
     ],
     [["emulate", "toaster"], 2, /there is no machine toaster\n {2}what to do: there are: native/],
-    [["provision", "--public", "abc"], 2, /abc is no public key/],
+    [["provision", "--public", "abc"], 2, /abc is not a public key/],
     [["put", "app/params/x", "1"], 2, /no node was named/],
-    [["params", "limit"], 2, /limit is no assignment\n {2}what to do: write: wasmote params/],
-    [["scan", "--seconds", "no"], 2, /no is no time/],
+    [["params", "limit"], 2, /limit is not an assignment\n {2}what to do: write: wasmote params/],
+    [["scan", "--seconds", "no"], 2, /no is not a time/],
     [["test"], 1, /there are no tests in/],
     [
       ["completion", "csh"],
@@ -417,8 +417,8 @@ test("a wasmote.toml that cannot be read is named, with what is wrong", async ()
   const file = join(folder.path, "wasmote.toml");
   for (const [text, message] of [
     ["main = [", /wasmote\.toml: /],
-    ["main = 5\n", /wasmote\.toml: main is no text\n {2}what to do: write: main = /],
-    ["[nodes]\nwye = 3\n", /wasmote\.toml: wye is no text/],
+    ["main = 5\n", /wasmote\.toml: main is not a text\n {2}what to do: write: main = /],
+    ["[nodes]\nwye = 3\n", /wasmote\.toml: wye is not a text/],
   ] as const) {
     writeFileSync(file, text);
     const ran = await wasmote(folder.path, "build");

@@ -97,8 +97,8 @@ describe("a verb", () => {
     ],
     [["run", "--samples", "folder"], 2, /folder is a folder/],
     [["run", "--samples", "none.csv"], 1, /there is no file none\.csv/],
-    [["run", "--replay", "half.jsonl"], 2, /half\.jsonl:2: this is no line of a recording/],
-    [["run", "--replay", "null.jsonl"], 2, /null\.jsonl:2: this is no line of a recording/],
+    [["run", "--replay", "half.jsonl"], 2, /half\.jsonl:2: this is not a line of a recording/],
+    [["run", "--replay", "null.jsonl"], 2, /null\.jsonl:2: this is not a line of a recording/],
     [
       ["run", "--samples", "samples.csv", "--param", "limit=10001"],
       2,
@@ -109,8 +109,12 @@ describe("a verb", () => {
       2,
       /no parameter limt\n.*it has: limit/,
     ],
-    [["run", "--samples", "samples.csv", "--param", "limit=1=2"], 2, /limit=1=2 is no assignment/],
-    [["params", "limit=1=2", "-n", "127.0.0.1:1"], 2, /limit=1=2 is no assignment/],
+    [
+      ["run", "--samples", "samples.csv", "--param", "limit=1=2"],
+      2,
+      /limit=1=2 is not an assignment/,
+    ],
+    [["params", "limit=1=2", "-n", "127.0.0.1:1"], 2, /limit=1=2 is not an assignment/],
     [["build", "noise.ts"], 3, /noise\.ts is not a source: it is not text/],
     [["build", "module.ts"], 3, /is not a source: .*\n.*it is a module: call it NAME\.wasm/],
     [
@@ -125,8 +129,8 @@ describe("a verb", () => {
       2,
       /5 keys are too many/,
     ],
-    [["get", "a%2", "-n", "127.0.0.1:1"], 2, /a%2 is no path/],
-    [["emulate", "--speed", "0"], 2, /0 is no speed/],
+    [["get", "a%2", "-n", "127.0.0.1:1"], 2, /a%2 is not a path/],
+    [["emulate", "--speed", "0"], 2, /0 is not a speed/],
     [["feed", "nobody", "level", "1"], 2, /no node nobody is emulated on this computer/],
   ] as const)("%j says what is wrong", async (words, code, message) => {
     const ran = await wasmote(project, ...words);

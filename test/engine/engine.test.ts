@@ -132,8 +132,8 @@ describe("samples from CSV", () => {
   test.each([
     ["", /no lines/],
     ["1,2\n", /line 1 has to name/],
-    ["time,level\nx,1\n", /line 2: x is no time/],
-    ["time,level\n1,y\n", /line 2: y is no number/],
+    ["time,level\nx,1\n", /line 2: x is not a time/],
+    ["time,level\n1,y\n", /line 2: y is not a number/],
   ])("refuses %j", (text, message) => {
     expect(() => readSamples(text)).toThrow(SamplesError);
     expect(() => readSamples(text)).toThrow(message);

@@ -171,7 +171,7 @@ describe.skipIf(reason !== undefined)(
       await until(() => ids(all.lists.at(-1)) === "usk");
       // A bad configuration is said to be one, and harms no other.
       const bad = await agent.discover("nodes: 3").ended;
-      expect(bad).toMatchObject({ code: 3, details: "nodes is no list of texts" });
+      expect(bad).toMatchObject({ code: 3, details: "nodes is not a list of texts" });
       // The agent takes a query back, and is registered with again: it may have been restarted.
       const before = agent.registrations.length;
       some.cancel();

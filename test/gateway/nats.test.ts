@@ -51,15 +51,20 @@ describe("names at the hub", () => {
     },
   );
   test.each(["gw", "gw.", "gw.a.b", "gw.=zz", "gw.*", ".a", "gw.a=2"])(
-    "%s is no key of ours",
+    "%s is not a key of ours",
     (key) => {
       expect(nodeOf(key)).toBeUndefined();
     },
   );
-  test.each(["", "a.b", "a*", ">", "a b", "x".repeat(41)])("%j is no name of a gateway", (name) => {
-    expect(gatewayFault(name)).toBeDefined();
-    expect(() => parseConfig({ nats: { servers: ["nats://h:1"], gateway: name } })).toThrow(/nats/);
-  });
+  test.each(["", "a.b", "a*", ">", "a b", "x".repeat(41)])(
+    "%j is not a name of a gateway",
+    (name) => {
+      expect(gatewayFault(name)).toBeDefined();
+      expect(() => parseConfig({ nats: { servers: ["nats://h:1"], gateway: name } })).toThrow(
+        /nats/,
+      );
+    },
+  );
   test.each([
     { servers: [], gateway: "g" },
     { servers: ["http://h"], gateway: "g" },

@@ -169,10 +169,10 @@ describe("alarms", () => {
 describe("settings", () => {
   test.each([
     [{ nonsense: 1 }, /nonsense is not a setting/],
-    [{ listen: "x:99999" }, /listen is no address/],
+    [{ listen: "x:99999" }, /listen is not an address/],
     [{ rules: { a: { resource: "x" } } }, /needs either above or below/],
     [{ rules: { a: { resource: "x", above: 1, typo: 2 } } }, /rules\.a\.typo is not a setting/],
-    [{ virtual: { v: { kind: "sum" } } }, /kind is none of/],
+    [{ virtual: { v: { kind: "sum" } } }, /kind is not one of/],
     [
       { deliveries: { w: { kind: "webhook", url: "file:///x", secret: "s" } } },
       /no address of the web/,

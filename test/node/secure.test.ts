@@ -291,7 +291,7 @@ eachTarget(
       const before = (await node.info()).oscore!;
       const requests = between.captured.slice();
       for (const [at, datagram] of requests.entries()) {
-        // Under a new message ID, so that it is no duplicate of RFC 7252 §4.5.
+        // Under a new message ID, so that it is not a duplicate of RFC 7252 §4.5.
         const again = Buffer.from(datagram);
         again.writeUInt16BE((again.readUInt16BE(2) + 0x4000 + at) & 0xffff, 2);
         between.send(again);

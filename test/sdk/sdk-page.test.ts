@@ -17,7 +17,7 @@ test.skipIf(unbuilt)(
   },
 );
 
-test("every class, and every function that is no part of the build, is on the page", () => {
+test("every class, and every function that is not a part of the build, is on the page", () => {
   const page = readFileSync(join(root, "docs/sdk.md"), "utf8");
   const sources = ["index.ts", "filters.ts", "time.ts"].map((name) =>
     readFileSync(join(root, "assembly", name), "utf8"),

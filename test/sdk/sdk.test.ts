@@ -77,7 +77,7 @@ describe("a program that is wrong is refused with its line", () => {
       [head, 'const a = "level";', "const level = sensor(a);"],
       [/^3:22 the name of a sensor must be a text in quotes/],
     ],
-    ["a name with a space", [head, 'const a = output("a b");'], [/^2:11 "a b" is no name/]],
+    ["a name with a space", [head, 'const a = output("a b");'], [/^2:11 "a b" is not a name/]],
     [
       "an output that is declared twice",
       [head, 'const a = output("a");', 'const b = output("a");'],
@@ -179,7 +179,7 @@ describe("a program that is wrong is refused with its line", () => {
     [
       "a declaration by the name of the SDK",
       ['import * as w from "wasmote";', 'const level = w.sensor("a b");'],
-      [/^2:15 "a b" is no name/],
+      [/^2:15 "a b" is not a name/],
     ],
   ])("%s", async (_, lines, expected) => {
     const found = await faults(lines);

@@ -151,7 +151,7 @@ rain.onSample((mm) => {
       ['const a = state("a");', 'a state has a name and what it begins with: state("total", 0)'],
       [
         'const b = state("b b", 0);',
-        '"b b" is no name for a state: 1 to 32 letters, digits, - and _',
+        '"b b" is not a name for a state: 1 to 32 letters, digits, - and _',
       ],
       ['const c = state("c", 0);', undefined],
       ['const d = state("c", 1);', 'the state "c" is declared twice'],

@@ -42,7 +42,7 @@ fn argument(buffer: &mut [u8]) -> Option<&CStr> {
     CStr::from_bytes_until_nul(word).ok()
 }
 
-/// After how many changes of the flash the power is cut: the word `cut=N`, or 0 where there is none.
+/// After how many changes of the flash the power is cut: the word `cut=N`, or 0 if absent.
 fn cut(buffer: &mut [u8]) -> u32 {
     let line = command_line(buffer).and_then(|line| CStr::from_bytes_until_nul(line).ok());
     let text = line.and_then(|line| line.to_str().ok()).unwrap_or("");

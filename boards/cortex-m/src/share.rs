@@ -1,7 +1,7 @@
 //! How much of the CPU what comes from outside may take. A flood is answered as far as this goes; the rest waits where it
 //! came, and is lost there, and counted, when there is no more room. Sampling and the module keep what is left.
 //!
-//! Time is a purse: it fills while the links are left alone, as fast as time goes by, up to [`MOST`]; taking datagrams and
+//! Time is a budget: it refills while the links are idle, as fast as time goes by, up to [`MOST`]; taking datagrams and
 //! answering them empties it. So over any time longer than a burst the links have at most half of the CPU.
 
 /// Microseconds that a burst may take before the rest has a turn.
@@ -31,7 +31,7 @@ impl Share {
         }
     }
 
-    /// The links have been left alone since the last call. The time is in microseconds.
+    /// The links have been idle since the last call. The time is in microseconds.
     pub fn rested(&mut self, now: u64) {
         let gained = self.passed(now);
         self.left = self.left.saturating_add(gained).min(i64::from(MOST));
@@ -40,7 +40,7 @@ impl Share {
     /// The links have been worked for since the last call; whether they may go on.
     pub fn worked(&mut self, now: u64) -> bool {
         let spent = self.passed(now);
-        // A debt of more than a second is none of this work's.
+        // A debt of more than a second was not caused by this work.
         self.left = self.left.saturating_sub(spent).max(-1_000_000);
         self.left > 0
     }
@@ -112,7 +112,7 @@ mod tests {
             assert!(share.worked(now + again * 1000));
             assert!((again - 1) * 1000 <= debt + 1);
         }
-        // A clock that stands or was set back is no gain, and one that jumped no debt for ever.
+        // A clock that stops or was set back adds nothing, and one that jumped does not cause a lasting debt.
         let mut share = Share::new();
         share.rested(500);
         share.rested(100);

@@ -2,7 +2,7 @@
 //!
 //! Standard output is one JSON object a line: `ready` with the addresses, `gpio` when a module sets a pin. Standard input
 //! takes `sample NAME VALUE`, `reset` and `quit`; in a fleet, `3 sample level 12` or `node-3 sample level 12` is for the third node
-//! alone.
+//! only.
 mod flash;
 
 use flash::FileFlash;

@@ -177,7 +177,7 @@ pub struct Factory {
 }
 
 impl Factory {
-    /// None where there is no such memory.
+    /// `None` if there is no such memory.
     pub fn read() -> Option<Self> {
         let [a, b, c] = [0x1fff_7a10, 0x1fff_7a14, 0x1fff_7a18].map(peek);
         let (reference, points) = (peek(0x1fff_7a28)?, peek(0x1fff_7a2c)?);

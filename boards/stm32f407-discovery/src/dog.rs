@@ -32,7 +32,7 @@ impl Dog {
     /// Key, prescaler and reload are the first three words.
     fn write(&self, register: usize, value: u32) {
         let _ = &self.0;
-        // SAFETY: registers of the watchdog, which this has alone.
+        // SAFETY: registers of the watchdog, which only this code uses.
         unsafe {
             IWDG::ptr()
                 .cast::<u32>()

@@ -1,4 +1,4 @@
-//! The Ethernet MAC with its DMA (RM0090 §33), on a transceiver with RMII: registers alone. The descriptors are
+//! The Ethernet MAC with its DMA (RM0090 §33), on a transceiver with RMII: only the registers. The descriptors are
 //! `discovery::ring`'s, the transceiver is `discovery::phy`'s.
 use core::sync::atomic::{Ordering, fence};
 use discovery::phy::{Bus, Link, Phy, find};
@@ -78,7 +78,7 @@ impl Registers {
             w.te().clear_bit();
             w.re().clear_bit()
         });
-        // What is still in the queue is of the time before. The register must be left alone until that is done, a few cycles of
+        // What is still in the queue is old. The register must not be touched until that is done, a few cycles of
         // the transceiver's clock: the next poll comes milliseconds later.
         self.dma.dmaomr().modify(|_, w| w.ftf().set_bit());
     }
@@ -259,7 +259,7 @@ impl Ethernet {
 
 /// The interrupt is dealt with: its bits are cleared by writing ones. All else is the server's to find out.
 pub fn quiet() {
-    // SAFETY: one register, in which the interrupt alone clears bits.
+    // SAFETY: one register, in which only the interrupt clears bits.
     let dma = unsafe { &*ETHERNET_DMA::ptr() };
     dma.dmasr().write(|w| {
         w.nis().set_bit();

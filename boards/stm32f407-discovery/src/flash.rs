@@ -21,7 +21,7 @@ const PATIENCE: u32 = 42_000_000;
 pub struct Flash(FLASH);
 
 impl Flash {
-    /// Takes the flash controller. None where there is none: a register that is locked after every reset is not.
+    /// Takes the flash controller. `None` if there is none, as in QEMU: its control register is then not locked after a reset.
     pub fn new(flash: FLASH) -> (Self, bool) {
         let there = flash.cr().read().lock().bit_is_set();
         (Self(flash), there)

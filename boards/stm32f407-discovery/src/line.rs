@@ -145,7 +145,7 @@ fn take(byte: u8) {
 /// DMA's interrupt: a half of the circle was filled.
 pub fn half() {
     let _watch = Watch::start(HALF_TASK);
-    // SAFETY: flags of this stream alone, of which this is the only reader.
+    // SAFETY: flags of only this stream, of which this is the only reader.
     let dma = unsafe { &*pac::DMA1::ptr() };
     let flags = dma.hisr().read();
     let filled = u32::from(flags.htif5().bit_is_set()) + u32::from(flags.tcif5().bit_is_set());
@@ -190,7 +190,7 @@ impl Out {
         self.to_frame.is_empty()
     }
 
-    /// A line of text beside the datagrams, while these leave the line alone.
+    /// A line of text between datagrams, while none is being sent.
     pub fn show(&mut self, text: impl core::fmt::Display) {
         let mut line = heapless::String::<128>::new();
         let _ = core::fmt::Write::write_fmt(&mut line, format_args!("{text}"));

@@ -14,7 +14,7 @@
 //!
 //! The server is an interrupt of its own (one the board has no other use for), so that waking it while it runs makes it run
 //! again. Nothing is locked: what two tasks share goes through queues with one end each, or is one word. The
-//! watchdog is fed by the Runner alone, which runs only when nothing above it keeps the CPU; its 30 s are longer than
+//! watchdog is fed only by the Runner, which runs only when nothing above it keeps the CPU; its 30 s are longer than
 //! three erasures.
 //!
 //! | pins                                             | what                                                              |
@@ -566,7 +566,7 @@ mod app {
 
     #[task(binds = USART3, priority = 4, local = [heard])]
     fn sonar(cx: sonar::Context) {
-        // SAFETY: set up in `init`, used here alone.
+        // SAFETY: set up in `init`, used only here.
         let usart = unsafe { &*pac::USART3::ptr() };
         loop {
             // As for `line`.

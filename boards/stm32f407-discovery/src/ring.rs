@@ -52,7 +52,7 @@ impl Descriptor {
     }
 }
 
-/// Bytes that whoever owns the descriptor may touch.
+/// Bytes that only the owner of the descriptor may touch.
 #[repr(C, align(4))]
 struct Buffer(UnsafeCell<[u8; BUFFER]>);
 

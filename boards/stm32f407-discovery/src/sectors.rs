@@ -1,5 +1,5 @@
 //! The flash of the STM32F407 in sectors (RM0090 §3.3), and what lies where in it. Sectors 0 to 3 are the same in the parts of
-//! 512 KiB and of 1 MiB, which have one bank and differ in the number of large sectors alone.
+//! 512 KiB and of 1 MiB, which have one bank and differ only in the number of large sectors.
 use core::ops::Range;
 pub use wasmote_cortex_m::layout::{END, PROVISION, SLOT, SLOTS, START};
 

@@ -46,7 +46,7 @@ impl Drop for Watch {
             taken = taken.wrapping_add(cortex_m::peripheral::SYST::get_reload() + 1);
         }
         if let Some((_, longest)) = LONGEST.get(self.task) {
-            // Each task writes its own alone.
+            // Each task writes only its own.
             longest.store(longest.load(Relaxed).max(taken), Relaxed);
         }
     }

@@ -11,7 +11,7 @@ pub(crate) struct Asked<'m> {
     pub(crate) options: Options<'m>,
     pub(crate) block1: Option<Part>,
     pub(crate) block2: Option<Part>,
-    /// Whether the request is refused for its options or method alone.
+    /// Whether the request is refused only because of its options or method.
     pub(crate) refused: Option<Code>,
     /// Whether it depends on the present state (RFC 7252 §5.10.8).
     pub(crate) conditional: bool,

@@ -126,7 +126,7 @@ impl<E: Copy + Eq> Exchanges<E> {
     }
 
     /// The answer to the request that this one repeats: empty when there is none to be sent. `short` is where one is made
-    /// of which the code alone is left.
+    /// of which only the code is left.
     pub(crate) fn seen<'a>(
         &'a self,
         now: u64,
@@ -149,7 +149,7 @@ impl<E: Copy + Eq> Exchanges<E> {
         if found.is(PROTECTED) && answer.code != Code::EMPTY {
             return Some(&[]);
         }
-        // An acknowledgement alone has no token.
+        // An empty acknowledgement has no token.
         let token = if answer.code == Code::EMPTY {
             &[]
         } else {

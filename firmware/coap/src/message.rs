@@ -154,7 +154,7 @@ pub enum Kind {
     Rst,
 }
 
-/// Why a datagram is no message.
+/// Why a datagram is not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Too short for a header, or another version: to be ignored in silence (RFC 7252 §3).

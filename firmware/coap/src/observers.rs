@@ -67,7 +67,7 @@ pub(crate) struct Registration<'m, E, B> {
     pub(crate) party: Party<E>,
     pub(crate) message: &'m Message<'m>,
     pub(crate) resource: u16,
-    /// Message ID of a response that is no acknowledgement: it can be reset.
+    /// Message ID of a response that is not an acknowledgement: it can be reset.
     pub(crate) response: Option<u16>,
     pub(crate) context: Option<u8>,
     pub(crate) binding: Option<B>,

@@ -22,7 +22,7 @@ impl<E> Party<E> {
 pub(crate) struct Arrival<E> {
     pub(crate) now: u64,
     pub(crate) from: E,
-    /// It was sent to a group, not to this node alone.
+    /// It was sent to a multicast group, not to this node.
     pub(crate) group: bool,
     /// Bytes of the datagram.
     pub(crate) size: usize,

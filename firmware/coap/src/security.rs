@@ -85,7 +85,7 @@ pub trait Security<E> {
     /// What is kept of a request so that its answers can be protected: of an observation for as long as it lasts.
     type Binding: Copy;
 
-    /// Looks into a request that is no duplicate of a known one. What is within, it keeps for [`Security::plaintext`].
+    /// Unprotects a request that is not a duplicate. It keeps the inner request for [`Security::plaintext`].
     fn open(&mut self, now: u64, from: &E, message: &Message<'_>) -> Opened<Self::Binding>;
 
     /// What was within the request opened last: code, options, marker and payload.

@@ -116,7 +116,7 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
     }
 
     /// Takes a datagram at the time `now`, in milliseconds since any moment, which never falls. `multicast` says that it was sent
-    /// to a group, not to this node alone.
+    /// to a multicast group, not to this node.
     pub fn receive<A: Application, T: Transmit<E>>(
         &mut self,
         now: u64,
@@ -143,7 +143,7 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
         };
         match (message.kind, message.code.class()) {
             (Kind::Ack | Kind::Rst, _) => {
-                // RFC 7252 §4.2: both are empty when they answer what we send, which is no request.
+                // RFC 7252 §4.2: both are empty when they answer what we send, which is not a request.
                 let known = message.code == Code::EMPTY
                     && (core.separates.settled(from, message.id)
                         || core.observers.settled(now, from, message.kind, message.id));

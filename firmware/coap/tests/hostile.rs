@@ -353,7 +353,7 @@ fn a_known_observer_that_does_not_acknowledge_gives_way_after_two_attempts() {
 
 #[test]
 fn an_observer_registers_again_after_every_end() {
-    // Its message ID of the registration is none of ours: a notification that happens to have it is a new one.
+    // Its message ID of the registration is not ours: a notification that happens to have it is a new one.
     let mut rig = Rig::new();
     let mut ids = vec![];
     for id in 0..3_000 {

@@ -252,7 +252,7 @@ fn what_the_stage_refuses_ignores_or_challenges_reaches_no_handler() {
     let (challenge, _) = open(&node.send(30, &get(4, 251))[0]);
     assert_eq!(challenge.code, Code::UNAUTHORIZED);
     assert_eq!(challenge.option(option::ECHO), Some(&b"echo-me!"[..]));
-    // What is no message inside is told so, protected.
+    // What is not a message inside is told so, protected.
     let mut odd = protect(&Msg::new(Code::GET, 5, "value"), 5);
     odd.payload = vec![1 + 5, 0xf0 + 5];
     assert_eq!(

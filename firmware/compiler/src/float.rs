@@ -79,7 +79,7 @@ impl Fun<'_, '_> {
         self.push(Entry::reg(ty::F32, to))
     }
 
-    /// Towards zero, the nearest there is; 0 for what is no number.
+    /// Towards zero, the nearest there is; 0 for what is not a number.
     pub(crate) fn truncate_saturated(&mut self, signed: bool) -> Made<()> {
         let taken = self.pop();
         let x = self.float(taken)?;

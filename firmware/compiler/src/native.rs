@@ -307,7 +307,7 @@ impl Context {
     }
 }
 
-/// The last of so many for which it holds; it holds for the first ones alone.
+/// The last of so many for which it holds, if it holds only for the first ones.
 fn last(count: u32, holds: impl Fn(u32) -> bool) -> u32 {
     let (mut low, mut high) = (0, count);
     while high - low > 1 {

@@ -3,7 +3,7 @@
 /// The kind of a [`LoadError`]; the text is the wording of the specification's test suite where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The bytes are no module.
+    /// The bytes are not a module.
     Malformed(&'static str),
     /// A module, but not a valid one.
     Invalid(&'static str),

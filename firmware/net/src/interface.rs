@@ -141,7 +141,7 @@ impl Interface {
         // Answers go by `Outbox`; this is for what the node begins itself.
         let first = udp::PacketBuffer::new(&mut storage.first[..], &mut storage.first_payload[..]);
         let mut socket = udp::Socket::new(received, first);
-        // Fails for port 0 alone.
+        // Fails only for port 0.
         let _ = socket.bind(PORT);
         let mut dhcp = dhcpv4::Socket::new();
         let mut retries = dhcpv4::RetryConfig::default();
@@ -220,7 +220,7 @@ impl Interface {
         all.into_iter().flatten().min()
     }
 
-    /// Where to send what is no answer to a datagram just received: notifications, separate responses.
+    /// Where to send a datagram that does not answer one just received: notifications, separate responses.
     pub fn output<'a, D: Device>(&'a mut self, now: u64, device: &'a mut D) -> Output<'a, D> {
         Output {
             outbox: &mut self.outbox,

@@ -145,7 +145,7 @@ fn the_group_is_joined_and_its_datagrams_are_marked() {
         read_udp(&sent[0]),
         Some((PEER, client(), node(), b"lla".to_vec()))
     );
-    // Another group is none of ours.
+    // Another group is not ours.
     let other = Endpoint {
         address: Ipv4Addr::new(224, 0, 1, 188),
         port: PORT,

@@ -1,6 +1,6 @@
 //! One description of a resource, written as JSON, CBOR or plain text; and samples as SenML (RFC 8428).
 //!
-//! What a value looks like that is no number, or not there:
+//! How a value that is not a number, or absent, is written:
 //!
 //! | | text | JSON | CBOR | SenML |
 //! | --- | --- | --- | --- | --- |
@@ -371,7 +371,7 @@ fn base64url(out: &mut Response<'_>, bytes: &[u8]) {
     }
 }
 
-/// What is no number, as a text.
+/// A value that is not finite, as text.
 fn odd(value: f32) -> &'static str {
     if value.is_nan() {
         "NaN"

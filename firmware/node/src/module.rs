@@ -52,7 +52,7 @@ pub struct Facts {
     outputs: List,
     parameters: List,
     states: List,
-    /// Period of `tick` in milliseconds; 0 where there is none.
+    /// Period of `tick` in milliseconds; 0 if it has none.
     pub tick: u32,
     /// Size of the request buffer in bytes.
     pub buffer: u32,

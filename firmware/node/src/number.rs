@@ -24,7 +24,7 @@ fn digits(text: &[u8], number: &mut u64, used: &mut usize) -> (usize, i32) {
 }
 
 /// The float that is nearest to a decimal number, but for decimals that lie within a billionth of halfway between two. None
-/// when it is no number, or greater than any float.
+/// if it is not a number, or greater than any float.
 pub fn parse(text: &str) -> Option<f32> {
     let (negative, rest) = match text.as_bytes() {
         [b'-', rest @ ..] => (true, rest),

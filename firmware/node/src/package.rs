@@ -275,7 +275,7 @@ pub struct Provision {
 }
 
 impl Provision {
-    /// Reads the record: `WMPR`, length, CBOR map, CRC-32. `None` where there is none or it is damaged.
+    /// Reads the record: `WMPR`, length, CBOR map, CRC-32. `None` if it is absent or damaged.
     pub fn read(bytes: &'static [u8]) -> Option<Self> {
         let (magic, rest) = bytes.split_first_chunk::<4>()?;
         let (length, rest) = rest.split_first_chunk::<4>()?;

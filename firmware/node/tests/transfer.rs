@@ -248,7 +248,7 @@ fn whoever_has_the_newest_signed_package_goes_first_and_strangers_hold_up_nobody
     let v = vectors();
     let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
     let (older, newer) = (v.named("good"), v.named("good, and the next"));
-    // Strangers begin uploads that are no packages, a block each, and go on at it.
+    // Strangers begin uploads that are not packages, a block each, and go on at it.
     for stranger in 10..14 {
         node.peer = stranger;
         assert_eq!(node.block(&[0xd2, 0x84, 0x58, 0xff], 0, 16).0.class(), 4);

@@ -36,7 +36,7 @@ impl Id {
 pub struct Material<'m> {
     /// The Master Secret.
     pub secret: &'m [u8],
-    /// The Master Salt; empty where there is none.
+    /// The Master Salt; empty if there is none.
     pub salt: &'m [u8],
     /// The ID Context, at most 23 bytes.
     pub id_context: Option<&'m [u8]>,

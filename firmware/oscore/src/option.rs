@@ -19,7 +19,7 @@ const RESERVED: u8 = 0xe0;
 /// The value of an OSCORE option, taken apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compressed<'a> {
-    /// The Partial IV: the sender's sequence number in as few bytes as hold it, 0 in one; empty where there is none.
+    /// The Partial IV: the sender's sequence number in as few bytes as hold it, 0 in one; empty if there is none.
     pub piv: &'a [u8],
     /// The kid context, which names the secret that keys were derived from.
     pub kid_context: Option<&'a [u8]>,
@@ -35,7 +35,7 @@ impl<'a> Compressed<'a> {
             return Some(Self::default());
         };
         let length = usize::from(flags & 0x07);
-        // RFC 8613 §6.1: a value of flags alone, all of them 0, is sent as the empty value.
+        // RFC 8613 §6.1: a value of only flags, all of them 0, is sent as the empty value.
         if flags & RESERVED != 0 || length > PIV || *flags == 0 {
             return None;
         }

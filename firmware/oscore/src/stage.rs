@@ -201,7 +201,7 @@ impl Stage {
         true
     }
 
-    /// What the holder of a context may do; nothing where there is none.
+    /// What the holder of a context may do; nothing if there is none.
     pub fn rights(&self, context: u8) -> u8 {
         self.slot(context).map_or(0, |slot| slot.rights)
     }

@@ -125,7 +125,7 @@ impl Level {
         Reading::Millimetres(millimetres)
     }
 
-    /// The line damaged or lost a byte: what it belonged to is no reading.
+    /// The line damaged or lost a byte: what it belonged to is not a reading.
     pub fn lost(&mut self) -> Option<Reading> {
         let before = core::mem::replace(&mut self.state, State::Waiting);
         (before != State::Waiting).then_some(Reading::Damaged)
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_greeting_of_the_ranger_is_passed_over() {
-        // Its `R`s begin what is no reading, and the real ones come all the same.
+        // Its `R`s begin what is not a reading, and the real ones come all the same.
         let readings = say(b"HXL-MaxSonar-WL\rPN:MB7366\rR0871\r");
         assert_eq!(readings, [Millimetres(871)]);
         let readings = say(b"HRXL-MaxSonar-WRL\rPN:MB7366\rR0871\r");
@@ -246,7 +246,7 @@ mod tests {
             assert_eq!(feed(&mut level, b"R0500\r"), [Millimetres(500)]);
             assert_eq!(feed(&mut level, said), [Damaged]);
         }
-        // Noise is no form.
+        // Noise is not a form.
         let mut level = Level::new();
         for _ in 0..300 {
             assert_eq!(feed(&mut level, b"R12?4\r"), [Damaged]);

@@ -48,7 +48,7 @@ function login(): Promise<void> {
       dialog.showModal();
       await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
       if (await enter(field.value.trim())) return;
-      document.querySelector("#login-fault")!.textContent = "This is no token of this gateway.";
+      document.querySelector("#login-fault")!.textContent = "This is not a token of this gateway.";
     }
   })().finally(() => (loggingIn = undefined));
   return loggingIn;

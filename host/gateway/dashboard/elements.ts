@@ -1,4 +1,4 @@
-// Elements of the page, made of text alone: nothing a node says becomes markup.
+// Elements of the page, made only of text: nothing that a node says becomes markup.
 
 export type Attributes = Record<string, string | boolean | number | ((event: Event) => void)>;
 

@@ -21,7 +21,7 @@ function parametersOf(query: URLSearchParams): Record<string, number> {
     if (!key.startsWith("param.")) continue;
     const number = Number(value);
     if (value.trim() === "" || !Number.isFinite(number))
-      throw new Refused(400, `${key} is no number`);
+      throw new Refused(400, `${key} is not a number`);
     parameters[key.slice("param.".length)] = number;
   }
   return parameters;
@@ -117,7 +117,7 @@ async function hand(context: Context): Promise<void> {
   const parameters: Record<string, number> = {};
   for (const [key, value] of query) {
     if (value.trim() === "" || !Number.isFinite(Number(value)))
-      throw new Refused(400, `${key} is no number`);
+      throw new Refused(400, `${key} is not a number`);
     parameters[key] = Number(value);
   }
   await audited(context, "decide for others", name, () =>

@@ -287,7 +287,7 @@ function opened(bytes: Uint8Array): ReturnType<typeof openPackage> {
   try {
     return openPackage(bytes);
   } catch (error) {
-    throw new Refused(400, `this is no package: ${(error as Error).message}`);
+    throw new Refused(400, `this is not a package: ${(error as Error).message}`);
   }
 }
 

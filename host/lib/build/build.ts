@@ -16,7 +16,7 @@ export { BuildError } from "./front-end.ts";
 export interface BuildOptions {
   /** Bytes of memory that are free after the start: 4096 when not given where handlers allocate, none where they do not. */
   heap?: number;
-  /** The program's own exports alone, without the SDK's declarations: for the benchmark kernels. */
+  /** Only the program's own exports, without the SDK's declarations: for the benchmark kernels. */
   plain?: boolean;
   /** Global names and what they stand for, as asc's `--use` takes them: `Real=f32`. */
   use?: string[];
@@ -78,7 +78,7 @@ function nodeFaults(
   { wanted }: Compiled,
   { file, folder }: { file: string; folder: string },
 ): Fault[] {
-  // Without the engine nothing can be said; whoever runs or sends the module is told of it then.
+  // Without the engine nothing can be checked here; running or pushing the module reports it.
   if (missingEngine("wasmote") !== undefined) return [];
   const nowhere = { file, line: 0, column: 0 };
   const links = new Set<string>(Object.values(contractImports).map(({ link }) => link));

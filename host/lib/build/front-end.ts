@@ -15,7 +15,7 @@ export interface FrontEnd {
 }
 
 export interface CompileOptions {
-  /** The program's own exports alone, without the SDK's declarations: for the benchmark kernels. */
+  /** Only the program's own exports, without the SDK's declarations: for the benchmark kernels. */
   plain: boolean;
   /** Global names and what they stand for: `Real=f32`. */
   use: readonly string[];
@@ -42,7 +42,7 @@ export const buildExports = {
 /** What a compiler made. */
 export interface Compiled {
   module: Uint8Array;
-  /** Its source map (ECMA-426), as JSON; empty where there is none. */
+  /** Its source map (ECMA-426), as JSON; empty if there is none. */
   map: string;
   facts: Facts;
   /** The first byte of memory that the module's constants leave free. */

@@ -87,9 +87,9 @@ export interface Facts {
   parameters: ParameterFact[];
   /** What is kept over resets and updates. */
   states: StateFact[];
-  /** Period of `tick` in milliseconds; 0 where there is none. */
+  /** Period of `tick` in milliseconds; 0 if there is none. */
   tick: number;
-  /** Bytes of the request buffer; 0 where there is none. */
+  /** Bytes of the request buffer; 0 if there is none. */
   buffer: number;
 }
 
@@ -254,7 +254,7 @@ export function memoryBody({ minimum, maximum, pageBits }: MemoryType): Uint8Arr
 }
 
 /**
- * The module as an engine with 64 KiB pages alone can run it: as many pages, each larger, with the memory exported. It sees
+ * The module as an engine that has only 64 KiB pages can run it: as many pages, each larger, with the memory exported. It sees
  * the same page counts; what it cannot see is an access between the end of the small memory and that of the large one.
  */
 export function withWidePages(module: Uint8Array): Uint8Array {

@@ -22,7 +22,7 @@ export function normalAddress(given: string): string | undefined {
 /** An address that cannot be read. */
 export function noAddress(address: string, cause?: unknown): NodeError {
   const examples = "write coap://192.168.1.20 or serial:/dev/ttyACM0";
-  return new NodeError("address", `${oneLine(address)} is no address of a node: ${examples}`, {
+  return new NodeError("address", `${oneLine(address)} is not an address of a node: ${examples}`, {
     cause,
   });
 }

@@ -111,7 +111,7 @@ const longestPayload = 1024;
 const blocksOfPatience = 16;
 /** The largest body that is put together from blocks: many times what any resource of a node has. */
 const longestBody = 1 << 18;
-/** Notifications that wait for whoever observes; beyond that the oldest goes, since the newest state is what counts (RFC 7641 §1.3). */
+/** Notifications that wait for an observer; beyond that the oldest is dropped, since the newest state is what counts (RFC 7641 §1.3). */
 const longestQueue = 256;
 /** The longest Max-Age that is believed, in seconds. */
 const longestAge = 86_400;
@@ -638,7 +638,7 @@ export class Endpoint {
     if (known) this.#settle(known, packet);
   }
 
-  /** Hands a response to whoever waits for it, as it was before it was protected. */
+  /** Hands a response to its request, as it was before it was protected. */
   #settle(waiting: Waiting, packet: ParsedPacket): void {
     if (!this.#context) return waiting.settle(packet);
     let doubt = new NodeError("insecure", "an answer to nothing that was asked");

@@ -160,7 +160,7 @@ export class Context {
     try {
       opened = parse(Buffer.concat([Buffer.from([0x40, inner[0]!, 0, 0]), inner.subarray(1)]));
     } catch (cause) {
-      throw insecure("is no message within", cause);
+      throw insecure("is not a message within", cause);
     }
     // RFC 8613 §4.1.3.5.2: notifications are ordered by their numbers; one that is not newer was replayed, or overtaken. For those
     // who observe, it takes the place of the value of Observe, which is empty within: one more, for a response without a number comes before them.

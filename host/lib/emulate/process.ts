@@ -58,7 +58,7 @@ export function start(program: string, words: string[], { deaf = false } = {}): 
       for (const listener of listeners) listener(line);
     });
   }
-  // A node that has gone takes no more input; whoever writes to it learns that from `ended`.
+  // A node that has ended takes no more input; writers learn that from `ended`.
   child.stdin.on("error", () => {});
   const ended = new Promise<void>((resolve) => {
     child.on("error", (error) => console.push(error.message));

@@ -24,7 +24,7 @@ export function qemu(): string | undefined {
   return onPath("qemu-system-arm");
 }
 
-/** Why a machine cannot be had here, or nothing: a test skips with this reason, a verb prints it. */
+/** Why a machine is not available here, or undefined: a test skips with this reason, a verb prints it. */
 export function missing(machine: Machine): string | undefined {
   const file = programs[machine];
   if (!existsSync(file)) return `${file} has not been built: npm run build`;

@@ -125,7 +125,7 @@ fn number(value: &Val) -> Number {
 }
 
 impl Asking {
-    /// Asks the host: its results, nothing when it refuses, an error when it threw or answered with what is no value.
+    /// Asks the host: its results, nothing when it refuses, an error when it threw or answered with what is not a value.
     fn ask(&self, import: u32, arguments: Vec<Number>) -> Result<Option<Vec<Number>>> {
         let scope = HandleScope::create(&self.env)?;
         let ask = self.ask.borrow();

@@ -74,7 +74,7 @@ pub enum Command {
 pub enum Status {
     /// Done; the values are results.
     Ok,
-    /// The bytes are no module.
+    /// The bytes are not a module.
     Malformed,
     /// Not a valid module.
     Invalid,

@@ -68,13 +68,13 @@ impl Rig {
             .iter()
             .chain(&m.transmit)
             .find(|d| address(*d) == at);
-        found.unwrap_or_else(|| unreachable!("{at:#x} is no descriptor"))
+        found.unwrap_or_else(|| unreachable!("{at:#x} is not a descriptor"))
     }
     fn buffer(&self, at: u32) -> *mut [u8; BUFFER] {
         let m = self.rings.memory;
         let found = m.received.iter().chain(&m.sent).find(|b| address(*b) == at);
         found
-            .unwrap_or_else(|| unreachable!("{at:#x} is no buffer"))
+            .unwrap_or_else(|| unreachable!("{at:#x} is not a buffer"))
             .0
             .get()
     }

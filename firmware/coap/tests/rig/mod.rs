@@ -25,7 +25,7 @@ pub const SLOW: u64 = 3_000;
 pub struct App {
     pub now: u64,
     pub value: u32,
-    /// Of the value, when it is no text.
+    /// Of the value, when it is not a text.
     pub format: u16,
     pub gone: bool,
     /// What a client created.

@@ -18,7 +18,7 @@ pub(super) const PIECE: u32 = 64;
 /// A part of a package.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'p> {
-    /// Of whoever sends it: the same for all its parts.
+    /// Identifies the sender: the same for all parts of an upload.
     pub(super) transfer: u8,
     /// Of its first byte.
     pub(super) offset: u32,
@@ -448,7 +448,7 @@ fn follows((era, sequence): (u32, u32), (now, highest): (u32, u32)) -> Result<()
     }
 }
 
-/// Everything that can be refused from the manifest alone.
+/// Checks everything that the manifest is enough for.
 fn check<F: Flash>(
     bench: &Bench<'_, F>,
     io: &mut impl Io,

@@ -74,7 +74,7 @@ pub trait Io {
     fn micros(&mut self) -> u64;
     /// Sets a general-purpose output.
     fn gpio(&mut self, pin: u8, high: bool);
-    /// Told when the next phase of an installation begins, for who measures them.
+    /// Called when the next phase of an installation begins, so that a benchmark can measure them.
     fn phase(&mut self, _phase: Phase) {}
 }
 

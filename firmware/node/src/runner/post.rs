@@ -53,7 +53,7 @@ impl Post {
         });
     }
 
-    /// Hands over what there is room for.
+    /// Hands over as much as there is room for.
     pub(super) fn flush(&mut self, app: Option<App>, stats: &Stats) {
         while self.mail.up.ready()
             && let Some(line) = self.lines.pop_front()

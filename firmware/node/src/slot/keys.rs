@@ -42,7 +42,7 @@ const CONTENT: usize = 4 + KEYS * 40;
 const ERA: u16 = 1 << 8;
 
 impl Memory {
-    /// Adds and drops keys; `None` where there is no room. A dropped key that was added is forgotten, and only one that came
+    /// Adds and drops keys; `None` if there is no room. A dropped key that was added is forgotten, and only one that came
     /// with the provisioning record is remembered as dropped, so that keys may follow each other without end.
     fn rotate(&mut self, rotation: Rotation, provisioned: &[[u8; 32]]) -> Option<()> {
         if let Some(id) = rotation.drop {
@@ -72,7 +72,7 @@ impl Memory {
             .filter(|(_, id)| !self.dropped.contains(id))
     }
 
-    /// What a node will remember once a package that changes keys is confirmed; `None` where there is no room.
+    /// What a node will remember once a package that changes keys is confirmed; `None` if there is no room.
     pub fn rotated(&self, rotation: Rotation, provisioned: &[[u8; 32]]) -> Option<Self> {
         let mut memory = self.clone();
         memory.rotate(rotation, provisioned)?;
@@ -114,7 +114,7 @@ impl Memory {
         (Cell::new(kind, small, self.version, self.highest), content)
     }
 
-    /// What such a cell says.
+    /// Decodes such a cell.
     pub(super) fn of(cell: &Cell, content: Content<'_>, layout: Layout) -> Self {
         let mut memory = Self {
             version: cell.x,

@@ -12,7 +12,7 @@
 //! bytes     4        4       4        4
 //! ```
 //!
-//! Which package runs follows from the journals alone: see [`Slots::current`]. Each change is one cell with a checksum, so a
+//! Which package runs follows only from the journals: see [`Slots::current`]. Each change is one cell with a checksum, so a
 //! power cut leaves the state before or the state after it, and each is written three times, so that no two bits that flip
 //! change which package runs: see `journal.rs`. A package that was withdrawn stays so whatever is read behind it. Flash is
 //! written in words of four bytes, each once between erasures, with two exceptions that only clear bits and so need
@@ -162,7 +162,7 @@ impl<F: Flash> Slots<F> {
             let copies = self.copies(index, |cell| cell.kind == kind);
             if kind != 0 && copies < COPIES {
                 let missing = COPIES - copies;
-                // Where there is no room for them, what is there has to do.
+                // If there is no room for them, the existing ones have to suffice.
                 let _ = if kind == kind::CONFIRMED {
                     self.remember(index, kind, missing)
                 } else {
@@ -354,7 +354,7 @@ impl<F: Flash> Slots<F> {
             .map_err(|_| SlotError::Flash)
     }
 
-    /// Makes a slot empty, and of this age. What it alone knows is written to one that stays.
+    /// Makes a slot empty, and of this age. What only it stores is first copied to a slot that stays.
     fn clear(&mut self, index: usize, epoch: u32) -> Result<(), SlotError> {
         if self.unknown.is_some() {
             return Err(SlotError::Layout);
@@ -473,7 +473,7 @@ impl<F: Flash> Slots<F> {
         if !self.elsewhere(index)
             && let Some(other) = self.other(index)
         {
-            // A full journal there is no reason against the trial.
+            // A full journal there does not prevent the trial.
             let _ = self.remember(other, kind::MEMORY, 1);
         }
         self.mark(index, &Cell::new(kind::TRIAL, 0, era, sequence))

@@ -88,7 +88,7 @@ impl<F: Flash> Slots<F> {
         self.inscribe(index, number, &new, COPIES)
     }
 
-    /// Copies the record with this number, and says how long it is; `None` where there is none or it is longer than `to`.
+    /// Copies the record with this number, and says how long it is; `None` if there is none or it is longer than `to`.
     pub fn kept(&self, number: u8, to: &mut [u8]) -> Option<usize> {
         let record = self.record(number, None).filter(|r| !r.bytes.is_empty())?;
         to.get_mut(..record.bytes.len())?
@@ -97,7 +97,7 @@ impl<F: Flash> Slots<F> {
     }
 
     /// Keeps a state of the running package, of at most [`STATE`] bytes, with a tag that says what it is. Moves the package
-    /// where there is no room, which begins its module anew: compare [`Slots::current`] before and after.
+    /// if there is no room, which begins its module anew: compare [`Slots::current`] before and after.
     pub fn save(&mut self, tag: u32, bytes: &[u8]) -> Result<(), SlotError> {
         let mut index = self.current().ok_or(SlotError::Nothing)?;
         let length = CELL * (1 + Layout::Two.cells(bytes.len()) as u32);
@@ -122,7 +122,7 @@ impl<F: Flash> Slots<F> {
         tail.write(&mut self.flash, &mut end, &cell, bytes)
     }
 
-    /// Copies the newest state of the package in a slot, and gives its tag and length; `None` where there is none or it is
+    /// Copies the newest state of the package in a slot, and gives its tag and length; `None` if there is none or it is
     /// longer than `to`.
     pub fn saved(&self, index: usize, to: &mut [u8]) -> Option<(u32, usize)> {
         let (tag, bytes) = self.state(index).0?;
@@ -246,7 +246,7 @@ impl<F: Flash> Slots<F> {
         Ok(index)
     }
 
-    /// Before a slot is erased: what it alone knows is written to another that has a journal.
+    /// Before a slot is erased: what only it stores is copied to another that has a journal.
     pub(super) fn rescue(&mut self, index: usize) -> Result<(), SlotError> {
         for number in 0..RECORDS {
             let Some(newest) = self.record(number, None) else {

@@ -41,15 +41,15 @@ export function parseDetails(text: string): Details {
     throw new RangeError("discoveryDetails are no map");
   for (const [key, given] of Object.entries(value as Record<string, unknown>)) {
     if (!Object.hasOwn(keys, key))
-      throw new RangeError(`${key} is none of ${Object.keys(keys).join(", ")}`);
+      throw new RangeError(`${key} is not one of ${Object.keys(keys).join(", ")}`);
     if (key === "silenceMinutes") {
       if (typeof given !== "number" || !(given > 0 && given <= 1e6))
-        throw new RangeError("silenceMinutes is no number above 0");
+        throw new RangeError("silenceMinutes is not a number above 0");
       details.silence = given;
       continue;
     }
     if (!Array.isArray(given) || given.some((one) => typeof one !== "string"))
-      throw new RangeError(`${key} is no list of texts`);
+      throw new RangeError(`${key} is not a list of texts`);
     details[keys[key as "nodes" | "resourceTypes"]] = given as string[];
   }
   return details;

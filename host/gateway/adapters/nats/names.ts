@@ -25,7 +25,7 @@ export function keyOf(gateway: string, node: string): string {
   return `${gateway}.${escaped}`;
 }
 
-/** The node of a key; undefined where it is no key of ours. */
+/** The node of a key; undefined where it is not a key of ours. */
 export function nodeOf(key: string): string | undefined {
   const text = /^[\w-]+\.((?:[\w-]|=[0-9a-f]{2})+)$/.exec(key)?.[1];
   return text?.replaceAll(/=([0-9a-f]{2})/g, (_, hex: string) =>

@@ -18,7 +18,7 @@ export function objectOf(from: Fields, key: string): Fields | undefined {
 export function textOf(from: Fields, key: string, longest = 1_000): string | undefined {
   const value = valueOf(from, key);
   if (value === undefined) return undefined;
-  if (typeof value !== "string" || value === "") throw bad(`${key} is no text, or an empty one`);
+  if (typeof value !== "string" || value === "") throw bad(`${key} is not a text, or an empty one`);
   if (value.length > longest) throw bad(`${key} is longer than ${longest} characters`);
   return value;
 }
@@ -35,7 +35,7 @@ export function textsOf(from: Fields, key: string, standard: string[]): string[]
   if (value === undefined) return standard;
   const good = (one: unknown) => typeof one === "string" && one !== "" && one.length <= 200;
   if (!Array.isArray(value) || value.length > 64 || !value.every(good))
-    throw bad(`${key} is no list of at most 64 texts`);
+    throw bad(`${key} is not a list of at most 64 texts`);
   return value as string[];
 }
 

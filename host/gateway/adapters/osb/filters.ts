@@ -51,7 +51,7 @@ export class HostedFilters implements Filters {
     const values = objectOf(fields, "parameters") ?? {};
     for (const [name, value] of Object.entries(values))
       if (typeof value !== "number" || !Number.isFinite(value))
-        throw new BrokerError(400, `parameters.${name} is no number`);
+        throw new BrokerError(400, `parameters.${name} is not a number`);
     const standard = `filter-${createHash("sha256").update(instance).digest("hex").slice(0, 12)}`;
     const name = textOf(fields, "name") ?? standard;
     const fault = nameFault(name);

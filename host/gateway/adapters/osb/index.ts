@@ -69,7 +69,7 @@ function keyIn(folder: string): Uint8Array {
   const key = readFileSync(file);
   if (key.length !== 32)
     throw new UserError(
-      `${file} is no key of 32 bytes`,
+      `${file} is not a key of 32 bytes`,
       "bring back the file: all credentials hang on it",
     );
   return key;

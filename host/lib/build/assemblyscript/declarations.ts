@@ -98,7 +98,7 @@ export function takeDeclarations(
   for (const source of users) new SourceFile(source, declared).take();
   takePeriod(declared);
   keepPublished(users, declared.outputs);
-  // The entry file: it alone exports, and what the program's own files export stays inside the module.
+  // The entry file: only it exports, and what the program's own files export stays inside the module.
   for (const source of users) source.sourceKind = SourceKind["User"] ?? 0;
   const files = [...new Set(users.map(({ internalPath }) => internalPath))];
   if (declared.states.length > 0)
@@ -256,7 +256,7 @@ export class SourceFile {
       return 0;
     }
     if (!/^[a-z0-9][a-z0-9_-]{0,31}$/i.test(name))
-      this.fault(range, `"${name}" is no name for a ${kind}: 1 to 32 letters, digits, - and _`);
+      this.fault(range, `"${name}" is not a name for a ${kind}: 1 to 32 letters, digits, - and _`);
     const list = facts[names[kind]] as (string | { name: string })[];
     const known = list.findIndex((item) => (typeof item === "string" ? item : item.name) === name);
     if (known >= 0 && kind !== "sensor")

@@ -102,7 +102,10 @@ function recordOf(
         `a field of a record is one of ${names}, written: rain: f32 = 0`,
       );
     if (!/^[a-z0-9][a-z0-9_-]{0,31}$/i.test(field.name.text))
-      return file.fault(field.range, `"${field.name.text}" is no name that the operator can read`);
+      return file.fault(
+        field.range,
+        `"${field.name.text}" is not a name that the operator can read`,
+      );
     fields.push({ name: field.name.text, type });
     values.push(field.initializer ? valueOf(file, field.initializer, type) : 0);
   }

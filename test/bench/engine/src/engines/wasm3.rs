@@ -34,7 +34,7 @@ fn check(outcome: Outcome) -> Result<(), &'static str> {
     }
     // SAFETY: wasm3's outcomes are constant strings.
     let text = unsafe { CStr::from_ptr(outcome) };
-    Err(text.to_str().unwrap_or("an outcome that is no text"))
+    Err(text.to_str().unwrap_or("an outcome that is not a text"))
 }
 
 struct Wasm3 {

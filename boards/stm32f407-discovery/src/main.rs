@@ -248,7 +248,7 @@ mod app {
     /// The other RAM, of which QEMU's image leaves less: its flash is where modules run on a chip.
     #[cfg(feature = "qemu")]
     fn module_memory() -> &'static mut [u8] {
-        const SIZE: usize = 20 * 1024 + 256;
+        const SIZE: usize = 20 * 1024 + 104;
         static mut REGION: [u64; SIZE / 8] = [0; SIZE / 8];
         // SAFETY: `init` has the only reference, and calls this once.
         unsafe { core::slice::from_raw_parts_mut((&raw mut REGION).cast::<u8>(), SIZE) }

@@ -78,7 +78,7 @@ export function findNode(given: string): string {
 export function milliseconds(text: string, example: string, what = "time"): number {
   const value = text.trim() === "" ? Number.NaN : Number(text);
   if (!(value > 0 && value <= 1e6))
-    throw new UserError(`${oneLine(text)} is no ${what}`, `write seconds: ${example}`, "usage");
+    throw new UserError(`${oneLine(text)} is not a ${what}`, `write seconds: ${example}`, "usage");
   return value * 1000;
 }
 

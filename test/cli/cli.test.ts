@@ -167,7 +167,7 @@ describe("errors say what was wrong and what to do", () => {
   test.each([
     [["info"], 2, /no node was named\n {2}what to do: add --node/],
     [["info", "--node", "wye"], 2, /there is no node wye in wasmote.toml/],
-    [["info", "--node", "http://x"], 2, /no address of a node: write coap:/],
+    [["info", "--node", "http://x"], 2, /not an address of a node: write coap:/],
     [["info", "--node", "serial:/dev/none"], 4, /No such file.*\n {2}what to do: `wasmote scan`/s],
     [["info", "--node", "coap://127.0.0.1", "--timeout", "x"], 2, /x is not a time-out/],
     [["build", "none.ts"], 1, /there is no file .*none\.ts/],

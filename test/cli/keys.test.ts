@@ -33,7 +33,7 @@ test("a node is made secured, used by its name, and its contexts come, go and fo
     await wasmote(folder.path, "new", other);
     const stranger = await wasmote(other, "get", "stats", "--node", address);
     expect(stranger.code).not.toBe(0);
-    expect(stranger.err).toMatch(/no context/);
+    expect(stranger.err).toMatch(/this computer has none with the node/);
     const keys = (...more: string[]) =>
       wasmoteJson<never>(project, "keys", ...more, "--node", "wye");
     expect(await keys()).toMatchObject([
@@ -148,12 +148,12 @@ test("a node that nobody has given a context is claimed over its cable, once, an
     const info = await wasmote(project, "info", "--node", node.address);
     expect(info.out).toMatch(/security +secured/);
     const stranger = await wasmote(folder.path, "get", "stats", "--node", node.address);
-    expect(stranger.err).toMatch(/no context/);
+    expect(stranger.err).toMatch(/this computer has none with the node/);
     await node.reset();
     expect((await wasmote(project, "get", "stats", "--node", node.address)).code).toBe(0);
     expect((await wasmote(project, "keys", "forget", "usk")).code).toBe(0);
     expect((await wasmote(project, "get", "stats", "--node", node.address)).err).toMatch(
-      /no context/,
+      /this computer has none with the node/,
     );
   } finally {
     await node.stop();

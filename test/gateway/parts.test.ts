@@ -175,7 +175,7 @@ describe("settings", () => {
     [{ virtual: { v: { kind: "sum" } } }, /kind is not one of/],
     [
       { deliveries: { w: { kind: "webhook", url: "file:///x", secret: "s" } } },
-      /no address of the web/,
+      /not an address of the web/,
     ],
     [{ mqtt: {} }, /mqtt\.url is missing/],
   ])("%j is refused with its place", (table, message) =>

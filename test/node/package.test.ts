@@ -61,6 +61,8 @@ describe("installed from its package", () => {
       "README.md",
       "assembly",
       "dist",
+      // The flood's trained network, which `wasmote flood` places.
+      "examples",
       "index.ts",
       "package.json",
     ]);

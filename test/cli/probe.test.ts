@@ -27,7 +27,7 @@ test.skipIf(why)(
     };
     const key = Buffer.alloc(32, 7).toString("hex");
     const provision = (name: string) =>
-      run("provision", "--flash", "--name", name, "--public", key);
+      run("provision", "--open", "--flash", "--name", name, "--public", key);
     const record = (name: string) =>
       encodeProvision({ name, vendor: "", keys: [Buffer.from(key, "hex")], development: false });
     const flash = () => readFileSync(store);

@@ -29,7 +29,13 @@ test.skipIf(why)(
     const provision = (name: string) =>
       run("provision", "--open", "--flash", "--name", name, "--public", key);
     const record = (name: string) =>
-      encodeProvision({ name, vendor: "", keys: [Buffer.from(key, "hex")], development: false });
+      encodeProvision({
+        name,
+        vendor: "",
+        keys: [Buffer.from(key, "hex")],
+        development: false,
+        open: true,
+      });
     const flash = () => readFileSync(store);
     /** The vector table's first words: the stack, and where the firmware begins, in its own sectors. */
     const expectFirmware = () => {

@@ -45,3 +45,18 @@ export declare function gpio(a: i32, b: i32): void;
 // @ts-ignore: decorator
 @external("wasmote", "y")
 export declare function reply(a: i32, b: i32, c: i32): void;
+
+/** Answers as `reply` does, in a format: CoAP code byte, Content-Format (RFC 7252 §12.3), address and length of the payload. */
+// @ts-ignore: decorator
+@external("wasmote", "z")
+export declare function answer(a: i32, b: i32, c: i32, d: i32): void;
+
+/** Writes a line as `log` does, with a level before it: 3 error, 4 warning, 6 information, 7 debugging (RFC 5424 §6.2.1). */
+// @ts-ignore: decorator
+@external("wasmote", "v")
+export declare function note(a: i32, b: i32, c: i32): void;
+
+/** Publishes what lies in memory (address, length in bytes) on the module's output with this number, which is a text or has a type. */
+// @ts-ignore: decorator
+@external("wasmote", "o")
+export declare function tell(a: i32, b: i32, c: i32): void;

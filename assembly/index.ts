@@ -5,7 +5,9 @@
 // classes below are integers, their methods single instructions or imports.
 import * as node from "./contract";
 import { requestBufferSize } from "./contract";
+import { __payload } from "./cbor";
 import { __also, __at, __begin, __end, __fixed, __put, __quoted, __raw, textSize } from "./text";
+export { cbor } from "./cbor";
 export * from "./filters";
 export * from "./time";
 export { __also, __begin, __fixed, __put, __quoted, __raw };
@@ -33,24 +35,48 @@ export class Sensor {
 // @ts-ignore: decorator
 @inline const nothing: u32 = 0x7fc00000;
 
+/** Where a number lies while it is published that is no single. */
+// @ts-ignore: decorator
+@lazy const told: usize = memory.data(8, 8);
+
 /** A value that the module publishes, to be read and observed at `/outputs/{name}`. Declare one with {@link output}. */
 @unmanaged @final
-export class Output {
-  /** Publishes a value. Those who observe the output are told of it. */
+export class Output<T = f32> {
+  /** Publishes a value. Those who observe the output are told of it. A text is cut at 48 bytes. */
   // @ts-ignore: decorator
-  @inline publish(value: f32): void {
-    node.publish(<i32>changetype<usize>(this), value);
+  @inline publish(value: T): void {
+    if (isString<T>()) this.__tell(__put<string>(__begin(), changetype<string>(value)));
+    else if (isReference<T>())
+      node.tell(this.__number, <i32>changetype<usize>(value), <i32>offsetof<T>());
+    else if (isFloat<T>() && sizeof<T>() === 4) node.publish(this.__number, <f32>value);
+    else {
+      store<T>(told, value);
+      node.tell(this.__number, <i32>told, <i32>sizeof<T>());
+    }
   }
 
-  /** What was published last; NaN while nothing was. Only a program that reads it keeps it, in four bytes an output. */
+  // @ts-ignore: decorator
+  @inline get __number(): i32 {
+    return <i32>changetype<usize>(this);
+  }
+
+  /** For the build step: publishes the text that began there. */
+  __tell(begin: usize): void {
+    const length = __end(begin);
+    node.tell(this.__number, __at(begin), min<i32>(length, <i32>(textSize - begin)));
+  }
+
+  /** What was published last; NaN while nothing was. Only a program that reads it keeps it, in four bytes an output; of singles only. */
   // @ts-ignore: decorator
   @inline get value(): f32 {
+    if (!isFloat<T>() || sizeof<T>() !== 4) ERROR("only an output of f32 can be read");
     return reinterpret<f32>(load<u32>(published + (changetype<usize>(this) << 2)) ^ nothing);
   }
 
   /** For the build step: publishes a value, and keeps it. */
-  __publish(value: f32): void {
-    store<u32>(published + (changetype<usize>(this) << 2), reinterpret<u32>(value) ^ nothing);
+  __publish(value: T): void {
+    if (isFloat<T>() && sizeof<T>() === 4)
+      store<u32>(published + (changetype<usize>(this) << 2), reinterpret<u32>(<f32>value) ^ nothing);
     this.publish(value);
   }
 }
@@ -72,12 +98,17 @@ export class Parameter {
 }
 
 /**
- * Declares an output: `const flow = output("flow", "m3/s");`
+ * Declares an output: `const flow = output("flow", "m3/s");` takes singles (f32). `output<string>("state")` takes texts of up to 48
+ * bytes, `output<i32>("count")` numbers of another type, `output<Day>("day")` small records: objects of a class of this file whose
+ * fields are numbers. Six outputs may have such a type.
  * @param unit A SenML unit (RFC 8428 §12.1), such as `m`, `Cel`, `%RH`, `m3/s`; empty for a plain number.
  */
 // @ts-ignore: decorator
-@inline export function output(name: string, unit: string = changetype<string>(0)): Output {
-  return changetype<Output>(name);
+@inline export function output<T = f32>(
+  name: string,
+  unit: string = changetype<string>(0),
+): Output<T> {
+  return changetype<Output<T>>(name);
 }
 
 /**
@@ -200,9 +231,29 @@ export function __due(index: usize): bool {
   node.gpio(pin, i32(high));
 }
 
-/** Writes a line to the node's log: ``log(`level ${value} mm`);`` */
-export function log(text: string): void {
-  __log(__put<string>(__begin(), text));
+/** How much a line of the log matters (RFC 5424 §6.2.1). */
+export namespace Level {
+  export const ERROR: i32 = 3;
+  export const WARNING: i32 = 4;
+  export const INFO: i32 = 6;
+  export const DEBUG: i32 = 7;
+}
+
+/**
+ * Writes a line to the node's log: ``log(`level ${value} mm`);`` or `log("no echo", Level.WARNING)`. `wasmote logs` shows the line of
+ * the source that it comes from.
+ * @param level One of {@link Level}.
+ */
+export function log(text: string, level: i32 = Level.INFO): void {
+  const begin = __put<string>(__begin(), text);
+  if (level === Level.INFO) __log(begin);
+  else __note(begin, level);
+}
+
+/** For the build step: writes the text that began there, with a level. */
+export function __note(begin: usize, level: i32): void {
+  const length = __end(begin);
+  node.note(level, __at(begin), min<i32>(length, <i32>(textSize - begin)));
 }
 
 /** For the build step: writes the text that began there. */
@@ -250,6 +301,16 @@ export namespace Code {
   export const NOT_FOUND: i32 = 0x84;
   export const METHOD_NOT_ALLOWED: i32 = 0x85;
   export const INTERNAL_SERVER_ERROR: i32 = 0xa0;
+}
+
+/** Content-Formats (RFC 7252 §12.3, RFC 8949 §9.4, RFC 8428 §12.3). */
+export namespace Format {
+  export const TEXT: i32 = 0;
+  export const OCTETS: i32 = 42;
+  export const JSON: i32 = 50;
+  export const CBOR: i32 = 60;
+  export const SENML_JSON: i32 = 110;
+  export const SENML_CBOR: i32 = 112;
 }
 
 /** Where the node puts a request: the path, then the payload. Its size is in the custom section. */
@@ -339,9 +400,24 @@ export class Request {
     return String.UTF8.decodeUnsafe(requestBuffer, pathLength);
   }
 
-  /** Answers with one of {@link Code} and a text. */
-  reply(code: i32, text: string = ""): void {
-    this.__reply(code, __put<string>(__begin(), text));
+  /**
+   * Answers with one of {@link Code} and a text of up to 512 bytes: `request.reply(Code.CONTENT, text, Format.JSON)`.
+   * @param format One of {@link Format}, or another Content-Format; without one nothing is said of it.
+   */
+  reply(code: i32, text: string = "", format: i32 = -1): void {
+    const begin = __put<string>(__begin(), text);
+    if (format < 0) this.__reply(code, begin);
+    else this.__replyAs(code, begin, format);
+  }
+
+  /** Answers with what `cbor` has put together. */
+  replyCbor(code: i32 = Code.CONTENT, format: i32 = Format.CBOR): void {
+    this.__replyAs(code, __payload(), format);
+  }
+
+  /** Answers with bytes that lie in memory, at most 512. */
+  replyBytes(code: i32, format: i32, address: usize, length: i32): void {
+    node.answer(code, format, <i32>address, length);
   }
 
   /** Answers 2.05 with a whole number as text. */
@@ -355,6 +431,13 @@ export class Request {
     // Half an answer would be taken for a whole one.
     if (begin + <usize>length > textSize) node.reply(Code.INTERNAL_SERVER_ERROR, 0, 0);
     else node.reply(code, __at(begin), length);
+  }
+
+  /** For the build step: likewise, in a format. */
+  __replyAs(code: i32, begin: usize, format: i32): void {
+    const length = __end(begin);
+    if (begin + <usize>length > textSize) node.reply(Code.INTERNAL_SERVER_ERROR, 0, 0);
+    else node.answer(code, format, __at(begin), length);
   }
 }
 

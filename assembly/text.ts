@@ -6,10 +6,10 @@
 //
 // `__begin` gives where the text begins and each step passes it on, so that a value may itself come from a function that logs.
 
-/** The longest text in bytes: what is beyond is counted, and left out. */
-export const textSize: usize = 192;
+/** The longest text in bytes: what is beyond is counted, and left out. A log line and a text of an output are shorter still. */
+export const textSize: usize = 512;
 // @ts-ignore: decorator
-@lazy const room: usize = memory.data(192);
+@lazy const room: usize = memory.data(512);
 /** Where the next byte goes. */
 // @ts-ignore: decorator
 @lazy let end: usize = 0;
@@ -34,7 +34,8 @@ export const textSize: usize = 192;
   return length;
 }
 
-function byte(value: u32): void {
+/** Adds a byte. */
+export function byte(value: u32): void {
   if (end < textSize) store<u8>(room + end, value);
   end++;
 }

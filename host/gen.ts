@@ -238,7 +238,7 @@ function assemblyscript({ version, module, limits }: Contract): string {
   const functions = module.import.map(
     ({ name, link, parameters, result, what }) =>
       `/** ${what} */\n// @ts-ignore: decorator\n@external("${module.import_module}", "${link}")\n` +
-      `export declare function ${name}(${(parameters ?? []).map((type, index) => `${"abc"[index]}: ${type}`).join(", ")}): ${result ?? "void"};\n`,
+      `export declare function ${name}(${(parameters ?? []).map((type, index) => `${"abcd"[index]}: ${type}`).join(", ")}): ${result ?? "void"};\n`,
   );
   return [
     `// What a node offers to a module, by its names in the contract. ${marker}\n`,

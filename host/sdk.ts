@@ -81,16 +81,63 @@ level.onSample((value) => {
     example: "level.onSample((value) => log(`level ${value} mm`));",
   },
   {
+    name: "log with a level",
+    what: "`Level.ERROR`, `WARNING` or `DEBUG`. `wasmote logs` shows the line of the source that each line comes from.",
+    example: `level.onSample((value) => {
+  if (value < 0) log("no echo", Level.WARNING);
+});`,
+  },
+  {
+    name: "output of a text",
+    what: "Up to 48 bytes, put together in place; `get` and `observe` show it as it is. Six outputs may have a type.",
+    example: `const mood = output<string>("mood");
+level.onSample((value) => mood.publish(value > 3000 ? "flood" : "calm"));`,
+  },
+  {
+    name: "output of another number",
+    what: "`bool`, `i32`, `u32`, `i64` and `f64` beside `f32`, which is the default.",
+    example: `const count = output<i32>("count");
+let samples = 0;
+level.onSample(() => count.publish(++samples));`,
+  },
+  {
+    name: "output of a record",
+    what: "An object of a class whose fields are numbers: they are told together.",
+    example: `class Peak {
+  level: f32 = 0;
+  at: u32 = 0;
+}
+const peak = output<Peak>("peak", "mm");
+const highest = new Peak();
+level.onSample((value) => {
+  if (value <= highest.level) return;
+  highest.level = value;
+  highest.at = now();
+  peak.publish(highest);
+});`,
+  },
+  {
     name: "fixed, quoted",
     what: "A number with so many digits behind the point; `quoted(text)` is a text as JSON has it.",
     example: "level.onSample((value) => log(`${fixed(value / 1000, 2)} m`));",
   },
   {
     name: "onRequest",
-    what: "Answers `/app/x/…`: text and numbers in one template, up to 192 bytes.",
+    what: "Answers `/app/x/…`: text and numbers in one template, up to 512 bytes, which a client may read in blocks; a format may follow.",
     example: `onRequest((request) => {
   if (!request.at("level")) return request.reply(Code.NOT_FOUND);
-  request.reply(Code.CONTENT, \`{"level":\${level.value}}\`);
+  request.reply(Code.CONTENT, \`{"level":\${level.value}}\`, Format.JSON);
+});`,
+  },
+  {
+    name: "cbor, replyCbor",
+    what: "A reply in CBOR; `replyBytes` answers with any bytes in any format.",
+    example: `onRequest((request) => {
+  cbor.begin();
+  cbor.map(1);
+  cbor.text("level");
+  cbor.float(level.value);
+  request.replyCbor();
 });`,
   },
   {
@@ -272,7 +319,7 @@ export const differences: readonly {
     example:
       "level.onSample((value) => { for (let i = 0; i < 40; i++) new StaticArray<u8>(1000); log('x'); });",
     logs: [],
-    trap: /unreachable/,
+    trap: /out of memory/,
   },
   {
     what: "Objects of unmanaged classes, as the building blocks are, are never collected: one made in a handler is refused.",
@@ -309,7 +356,7 @@ const keys = [
   ["[groups]", "lists of names of nodes", "none", ""],
 ];
 
-const names = `Calibration, Code, dateOf, DeadBand, every, fixed, Goertzel, gpio, History, hourOf, Hysteresis, log, Median, Method,
+const names = `Calibration, cbor, Code, dateOf, DeadBand, every, fixed, Format, Goertzel, gpio, History, hourOf, Hysteresis, Level, log, Median, Method,
   MovingAverage, now, onRequest, output, parameter, quoted, RateOfChange, ratingCurve, RatingTable, sensor, Smoothing, state, timer, unix, Window`;
 
 /** The whole program of an example. */
@@ -447,7 +494,7 @@ export async function sdkPage(): Promise<string> {
     ),
     "",
     "A module has at most 16 sensors, 16 outputs, 16 parameters, 16 timers and one request handler; a request has at most 256 bytes with",
-    "its path, a log line 96, a reply 192.",
+    "its path, a log line 96, a text of an output 48, a reply 512.",
     "",
   ].join("\n");
 }

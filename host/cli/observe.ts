@@ -1,7 +1,7 @@
 // Shows values as they come in, and records them.
 import { UserError } from "../lib/errors.ts";
-import type { Node } from "../lib/node.ts";
-import { clock, shortest } from "../lib/text.ts";
+import type { Node, Reading } from "../lib/node.ts";
+import { clock, shownReading } from "../lib/text.ts";
 import { charts, spark, type Series } from "./chart.ts";
 import { print, say, withNode, type Session } from "./context.ts";
 import { recorder, type Recorder } from "./record.ts";
@@ -131,7 +131,8 @@ class Screen {
     if (!this.#drawing) say(`waiting for ${paths.join(", ")} of ${name} (Ctrl-C ends it)`);
   }
 
-  show({ name }: Target, path: string, { value, at }: { value: number; at: number }): void {
+  show({ name }: Target, path: string, reading: Reading): void {
+    const { value, at, text } = reading;
     const label = this.#several ? `${name} ${path}` : path;
     const series = this.#seen.get(label) ?? { label, points: [] };
     series.points = [...series.points, { at, value }].slice(-longestSeries);
@@ -140,10 +141,10 @@ class Screen {
     const { json, chart } = this.#options;
     const whose = this.#several ? { node: name } : {};
     const bars = () => spark(series.points.slice(-60).map((point) => point.value));
-    print(json, { ...whose, at, path, value }, () =>
+    print(json, { ...whose, at, path, value: text ?? value }, () =>
       chart
-        ? `${clock(at)}  ${label} ${bars()} ${shortest(value)}`
-        : `${clock(at)}  ${label} = ${shortest(value)}`,
+        ? `${clock(at)}  ${label} ${bars()} ${shownReading(reading)}`
+        : `${clock(at)}  ${label} = ${shownReading(reading)}`,
     );
   }
 

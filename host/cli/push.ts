@@ -12,7 +12,7 @@ import { guarded } from "../lib/keys.ts";
 import type { Node } from "../lib/node.ts";
 import { openPackage } from "../lib/package.ts";
 import { signingKey } from "../lib/project.ts";
-import { oneLine, shortest } from "../lib/text.ts";
+import { oneLine, shownReading } from "../lib/text.ts";
 import { milliseconds, paint, progress, project, say } from "./context.ts";
 import { describeEvent } from "./info.ts";
 import { load, type MemoryOptions } from "./program.ts";
@@ -37,7 +37,7 @@ export function told({ name, bytes, sequence, installed, unchanged, first }: Ins
   const output =
     first === undefined
       ? "no output yet"
-      : `first output ${first.after} ms after the command: ${first.path} = ${shortest(first.value)}`;
+      : `first output ${first.after} ms after the command: ${first.path} = ${shownReading(first)}`;
   return `${name}: ${bytes} bytes installed as ${sequence} in ${installed} ms; ${output}`;
 }
 

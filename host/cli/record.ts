@@ -35,10 +35,11 @@ export function recorder(file: string, head: Head): Recorder {
   stream.on("error", (error) => failed.abort(error));
   stream.write(`${JSON.stringify(head)}\n`);
   return {
-    write: (path, { at, value }, known) =>
-      void stream.write(
-        `${JSON.stringify({ at, path, value: text(value), ...(known ? { known } : {}) })}\n`,
-      ),
+    write: (path, { at, value, text: words }, known) => {
+      const what = words === undefined ? { value: text(value) } : { text: words };
+      stream.write(`${JSON.stringify({ at, path, ...what, ...(known ? { known } : {}) })}
+`);
+    },
     end: async () => {
       stream.end();
       await finished(stream);
@@ -71,6 +72,8 @@ export function readRecording(file: string): Recording {
       throw notRecorded(file, index + 2);
     const [folder, name = ""] = String(one["path"]).split("/");
     const [at, value] = [Number(one["at"]) - begin, Number(one["value"])];
+    // A text is there to be read: what is compared are numbers.
+    if (one["text"] !== undefined) return;
     if (folder === "sensors") samples.push({ at, sensor: name, value });
     // What was published before has its sample before the recording too.
     else if (!one["known"]) outputs.set(name, [...(outputs.get(name) ?? []), value]);

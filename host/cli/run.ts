@@ -6,6 +6,7 @@ import { charts } from "./chart.ts";
 import { describeTrap, sourcePlace } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
+import { levelName } from "../lib/log.ts";
 import type { Plain } from "../lib/states.ts";
 import { oneLine, shortest } from "../lib/text.ts";
 import type { Program } from "../lib/program.ts";
@@ -134,10 +135,19 @@ function show(one: Happening, program: Program, json?: boolean): void {
     if (json) print(json, facts, () => "");
     return;
   }
-  print(json, one, () => {
+  const plain = {
+    ...one,
+    ...(one.kind === "told" && typeof one.value !== "string" ? { value: writable(one.value) } : {}),
+    ...(one.kind === "reply" && one.payload !== undefined
+      ? { payload: Buffer.from(one.payload).toString("hex") }
+      : {}),
+  };
+  print(json, plain, () => {
     const at = (one.at / 1000).toFixed(3).padStart(10);
     if (one.kind === "output") return `${at}  ${one.name} = ${shortest(one.value)}`;
-    if (one.kind === "log") return `${at}  log: ${one.text}`;
+    if (one.kind === "told")
+      return `${at}  ${one.name} = ${typeof one.value === "string" ? one.value : shown(one.value)}`;
+    if (one.kind === "log") return `${at}  log${levelName(one.level)}: ${one.text}`;
     if (one.kind === "gpio") return `${at}  gpio ${one.pin} = ${one.level}`;
     return `${at}  reply ${one.status} ${one.text}`;
   });

@@ -6,7 +6,7 @@ import { signingKey } from "../lib/project.ts";
 import { print, project, say, withNode, type NodeOptions } from "./context.ts";
 import { describeEvent } from "./info.ts";
 import { load, type MemoryOptions } from "./program.ts";
-import { clock, shortest } from "../lib/text.ts";
+import { clock, shownReading } from "../lib/text.ts";
 import { told, warn } from "./push.ts";
 import { report } from "./report.ts";
 
@@ -67,13 +67,17 @@ export async function watchVerb(
         let first = true;
         for (const { name } of program.facts.outputs) {
           follow(async () => {
-            for await (const { value, at } of node.observe(`outputs/${name}`, running.signal)) {
+            for await (const reading of node.observe(`outputs/${name}`, running.signal)) {
+              const { value, text, at } = reading;
               const after = first ? { after: at - since } : {};
               first = false;
-              print(options.json, { at, path: `outputs/${name}`, value, ...after }, () =>
-                after.after === undefined
-                  ? `${clock(at)}  ${name} = ${shortest(value)}`
-                  : `${clock(at)}  ${name} = ${shortest(value)} (first output, ${after.after} ms after the change)`,
+              print(
+                options.json,
+                { at, path: `outputs/${name}`, value: text ?? value, ...after },
+                () =>
+                  after.after === undefined
+                    ? `${clock(at)}  ${name} = ${shownReading(reading)}`
+                    : `${clock(at)}  ${name} = ${shownReading(reading)} (first output, ${after.after} ms after the change)`,
               );
             }
           });

@@ -11,6 +11,8 @@ export interface Envelope {
   time: number;
   /** The value; null where there is a gap or the node's value is not a number (NaN). */
   value: number | null;
+  /** What the value is where an output of the node is a text or a record. */
+  text?: string;
   /** From here on nothing is known until the next value: the node fell silent, or the gateway was away. */
   gap?: true;
   /** So many values of this resource were left out before this one, because this viewer was slow. */

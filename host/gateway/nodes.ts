@@ -6,7 +6,7 @@ import type { Context } from "../lib/coap/oscore.ts";
 import { NodeError } from "../lib/errors.ts";
 import {
   Node,
-  readNumber,
+  readReading,
   type AppState,
   type NodeInfo,
   type Resource,
@@ -309,7 +309,8 @@ export class ManagedNode {
     const text = response.payload.toString("utf8");
     // An observation begins with what there is, which may be nothing yet.
     if (text === "") return;
-    const value = readNumber(path, text);
+    const reading = readReading(path, text);
+    const { value } = reading;
     if (!this.#admitted()) return;
     this.values++;
     this.#silenced.add(path);
@@ -318,6 +319,7 @@ export class ManagedNode {
       resource: path,
       time,
       value: Number.isFinite(value) ? value : null,
+      ...(reading.text === undefined ? {} : { text: reading.text }),
     });
   }
 

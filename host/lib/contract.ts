@@ -47,7 +47,7 @@ export const imports = {
     link: "l",
     parameters: ["i32", "i32"],
     result: null,
-    fuel: 60,
+    fuel: 95,
     fuelBytes: 4,
   },
   gpio: {
@@ -61,8 +61,29 @@ export const imports = {
     link: "y",
     parameters: ["i32", "i32", "i32"],
     result: null,
-    fuel: 80,
+    fuel: 100,
     fuelBytes: 16,
+  },
+  answer: {
+    link: "z",
+    parameters: ["i32", "i32", "i32", "i32"],
+    result: null,
+    fuel: 100,
+    fuelBytes: 16,
+  },
+  note: {
+    link: "v",
+    parameters: ["i32", "i32", "i32"],
+    result: null,
+    fuel: 95,
+    fuelBytes: 4,
+  },
+  tell: {
+    link: "o",
+    parameters: ["i32", "i32", "i32"],
+    result: null,
+    fuel: 60,
+    fuelBytes: 4,
   },
 } as const;
 
@@ -78,6 +99,7 @@ export const sectionKeys = {
   tick: 4,
   buffer: 5,
   states: 6,
+  exhausted: 7,
 } as const;
 
 /** Types of values in a module's memory, as the custom section has them. */
@@ -88,6 +110,7 @@ export const types = {
   i64: "l",
   f32: "f",
   f64: "d",
+  text: "t",
 } as const;
 
 /** Keys of the map in a package's manifest. */
@@ -125,6 +148,9 @@ export const limits = {
   state_fields: 12,
   state_period: 600000,
   sequence_jump: 65536,
+  typed_outputs: 6,
+  output_bytes: 48,
+  reply_bytes: 512,
   names: 16,
   fuel: 2000000,
   request_buffer: 256,

@@ -1,7 +1,7 @@
 // From a program to a node that runs it: sign for the node's class, upload, wait for the first output.
 import { inspect } from "./engine.ts";
 import { hex, keepPackage, packageOf } from "./kept.ts";
-import type { Node, Tier } from "./node.ts";
+import type { Node, Reading, Tier } from "./node.ts";
 import { makePackage, openPackage, type KeyPair } from "./package.ts";
 import type { Program } from "./program.ts";
 import type { Project } from "./project.ts";
@@ -20,7 +20,7 @@ export interface Installed {
   /** Whether the node runs this very module already, so that nothing was sent. */
   unchanged?: true;
   /** The first output of the new module, where one came in time. */
-  first?: { path: string; value: number; after: number };
+  first?: { path: string; value: number; text?: string; after: number };
 }
 
 export interface InstallOptions {
@@ -126,7 +126,7 @@ export async function installPackage(
   const first = await firstOutput(node, outputs, wait, signal);
   return first === undefined
     ? done
-    : { ...done, first: { path: first.path, value: first.value, after: first.at - began } };
+    : { ...done, first: { ...first.reading, path: first.path, after: first.at - began } };
 }
 
 /** Whether a package has a module, the node says. */
@@ -144,7 +144,7 @@ async function firstOutput(
   outputs: Facts["outputs"],
   wait: number,
   signal: AbortSignal | undefined,
-): Promise<{ path: string; value: number; at: number } | undefined> {
+): Promise<{ path: string; reading: Omit<Reading, "at">; at: number } | undefined> {
   // A timer of our own: on Node 20 the signal of AbortSignal.any() loses that of AbortSignal.timeout() to the garbage collector.
   const racing = new AbortController();
   const stop = () => racing.abort();
@@ -152,7 +152,8 @@ async function firstOutput(
   signal?.addEventListener("abort", stop);
   const firsts = outputs.map(async ({ name }) => {
     const path = `outputs/${name}`;
-    for await (const { value, at } of node.observe(path, racing.signal)) return { path, value, at };
+    for await (const { at, ...reading } of node.observe(path, racing.signal))
+      return { path, reading, at };
     throw new Error("no output");
   });
   const first = await Promise.any(firsts).catch(() => undefined);

@@ -42,7 +42,10 @@ export type Tier = "compiled" | "interpreted";
 
 /** A value of a sensor or output. */
 export interface Reading {
+  /** NaN where it is no number. */
   value: number;
+  /** What it is where it is no number: a text, or the fields of a record. */
+  text?: string;
   /** Milliseconds since 1970 at which it came in here. */
   at: number;
 }
@@ -254,7 +257,7 @@ export class Node {
     for await (const { payload } of states) {
       const text = payload.toString("utf8");
       // An observation begins with what there is, which may be nothing yet.
-      if (text !== "") yield { value: readNumber(path, text), at: Date.now() };
+      if (text !== "") yield { ...readReading(path, text), at: Date.now() };
     }
   }
 
@@ -263,8 +266,7 @@ export class Node {
     const { states = [] } = await this.app(signal);
     const values: Record<string, string> = {};
     for (const name of states) {
-      const text = await this.get(`app/state/${name}`, { accept: "text", signal });
-      values[name] = text.trim().replaceAll(/: /g, " ").replaceAll("\n", ", ");
+      values[name] = fields(await this.get(`app/state/${name}`, { accept: "text", signal }));
     }
     return values;
   }
@@ -383,8 +385,26 @@ function readLines(text: string): string[] {
   return printable(text).split("\n").filter(Boolean);
 }
 
+/** A record as a node writes it in plain text, on one line; anything else as it is. */
+function fields(text: string): string {
+  return text.trim().replaceAll(/: /g, " ").replaceAll("\n", ", ");
+}
+
+/** Characters of a text or record that are shown: more than any node of ours tells. */
+const longestText = 400;
+
+/** The value of a sensor, or of an output, which may be a text or a record. */
+export function readReading(path: string, text: string): { value: number; text?: string } {
+  try {
+    return { value: readNumber(path, text) };
+  } catch (error) {
+    if (!/^\/?outputs\//.test(path)) throw error;
+    return { value: Number.NaN, text: oneLine(fields(printable(text.slice(0, longestText)))) };
+  }
+}
+
 /** A number as a node writes it; `NaN` and the infinities are values of a module too. */
-export function readNumber(path: string, text: string): number {
+function readNumber(path: string, text: string): number {
   const value = { NaN: Number.NaN, inf: Infinity, "-inf": -Infinity, null: Number.NaN }[text];
   if (value !== undefined) return value;
   if (!/^-?\d{1,400}(\.\d{1,400})?(e[+-]?\d{1,3})?$/i.test(text))

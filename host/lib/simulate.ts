@@ -9,9 +9,10 @@ import {
   type Host,
   type Import,
   type Instance,
+  type Value,
 } from "./engine.ts";
-import { exportedNumber, readFacts, type Facts, type StateFact } from "./build/section.ts";
-import { plainStates, readState, sameType, type Plain } from "./states.ts";
+import { exportedNumber, placed, readFacts, type Facts, type StateFact } from "./build/section.ts";
+import { plainStates, plainValue, readState, sameType, type Plain } from "./states.ts";
 import type { Sample } from "./samples.ts";
 
 export { readSamples, SamplesError, type Sample } from "./samples.ts";
@@ -19,9 +20,20 @@ export { readSamples, SamplesError, type Sample } from "./samples.ts";
 /** What a module did. */
 export type Happening =
   | { at: number; kind: "output"; name: string; value: number }
-  | { at: number; kind: "log"; text: string }
+  /** Published on an output that takes texts or has a type. */
+  | { at: number; kind: "told"; name: string; value: Plain | string }
+  /** `level` is that of RFC 5424 §6.2.1 where the module says one: 3 error, 4 warning, 7 debugging. */
+  | { at: number; kind: "log"; text: string; level?: number }
   | { at: number; kind: "gpio"; pin: number; level: number }
-  | { at: number; kind: "reply"; status: string; text: string }
+  /** In a Content-Format, the payload is there as it is too. */
+  | {
+      at: number;
+      kind: "reply";
+      status: string;
+      text: string;
+      format?: number;
+      payload?: Uint8Array;
+    }
   | { at: number; kind: "trap"; ended: Ended };
 
 export interface SimulateOptions {
@@ -46,6 +58,8 @@ export interface Answer {
   /** As in 2.05. */
   status: string;
   bytes: Uint8Array;
+  /** Its Content-Format, where the module says one. */
+  format?: number;
 }
 
 /** The budget of a run on every board of this project. */
@@ -199,11 +213,38 @@ export class Simulation {
     }
     if (ended.trap === undefined) return;
     this.#trapped = true;
-    this.happenings.push({ at: this.#now, kind: "trap", ended });
+    const [place] = ended.backtrace;
+    const exhausted =
+      ended.trap === "unreachable" &&
+      place !== undefined &&
+      this.facts.exhausted?.includes(place.offset) === true;
+    this.happenings.push({
+      at: this.#now,
+      kind: "trap",
+      ended: exhausted ? { ...ended, trap: "out of memory" } : ended,
+    });
+  }
+
+  /** Only a request may be answered, and once. */
+  #reply(code: number, bytes: Uint8Array | undefined, format?: number): Value[] | undefined {
+    if (!this.#asked || bytes === undefined || ![2, 4, 5].includes(code >> 5)) return undefined;
+    if (bytes.length > limits.reply_bytes) return undefined;
+    this.#asked = false;
+    const status = `${code >> 5}.${String(code & 31).padStart(2, "0")}`;
+    const payload = Uint8Array.from(bytes);
+    this.#answer = { status, bytes: payload, ...(format === undefined ? {} : { format }) };
+    this.happenings.push({
+      at: this.#now,
+      kind: "reply",
+      status,
+      text: new TextDecoder().decode(bytes),
+      ...(format === undefined ? {} : { format, payload }),
+    });
+    return [];
   }
 
   readonly #host: Host = (one, values, read) => {
-    const [a = 0, b = 0] = values.map(Number);
+    const [a = 0, b = 0, c = 0, d = 0] = values.map(Number);
     const at = this.#now;
     switch (clearName(one)) {
       case "read":
@@ -216,8 +257,18 @@ export class Simulation {
         return [this.#wall === undefined ? 0n : BigInt(Math.trunc(this.#wall + at))];
       case "publish": {
         const output = this.facts.outputs[a];
-        if (output === undefined) return undefined;
+        if (output === undefined || output.type !== undefined) return undefined;
         this.happenings.push({ at, kind: "output", name: output.name, value: b });
+        return [];
+      }
+      case "tell": {
+        const output = this.facts.outputs[a];
+        const bytes = read(b, c);
+        if (output?.type === undefined || bytes === undefined) return undefined;
+        const { name, type } = output;
+        if (type !== "text" && bytes.length !== placed(type).size) return undefined;
+        const value = type === "text" ? cut(bytes, limits.output_bytes) : plainValue(type, bytes);
+        this.happenings.push({ at, kind: "told", name, value });
         return [];
       }
       case "log": {
@@ -226,22 +277,30 @@ export class Simulation {
         this.happenings.push({ at, kind: "log", text: new TextDecoder().decode(bytes) });
         return [];
       }
+      case "note": {
+        const bytes = read(b, c);
+        if (bytes === undefined || ![3, 4, 6, 7].includes(a)) return undefined;
+        const text = new TextDecoder().decode(bytes);
+        this.happenings.push({ at, kind: "log", text, ...(a === 6 ? {} : { level: a }) });
+        return [];
+      }
       case "gpio":
         if (a < 0 || a > 255) return undefined;
         this.happenings.push({ at, kind: "gpio", pin: a, level: b === 0 ? 0 : 1 });
         return [];
-      case "reply": {
-        const bytes = read(b, Number(values[2] ?? 0));
-        // Only a request may be answered, and once.
-        if (!this.#asked || bytes === undefined || ![2, 4, 5].includes(a >> 5)) return undefined;
-        this.#asked = false;
-        const status = `${a >> 5}.${String(a & 31).padStart(2, "0")}`;
-        this.#answer = { status, bytes: Uint8Array.from(bytes) };
-        this.happenings.push({ at, kind: "reply", status, text: new TextDecoder().decode(bytes) });
-        return [];
-      }
+      case "reply":
+        return this.#reply(a, read(b, c));
+      case "answer":
+        return b < 0 || b > 0xffff ? undefined : this.#reply(a, read(c, d), b);
     }
   };
+}
+
+/** What of a text fits so many bytes: whole characters. */
+function cut(bytes: Uint8Array, most: number): string {
+  let end = Math.min(bytes.length, most);
+  while (end < bytes.length && end > 0 && (bytes[end]! & 0xc0) === 0x80) end--;
+  return new TextDecoder().decode(bytes.subarray(0, end));
 }
 
 /** A result, or an error if there is none. */

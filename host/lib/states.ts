@@ -20,21 +20,24 @@ export function readState(
   return memory.read(at, placed(fields).size);
 }
 
+/** A value of a type that lies in these bytes: a number, or a record. */
+export function plainValue(fields: readonly FieldFact[], bytes: Uint8Array): Plain {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const { places } = placed(fields);
+  const values = fields.map((field, index): [string, Scalar] => [
+    field.name,
+    layouts[field.type].read(view, places[index]!),
+  ]);
+  const [first] = values;
+  return first?.[0] === "" ? first[1] : Object.fromEntries(values);
+}
+
 /** States by their names. */
 export function plainStates(
   states: readonly (StateFact & { bytes: Uint8Array })[],
 ): Record<string, Plain> {
   return Object.fromEntries(
-    states.map(({ name, fields, bytes }) => {
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      const { places } = placed(fields);
-      const values = fields.map((field, index): [string, Scalar] => [
-        field.name,
-        layouts[field.type].read(view, places[index]!),
-      ]);
-      const [first] = values;
-      return [name, first?.[0] === "" ? first[1] : Object.fromEntries(values)];
-    }),
+    states.map(({ name, fields, bytes }) => [name, plainValue(fields, bytes)]),
   );
 }
 

@@ -35,8 +35,14 @@ const bodies: Record<keyof typeof imports, string> = {
   unix: "(drop (call $f))",
   log: "(call $f (i32.const 0) (i32.const 96))",
   gpio: "(call $f (i32.const 0) (local.get 0))",
-  reply: "(call $f (i32.const 69) (i32.const 0) (i32.const 192))",
+  // A longer one waits for its place, as a full queue is waited for.
+  reply: "(call $f (i32.const 69) (i32.const 0) (i32.const 128))",
+  answer: "(call $f (i32.const 69) (i32.const 50) (i32.const 0) (i32.const 128))",
+  note: "(call $f (i32.const 4) (i32.const 0) (i32.const 96))",
+  tell: "(call $f (i32.const 15) (i32.const 0) (i32.const 48))",
 };
+
+const answers = (name: string) => name === "reply" || name === "answer";
 
 /** A module whose ticks, or whose answers to requests, call one import. */
 function caller(name: keyof typeof imports): Uint8Array {
@@ -44,10 +50,9 @@ function caller(name: keyof typeof imports): Uint8Array {
   const type = `${parameters.map((p) => `(param ${p})`).join(" ")} ${result ? `(result ${result})` : ""}`;
   const many = `(loop $again ${bodies[name]}
     (br_if $again (i32.lt_s (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const ${calls}))))`;
-  const handler =
-    name === "reply"
-      ? `(func (export "request") (param i32 i32 i32) ${bodies.reply})`
-      : `(func (export "tick") (local i32) ${many})`;
+  const handler = answers(name)
+    ? `(func (export "request") (param i32 i32 i32) ${bodies[name]})`
+    : `(func (export "tick") (local i32) ${many})`;
   const text = `(module (import "wasmote" "${link}" (func $f ${type})) (memory 512 (pagesize 1))
     (data (i32.const 0) "${"ä".repeat(96)}") (global (export "buffer") i32 (i32.const 256)) ${handler})`;
   const parsed = binaryen.parseText(text);
@@ -56,9 +61,14 @@ function caller(name: keyof typeof imports): Uint8Array {
   const facts = {
     ...noFacts,
     sensors: many16.map(() => "level"),
-    outputs: many16.map((output) => ({ name: output, unit: "" })),
+    // Only some may have a type: the dearest to find is the last.
+    outputs: many16.map((output, number) => ({
+      name: output,
+      unit: "",
+      ...(name === "tell" && number >= 10 ? { type: "text" as const } : {}),
+    })),
     parameters: many16.map((p) => ({ name: p, initial: 1, minimum: 0, maximum: 10 })),
-    tick: name === "reply" ? 0 : 50,
+    tick: answers(name) ? 0 : 50,
     buffer: 64,
   };
   return joinSections([
@@ -101,7 +111,7 @@ describe.skipIf(reason !== undefined)("on the emulated chip", () => {
       // The shortest of several runs: the server and the timer interrupt the others.
       let stats = { runs: 0, fuel: 0, micros: 0 };
       for (let last = 0, shortest = Infinity; last < 12;) {
-        if (name === "reply") await node.request("GET", "app/x/y");
+        if (answers(name)) await node.request("GET", "app/x/y");
         const now = JSON.parse(await node.get("stats", { accept: "json" })) as typeof stats;
         last = now.runs;
         if (now.runs > 1 && now.micros < shortest) {

@@ -130,7 +130,7 @@ describe("handlers that allocate", () => {
       level.onSample((value) => { all.push(value); });`);
     const { simulation } = exercise(module, [{ at: 0, sensor: "level", value: 1 }]);
     expect(simulation.trapped).toBe(true);
-    expect(simulation.happenings.at(-1)).toMatchObject({ ended: { trap: "unreachable" } });
+    expect(simulation.happenings.at(-1)).toMatchObject({ ended: { trap: "out of memory" } });
   });
 
   test.each([

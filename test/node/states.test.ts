@@ -59,4 +59,36 @@ eachTarget("states", (start, target) => {
     const total = Number((await node.states())["total"]);
     expect(total).toBeGreaterThan(newest);
   });
+
+  test("go on when the package is executed by something else, at once and with a push", async () => {
+    using folder = scratch();
+    const board = await provisioned(start, folder.path);
+    await using node = await Node.connect(board.address);
+    const until = (least: number) =>
+      feeding(board, "level", 100, () =>
+        first(node.observe("outputs/out"), ({ value }) => value >= least),
+      );
+    const total = async () => Number((await node.states())["total"]);
+    await node.setTier("interpreted");
+    await node.push(await pack(target, program("total.value++;"), 1));
+    await until(4);
+    expect((await node.app()).tier).toBe("interpreted");
+    // Compiled it begins anew, where the board compiles: with what was kept.
+    await node.setTier("compiled");
+    await until(6);
+    const before = await total();
+    expect(before).toBeGreaterThanOrEqual(6);
+    await node.setTier("interpreted");
+    await until(before + 1);
+    const newest = await total();
+    await node.setTier("compiled");
+    const longer = "total.value++; if (value < 0) total.value = 1;";
+    await node.push(await pack(target, program(longer), 2));
+    const { value } = await until(newest + 1);
+    expect(value).toBeGreaterThan(newest);
+    const { tier, why, sequence } = await node.app();
+    expect(sequence).toBe(2);
+    // Native nodes interpret whatever is chosen, and say so.
+    if (target !== "native") expect([tier, why]).toEqual(["compiled", undefined]);
+  });
 });

@@ -118,6 +118,11 @@ impl<'a> Request<'a> {
         self.options.get(option::BLOCK1).and_then(Part::decode)
     }
 
+    /// The part of the answer that is wanted (RFC 7959 §2.2); `None` when all of it is.
+    pub fn block2(&self) -> Option<Part> {
+        self.options.get(option::BLOCK2).and_then(Part::decode)
+    }
+
     /// The size of the whole upload, as the client says.
     pub fn size1(&self) -> Option<u32> {
         self.options.uint(option::SIZE1, 4)

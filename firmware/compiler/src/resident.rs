@@ -78,6 +78,16 @@ impl Arena {
         made.map(|length| length as u32)
     }
 
+    /// A copy of the module that the code here is of, its bytes the same, takes its place: nothing in the code says where the module
+    /// lies. `false` where the code is of another, or there is none.
+    pub fn moved(&self, from: &Module<'_>, to: &Module<'static>) -> bool {
+        let ours = self.code(from).is_some() && from.bytes() == to.bytes();
+        if ours {
+            self.module.store(to.bytes().as_ptr().cast_mut(), Relaxed);
+        }
+        ours
+    }
+
     /// The code of this module, if it is here.
     pub fn code(&self, module: &Module<'_>) -> Option<Code<'_>> {
         let used = self.used.load(Relaxed) as usize;

@@ -28,6 +28,12 @@ pub enum Import {
     Gpio,
     /// Answers the request being handled: CoAP code byte (RFC 7252 §3), address and length of the payload.
     Reply,
+    /// Answers as `reply` does, in a format: CoAP code byte, Content-Format (RFC 7252 §12.3), address and length of the payload.
+    Answer,
+    /// Writes a line as `log` does, with a level before it: 3 error, 4 warning, 6 information, 7 debugging (RFC 5424 §6.2.1).
+    Note,
+    /// Publishes what lies in memory (address, length in bytes) on the module's output with this number, which is a text or has a type.
+    Tell,
 }
 
 impl Import {
@@ -46,6 +52,13 @@ impl Import {
                 &[ValType::I32, ValType::I32, ValType::I32],
                 &[],
             ),
+            "z" => (
+                Self::Answer,
+                &[ValType::I32, ValType::I32, ValType::I32, ValType::I32],
+                &[],
+            ),
+            "v" => (Self::Note, &[ValType::I32, ValType::I32, ValType::I32], &[]),
+            "o" => (Self::Tell, &[ValType::I32, ValType::I32, ValType::I32], &[]),
             _ => return None,
         })
     }
@@ -58,9 +71,12 @@ impl Import {
             Self::Parameter => (40, 0),
             Self::Now => (40, 0),
             Self::Unix => (40, 0),
-            Self::Log => (60, 4),
+            Self::Log => (95, 4),
             Self::Gpio => (40, 0),
-            Self::Reply => (80, 16),
+            Self::Reply => (100, 16),
+            Self::Answer => (100, 16),
+            Self::Note => (95, 4),
+            Self::Tell => (60, 4),
         }
     }
 }
@@ -81,6 +97,8 @@ pub mod section {
     pub const BUFFER: u8 = 5;
     /// Key `states`.
     pub const STATES: u8 = 6;
+    /// Key `exhausted`.
+    pub const EXHAUSTED: u8 = 7;
 }
 
 /// Keys of the map in a package's manifest.
@@ -147,6 +165,8 @@ pub mod ty {
     pub const F32: &str = "f";
     /// `f64`.
     pub const F64: &str = "d";
+    /// `text`.
+    pub const TEXT: &str = "t";
 }
 
 /// Limits that both sides must know.
@@ -159,6 +179,12 @@ pub mod limits {
     pub const STATE_PERIOD: u32 = 600000;
     /// `sequence_jump`.
     pub const SEQUENCE_JUMP: u32 = 65536;
+    /// `typed_outputs`.
+    pub const TYPED_OUTPUTS: u32 = 6;
+    /// `output_bytes`.
+    pub const OUTPUT_BYTES: u32 = 48;
+    /// `reply_bytes`.
+    pub const REPLY_BYTES: u32 = 512;
     /// `names`.
     pub const NAMES: u32 = 16;
     /// `fuel`.

@@ -42,7 +42,7 @@ pub(crate) enum Value<'v> {
 }
 
 /// The longest text of [`Value::Shown`]: a line of the log with its time.
-const SHOWN: usize = crate::text::LINE + 32;
+const SHOWN: usize = crate::text::LINE + 48;
 
 /// A document in the making: a map of named values, which in SenML (RFC 8428) is a pack of one record each.
 #[derive(Debug)]
@@ -53,7 +53,9 @@ pub(crate) struct Document<'r, 'b> {
     base: [&'r str; 2],
     first: bool,
     /// Names of the enclosing maps, for the formats without nesting.
-    path: heapless::Vec<&'static str, 4>,
+    path: heapless::Vec<&'r str, 4>,
+    /// Unit and time of what it tells, as records of SenML have them (RFC 8428 §4.3).
+    stamp: Option<(&'r str, f64)>,
 }
 
 /// Lets the CBOR encoder write into a response.
@@ -78,6 +80,7 @@ impl<'r, 'b> Document<'r, 'b> {
             base,
             first: true,
             path: heapless::Vec::new(),
+            stamp: None,
         };
         match format {
             format::SENML_JSON => document.out.write(b"["),
@@ -118,7 +121,7 @@ impl<'r, 'b> Document<'r, 'b> {
     }
 
     /// Begins a map in the map.
-    pub(crate) fn map(&mut self, name: &'static str) {
+    pub(crate) fn map(&mut self, name: &'r str) {
         self.key(name);
         let _ = self.path.push(name);
         self.open();
@@ -199,9 +202,18 @@ impl<'r, 'b> Document<'r, 'b> {
         }
     }
 
-    /// The one value of a document in plain text, without a name.
-    pub(crate) fn alone(&mut self, value: Value<'_>) {
-        self.scalar(value);
+    /// The one value of a document: in plain text without a name, in SenML with this one, else as `value`.
+    pub(crate) fn only(&mut self, name: &str, value: Value<'_>) {
+        match self.format {
+            format::TEXT => self.scalar(value),
+            format::SENML_JSON | format::SENML_CBOR => self.record(name, None, value),
+            _ => self.put("value", value),
+        }
+    }
+
+    /// What records of SenML have from here on: a unit, unless it is empty, and a time in seconds.
+    pub(crate) fn stamp(&mut self, unit: &'r str, time: f64) {
+        self.stamp = Some((unit, time));
     }
 
     /// A value as CBOR, JSON or text has it.
@@ -271,11 +283,13 @@ impl<'r, 'b> Document<'r, 'b> {
             let _ = write!(full, "/{index}");
         }
         let [node, resource] = self.base;
+        let between = if resource.is_empty() { "" } else { "/" };
         let first = self.first;
         if self.format == format::SENML_CBOR {
             self.first = false;
             let mut base = heapless::String::<64>::new();
-            let _ = write!(base, "{node}/{resource}/");
+            let _ = write!(base, "{node}/{resource}{between}");
+            let stamp = self.stamp;
             let mut e = self.cbor();
             // Labels of RFC 8428 §6.
             let _ = e.begin_map();
@@ -294,13 +308,19 @@ impl<'r, 'b> Document<'r, 'b> {
                 Value::None => return,
                 Value::Bytes(v) => e.u8(8).and_then(|e| e.bytes(v)),
             };
+            if let Some((unit, time)) = stamp {
+                if !unit.is_empty() {
+                    let _ = e.u8(1).and_then(|e| e.str(unit));
+                }
+                let _ = e.u8(6).and_then(|e| e.f64(time));
+            }
             let _ = e.end();
             return;
         }
         self.comma();
         self.out.write(b"{");
         if first {
-            let _ = write!(self.out, "\"bn\":\"{node}/{resource}/\",");
+            let _ = write!(self.out, "\"bn\":\"{node}/{resource}{between}\",");
         }
         let _ = write!(self.out, "\"n\":\"{full}\",");
         match value {
@@ -320,6 +340,12 @@ impl<'r, 'b> Document<'r, 'b> {
                 base64url(self.out, v);
                 self.out.write(b"\"");
             }
+        }
+        if let Some((unit, time)) = self.stamp {
+            if !unit.is_empty() {
+                let _ = write!(self.out, ",\"u\":\"{unit}\"");
+            }
+            let _ = write!(self.out, ",\"t\":{time}");
         }
         self.out.write(b"}");
     }

@@ -1,10 +1,10 @@
 //! The newest lines of the node and of the module.
 use crate::contract::text::LABEL;
-use crate::mail::LINE;
+use crate::mail::{LINE, Said};
 use core::fmt::{self, Write};
 
 /// Lines kept.
-pub(crate) const LINES: usize = 24;
+pub(crate) const LINES: usize = 20;
 
 /// The log: a full one loses its oldest line.
 pub(crate) struct Log(pub(crate) heapless::Deque<Line, LINES>);
@@ -22,21 +22,34 @@ impl Log {
     }
 }
 
+/// What stands behind the place of a line for its severity.
+fn name(level: u32) -> &'static str {
+    match level {
+        3 => " error",
+        4 => " warning",
+        7 => " debug",
+        _ => "",
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Line {
     /// Milliseconds since the start.
     pub(crate) at: u64,
-    /// Whether the module said it.
-    pub(crate) module: bool,
+    /// How the module said it; nothing of the node's own.
+    pub(crate) said: Option<Said>,
     pub(crate) text: heapless::String<LINE>,
 }
 
 impl fmt::Display for Line {
     /// One line for a terminal, whatever a module wrote: what a label may not have is shown by its number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = if self.module { "module" } else { "node" };
         let (seconds, millis) = (self.at / 1000, self.at % 1000);
-        write!(f, "{seconds}.{millis:03} {from}: ")?;
+        write!(f, "{seconds}.{millis:03} ")?;
+        match self.said {
+            None => f.write_str("node: ")?,
+            Some(said) => write!(f, "module@{}{}: ", said.at(), name(said.level()))?,
+        }
         for c in self.text.chars() {
             if LABEL.allows(c) {
                 f.write_char(c)?;
@@ -54,16 +67,32 @@ mod tests {
 
     #[test]
     fn a_line_says_when_to_the_millisecond_and_what_no_terminal_may_get_as_its_number() {
-        for (at, module, text, shown) in [
-            (0, false, "begins", "0.000 node: begins"),
-            (61_007, true, "a", "61.007 module: a"),
-            (4_294_967_295_999, true, "", "4294967295.999 module: "),
-            (1_999, true, "\u{1b}[2J", "1.999 module: \\u{1b}[2J"),
-            (1, true, "\u{202e}\n", "0.001 module: \\u{202e}\\u{a}"),
+        let most = (1 << 28) - 1;
+        for (at, said, text, shown) in [
+            (0, None, "begins", "0.000 node: begins"),
+            (61_007, Said::new(6, 9), "a", "61.007 module@9: a"),
+            (
+                4_294_967_295_999,
+                Said::new(3, most),
+                "",
+                "4294967295.999 module@268435455 error: ",
+            ),
+            (
+                1_999,
+                Said::new(4, 0),
+                "\u{1b}[2J",
+                "1.999 module@0 warning: \\u{1b}[2J",
+            ),
+            (
+                1,
+                Said::new(7, 1),
+                "\u{202e}\n",
+                "0.001 module@1 debug: \\u{202e}\\u{a}",
+            ),
         ] {
             let mut line = Line {
                 at,
-                module,
+                said,
                 text: heapless::String::new(),
             };
             let _ = line.text.push_str(text);
@@ -74,12 +103,19 @@ mod tests {
     }
 
     #[test]
+    fn a_severity_that_no_line_has_is_none() {
+        for level in (0..20).filter(|level| ![3, 4, 6, 7].contains(level)) {
+            assert_eq!(Said::new(level, 1), None);
+        }
+    }
+
+    #[test]
     fn a_full_log_loses_its_oldest_line() {
         let mut log = Log::new();
         for at in 0..3 * LINES as u64 {
             log.push(Line {
                 at,
-                module: false,
+                said: None,
                 text: heapless::String::new(),
             });
             let from = (at + 1).saturating_sub(LINES as u64);

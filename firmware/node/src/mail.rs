@@ -4,12 +4,19 @@ use crate::module::{Facts, NAMES};
 use crate::package::Needs;
 use crate::slot::State;
 pub use crate::text::LINE;
+use core::num::NonZeroU32;
 use heapless::spsc::{Consumer, Producer, Queue};
 use wasmote_coap::Code;
 use wasmote_engine::{Place, Trap};
 
-/// The longest answer of a module to a request, in bytes.
-pub const REPLY: usize = 192;
+/// The longest answer that lies in its message, in bytes; a longer one of a module lies in a [`Body`].
+pub const REPLY: usize = 128;
+const _: () = assert!(4 + 8 * crate::contract::limits::STATE_FIELDS as usize <= REPLY);
+/// The longest value of an output that has a type.
+pub const OUTPUT: usize = crate::contract::limits::OUTPUT_BYTES as usize;
+/// A long answer of a module. There is one place for it, which the Server has: it lends it to the Runner when a module has such an
+/// answer, and gets it back with that.
+pub type Body = heapless::Vec<u8, { crate::contract::limits::REPLY_BYTES as usize }>;
 /// The most of an upload or a request that is handed over at once.
 pub const CHUNK: usize = 1024;
 const DOWN: usize = 33;
@@ -70,23 +77,58 @@ pub enum ChunkKind {
 pub enum Up {
     /// The module published a value on its output with this number.
     Output(u8, f32),
+    /// The same of one that is a text or has a type: its bytes.
+    Value(u8, heapless::Vec<u8, OUTPUT>),
+    /// The place for a long answer is needed.
+    Body,
     /// A parameter has this value now.
     Parameter(u8, f32),
-    /// A line for the log; whether it is the module's.
-    Log(bool, heapless::String<LINE>),
+    /// A line for the log; how the module said it, or that it is the node's.
+    Log(Option<Said>, heapless::String<LINE>),
     /// Totals.
     Stats(Stats),
 }
 
+/// How a module said a line, in a word, as there are many lines: severity (RFC 5424 §6.2.1; 3 error, 4 warning, 6 information,
+/// 7 debugging) above, and below it the byte of the module at which the call begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said(NonZeroU32);
+
+impl Said {
+    const SHIFT: u32 = 28;
+    const PLACE: u32 = (1 << Self::SHIFT) - 1;
+
+    /// `None` for a severity that no line has.
+    pub fn new(level: u32, at: u32) -> Option<Self> {
+        let known = matches!(level, 3 | 4 | 6 | 7);
+        let word = level << Self::SHIFT | (at & Self::PLACE);
+        NonZeroU32::new(word).filter(|_| known).map(Self)
+    }
+
+    /// The severity.
+    pub fn level(self) -> u32 {
+        self.0.get() >> Self::SHIFT
+    }
+
+    /// The byte of the module.
+    pub fn at(self) -> u32 {
+        self.0.get() & Self::PLACE
+    }
+}
+
 /// The answer to a ticket.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Reply {
     /// The request's.
     pub ticket: u16,
     /// Its code.
     pub code: Code,
-    /// Its payload.
+    /// Its payload, unless it has a body.
     pub payload: heapless::Vec<u8, REPLY>,
+    /// Its payload, where that is long.
+    pub body: Option<&'static mut Body>,
+    /// Its Content-Format, where it has one.
+    pub format: Option<u16>,
     /// What it is.
     pub kind: ReplyKind,
 }
@@ -143,6 +185,9 @@ impl Stats {
     }
 }
 
+/// What a trap is called that ended a run as the module's memory was used up.
+pub const EXHAUSTED: &str = "out of memory";
+
 /// Why the last package that did not run any more was left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Event {
@@ -151,6 +196,8 @@ pub enum Event {
     None,
     /// It trapped, in the package with this sequence number; after a reset it is not known where.
     Trap(u32, Option<Trap>),
+    /// Its memory was used up, in the package with this sequence number.
+    Memory(u32, Place),
     /// A run used its whole budget, in the package with this sequence number; likewise.
     Fuel(u32, Option<Place>),
     /// The node was reset during the trial of the package with this sequence number.
@@ -238,8 +285,9 @@ pub struct Mail {
     down: Queue<Down, DOWN>,
     chunks: Queue<Chunk, 2>,
     up: Queue<Up, UP>,
-    replies: Queue<Reply, 4>,
-    apps: Queue<App, 3>,
+    replies: Queue<Reply, 2>,
+    bodies: Queue<&'static mut Body, 2>,
+    apps: Queue<App, 2>,
     reserve: Queue<Limits, 2>,
     reserved: Queue<Option<Limits>, 2>,
 }
@@ -250,6 +298,8 @@ pub struct ServerMail {
     pub(crate) chunks: Producer<'static, Chunk>,
     pub(crate) up: Consumer<'static, Up>,
     pub(crate) replies: Consumer<'static, Reply>,
+    /// The place for a long answer, when it is lent.
+    pub(crate) bodies: Producer<'static, &'static mut Body>,
     pub(crate) apps: Consumer<'static, App>,
     /// Sequence numbers that are to be reserved in flash.
     pub(crate) reserve: Producer<'static, Limits>,
@@ -263,6 +313,8 @@ pub struct RunnerMail {
     pub(crate) chunks: Consumer<'static, Chunk>,
     pub(crate) up: Producer<'static, Up>,
     pub(crate) replies: Producer<'static, Reply>,
+    /// See [`Up::Body`].
+    pub(crate) bodies: Consumer<'static, &'static mut Body>,
     pub(crate) apps: Producer<'static, App>,
     pub(crate) reserve: Consumer<'static, Limits>,
     pub(crate) reserved: Producer<'static, Option<Limits>>,
@@ -276,6 +328,7 @@ impl Mail {
             chunks: Queue::new(),
             up: Queue::new(),
             replies: Queue::new(),
+            bodies: Queue::new(),
             apps: Queue::new(),
             reserve: Queue::new(),
             reserved: Queue::new(),
@@ -288,6 +341,7 @@ impl Mail {
         let (chunks_in, chunks_out) = self.chunks.split();
         let (up_in, up_out) = self.up.split();
         let (replies_in, replies_out) = self.replies.split();
+        let (bodies_in, bodies_out) = self.bodies.split();
         let (apps_in, apps_out) = self.apps.split();
         let (reserve_in, reserve_out) = self.reserve.split();
         let (reserved_in, reserved_out) = self.reserved.split();
@@ -296,6 +350,7 @@ impl Mail {
             chunks: chunks_in,
             up: up_out,
             replies: replies_out,
+            bodies: bodies_in,
             apps: apps_out,
             reserve: reserve_in,
             reserved: reserved_out,
@@ -305,6 +360,7 @@ impl Mail {
             chunks: chunks_out,
             up: up_in,
             replies: replies_in,
+            bodies: bodies_out,
             apps: apps_in,
             reserve: reserve_out,
             reserved: reserved_in,

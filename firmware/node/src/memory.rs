@@ -2,7 +2,7 @@
 //! in a static, which costs no flash: what is not all zeros is made where it stays, part by part.
 use crate::history::History;
 use crate::log::Log;
-use crate::mail::{Mail, RunnerMail, ServerMail};
+use crate::mail::{Body, Mail, RunnerMail, ServerMail};
 
 use core::hash::Hash;
 use core::mem::MaybeUninit;
@@ -22,6 +22,7 @@ pub struct Memory<E> {
     coap: MaybeUninit<Guarded<E>>,
     history: History,
     log: Log,
+    body: Body,
     /// As `coap`.
     scratch: MaybeUninit<Room>,
 }
@@ -32,6 +33,7 @@ pub struct ServerMemory<E: 'static> {
     pub(crate) coap: &'static mut Guarded<E>,
     pub(crate) history: &'static mut History,
     pub(crate) log: &'static mut Log,
+    pub(crate) body: &'static mut Body,
 }
 
 /// The Runner's share.
@@ -54,6 +56,7 @@ impl<E: Copy + Eq + Hash> Memory<E> {
             coap: MaybeUninit::uninit(),
             history: History::new(),
             log: Log::new(),
+            body: Body::new(),
             scratch: MaybeUninit::uninit(),
         }
     }
@@ -67,6 +70,7 @@ impl<E: Copy + Eq + Hash> Memory<E> {
                 coap: make_coap(&mut self.coap),
                 history: &mut self.history,
                 log: &mut self.log,
+                body: &mut self.body,
             },
             RunnerMemory {
                 mail: runner,

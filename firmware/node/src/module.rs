@@ -32,6 +32,28 @@ pub struct Parameter {
     pub maximum: f32,
 }
 
+/// What an output takes.
+#[derive(Clone, Copy, Debug)]
+pub enum OutputKind {
+    /// Singles.
+    Single,
+    /// Texts of UTF-8.
+    Text,
+    /// Values of a type.
+    Shaped(Shape),
+}
+
+/// An output as the module declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputFact {
+    /// Its name.
+    pub name: &'static str,
+    /// Its SenML unit (RFC 8428 §12.1), or nothing.
+    pub unit: &'static str,
+    /// What it takes.
+    pub kind: OutputKind,
+}
+
 /// A value of a module that is kept over resets and updates.
 #[derive(Clone, Copy, Debug)]
 pub struct StateFact {
@@ -52,6 +74,7 @@ pub struct Facts {
     outputs: List,
     parameters: List,
     states: List,
+    exhausted: List,
     /// Period of `tick` in milliseconds; 0 if it has none.
     pub tick: u32,
     /// Size of the request buffer in bytes.
@@ -95,6 +118,7 @@ impl Facts {
                 section::OUTPUTS => facts.outputs = list(&mut d)?,
                 section::PARAMETERS => facts.parameters = list(&mut d)?,
                 section::STATES => facts.states = list(&mut d)?,
+                section::EXHAUSTED => facts.exhausted = list(&mut d)?,
                 section::TICK => facts.tick = d.u32()?,
                 section::BUFFER => facts.buffer = d.u32()?,
                 _ => d.skip()?,
@@ -104,10 +128,16 @@ impl Facts {
         let whole = facts.sensors().count() == usize::from(facts.sensors.count)
             && facts.outputs().count() == usize::from(facts.outputs.count)
             && facts.parameters().count() == usize::from(facts.parameters.count)
-            && facts.states().count() == usize::from(facts.states.count);
+            && facts.states().count() == usize::from(facts.states.count)
+            && Self::entries(facts.exhausted, Decoder::u32).count()
+                == usize::from(facts.exhausted.count);
         let kept: u32 = facts.states().map(|s| s.shape.size()).sum();
         if kept > limits::STATE_BYTES {
             return Err(minicbor::decode::Error::message("too much state"));
+        }
+        let typed = facts.outputs().filter(OutputFact::is_typed).count();
+        if typed > limits::TYPED_OUTPUTS as usize {
+            return Err(minicbor::decode::Error::message("too many typed outputs"));
         }
         if whole {
             Ok(facts)
@@ -174,12 +204,24 @@ impl Facts {
         Self::entries(self.sensors, name)
     }
 
-    /// The names and units of its outputs.
-    pub fn outputs(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+    /// Its outputs.
+    pub fn outputs(&self) -> impl Iterator<Item = OutputFact> + use<> {
         Self::entries(self.outputs, |d| {
-            d.array()?;
-            Ok((name(d)?, text(d, &crate::contract::text::UNIT)?))
+            let count = d.array()?.unwrap_or(0);
+            let (name, unit) = (name(d)?, text(d, &crate::contract::text::UNIT)?);
+            let kind = output_kind(d, count)?;
+            Ok(OutputFact { name, unit, kind })
         })
+    }
+
+    /// What each output takes.
+    pub fn slots(&self) -> heapless::Vec<Slot, NAMES> {
+        self.outputs().map(|fact| Slot::of(&fact)).collect()
+    }
+
+    /// Whether an `unreachable` at this byte of the module means that its memory is used up.
+    pub fn exhausts(&self, offset: u32) -> bool {
+        Self::entries(self.exhausted, Decoder::u32).any(|at| at == offset)
     }
 
     /// Its parameters.
@@ -216,6 +258,58 @@ impl Facts {
     pub fn keeps(&self) -> bool {
         self.states.count > 0
     }
+}
+
+impl OutputFact {
+    /// Whether it takes anything but singles.
+    pub fn is_typed(&self) -> bool {
+        !matches!(self.kind, OutputKind::Single)
+    }
+}
+
+/// What publishing on an output has to know of it, in a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u8);
+
+impl Slot {
+    /// Of an output that takes singles.
+    pub const SINGLE: Self = Self(0);
+    /// Of one that takes texts.
+    pub const TEXT: Self = Self(u8::MAX);
+
+    fn of(fact: &OutputFact) -> Self {
+        match fact.kind {
+            OutputKind::Single => Self::SINGLE,
+            OutputKind::Text => Self::TEXT,
+            // At most `OUTPUT_BYTES`, and at least one.
+            OutputKind::Shaped(shape) => Self(shape.size() as u8),
+        }
+    }
+
+    /// Bytes of a value, where it has a type.
+    pub fn size(self) -> u32 {
+        self.0.into()
+    }
+}
+
+/// The type of an output, as what is left of its entry has it.
+fn output_kind(
+    d: &mut Decoder<'static>,
+    count: u64,
+) -> Result<OutputKind, minicbor::decode::Error> {
+    if count == 2 {
+        return Ok(OutputKind::Single);
+    }
+    let mut first = d.clone();
+    if count == 3 && first.str()? == crate::contract::ty::TEXT {
+        *d = first;
+        return Ok(OutputKind::Text);
+    }
+    let shape = Shape::read(d, count.saturating_sub(2))?;
+    if shape.size() > limits::OUTPUT_BYTES {
+        return Err(minicbor::decode::Error::message("too long"));
+    }
+    Ok(OutputKind::Shaped(shape))
 }
 
 /// A text that its rule in contract.toml allows: names stand in paths and in SenML (RFC 8428 §4.5.1).

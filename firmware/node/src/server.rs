@@ -1,7 +1,9 @@
 //! The upper half: the resources of a node behind its CoAP server. It answers at once, whatever the module does.
+mod answered;
 mod describe;
 mod forward;
 mod guard;
+mod outputs;
 mod register;
 mod sense;
 mod settings;
@@ -12,9 +14,8 @@ use crate::document::{Quantity, Sample, Value, samples, seconds};
 use crate::history::History;
 use crate::keyring::Keyring;
 use crate::log::{LINES, Line, Log};
-use crate::mail::{App, Down, LINE, ReplyKind, ServerMail, Stats, Up};
+use crate::mail::{App, Down, LINE, ReplyKind, Said, ServerMail, Stats, Up};
 use crate::memory::{Guarded, ServerMemory};
-use crate::module::NAMES;
 use crate::moments::{Moment, Moments};
 use crate::number::{Binary, milliseconds};
 use crate::package::Provision;
@@ -64,7 +65,9 @@ struct Resources {
     app: App,
     stats: Stats,
     history: &'static mut History,
-    outputs: [Option<Sample>; NAMES],
+    outputs: outputs::Outputs,
+    /// Long answers of the module.
+    answered: answered::Answered,
     /// The newest distance of a ranger, and whose level was made of it.
     raw: Option<(u8, Sample)>,
     log: &'static mut Log,
@@ -112,7 +115,8 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 app: App::default(),
                 stats: Stats::default(),
                 history: memory.history,
-                outputs: [None; NAMES],
+                outputs: outputs::Outputs::new(),
+                answered: answered::Answered::new(memory.body),
                 raw: None,
                 log: memory.log,
                 untaken: 0,
@@ -176,7 +180,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
     pub fn log(&mut self, now: u64, text: &str) {
         let mut line = heapless::String::new();
         let _ = line.push_str(text);
-        self.resources.line(now, false, line);
+        self.resources.line(now, None, line);
         self.coap.notify(observed::LOG);
     }
 
@@ -207,7 +211,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
         };
         let mut line = heapless::String::new();
         let _ = line.push_str(text).and_then(|()| line.push_str(what));
-        self.resources.line(now, false, line);
+        self.resources.line(now, None, line);
         self.coap.notify(observed::LOG);
     }
 
@@ -222,7 +226,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
         r.now = now;
         while let Some(app) = r.mail.apps.dequeue() {
             if app.sequence != r.app.sequence {
-                r.outputs = [None; NAMES];
+                r.outputs = outputs::Outputs::of(&app.facts);
             }
             r.app = app;
             coap.notify(observed::APP);
@@ -230,27 +234,32 @@ impl<E: Copy + Eq + Hash> Server<E> {
         while let Some(up) = r.mail.up.dequeue() {
             match up {
                 Up::Output(number, value) => {
-                    if let Some(output) = r.outputs.get_mut(usize::from(number)) {
-                        *output = Some(Sample { value, at: now });
-                    }
+                    r.outputs.publish(number, Sample { value, at: now });
                     // Told one by one, so that two values in a row are both seen.
                     coap.notify(observed::OUTPUT + u16::from(number));
                     coap.poll(now, r, out);
                 }
+                Up::Value(number, value) => {
+                    r.outputs.tell(number, now, value);
+                    coap.notify(observed::OUTPUT + u16::from(number));
+                    coap.poll(now, r, out);
+                }
+                Up::Body => r.answered.lend(),
                 Up::Parameter(number, value) => {
                     if let Some(place) = r.app.parameters.get_mut(usize::from(number)) {
                         *place = value;
                     }
                     coap.notify(observed::PARAMETER + u16::from(number));
                 }
-                Up::Log(module, text) => {
-                    r.line(now, module, text);
+                Up::Log(said, text) => {
+                    r.line(now, said, text);
                     coap.notify(observed::LOG);
                 }
                 Up::Stats(stats) => r.stats = stats,
             }
         }
-        while let Some(reply) = r.mail.replies.dequeue() {
+        while let Some(mut reply) = r.mail.replies.dequeue() {
+            r.answered.take(&mut reply);
             if let (ReplyKind::Received(now), Some((.., received))) =
                 (reply.kind, &mut r.app.staged)
             {
@@ -268,13 +277,21 @@ impl<E: Copy + Eq + Hash> Server<E> {
                     if let ReplyKind::State(number, form) = reply.kind {
                         r.state(response, number, form, &reply.payload);
                     } else {
+                        if let Some(format) = reply.format {
+                            response.format(format);
+                        }
                         response.write(&reply.payload);
+                        response.write(r.answered.body(reply.ticket));
                     }
                 },
                 out,
             );
             // Behind the answer, which may be protected with what goes.
             r.changed(coap.security(), reply.ticket, reply.code);
+        }
+        if let Some(body) = r.answered.lent() {
+            // There is room for the only one.
+            let _ = r.mail.bodies.enqueue(body);
         }
         r.tend(coap.security(), now);
         let later = r.tend_at(coap.security());
@@ -356,6 +373,21 @@ impl Application for Resources {
         } else {
             self.act(request, response, resource, name)
         }
+    }
+
+    fn again(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
+        let route = Self::route(request);
+        if let Some(code) = self.refuses(request, route.map(|(resource, _)| resource)) {
+            response.code(code);
+            return Answer::Now;
+        }
+        if self.answered.repeat(request, response) {
+            return Answer::Now;
+        }
+        response.fail(
+            Code::REQUEST_ENTITY_INCOMPLETE,
+            format_args!("the answer is no longer there: ask again"),
+        )
     }
 
     fn resumes(&mut self, request: &Request<'_>, offset: u32) -> bool {
@@ -445,9 +477,9 @@ enum Small<'a> {
 }
 
 impl Resources {
-    fn line(&mut self, at: u64, module: bool, text: heapless::String<LINE>) {
+    fn line(&mut self, at: u64, said: Option<Said>, text: heapless::String<LINE>) {
         self.untaken = LINES.min(self.untaken + 1);
-        self.log.push(Line { at, module, text });
+        self.log.push(Line { at, said, text });
     }
 
     fn node_name(&self) -> &'static str {
@@ -466,12 +498,6 @@ impl Resources {
 
     fn find_sensor(&self, name: &str) -> Option<usize> {
         self.board.sensors.iter().position(|s| s.name == name)
-    }
-
-    fn find_output(&self, name: &str) -> Option<(usize, &'static str)> {
-        let mut all = self.app.facts.outputs().enumerate();
-        all.find(|(_, (n, _))| *n == name)
-            .map(|(index, (_, unit))| (index, unit))
     }
 
     fn find_parameter(&self, name: &str) -> Option<(usize, crate::module::Parameter)> {
@@ -632,13 +658,6 @@ impl Resources {
             state,
         };
         samples(response, form, what, self.clock, self.now, all);
-    }
-
-    fn output(&self, response: &mut Response<'_>, name: &str, form: u16) {
-        if let Some((index, unit)) = self.find_output(name) {
-            let newest = self.outputs.get(index).and_then(Option::as_ref);
-            self.samples(response, form, name, unit, None, &mut newest.into_iter());
-        }
     }
 
     /// Seconds since 1970, to the millisecond; 0 while nobody has set the clock.

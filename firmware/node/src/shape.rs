@@ -1,8 +1,9 @@
 //! Values that a module has in its memory beside plain numbers of the interface: a number of some type, or a small record.
 use crate::contract::{limits, ty};
-use crate::document::Value;
+use crate::document::{Document, Value};
 use minicbor::Decoder;
 use minicbor::decode::Error;
+use wasmote_coap::format;
 
 /// What one value is, and what each field of a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +119,33 @@ impl Shape {
             end = at + ty.size();
             named.then_some(Field { name, ty, at })
         })
+    }
+
+    /// Writes a value that lies in these bytes: a number as itself, a record by its fields.
+    pub(crate) fn put<'r>(self, d: &mut Document<'r, '_>, name: &'r str, form: u16, bytes: &[u8]) {
+        let pack = matches!(form, format::SENML_JSON | format::SENML_CBOR);
+        let value = |field: Field| {
+            let bytes = bytes.get(field.at as usize..);
+            bytes.and_then(|b| field.ty.value(b)).unwrap_or(Value::None)
+        };
+        if !self.is_record() {
+            for field in self.fields() {
+                d.only(name, value(field));
+            }
+            return;
+        }
+        // What all its fields are named after.
+        match form {
+            format::TEXT => {}
+            _ if pack => d.map(name),
+            _ => d.map("value"),
+        }
+        for field in self.fields() {
+            d.put(field.name, value(field));
+        }
+        if form != format::TEXT {
+            d.end();
+        }
     }
 
     /// Bytes that a value takes.

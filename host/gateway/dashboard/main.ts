@@ -109,9 +109,9 @@ function draw(name: string): void {
           node?.trouble ?? node?.address ?? "",
         ].join(" · ");
   if (card.about.textContent !== about) card.about.textContent = about;
-  for (const [resource, { value, gap }] of newest.get(name) ?? []) {
+  for (const [resource, { value, gap, text: words }] of newest.get(name) ?? []) {
     const line = card.values.get(resource) ?? addValue(card, resource);
-    const text = gap ? "gap" : shown(value);
+    const text = gap ? "gap" : (words ?? shown(value));
     line.text.textContent = text;
     line.text.className = gap ? "old" : "";
     line.path.setAttribute("d", spark(line.points));

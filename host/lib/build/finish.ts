@@ -1,5 +1,5 @@
 // The last step of a build: memory, custom section, source map; and what the start of a module takes of the memory.
-import { customSection, importModule, imports } from "../contract.ts";
+import { customSection, importModule, imports, limits } from "../contract.ts";
 import { instantiate, missingEngine, type Host } from "../engine.ts";
 import { runFuel } from "../simulate.ts";
 import { readSourceMap, type Place } from "../sourcemap.ts";
@@ -94,16 +94,20 @@ export function finish(
   const pages = readMemory(compiled) ? Math.max(1, Math.ceil((top + heap) / page)) : 0;
   const limit = exportedGlobal(compiled, buildExports.limit);
   const list = withGlobal(sections(compiled), limit, pages * page).filter(({ id }) => id !== 0);
-  const module = joinSections([
-    ...withoutExports(list, Object.values(buildExports)).map(({ id, body }) =>
-      id === memorySection
-        ? { id, body: memoryBody({ minimum: pages, maximum: pages, pageBits }) }
-        : { id, body },
-    ),
-    ...(plain ? [] : [{ id: 0, body: customBody(customSection, encodeFacts(facts)) }]),
-  ]);
+  const parts = withoutExports(list, Object.values(buildExports)).map(({ id, body }) =>
+    id === memorySection
+      ? { id, body: memoryBody({ minimum: pages, maximum: pages, pageBits }) }
+      : { id, body },
+  );
+  // The custom section comes last: the places of the code are known before it.
+  const bare = joinSections(parts);
   const code = (bytes: Uint8Array) => sections(bytes).find(({ id }) => id === codeSection)?.offset;
-  const read = readSourceMap(map, (code(module) ?? 0) - (code(compiled) ?? 0));
+  const read = readSourceMap(map, (code(bare) ?? 0) - (code(compiled) ?? 0));
+  const exhausted = exhaustedAt(bare, read.places);
+  const all = exhausted.length > 0 ? { ...facts, exhausted } : facts;
+  const module = plain
+    ? bare
+    : joinSections([...parts, { id: 0, body: customBody(customSection, encodeFacts(all)) }]);
   const names = sections(compiled).find(({ id, body }) => id === 0 && customName(body) === "name");
   return {
     module,
@@ -116,4 +120,14 @@ export function finish(
     ...read,
     functions: functionRanges(module, names?.body, declared),
   };
+}
+
+/** Where the runtime ends a run as there is no more memory: its only `unreachable`, in every function that it was put into. */
+function exhaustedAt(module: Uint8Array, places: readonly Place[]): number[] {
+  const unreachable = 0x00;
+  const offsets = places.flatMap(({ file, offset }) =>
+    file === "~lib/rt/stub.ts" && module[offset] === unreachable ? [offset] : [],
+  );
+  // A list of the custom section has no more entries.
+  return [...new Set(offsets)].slice(0, limits.names);
 }

@@ -12,7 +12,17 @@ export interface ParameterFact {
 }
 
 /** The types of values that a module has in its memory. */
-export type TypeName = keyof typeof types;
+export type TypeName = Exclude<keyof typeof types, "text">;
+
+/** What an output takes that is no single: texts, or values of a type. */
+export type OutputType = "text" | FieldFact[];
+
+/** An output of a module; without a type it takes singles. */
+export interface OutputFact {
+  name: string;
+  unit: string;
+  type?: OutputType;
+}
 
 /** What a type is: how many bytes it takes, and what its address is a multiple of; how it is read and written there. */
 interface Layout {
@@ -83,7 +93,7 @@ export function placed(fields: readonly FieldFact[]): { places: number[]; size: 
 export interface Facts {
   contract: number;
   sensors: string[];
-  outputs: { name: string; unit: string }[];
+  outputs: OutputFact[];
   parameters: ParameterFact[];
   /** What is kept over resets and updates. */
   states: StateFact[];
@@ -91,6 +101,8 @@ export interface Facts {
   tick: number;
   /** Bytes of the request buffer; 0 if there is none. */
   buffer: number;
+  /** Bytes of the module at which an `unreachable` means that its memory is used up. */
+  exhausted?: number[];
 }
 
 export const noFacts: Facts = {
@@ -112,7 +124,10 @@ export function encodeFacts(facts: Facts): Uint8Array {
   list(sectionKeys.sensors, facts.sensors.map(text));
   list(
     sectionKeys.outputs,
-    facts.outputs.map(({ name, unit }) => [...head(4, 2), ...text(name), ...text(unit)]),
+    facts.outputs.map(({ name, unit, type = [] }) => {
+      const parts = type === "text" ? [text(types.text)] : typeParts(type);
+      return [...head(4, 2 + parts.length), ...text(name), ...text(unit), ...parts.flat()];
+    }),
   );
   list(
     sectionKeys.parameters,
@@ -127,16 +142,25 @@ export function encodeFacts(facts: Facts): Uint8Array {
   list(
     sectionKeys.states,
     facts.states.map(({ name, at, fields }) => {
-      const type = fields.flatMap((field) => [
-        text(types[field.type]),
-        ...(field.name === "" ? [] : [text(field.name)]),
-      ]);
-      return [...head(4, 2 + type.length), ...text(name), ...head(0, at), ...type.flat()];
+      const parts = typeParts(fields);
+      return [...head(4, 2 + parts.length), ...text(name), ...head(0, at), ...parts.flat()];
     }),
+  );
+  list(
+    sectionKeys.exhausted,
+    (facts.exhausted ?? []).map((at) => head(0, at)),
   );
   return Uint8Array.from([
     ...head(5, entries.length),
     ...entries.flatMap(([key, value]) => [...head(0, key), ...value]),
+  ]);
+}
+
+/** A type as the section has it: letters, and names where it is a record. */
+function typeParts(fields: readonly FieldFact[]): number[][] {
+  return fields.flatMap(({ name, type }) => [
+    text(types[type]),
+    ...(name === "" ? [] : [text(name)]),
   ]);
 }
 
@@ -150,13 +174,16 @@ export function readFacts(module: Uint8Array): Facts {
     preferMap: true,
   });
   const get = <T>(key: number, otherwise: T) => (map.get(key) as T | undefined) ?? otherwise;
+  const exhausted = get<number[]>(sectionKeys.exhausted, []);
   return {
     contract: get(sectionKeys.contract, 0),
     sensors: get<string[]>(sectionKeys.sensors, []),
-    outputs: get<[string, string][]>(sectionKeys.outputs, []).map(([name, unit]) => ({
-      name,
-      unit,
-    })),
+    outputs: get<[string, string, ...string[]][]>(sectionKeys.outputs, []).map(
+      ([name, unit, ...type]): OutputFact => {
+        if (type.length === 0) return { name, unit };
+        return { name, unit, type: type[0] === types.text ? "text" : readFields(type) };
+      },
+    ),
     parameters: get<[string, number, number, number][]>(sectionKeys.parameters, []).map(
       ([name, initial, minimum, maximum]) => ({ name, initial, minimum, maximum }),
     ),
@@ -165,13 +192,14 @@ export function readFacts(module: Uint8Array): Facts {
     ),
     tick: get(sectionKeys.tick, 0),
     buffer: get(sectionKeys.buffer, 0),
+    ...(exhausted.length > 0 ? { exhausted } : {}),
   };
 }
 
 /** A type as the section has it: a letter, or letters and names in turn. */
 function readFields(type: string[]): FieldFact[] {
   const known = (letter: string | undefined) =>
-    (Object.keys(types) as TypeName[]).find((name) => types[name] === letter) ?? "i32";
+    (Object.keys(layouts) as TypeName[]).find((name) => types[name] === letter) ?? "i32";
   if (type.length === 1) return [{ name: "", type: known(type[0]) }];
   return type.flatMap((letter, index) =>
     index % 2 === 0 ? [{ name: type[index + 1] ?? "", type: known(letter) }] : [],

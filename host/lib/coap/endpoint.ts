@@ -226,6 +226,9 @@ export class Endpoint {
     options: Timed,
     first: ParsedPacket,
   ): Promise<Response> {
+    // Who chose the size of the first block has said so: each further one is asked for by its own place.
+    const { options: given = [] } = options;
+    const later = { ...options, options: given.filter(({ name }) => name !== "Block2") };
     for (let attempt = 0; attempt < 4; attempt++) {
       const tag = option(first, "ETag")?.toString("hex");
       const parts = [first.payload];
@@ -243,12 +246,10 @@ export class Endpoint {
         const next = { offset: length, size: block.size, more: false };
         const extra = [{ name: "Block2", value: encodeBlock(next) }];
         // 4.00: a body that has become shorter meanwhile has no such block any more.
-        const answer = await this.#exchange(method, path, options, extra).catch(
-          (error: unknown) => {
-            if (error instanceof NodeError && error.status === "4.00") return undefined;
-            throw error;
-          },
-        );
+        const answer = await this.#exchange(method, path, later, extra).catch((error: unknown) => {
+          if (error instanceof NodeError && error.status === "4.00") return undefined;
+          throw error;
+        });
         if (answer === undefined) {
           whole = false;
           break;

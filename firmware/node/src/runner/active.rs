@@ -2,7 +2,7 @@
 use super::TRIAL_RUNS;
 use super::load::Loaded;
 use crate::mail::Tiers;
-use crate::module::NAMES;
+use crate::module::{NAMES, Slot};
 use crate::slot::{Flash, Slots};
 use wasmote_coap::Code;
 use wasmote_engine::{Instance, Options, Value};
@@ -26,6 +26,8 @@ pub(super) struct Active {
     pub(super) package: Loaded,
     pub(super) instance: Instance<'static, 'static>,
     pub(super) parameters: heapless::Vec<f32, NAMES>,
+    /// What its outputs take.
+    pub(super) outputs: heapless::Vec<Slot, NAMES>,
     /// What executes it.
     pub(super) tiers: Tiers,
     /// Good runs left until it is confirmed.
@@ -70,6 +72,7 @@ impl Active {
         let period = u64::from(package.facts.tick);
         let ticks = package.linked.tick.is_some() && period > 0;
         Ok(Self {
+            outputs: package.facts.slots(),
             package,
             instance,
             parameters,

@@ -1,9 +1,9 @@
 //! Host calls: what a module asks of the node, and what that costs it.
 use super::Io;
 use super::active::{Active, Job};
-use crate::contract::Import;
-use crate::mail::{LINE, Reply, ReplyKind, RunnerMail, Up};
-use crate::module::NAMES;
+use crate::contract::{Import, limits};
+use crate::mail::{Body, OUTPUT, REPLY, Reply, ReplyKind, RunnerMail, Said, Up};
+use crate::module::{NAMES, Slot};
 use wasmote_coap::Code;
 use wasmote_engine::Value;
 
@@ -15,9 +15,26 @@ pub(super) struct Context<'c> {
     pub(super) clock: Option<i64>,
     pub(super) mail: &'c mut RunnerMail,
     pub(super) reply: &'c mut Option<Reply>,
+    /// There is one where the answer is long.
+    pub(super) body: &'c mut Option<&'static mut Body>,
 }
 
+/// The severity of a line that says none (RFC 5424 §6.2.1).
+const INFORMATION: u32 = 6;
+
 impl Active {
+    /// The import behind an imported function.
+    pub(super) fn import(&self, function: u32) -> Option<Import> {
+        self.package.linked.imports.get(function as usize).copied()
+    }
+
+    /// Whether the pending host call is an answer that takes a place of its own.
+    pub(super) fn answers_long(&self, import: Option<Import>) -> bool {
+        let answers = matches!(import, Some(Import::Reply | Import::Answer));
+        let length = self.instance.arguments().last().map_or(0, number);
+        answers && length as usize > REPLY && length <= limits::REPLY_BYTES
+    }
+
     /// Charges the pending host call to the present run, and says what it costs.
     pub(super) fn charge(&mut self, import: Option<Import>) -> u64 {
         let (fuel, bytes) = import.map_or((0, 0), Import::fuel);
@@ -35,13 +52,13 @@ impl Active {
         &mut self,
         import: Option<Import>,
         io: &mut impl Io,
-        c: Context<'_>,
+        mut c: Context<'_>,
     ) -> Option<()> {
-        let mut arguments = [Value::I32(0); 3];
+        let mut arguments = [Value::I32(0); 4];
         for (to, from) in arguments.iter_mut().zip(self.instance.arguments()) {
             *to = from;
         }
-        let [a, b, d] = arguments;
+        let [a, b, d, e] = arguments;
         let (first, second, third) = (number(a), number(b), number(d));
         let result = match import? {
             Import::Read => {
@@ -53,7 +70,7 @@ impl Active {
             }
             Import::Publish => {
                 let Value::F32(value) = b else { return None };
-                if first >= u32::from(self.package.facts.output_count()) {
+                if *self.outputs.get(first as usize)? != Slot::SINGLE {
                     return None;
                 }
                 let _ = c.mail.up.enqueue(Up::Output(first as u8, value));
@@ -67,35 +84,90 @@ impl Active {
                     c.clock.map_or(0, |offset| offset.wrapping_add(now)),
                 ))
             }
-            Import::Log => {
-                let line = line(self.bytes(first, second)?);
-                let _ = c.mail.up.enqueue(Up::Log(true, line));
+            Import::Tell => {
+                let bytes = self.bytes(second, third)?;
+                let value = match *self.outputs.get(first as usize)? {
+                    Slot::TEXT => line::<OUTPUT>(bytes).into_bytes(),
+                    slot if slot != Slot::SINGLE && slot.size() == third => {
+                        heapless::Vec::from_slice(bytes).ok()?
+                    }
+                    _ => return None,
+                };
+                let _ = c.mail.up.enqueue(Up::Value(first as u8, value));
                 None
             }
+            Import::Log => self.say(c.mail, INFORMATION, first, second)?,
+            Import::Note => self.say(c.mail, first, second, third)?,
             Import::Gpio => {
                 io.gpio(u8::try_from(first).ok()?, second != 0);
                 None
             }
             Import::Reply => {
-                let bytes = self.bytes(second, third)?;
-                let payload = heapless::Vec::from_slice(bytes).ok()?;
-                let code = Code(u8::try_from(first).ok()?);
-                let good = matches!(code.class(), 2 | 4 | 5) && code != Code::CONTINUE;
-                // A second answer, or one to nothing, is a mistake of the module's.
-                let Some(Job::Request(ticket)) = &mut self.job else {
-                    return None;
-                };
-                let ticket = ticket.take().filter(|_| good)?;
-                *c.reply = Some(Reply {
-                    ticket,
-                    code,
-                    payload,
-                    kind: ReplyKind::Plain,
-                });
+                self.reply(&mut c, first, None, (second, third))?;
+                None
+            }
+            Import::Answer => {
+                let format = u16::try_from(second).ok()?;
+                self.reply(&mut c, first, Some(format), (third, number(e)))?;
                 None
             }
         };
         self.instance.resume(result.as_slice()).ok()
+    }
+
+    /// Answers the request that is being handled. A second answer, or one to nothing, is a mistake of the module's.
+    fn reply(
+        &mut self,
+        c: &mut Context<'_>,
+        code: u32,
+        format: Option<u16>,
+        (at, length): (u32, u32),
+    ) -> Option<()> {
+        let code = Code(u8::try_from(code).ok()?);
+        let good = matches!(code.class(), 2 | 4 | 5) && code != Code::CONTINUE;
+        let bytes = self.bytes(at, length)?;
+        let short = heapless::Vec::from_slice(bytes).ok();
+        let long = match (&short, c.body.as_deref_mut()) {
+            (Some(_), _) => false,
+            (None, Some(body)) => {
+                body.clear();
+                body.extend_from_slice(bytes).ok()?;
+                true
+            }
+            (None, None) => return None,
+        };
+        let Some(Job::Request(ticket)) = &mut self.job else {
+            return None;
+        };
+        let ticket = ticket.take().filter(|_| good)?;
+        *c.reply = Some(Reply {
+            ticket,
+            code,
+            payload: short.unwrap_or_default(),
+            body: if long { c.body.take() } else { None },
+            format,
+            kind: ReplyKind::Plain,
+        });
+        Some(())
+    }
+
+    /// Writes a line to the node's log, with the place of the call.
+    #[expect(
+        clippy::option_option,
+        reason = "a call without a result, or one that is refused"
+    )]
+    fn say(
+        &self,
+        mail: &mut RunnerMail,
+        level: u32,
+        at: u32,
+        length: u32,
+    ) -> Option<Option<Value>> {
+        let line = line(self.bytes(at, length)?);
+        let place = self.instance.backtrace().next();
+        let said = Said::new(level, place.map_or(0, |place| place.offset))?;
+        let _ = mail.up.enqueue(Up::Log(Some(said), line));
+        Some(None)
     }
 
     /// A piece of the module's memory.
@@ -105,8 +177,8 @@ impl Active {
     }
 }
 
-/// What of these bytes fits a line of the log; what is not UTF-8 is shown as U+FFFD.
-fn line(bytes: &[u8]) -> heapless::String<LINE> {
+/// What of these bytes fits a text of so many; what is not UTF-8 is shown as U+FFFD.
+fn line<const N: usize>(bytes: &[u8]) -> heapless::String<N> {
     let mut line = heapless::String::new();
     for chunk in bytes.utf8_chunks() {
         let room = line.capacity() - line.len();

@@ -242,6 +242,8 @@ impl<F: Flash> Runner<F> {
             ticket,
             code: Code::CONTENT,
             payload,
+            body: None,
+            format: None,
             kind: ReplyKind::State(number, form),
         });
     }
@@ -284,9 +286,19 @@ impl<F: Flash> Runner<F> {
         let Some(active) = &mut self.active else {
             return false;
         };
+        let compiled = active.tiers.code > 0;
+        let (before, after) = (active.package.module, package.module);
+        // It changes nothing between two runs, and a tier is bound to where the module lies.
+        let _ = active.instance.set_tier(None);
         let moved = active.instance.moved(package.module);
         if moved {
             active.package = package;
+            let arena = self.arena.filter(|_| compiled);
+            if let Some(arena) = arena.filter(|arena| arena.moved(&before, &after)) {
+                let _ = active.instance.set_tier(arena.tier());
+            } else if compiled {
+                active.tiers = super::tier::moved();
+            }
             self.post.app = true;
         }
         moved

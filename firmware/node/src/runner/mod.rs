@@ -5,6 +5,7 @@
 //! | `install` | a package that arrives, in parts |
 //! | `load`, `table` | a package out of flash: checked, parsed, linked, measured; its branch table |
 //! | `active` | the package that runs, and the run it is in |
+//! | `failed` | what follows when a run ended badly |
 //! | `guard` | sequence numbers and security contexts, in flash |
 //! | `imports` | what a module asks of the node |
 //! | `post` | what the Runner tells the Server |
@@ -13,6 +14,7 @@
 //! | `keep` | what the module keeps over resets and updates |
 //! | `settings` | what the operator set: when it is written, and for the next package |
 mod active;
+mod failed;
 mod guard;
 mod imports;
 mod install;
@@ -456,64 +458,6 @@ impl<F: Flash> Runner<F> {
         true
     }
 
-    /// The module cannot go on. Where it had been asked something, it begins anew at once and is asked nothing for a while. Else:
-    /// back to the package before it during a trial, or once more from the start, later.
-    fn failed(&mut self, io: &mut impl Io, event: Event) {
-        self.event = event;
-        self.backtrace.clear();
-        let Some(active) = &self.active else { return };
-        let (slot, sequence) = (active.package.slot, active.package.manifest.sequence);
-        let (job, trial) = (active.job, active.trial);
-        for place in active.instance.backtrace().take(self.backtrace.capacity()) {
-            let _ = self.backtrace.push(place);
-        }
-        let reason = match event {
-            Event::Trap(_, Some(trap)) => {
-                self.stats.traps = self.stats.traps.saturating_add(1);
-                self.post
-                    .log(format_args!("package {sequence}: trap: {trap}"));
-                Reason::Trap
-            }
-            _ => {
-                self.post
-                    .log(format_args!("package {sequence}: a run took all its fuel"));
-                Reason::Fuel
-            }
-        };
-        self.post.stats = true;
-        if self.on_trial(slot) {
-            // Nothing of it counts: what the package before it left is there still.
-            self.keeper.begin(io.micros() / 1000);
-        }
-        self.unload();
-        let now = io.micros() / 1000;
-        if let Some(Job::Request(_)) = job {
-            self.requests.fail(now);
-            self.resume_package(io);
-            if let Some(active) = &mut self.active {
-                active.trial = trial;
-                active.start_counts = false;
-            }
-        } else if self.slots.slot(slot).state == State::Trial {
-            self.returned = true;
-            let _ = self.slots.reject(slot, reason);
-            self.restart.forget();
-            self.resume_package(io);
-            match self.slots.current() {
-                Some(back) => {
-                    let back = self.slots.slot(back).sequence;
-                    self.post
-                        .log(format_args!("returned from package {sequence} to {back}"));
-                }
-                None => self
-                    .post
-                    .log(format_args!("package {sequence} left, none to return to")),
-            }
-        } else {
-            self.restart.fail(now);
-        }
-    }
-
     // ---- mail from the Server -------------------------------------------------------------------------------------------
 
     fn message(&mut self, io: &mut impl Io, down: Down) {
@@ -753,18 +697,14 @@ impl<F: Flash> Runner<F> {
                 }
                 Run::Host(Host::Import(function, _)) => {
                     // A host call that needs room in a queue waits for it, and the module with it.
-                    if !self.post.mail.up.ready() || self.post.reply.is_some() {
+                    let import = active.import(function);
+                    let room = self.post.mail.up.ready() && self.post.reply.is_none();
+                    if !room || active.answers_long(import) && !self.post.has_body() {
                         let again = core::mem::replace(&mut self.waiting, true);
                         self.stats.waits = self.stats.waits.saturating_add(u32::from(!again));
                         return;
                     }
                     self.waiting = false;
-                    let import = active
-                        .package
-                        .linked
-                        .imports
-                        .get(function as usize)
-                        .copied();
                     slice = slice.saturating_sub(active.charge(import));
                     if active.used() >= budget {
                         continue;
@@ -774,6 +714,7 @@ impl<F: Flash> Runner<F> {
                         clock: self.clock,
                         mail: &mut self.post.mail,
                         reply: &mut self.post.reply,
+                        body: &mut self.post.body,
                     };
                     if active.host(import, io, context).is_none() {
                         if let Ok(trap) = active.instance.abort(TrapKind::Host) {

@@ -1,5 +1,5 @@
 //! What the Runner tells the Server, and what of it waits for room in a queue.
-use crate::mail::{App, LINE, REPLY, Reply, ReplyKind, RunnerMail, Stats, Up};
+use crate::mail::{App, Body, LINE, REPLY, Reply, ReplyKind, RunnerMail, Stats, Up};
 use core::fmt::{self, Write};
 use wasmote_coap::Code;
 
@@ -8,6 +8,9 @@ pub(super) struct Post {
     pub(super) mail: RunnerMail,
     /// The answer to the last request.
     pub(super) reply: Option<Reply>,
+    /// Where the next long answer goes, while the Server has lent it; and that it was asked for it.
+    pub(super) body: Option<&'static mut Body>,
+    wanted: bool,
     lines: heapless::Deque<heapless::String<LINE>, 6>,
     /// Lines that gave way to newer ones.
     pub(super) lines_lost: u32,
@@ -22,6 +25,8 @@ impl Post {
         Self {
             mail,
             reply: None,
+            body: None,
+            wanted: false,
             lines: heapless::Deque::new(),
             lines_lost: 0,
             app: true,
@@ -41,6 +46,18 @@ impl Post {
         let _ = self.lines.push_back(line);
     }
 
+    /// Whether there is a place for a long answer. Where there is not, the Server is asked for it.
+    pub(super) fn has_body(&mut self) -> bool {
+        if self.body.is_none() {
+            self.body = self.mail.bodies.dequeue();
+            self.wanted &= self.body.is_none();
+        }
+        if self.body.is_none() && !self.wanted {
+            self.wanted = self.mail.up.enqueue(Up::Body).is_ok();
+        }
+        self.body.is_some()
+    }
+
     /// Answers a ticket.
     pub(super) fn answer(&mut self, ticket: u16, code: Code, text: fmt::Arguments<'_>) {
         let mut payload = heapless::String::<REPLY>::new();
@@ -49,6 +66,8 @@ impl Post {
             ticket,
             code,
             payload: payload.into_bytes(),
+            body: None,
+            format: None,
             kind: ReplyKind::Plain,
         });
     }
@@ -58,7 +77,7 @@ impl Post {
         while self.mail.up.ready()
             && let Some(line) = self.lines.pop_front()
         {
-            let _ = self.mail.up.enqueue(Up::Log(false, line));
+            let _ = self.mail.up.enqueue(Up::Log(None, line));
         }
         if let Some(app) = app {
             self.app = self.mail.apps.enqueue(app).is_err();

@@ -10,6 +10,14 @@ use wasmote_compiler::{Arena, Options};
 const CHOSEN: &str = "the operator chose so";
 const NOWHERE: &str = "this board executes no compiled code";
 
+/// Of a package that was compiled, and lies elsewhere now.
+pub(super) fn moved() -> Tiers {
+    Tiers {
+        why: "the package was moved in flash",
+        ..Tiers::default()
+    }
+}
+
 impl<F: Flash> Runner<F> {
     /// From here on, packages are compiled into this place when they are activated.
     pub fn compile_into(&mut self, arena: &'static Arena) {

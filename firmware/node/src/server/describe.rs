@@ -3,8 +3,7 @@ use super::Resources;
 use crate::board::Fault;
 use crate::contract::{Resource, VERSION, key, word};
 use crate::document::{Document, Value};
-use crate::mail::Event;
-use crate::shape::Type;
+use crate::mail::{EXHAUSTED, Event};
 use crate::slot::{SLOTS, State};
 use core::fmt::Write;
 use wasmote_coap::{Code, Response, format};
@@ -182,7 +181,7 @@ impl Resources {
             self.tiers(d);
             d.uint(key::TICK, a.facts.tick);
             d.texts(key::SENSORS, a.facts.sensors());
-            d.texts(key::OUTPUTS, a.facts.outputs().map(|(name, _)| name));
+            d.texts(key::OUTPUTS, a.facts.outputs().map(|o| o.name));
             d.texts(key::PARAMS, a.facts.parameters().map(|p| p.name));
             d.texts(key::STATES, a.facts.states().map(|s| s.name));
             d.bool(key::REQUESTS, a.requests);
@@ -193,7 +192,7 @@ impl Resources {
         d.bool(key::RETURNED, a.returned);
         let (what, sequence) = match a.event {
             Event::None => return,
-            Event::Trap(sequence, _) => (word::TRAP, sequence),
+            Event::Trap(sequence, _) | Event::Memory(sequence, _) => (word::TRAP, sequence),
             Event::Fuel(sequence, _) => (word::FUEL, sequence),
             Event::Reset(sequence) => (word::RESET, sequence),
             Event::Hand(sequence) => (word::ROLLBACK, sequence),
@@ -204,10 +203,13 @@ impl Resources {
         d.uint(key::SEQUENCE, sequence);
         if let Event::Trap(_, Some(trap)) = a.event {
             d.text(key::TRAP, trap.kind.message());
+        } else if let Event::Memory(..) = a.event {
+            d.text(key::TRAP, EXHAUSTED);
         }
         let place = match a.event {
             Event::Trap(_, trap) => trap.map(|trap| trap.place),
             Event::Fuel(_, place) => place,
+            Event::Memory(_, place) => Some(place),
             _ => None,
         };
         if let Some(place) = place {
@@ -231,31 +233,8 @@ impl Resources {
         };
         let (age, bytes) = payload.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
         let age = u32::from_le_bytes(*age);
-        let pack = matches!(form, format::SENML_JSON | format::SENML_CBOR);
         let mut d = Document::new(response, form, [self.node_name(), "state"]);
-        let value = |at: u32, ty: Type| bytes.get(at as usize..).and_then(|b| ty.value(b));
-        if !fact.shape.is_record() {
-            for field in fact.shape.fields() {
-                let value = value(field.at, field.ty).unwrap_or(Value::None);
-                match form {
-                    format::TEXT => d.alone(value),
-                    _ if pack => d.put(fact.name, value),
-                    _ => d.put("value", value),
-                }
-            }
-        } else {
-            match form {
-                format::TEXT => {}
-                _ if pack => d.map(fact.name),
-                _ => d.map("value"),
-            }
-            for field in fact.shape.fields() {
-                d.put(field.name, value(field.at, field.ty).unwrap_or(Value::None));
-            }
-            if form != format::TEXT {
-                d.end();
-            }
-        }
+        fact.shape.put(&mut d, fact.name, form, bytes);
         if age < u32::MAX && matches!(form, format::CBOR | format::JSON) {
             d.uint("saved", age);
         }

@@ -111,29 +111,6 @@ impl Resources {
         self.chunk(request, response, kind, 0)
     }
 
-    pub(super) fn forward(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
-        if request.block1().is_some_and(|b| b.more || b.offset > 0) {
-            return response.fail(
-                Code::REQUEST_ENTITY_TOO_LARGE,
-                format_args!("a request to a module is one block"),
-            );
-        }
-        let length: usize = request.path().skip(2).map(|s| s.len() + 1).sum();
-        let length = length.saturating_sub(1);
-        if length + request.payload.len() > self.app.facts.buffer as usize {
-            return response.fail(
-                Code::REQUEST_ENTITY_TOO_LARGE,
-                format_args!("path and payload: at most {} bytes", self.app.facts.buffer),
-            );
-        }
-        self.chunk(
-            request,
-            response,
-            ChunkKind::Request(request.method, length as u16),
-            2,
-        )
-    }
-
     /// Hands over a payload, with the path behind the first `skip` segments before it when it is a request.
     pub(super) fn chunk(
         &mut self,

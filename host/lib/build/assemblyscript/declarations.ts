@@ -22,7 +22,7 @@ import {
   walk,
   whole,
 } from "./nodes.ts";
-import { statesFile, statesSource, takeState } from "./states.ts";
+import { outputType, statesFile, statesSource, takeState } from "./states.ts";
 import { takeTexts } from "./text.ts";
 
 /** What the transform found out while it ran. */
@@ -32,8 +32,9 @@ export interface Declared {
   handlers: Handler[];
   /** What states begin with: their bytes in memory. */
   states: Uint8Array[];
-  /** The variables of outputs. */
+  /** The variables of outputs that take singles, and of those that take texts. */
   outputs: Set<string>;
+  texts: Set<string>;
   /** What requests are compared with: `request.at("count")`. */
   paths: Set<string>;
   /** Where the program declares functions that it wants from its host, by name. */
@@ -78,6 +79,7 @@ export function nothingDeclared(): Declared {
     handlers: [],
     states: [],
     outputs: new Set(),
+    texts: new Set(),
     paths: new Set(),
     wanted: new Map(),
     functions: new Map(),
@@ -226,7 +228,10 @@ export class SourceFile {
       const kind = found.name as Kind;
       const index = this.#declare(found.call, kind);
       if (kind === "sensor") this.#sensors.set(name.text, index);
-      if (kind === "output") this.declared.outputs.add(name.text);
+      if (kind !== "output") continue;
+      const { type } = this.declared.facts.outputs[index] ?? {};
+      if (type === undefined) this.declared.outputs.add(name.text);
+      if (type === "text") this.declared.texts.add(name.text);
     }
     return made;
   }
@@ -277,7 +282,12 @@ export class SourceFile {
     const unit = args[1] ? (this.#text(args[1], "a unit") ?? "") : "";
     if (!/^[a-z0-9%/*^.-]{0,16}$/i.test(unit))
       this.fault(range, `"${unit}" is no SenML unit (RFC 8428 §12.1), as in m, Cel, %RH, m3/s`);
-    this.declared.facts.outputs.push({ name, unit });
+    const type = outputType(this, call);
+    const { outputs } = this.declared.facts;
+    const most = limits.typed_outputs;
+    if (type !== undefined && outputs.filter((one) => one.type !== undefined).length === most)
+      this.fault(range, `a program has at most ${most} outputs with a type: this is one too many`);
+    outputs.push({ name, unit, ...(type === undefined ? {} : { type }) });
     if (args[1]) args[1] = asText(0, range);
   }
 

@@ -2,7 +2,7 @@
 // stands in the custom section: in the module it costs nothing.
 import type * as assemblyscript from "assemblyscript";
 import { limits } from "../../contract.ts";
-import { layouts, placed, type FieldFact, type TypeName } from "../section.ts";
+import { layouts, placed, type FieldFact, type OutputType, type TypeName } from "../section.ts";
 import type { SourceFile } from "./declarations.ts";
 import { ensureImport } from "./handlers.ts";
 import { literalText, named, NodeKind, typeNamed } from "./nodes.ts";
@@ -73,13 +73,53 @@ function recordOf(
   file: SourceFile,
   { typeName: { identifier, next }, args, range }: assemblyscript.NewExpression,
 ): Shape | undefined {
-  const found = file.source.statements.find(
-    (one): one is assemblyscript.ClassDeclaration =>
-      one.kind === NodeKind["ClassDeclaration"] &&
-      (one as assemblyscript.ClassDeclaration).name.text === identifier.text,
-  );
+  const found = classOf(file, identifier.text);
   if (found === undefined || next !== null || args.length > 0)
     return file.fault(range, "a record is written as new and a class of this file: new Day()");
+  return shapeOfClass(file, found);
+}
+
+/** A class of a file by its name. */
+function classOf(file: SourceFile, name: string): assemblyscript.ClassDeclaration | undefined {
+  return file.source.statements.find(
+    (one): one is assemblyscript.ClassDeclaration =>
+      one.kind === NodeKind["ClassDeclaration"] &&
+      (one as assemblyscript.ClassDeclaration).name.text === name,
+  );
+}
+
+/** What an output takes, by the type that is written: `output<string>("state")`, `output<i32>("count")`, `output<Day>("day")`. */
+export function outputType(
+  file: SourceFile,
+  call: assemblyscript.CallExpression,
+): OutputType | undefined {
+  const [written] = call.typeArguments ?? [];
+  if (written === undefined) return undefined;
+  const clear =
+    written.kind === NodeKind["NamedType"]
+      ? (written as assemblyscript.NamedTypeNode).name.identifier.text
+      : "";
+  if (clear === "string") return "text";
+  const type = typeName(written);
+  if (type !== undefined) return type === "f32" ? undefined : [{ name: "", type }];
+  const found = classOf(file, clear);
+  if (found === undefined)
+    return file.fault(
+      written.range,
+      `an output takes string, one of ${names}, or a class of this file whose fields are of these`,
+    );
+  const fields = shapeOfClass(file, found)?.fields;
+  const size = fields === undefined ? 0 : placed(fields).size;
+  const most = limits.output_bytes;
+  if (size > most)
+    return file.fault(
+      written.range,
+      `a record of an output takes at most ${most} bytes: this is ${size}`,
+    );
+  return fields;
+}
+
+function shapeOfClass(file: SourceFile, found: assemblyscript.ClassDeclaration): Shape | undefined {
   if (found.extendsType !== null || (found.typeParameters ?? []).length > 0)
     return file.fault(found.name.range, "the class of a record extends none and has no parameters");
   const fields: FieldFact[] = [];
@@ -115,7 +155,7 @@ function recordOf(
       found.name.range,
       `a record has 1 to ${most} fields: this has ${fields.length}`,
     );
-  return { fields, values, type: identifier.text, record: true };
+  return { fields, values, type: found.name.text, record: true };
 }
 
 /** One of the types, by the name that AssemblyScript has for it. */

@@ -26,10 +26,13 @@ const replies: Record<string, number> = { reply: 1 };
 export function takeTexts(file: SourceFile): void {
   rewrite(file.source.statements, (node) => {
     const found = file.called(node);
-    const [text] = found?.call.args ?? [];
-    if (found?.name !== "log" || found.call.args.length !== 1 || text === undefined) return node;
+    const [text, ...level] = found?.call.args ?? [];
+    if (found?.name !== "log" || level.length > 1 || text === undefined)
+      return published(file, node);
     if (!isText(file, text)) return node;
-    return use(file, "__log", [chain(file, begin(file, text.range), text)], node.range);
+    const made = chain(file, begin(file, text.range), text);
+    // With a level it is another import, which only those modules have that use it.
+    return use(file, level.length > 0 ? "__note" : "__log", [made, ...level], node.range);
   });
   // Requests are known by the type of a parameter.
   const functions = [NodeKind["FunctionDeclaration"], NodeKind["MethodDeclaration"]];
@@ -55,18 +58,37 @@ function reply(file: SourceFile, node: Expression, requests: ReadonlySet<string>
   const path = property.text === "at" && args[0] && literalText(args[0]);
   if (typeof path === "string") file.declared.paths.add(path);
   const at = replies[property.text];
-  if (at === undefined || args.length < at || args.length > at + 1) return node;
-  const text = args[at];
+  if (at === undefined || args.length < at || args.length > at + 2) return node;
+  const [text, ...format] = args.slice(at);
   if (text !== undefined && !isText(file, text)) return node;
   const start = begin(file, node.range);
   return Node.createCallExpression(
     Node.createPropertyAccessExpression(
       object,
-      named(`__${property.text}`, property.range),
+      named(`__${property.text}${format.length > 0 ? "As" : ""}`, property.range),
       expression.range,
     ),
     null,
-    [...args.slice(0, at), text ? chain(file, start, text) : start],
+    [...args.slice(0, at), text ? chain(file, start, text) : start, ...format],
+    node.range,
+  );
+}
+
+/** `out.publish(text)` of an output that takes texts, as a call of the method that takes one which is there already. */
+function published(file: SourceFile, node: Expression): Expression {
+  if (node.kind !== NodeKind["Call"]) return node;
+  const { expression, args } = node as assemblyscript.CallExpression;
+  const [text, ...more] = args;
+  if (expression.kind !== NodeKind["PropertyAccess"] || text === undefined || more.length > 0)
+    return node;
+  const { expression: object, property } = expression as assemblyscript.PropertyAccessExpression;
+  if (object.kind !== NodeKind["Identifier"] || property.text !== "publish") return node;
+  const { text: variable } = object as assemblyscript.IdentifierExpression;
+  if (!file.declared.texts.has(variable) || !isText(file, text)) return node;
+  return Node.createCallExpression(
+    Node.createPropertyAccessExpression(object, named("__tell", property.range), expression.range),
+    null,
+    [chain(file, begin(file, text.range), text)],
     node.range,
   );
 }

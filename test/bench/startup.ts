@@ -8,14 +8,14 @@ import { scratch, startTarget, unavailable } from "../harness/target.ts";
 import type { Report } from "./report.ts";
 
 /** Each emulated board: the interrupt that its link begins a request with, the sensor's, and the function that an answer leaves by. */
-const boards = {
-  "qemu-stm32": { link: "USART2", sensor: "USART3", leaves: "3app4Line4send" },
+export const boards = {
+  "qemu-stm32": { link: "USART2", sensor: "USART3", leaves: "4line3Out4send" },
   "qemu-mps2": { link: "ETHERNET", sensor: "UART1_RX", leaves: "11wasmote_net6output4emit" },
 };
 
 /** Parts of the symbols that mark what is looked for. */
-const loop = "3app4idle";
-const sampled = "wasmote_node6server15Server$LT$E$GT$6sample";
+export const loop = "3app4idle";
+export const sampled = "wasmote_node..server..Server$LT$E$GT$$GT$6sample";
 
 interface Trace {
   /** Instructions so far, and at the first one of each function. */

@@ -4,11 +4,14 @@ import { join } from "node:path";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { build } from "../../host/lib/build/build.ts";
+import { missing, type Machine } from "../../host/lib/emulate.ts";
+import { programs } from "../../host/lib/emulate/programs.ts";
 import { instantiate, missingEngine } from "../../host/lib/engine.ts";
 import { root } from "../../host/setup.mjs";
 import { load, quantile } from "../bench/load.ts";
 import { figure, markdown, svg, tableMarkdown, type Report } from "../bench/report.ts";
 import { partOf } from "../bench/size.ts";
+import { boards, loop, sampled } from "../bench/startup.ts";
 import { moduleOf } from "../bench/update.ts";
 import { readFacts } from "../../host/lib/build/section.ts";
 import { createSocket } from "node:dgram";
@@ -137,4 +140,17 @@ describe("the filters of `compare`", () => {
       );
     },
   );
+});
+
+describe("the start", () => {
+  for (const [name, { leaves }] of Object.entries(boards)) {
+    const machine = name as Machine;
+    const reason = missing(machine);
+    const why = reason === undefined ? "" : ` (skipped: ${reason})`;
+    // The benchmark finds functions by their symbols, which change when code moves.
+    test.skipIf(reason !== undefined)(`is followed by functions that ${name} has${why}`, () => {
+      const symbols = readFileSync(programs[machine], "latin1");
+      for (const mark of [loop, sampled, leaves]) expect(symbols, mark).toContain(mark);
+    });
+  }
 });

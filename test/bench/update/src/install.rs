@@ -17,7 +17,7 @@ use embedded_storage::nor_flash::{
 use wasmote_coap::{Code, Kind, Message, Writer, option};
 use wasmote_node::contract::limits::FUEL;
 use wasmote_node::slot::{Flash, Slots};
-use wasmote_node::{Board, Io, Limits, Memory, Phase, Provision, Runner, Sensor, Server};
+use wasmote_node::{Board, Io, Keyring, Limits, Memory, Phase, Provision, Runner, Sensor, Server};
 
 /// A slot, as on the STM32F407.
 const SLOT: u32 = 0x4000;
@@ -213,6 +213,7 @@ fn run(job: &[u8], clock: Clock) -> Option<[u64; PHASES + 7]> {
     let slots = Slots::open(Ram(words.as_mut_ptr()), 0, SLOT);
     let mut provision = Provision::default();
     provision.keys.push(*key).ok()?;
+    let keyring = Keyring::load(&slots, &provision);
     let board = Board {
         name: "bench",
         class: CLASS,
@@ -238,7 +239,7 @@ fn run(job: &[u8], clock: Clock) -> Option<[u64; PHASES + 7]> {
         unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), REGION) };
     let mut node = Node {
         runner: Runner::new(slots, region, provision.clone(), limits, runner_memory),
-        server: Server::new(board, provision, server_memory, 1),
+        server: Server::new(board, provision, &keyring, server_memory, 1),
         watch: Stopwatch {
             clock,
             phase: Phase::Rest,

@@ -1,6 +1,7 @@
 // Pushes at every change of the source, and shows what the node publishes, and where it trapped.
-import { watch as watchFile } from "node:fs";
+import { statSync, watch as watchFile } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { installProgram } from "../lib/install.ts";
 import { signingKey } from "../lib/project.ts";
 import { print, project, say, withNode, type NodeOptions } from "./context.ts";
@@ -9,6 +10,9 @@ import { load, type MemoryOptions } from "./program.ts";
 import { clock, shownReading } from "../lib/text.ts";
 import { told, warn } from "./push.ts";
 import { report } from "./report.ts";
+
+/** Milliseconds without a change after which a file is taken as written. */
+const quiet = 50;
 
 export async function watchVerb(
   file: string | undefined,
@@ -34,6 +38,14 @@ export async function watchVerb(
       if (name?.endsWith(".ts")) change();
     });
     signal.addEventListener("abort", change);
+    // Whoever writes a file empties it first, and may write it in parts: half of a source may be another program.
+    const settled = async () => {
+      do {
+        changed = false;
+        await delay(quiet);
+      } while (changed && !signal.aborted);
+      return !signal.aborted && statSync(source, { throwIfNoEntry: false })?.size !== 0;
+    };
     let running = new AbortController();
     let followed: Promise<void>[] = [];
     let pushedDigest = "";
@@ -46,6 +58,7 @@ export async function watchVerb(
       };
       const follow = (work: () => Promise<void>) => followed.push(work().catch(trouble));
       try {
+        if (again && !(await settled())) continue;
         if (again) say(`${clock(began)} ${shownSource} changed: building`);
         again = true;
         const program = await load(file, options);

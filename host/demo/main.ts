@@ -26,9 +26,6 @@ const usage = `usage: npm start -- [--target TARGET] [--plain] [--picture FILE] 
   --samples  samples of your board's level sensor that each filter sees (20)
 `;
 
-/** How long a filter may take from a sample to its output before that sample counts as missed. */
-const patience = 2000;
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -148,7 +145,7 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
   const pass = async ({ date, level }: Level) => {
     const flow = flowOf(level);
     const expected = () => Math.abs(newest - flow) <= flow / 1000 + 0.001;
-    const deadline = Date.now() + patience;
+    const deadline = Date.now() + stage.patience;
     while (!expected() && Date.now() < deadline) {
       await new Promise<void>((woken) => {
         const timer = setTimeout(woken, deadline - Date.now());

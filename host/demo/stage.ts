@@ -21,6 +21,8 @@ export interface Stage {
   key: KeyPair;
   /** How many samples the first filter sees, the second, and what is left for the end. */
   acts: readonly [number, number, number];
+  /** Milliseconds from a sample to its output, after which that sample counts as missed. */
+  patience: number;
   /** The next sample has reached the node's sensor. */
   next(): Promise<Level>;
   /** The highest level there is, now; a river that does not do as it is told resolves to undefined. */
@@ -58,6 +60,8 @@ export async function emulated(machine: Machine, folder: string): Promise<Stage>
     node: await Node.connect(board.address, { context: own.context }),
     key,
     acts: [half, days.length - half - 20, 20],
+    // An emulator's time may stand still on a busy computer.
+    patience: 30_000,
     next: async () => show(days[day++ % days.length] ?? highest),
     flood: () => show(highest),
     stop: () => board.stop(),
@@ -81,6 +85,7 @@ export async function yours(address: string, keyFile: string, samples: number): 
     node,
     key,
     acts: [samples, samples, samples],
+    patience: 2_000,
     next: async () => {
       const { value, done } = await levels.next();
       if (done === true) throw new Error(`${address}: the level sensor's samples ended`);

@@ -299,7 +299,10 @@ export interface Provision {
   hidden?: boolean;
 }
 
-/** The provisioning record: `WMPR`, length, CBOR map, CRC-32. */
+/**
+ * The provisioning record: `WMPR`, length, CBOR map, CRC-32. Three times, each from a whole word on, so that two bits which flip change
+ * nothing; one with more than 340 bytes, which `wasmote provision` never makes, as often as there is room for.
+ */
 export function encodeProvision({
   name,
   vendor,
@@ -331,7 +334,11 @@ export function encodeProvision({
     bytes.writeUInt32LE(value >>> 0);
     return bytes;
   };
-  return Uint8Array.from([...provisionMagic, ...word(map.length), ...map, ...word(crc32(map))]);
+  const record = [...provisionMagic, ...word(map.length), ...map, ...word(crc32(map))];
+  while (record.length % 4 !== 0) record.push(0xff);
+  const room = Math.floor((flash.slots - flash.provision) / record.length);
+  const copies = Math.max(1, Math.min(3, room));
+  return Uint8Array.from(Array.from({ length: copies }, () => record).flat());
 }
 
 /** CRC-32/ISO-HDLC. */
@@ -364,7 +371,10 @@ export function flashFault(bytes: Uint8Array): string | undefined {
   if (bytes.length !== flashSize) return `it has ${bytes.length} bytes, and flash has ${flashSize}`;
   const record = bytes.subarray(provisionOffset);
   const erased = record.subarray(0, provisionMagic.length).every((byte) => byte === 0xff);
-  const provisioned = provisionMagic.equals(record.subarray(0, provisionMagic.length));
+  // In any of its copies: a bit of the first may have flipped.
+  const provisioned = Buffer.from(record)
+    .subarray(0, flash.slots - flash.provision)
+    .includes(provisionMagic);
   return erased || provisioned
     ? undefined
     : "where a provisioning record lies there is something else";

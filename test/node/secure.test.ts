@@ -11,7 +11,7 @@ import { resources, rights } from "../../host/lib/contract.ts";
 import { NodeError } from "../../host/lib/errors.ts";
 import { encodeKey, encodeKeys, makeKey, materialOf, type NodeKey } from "../../host/lib/keys.ts";
 import { Node } from "../../host/lib/node.ts";
-import { makeFlash } from "../../host/lib/package.ts";
+import { makeFlash, provisionOffset } from "../../host/lib/package.ts";
 import type { Method } from "../../host/lib/coap/endpoint.ts";
 import { random } from "../harness/link.ts";
 import { eachTarget, scratch, type Start } from "../harness/target.ts";
@@ -115,6 +115,34 @@ eachTarget(
       await using stranger = await Node.connect(target.address);
       expect(await stranger.front()).toEqual({ name: "wye", security: "secured", full: false });
       await expect(stranger.info()).rejects.toMatchObject({ status: "4.01" });
+    });
+
+    test("goes on when a bit of its provisioning record flips, and opens to nobody when every copy is damaged", async () => {
+      using folder = scratch();
+      const { flash, keys } = secured();
+      const damaged = (copies: number) => {
+        const bytes = Uint8Array.from(flash);
+        const record = Buffer.from(bytes.buffer, provisionOffset);
+        for (let at = 0, left = copies; left > 0; left--, at += 4) {
+          at = record.indexOf("WMPR", at);
+          record[at + 20]! ^= 4;
+        }
+        const file = join(folder.path, `damaged-${copies}`);
+        writeFileSync(file, bytes);
+        return file;
+      };
+      const context = () => new Context(materialOf(keys["administrator"]!), numbers());
+      {
+        const target = await start({ flash: damaged(2) });
+        await using node = await Node.connect(target.address, { context: context() });
+        expect(await node.info()).toMatchObject({ name: "wye", security: "secured" });
+      }
+      const target = await start({ flash: damaged(3) });
+      await using stranger = await Node.connect(target.address);
+      expect(await stranger.front()).toMatchObject({ security: "secured" });
+      for (const path of ["stats", "log", "sensors/level"])
+        expect(await status(stranger, "GET", path)).toBe("4.01");
+      expect(await status(stranger, "DELETE", "app")).toBe("4.01");
     });
 
     test("is read, set and observed; after a reset a context goes on with one round trip more", async () => {

@@ -192,8 +192,7 @@ mod app {
         // SAFETY: RAM that memory.x gives to nobody.
         let flash = unsafe { Flash::new(crate::MIRROR) };
         let seed = semihosting::seed();
-        let provision =
-            Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
+        let provision = Provision::find(flash.mapped(PROVISION, SLOTS - PROVISION));
         let slots = Slots::open(flash, SLOTS, SLOT);
         let keyring = Keyring::load(&slots, &provision);
         let mut missing = heapless::Vec::new();

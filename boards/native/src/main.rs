@@ -238,7 +238,7 @@ fn boot(
 ) -> bool {
     use wasmote_node::slot::Flash;
     let record = flash.mapped(layout::PROVISION, layout::SLOTS - layout::PROVISION);
-    let mut provision = Provision::read(record).unwrap_or_default();
+    let mut provision = Provision::find(record);
     provision.development |= o.development;
     provision.open |= o.open;
     provision.name = o.name.unwrap_or(provision.name);

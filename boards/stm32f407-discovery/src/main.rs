@@ -380,8 +380,7 @@ mod app {
         #[cfg(feature = "qemu")]
         let seed = u128::from(semihosting::seed());
 
-        let provision =
-            Provision::read(flash.mapped(PROVISION, SLOTS - PROVISION)).unwrap_or_default();
+        let provision = Provision::find(flash.mapped(PROVISION, SLOTS - PROVISION));
         let slots = Slots::open(flash, SLOTS, SLOT);
         let keyring = Keyring::load(&slots, &provision);
         let region = module_memory();

@@ -67,7 +67,8 @@ impl Senses {
         Self {
             ranger: Ranger::new(),
             gravity,
-            gravity_due: 0,
+            // It has just been woken, and has measured nothing yet.
+            gravity_due: ACCELERATION_EVERY,
             converter,
             calibration,
             first: None,

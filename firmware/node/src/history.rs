@@ -74,12 +74,15 @@ impl Track {
         self.samples.oldest_ordered().skip(skip)
     }
 
-    /// For how many seconds a value is good (RFC 7252 §5.10.5): until the next but one is due. 60, which is what is meant where
-    /// nothing is said, before that is known and at most.
-    pub(crate) fn max_age(&self) -> u32 {
-        match self.interval {
-            0 => 60,
-            interval => interval.saturating_mul(2).div_ceil(1000).clamp(1, 60),
+    /// For how many seconds from now on its newest value is good (RFC 7252 §5.10.5): until the next but one is due, and none once that
+    /// is over. 60, which is what is meant where nothing is said, before that is known and at most.
+    pub(crate) fn max_age(&self, now: u64) -> u32 {
+        match (self.interval, self.samples.recent()) {
+            (0, _) | (_, None) => 60,
+            (interval, Some(last)) => {
+                let until = last.at.saturating_add(2 * u64::from(interval));
+                until.saturating_sub(now).div_ceil(1000).min(60) as u32
+            }
         }
     }
 }

@@ -272,18 +272,39 @@ pub struct Provision {
     pub hidden: bool,
     /// Tells this record from any other: its checksum; 0 where there is none.
     pub generation: u32,
+    /// There was a record, and no copy of it is whole: who may do what is not known any more.
+    pub damaged: bool,
 }
 
+/// What a record begins with.
+const MAGIC: [u8; 4] = *b"WMPR";
+/// So many of its bits may have flipped where a record is still seen to have been.
+const FLIPPED: u32 = 4;
+
 impl Provision {
+    /// Reads the part of flash where the record lies, three times (an older tool wrote it once), each from a whole word on: the first
+    /// that is whole counts, so that two bits, wherever they flip, change nothing. Flash without one gives the default.
+    pub fn find(place: &'static [u8]) -> Self {
+        let words = || (0..place.len()).step_by(4).filter_map(|at| place.get(at..));
+        let was = |word: &[u8; 4]| {
+            let differs = u32::from_le_bytes(*word) ^ u32::from_le_bytes(MAGIC);
+            differs.count_ones() <= FLIPPED
+        };
+        words().find_map(Self::read).unwrap_or_else(|| Self {
+            damaged: words().filter_map(<[u8]>::first_chunk).any(was),
+            ..Self::default()
+        })
+    }
+
     /// Reads the record: `WMPR`, length, CBOR map, CRC-32. `None` if it is absent or damaged.
     pub fn read(bytes: &'static [u8]) -> Option<Self> {
-        let (magic, rest) = bytes.split_first_chunk::<4>()?;
+        let rest = bytes.strip_prefix(&MAGIC)?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(*length) as usize;
         let map = rest.get(..length)?;
         let crc = rest.get(length..length.checked_add(4)?)?;
         let generation = checksum(&[map]);
-        if magic != b"WMPR" || generation.to_le_bytes() != *crc {
+        if generation.to_le_bytes() != *crc {
             return None;
         }
         let provision = Self::decode(map).ok()?;

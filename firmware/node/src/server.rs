@@ -596,22 +596,28 @@ impl Resources {
         else {
             return Answer::Now;
         };
-        if request.queries().any(|q| q == "raw") {
-            let raw = self.raw.filter(|(its, _)| usize::from(*its) == index);
-            let mut newest = raw.as_ref().map(|(_, sample)| sample).into_iter();
-            self.samples(response, form, "distance", "mm", None, &mut newest);
-            return Answer::Now;
-        }
-        let newest = request.query("n").is_none();
+        let raw = self.raw.filter(|(its, _)| usize::from(*its) == index);
+        let raw = raw.as_ref().map(|(_, sample)| sample);
+        let asks_raw = request.queries().any(|q| q == "raw");
+        let newest = asks_raw || request.query("n").is_none();
         let fault = track.fault(self.now).filter(|_| newest);
-        let max_age = track.max_age();
+        let max_age = track.max_age(self.now);
         if max_age < 60 {
             response.max_age(max_age);
         }
         let observes = request.notification || request.options.get(option::OBSERVE).is_some();
-        if let (Some(fault), false) = (fault, observes) {
+        if let (Some(fault), true) = (fault, asks_raw || !observes) {
             // Whoever asks for a value gets none. Who observes is told so in its format, and goes on observing.
-            return self.unwell(response, sensor.name, fault, track.newest(1).last());
+            let last = if asks_raw {
+                raw
+            } else {
+                track.newest(1).last()
+            };
+            return self.unwell(response, sensor.name, fault, last);
+        }
+        if asks_raw {
+            self.samples(response, form, "distance", "mm", None, &mut raw.into_iter());
+            return Answer::Now;
         }
         let count = if fault.is_some() { 0 } else { wanted };
         let mut newest = track.newest(count);

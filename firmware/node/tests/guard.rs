@@ -338,6 +338,37 @@ fn an_open_node_says_so_and_gives_no_context_away() {
 }
 
 #[test]
+fn a_node_whose_record_was_damaged_answers_nobody_until_it_is_claimed_over_the_cable() {
+    let memory = Memory::new();
+    let lost = Provision {
+        damaged: true,
+        ..Provision::default()
+    };
+    let mut node = Rig::provisioned(&memory, lost.clone());
+    assert_eq!(node.json("node")["security"], "secured");
+    for (code, path) in [
+        (Code::GET, "stats"),
+        (Code::PUT, "time"),
+        (Code::PUT, "app"),
+        (Code::DELETE, "app"),
+    ] {
+        let refused = node.request(code, path, &[], b"1").0;
+        assert_eq!(refused, Code::UNAUTHORIZED, "{path}");
+    }
+    let admin = key(1, 1, ALL);
+    let claimed = node.request(Code::PUT, "keys/0", &[], &admin);
+    assert_eq!(claimed.0, Code::CHANGED);
+    let mut holder = Holder::of(&admin);
+    for _ in 0..2 {
+        let log = holder.asks(&mut node, Code::GET, "log", b"");
+        assert_eq!(log.1, Code::CONTENT);
+        let log = String::from_utf8_lossy(&log.2).into_owned();
+        assert!(log.contains("record is damaged"), "{log}");
+        node = Rig::provisioned(&memory, lost.clone());
+    }
+}
+
+#[test]
 fn the_first_context_comes_over_the_cable_and_is_an_administrators() {
     let memory = Memory::new();
     let mut node = Rig::provisioned(&memory, provision(&[]));

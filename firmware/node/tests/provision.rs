@@ -127,3 +127,69 @@ fn a_record_that_is_cut_short_or_damaged_anywhere_is_none() {
         assert_eq!(read(framed(map)), None, "{map:x?}");
     }
 }
+
+/// The part of flash where the record lies, with copies one behind the other, each from a whole word on.
+fn place(copies: usize) -> Vec<u8> {
+    let mut bytes = vec![];
+    for _ in 0..copies {
+        bytes.extend_from_slice(&record(&GOOD));
+        bytes.resize(bytes.len().next_multiple_of(4), 0xff);
+    }
+    bytes.resize(1024, 0xff);
+    bytes
+}
+
+fn find(bytes: &[u8]) -> Provision {
+    Provision::find(bytes.to_vec().leak())
+}
+
+#[test]
+fn no_two_bits_change_what_a_node_was_provisioned_with() {
+    let good = find(&place(3));
+    assert_eq!(good, read(record(&GOOD)).unwrap());
+    let copy = record(&GOOD).len().next_multiple_of(4);
+    let bytes = place(3);
+    let flipped = |pair: &[usize]| {
+        let mut bytes = bytes.clone();
+        for bit in pair {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        find(&bytes)
+    };
+    // One in each of two copies: the same one, and another; and each of the part on its own.
+    for bit in 0..copy * 8 {
+        for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+            let at = |copy_of: usize, bit: usize| copy_of * copy * 8 + bit % (copy * 8);
+            assert_eq!(flipped(&[at(one, bit), at(other, bit)]), good, "{bit}");
+            assert_eq!(flipped(&[at(one, bit), at(other, bit * 7 + 5)]), good);
+        }
+    }
+    for bit in 0..bytes.len() * 8 {
+        assert_eq!(flipped(&[bit]), good, "{bit}");
+    }
+    // What an older tool wrote.
+    assert_eq!(find(&place(1)), good);
+}
+
+#[test]
+fn a_place_with_nothing_but_damaged_records_is_told_from_one_that_was_never_written() {
+    let lost = Provision {
+        damaged: true,
+        ..Provision::default()
+    };
+    let copy = record(&GOOD).len();
+    for bit in 0..copy * 8 {
+        let mut bytes = place(1);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(find(&bytes), lost, "{bit}");
+    }
+    for empty in [
+        &[][..],
+        &[0xff; 1024],
+        &[0; 1024],
+        &[0xff; 3],
+        &[0x55; 1023],
+    ] {
+        assert_eq!(find(empty), Provision::default());
+    }
+}

@@ -11,7 +11,7 @@ use minicbor::Decoder;
 use minicbor::data::Type;
 use rig::{Memory, Rig, vectors};
 use serde_json::{Map, Value, json};
-use wasmote_coap::{Code, format};
+use wasmote_coap::{Code, Message, format, option};
 use wasmote_node::Provision;
 use wasmote_node::contract::{Kind, RESOURCES};
 
@@ -644,6 +644,31 @@ fn a_sensor_that_is_not_well_says_so_instead_of_an_old_value() {
 }
 
 #[test]
+fn a_value_is_good_until_the_next_but_one_is_due_and_then_no_longer() {
+    let (_, mut node) = running();
+    let max_age = |node: &mut Rig| {
+        let answer = node.answer("sensors/level");
+        let message = Message::parse(&answer).unwrap();
+        // RFC 7252 §5.10.5: 60 where nothing is said.
+        let value = message.options.get(option::MAX_AGE);
+        value.map_or(60, |v| v.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)))
+    };
+    node.sample(1.0);
+    assert_eq!(max_age(&mut node), 60, "how often it comes is not known");
+    node.wait(4_000);
+    node.sample(2.0);
+    assert!((8..=9).contains(&max_age(&mut node)));
+    node.wait(5_000);
+    assert!((3..=4).contains(&max_age(&mut node)));
+    for later in [5_000, 1_000, 86_400_000, 50 * 86_400_000] {
+        node.wait(later);
+        assert_eq!(max_age(&mut node), 0, "nothing came for long");
+    }
+    node.sample(3.0);
+    assert_eq!(max_age(&mut node), 60);
+}
+
+#[test]
 fn a_level_rises_with_the_water_and_its_distance_can_be_read() {
     let provision = Provision {
         height: Some(5_000),
@@ -658,6 +683,13 @@ fn a_level_rises_with_the_water_and_its_distance_can_be_read() {
         node.distance(distance);
         assert_eq!(read(&mut node, ""), level);
         assert_eq!(read(&mut node, "raw"), distance.to_string());
+        // Nor is an old distance given for the present one.
+        node.fault(wasmote_node::Fault::Silent);
+        let (code, text) = node.get("sensors/level", format::TEXT, "raw");
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(code, Code::SERVICE_UNAVAILABLE);
+        assert!(text.contains(&format!("silent; {distance} was")), "{text}");
+        node.distance(distance);
     }
     assert_eq!(node.json("node")["height"], 5_000);
     let (_, pack) = node.get("sensors/level", format::SENML_JSON, "raw");

@@ -324,6 +324,116 @@ fn slots_of_a_later_layout_are_left_alone_and_told() {
     assert_eq!(memory.asked.get(), asked);
 }
 
+#[test]
+fn no_bit_hides_that_a_later_firmware_wrote_a_slot() {
+    let mut header = b"WMS3\x09\x00\x00\x00\x01\x00\x00\x00".to_vec();
+    header.extend_from_slice(&checksum(&[&header]).to_le_bytes());
+    let memory = Memory::with(&EVEN);
+    let (base, _) = memory.place(1);
+    embedded_storage::nor_flash::NorFlash::write(&mut memory.clone(), base, &header.repeat(3))
+        .unwrap();
+    for first in 0..16 * 8 {
+        for second in [first, 16 * 8 + first, 32 * 8 + 127 - first] {
+            let pair = [first, second].map(|bit| (base + bit / 8, (bit % 8) as u8));
+            let pair = &pair[..if first == second { 1 } else { 2 }];
+            assert_eq!(flipped(&memory, pair).unknown(), Some(b'3'), "{pair:?}");
+        }
+    }
+}
+
+/// What is kept at three places of a journal: how to do it, and whether it is so.
+type Kept = (
+    &'static str,
+    fn(&mut Slots<Memory>) -> Result<(), SlotError>,
+    fn(&Slots<Memory>) -> bool,
+);
+
+const KEPT: [Kept; 4] = [
+    (
+        "a record of many cells",
+        |s| s.keep(0, b"the secret that is used now"),
+        |s| kept(s, 0).unwrap() == b"the secret that is used now",
+    ),
+    (
+        "numbers that are taken",
+        |s| s.keep(8, &9u32.to_le_bytes()),
+        |s| kept(s, 8).unwrap() == 9u32.to_le_bytes(),
+    ),
+    (
+        "a parameter",
+        |s| s.set_parameter(1, 2.5),
+        |s| s.parameter(1) == Some(2.5),
+    ),
+    (
+        "a withdrawal",
+        |s| s.withdraw(Reason::Hand),
+        |s| sequence(s) == 5,
+    ),
+];
+
+/// A node on which each of these has had another value before.
+fn before() -> Memory {
+    let memory = Memory::with(&EVEN);
+    let mut slots = open(&memory);
+    install(&mut slots, 5, 5);
+    install(&mut slots, 6, 6);
+    slots.keep(0, b"an older secret of some length").unwrap();
+    slots.keep(8, &8u32.to_le_bytes()).unwrap();
+    slots.set_parameter(1, 1.5).unwrap();
+    memory
+}
+
+#[test]
+fn what_power_cut_between_its_copies_survives_two_bits_after_the_next_start() {
+    for (what, act, is) in KEPT {
+        let (fresh, mut counted) = (before(), 0);
+        let cuts = TEARS
+            .into_iter()
+            .flat_map(|tear| (1..30).map(move |left| (tear, left)));
+        for (tear, left) in cuts {
+            let memory = fresh.copy();
+            memory.left.set(left);
+            memory.tear.set(tear);
+            let _ = act(&mut open(&memory));
+            if memory.asked.get() < left {
+                continue;
+            }
+            memory.left.set(u64::MAX);
+            let mut slots = open(&memory);
+            slots.mend();
+            if is(&slots) {
+                counted += 1;
+                for pair in pairs(&memory, 200) {
+                    let slots = flipped(&memory, &pair);
+                    assert!(is(&slots), "{what} {tear:?} {left} {pair:?}");
+                }
+            }
+        }
+        assert!(counted > 3, "{what}: {counted}");
+    }
+}
+
+#[test]
+fn a_bit_of_the_erased_journal_that_flipped_stops_nothing() {
+    let fresh = before();
+    for (what, act, is) in KEPT {
+        for slot in 0..SLOTS {
+            let (base, _) = fresh.place(slot);
+            let used = fresh.mapped(base, PACKAGE);
+            let end = used
+                .iter()
+                .rposition(|b| *b != 0xff)
+                .map_or(0, |at| at as u32 + 1);
+            for at in (end.next_multiple_of(16)..PACKAGE).step_by(7).take(60) {
+                let memory = fresh.copy();
+                memory.flip(base + at, (at % 8) as u8);
+                act(&mut open(&memory)).unwrap();
+                assert!(is(&open(&memory)), "{what}: slot {slot}, byte {at}");
+            }
+        }
+    }
+}
+
 // ---- records ------------------------------------------------------------------------------------------------------------
 
 fn kept(slots: &Slots<Memory>, number: u8) -> Option<Vec<u8>> {

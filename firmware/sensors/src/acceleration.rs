@@ -10,6 +10,9 @@ const READ: u8 = 0x80;
 const MANY: u8 = 0x40;
 /// The register that tells what a chip is.
 const WHO_AM_I: u8 = 0x0f;
+/// The register before those of the measurements, in both: whether there is a new one of all axes.
+const STATUS: u8 = 0x27;
+const NEW: u8 = 1 << 3;
 const LIS302DL: u8 = 0x3b;
 const LIS3DSH: u8 = 0x3f;
 
@@ -47,7 +50,13 @@ impl<S: SpiDevice> Accelerometer<S> {
     /// Looks for an accelerometer and wakes it: a hundred measurements a second on three axes.
     pub fn new(mut spi: S) -> Result<Self, Absent> {
         let chip = identify(&mut spi)?;
-        let registers: &[[u8; 2]] = match chip {
+        let mut found = Self { spi, chip };
+        found.wake()?;
+        Ok(found)
+    }
+
+    fn wake(&mut self) -> Result<(), Absent> {
+        let registers: &[[u8; 2]] = match self.chip {
             // CTRL_REG1: 100 Hz, active, ±2 g, three axes (LIS302DL datasheet §7.2).
             Chip::Lis302dl => &[[0x20, 0x47]],
             // CTRL_REG4: 100 Hz, whole values, three axes; CTRL_REG5: ±2 g; CTRL_REG6: addresses advance (LIS3DSH
@@ -55,27 +64,32 @@ impl<S: SpiDevice> Accelerometer<S> {
             Chip::Lis3dsh => &[[0x20, 0x6f], [0x24, 0x00], [0x25, 0x10]],
         };
         for register in registers {
-            spi.write(register).map_err(|_| Absent)?;
+            self.spi.write(register).map_err(|_| Absent)?;
         }
-        Ok(Self { spi, chip })
+        Ok(())
     }
 
-    /// Acceleration along x, y and z in m/s². Asks first who answers: a sensor that has come off its bus is absent, and
-    /// not at rest.
+    /// Acceleration along x, y and z in m/s², measured since the last call, at most ten times a second. Asks first who answers: a sensor
+    /// that has come off its bus is absent, and not at rest. One that lost its supply for a moment sleeps, and would say
+    /// the same for ever: it is woken, and absent until it measures.
     pub fn read(&mut self) -> Result<[f32; 3], Absent> {
         if identify(&mut self.spi)? != self.chip {
             return Err(Absent);
         }
-        // OUT_X to OUT_Z: of the LIS302DL one byte each, every other one unused; of the LIS3DSH two bytes, low first.
-        let mut raw = [0; 6];
+        // STATUS, then OUT_X to OUT_Z: of the LIS302DL one byte each, every other one unused; of the LIS3DSH two bytes, low first.
+        let mut raw = [0; 7];
         let first = match self.chip {
-            Chip::Lis302dl => 0x28 | MANY,
-            Chip::Lis3dsh => 0x28,
+            Chip::Lis302dl => STATUS | MANY,
+            Chip::Lis3dsh => STATUS,
         };
         self.spi
             .transaction(&mut [Operation::Write(&[READ | first]), Operation::Read(&mut raw)])
             .map_err(|_| Absent)?;
-        let [xl, xh, yl, yh, zl, zh] = raw;
+        let [status, xl, xh, yl, yh, zl, zh] = raw;
+        if status & NEW == 0 {
+            self.wake()?;
+            return Err(Absent);
+        }
         Ok([[xl, xh], [yl, yh], [zl, zh]].map(|[low, high]| {
             // Thousandths of g: 18 a step of the one chip, 0.06 of the other (their datasheets, mechanical characteristics).
             let milli = match self.chip {
@@ -131,7 +145,7 @@ mod tests {
             read(0x8f, vec![0x3b]),
             write(0x20, 0x47),
             read(0x8f, vec![0x3b]),
-            read(0xe8, vec![9, 1, 9, 0xff, 9, 56]),
+            read(0xe7, vec![0x0f, 9, 1, 9, 0xff, 9, 56]),
         ]);
         assert!(near(found, [0.176_52, -0.176_52, 9.885_10]), "{found:?}");
     }
@@ -144,7 +158,7 @@ mod tests {
             write(0x24, 0x00),
             write(0x25, 0x10),
             read(0x8f, vec![0x3f]),
-            read(0xa8, vec![0x00, 0x80, 0xff, 0x7f, 0x1b, 0x41]),
+            read(0xa7, vec![0x08, 0x00, 0x80, 0xff, 0x7f, 0x1b, 0x41]),
         ]);
         assert!(near(found, [-19.280_7, 19.280_11, 9.806_85]), "{found:?}");
     }
@@ -184,5 +198,32 @@ mod tests {
             ]);
             assert_eq!(found, Err(Absent));
         }
+    }
+
+    #[test]
+    fn a_sensor_that_measures_nothing_new_is_woken_and_absent_until_it_does() {
+        // All but the bit that counts.
+        let asleep = || read(0xa7, vec![0xf7, 0x00, 0x80, 0xff, 0x7f, 0x1b, 0x41]);
+        let wake = || {
+            [
+                write(0x20, 0x6f),
+                write(0x24, 0x00),
+                write(0x25, 0x10),
+                read(0x8f, vec![0x3f]),
+            ]
+        };
+        let mut bus = vec![read(0x8f, vec![0x3f])];
+        bus.extend(wake());
+        bus.push(asleep());
+        bus.extend(wake());
+        bus.push(asleep());
+        bus.extend(wake());
+        bus.push(read(0xa7, vec![0x08, 0, 0, 0, 0, 0x1b, 0x41]));
+        let mut spi = Mock::new(&bus.concat());
+        let found = Accelerometer::new(spi.clone()).map(|mut a| [a.read(), a.read(), a.read()]);
+        spi.done();
+        let [first, second, third] = found.unwrap_or([Ok([0.0; 3]); 3]);
+        assert_eq!((first, second), (Err(Absent), Err(Absent)));
+        assert!(near(third, [0.0, 0.0, 9.806_85]), "{third:?}");
     }
 }

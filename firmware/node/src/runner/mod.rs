@@ -336,6 +336,11 @@ impl<F: Flash> Runner<F> {
     /// After a reset: a package on trial has failed; one that was staged goes to its trial now.
     fn boot(&mut self, io: &mut impl Io) {
         self.slots.mend();
+        if self.provision.damaged {
+            self.post.log(format_args!(
+                "the provisioning record is damaged: provision the node again, or claim it by cable"
+            ));
+        }
         if self.slots.unknown().is_some() {
             self.post.log(format_args!(
                 "a later firmware wrote the slots: nothing is changed"

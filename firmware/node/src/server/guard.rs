@@ -22,6 +22,8 @@ pub(super) struct Guard {
     limits: Limits,
     open: bool,
     hidden: bool,
+    /// Who may do what is not known any more: see [`Provision::damaged`].
+    damaged: bool,
     /// The present request came over a link on which nobody can claim to be another.
     pub(super) local: bool,
     /// The Runner was asked to reserve numbers, and has not answered.
@@ -49,7 +51,7 @@ pub(super) enum Security {
     Open,
     /// It answers everybody: nobody has given it a context yet.
     Unclaimed,
-    /// It answers those who have a context.
+    /// It answers those who have a context; also where nobody has one any more, because the record that said who was damaged.
     Secured,
 }
 
@@ -79,6 +81,7 @@ impl Guard {
             limits: keyring.limits,
             open: provision.open,
             hidden: provision.hidden,
+            damaged: provision.damaged,
             local: false,
             reserving: false,
             again: if matches!(reset, "watchdog" | "software") {
@@ -118,7 +121,7 @@ impl Guard {
     pub(super) fn security(&self) -> Security {
         if self.open {
             Security::Open
-        } else if self.all.iter().all(Option::is_none) {
+        } else if !self.damaged && self.all.iter().all(Option::is_none) {
             Security::Unclaimed
         } else {
             Security::Secured

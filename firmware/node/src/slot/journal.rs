@@ -194,12 +194,13 @@ impl Range {
         bytes[12..].copy_from_slice(&digest.finalize().to_le_bytes());
         let mut at = *end;
         *end += length;
-        store(flash, at, &bytes)?;
+        let mut written = store(flash, at, &bytes);
         for part in content.chunks(share) {
             at += CELL;
-            store(flash, at, &marked(part))?;
+            // Also where one before it failed: an erased cell would be taken for the end of all.
+            written = written.and(store(flash, at, &marked(part)));
         }
-        Ok(())
+        written
     }
 }
 

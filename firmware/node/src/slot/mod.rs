@@ -145,8 +145,8 @@ impl<F: Flash> Slots<F> {
         self.unknown
     }
 
-    /// Completes what a power cut or a bit that flipped left incomplete: copies of what was decided last, and the removal of
-    /// what is older than a package that was removed.
+    /// Completes what a power cut or a bit that flipped left incomplete: copies of what was decided, kept or set last, and the
+    /// removal of what is older than a package that was removed.
     pub fn mend(&mut self) {
         let removed = self.slots.iter().filter(|s| s.state == State::Removed);
         let floor = removed.map(|s| s.epoch).max().unwrap_or(0);
@@ -173,6 +173,8 @@ impl<F: Flash> Slots<F> {
                 let _ = self.mark(index, &Cell::new(kind::REMOVED, 0, 0, 0));
             }
         }
+        self.mend_records();
+        self.mend_parameters();
     }
 
     /// What a slot's journal says.
@@ -305,10 +307,7 @@ impl<F: Flash> Slots<F> {
         content[..4].copy_from_slice(&coming.era.to_le_bytes());
         content[4..].copy_from_slice(coming.digest.first_chunk::<8>().unwrap_or(&[0; 8]));
         let cell = Cell::new(kind, coming.envelope, coming.size, coming.sequence);
-        for _ in 0..COPIES {
-            self.extend(index, &cell, &content)?;
-        }
-        Ok(())
+        self.copy_out(index, &cell, &content, COPIES)
     }
 
     /// The least worn slot that holds neither the current nor the previous package.
@@ -383,9 +382,12 @@ impl<F: Flash> Slots<F> {
         header[8..12].copy_from_slice(&erased.to_le_bytes());
         let crc = checksum(&[&header[..12]]);
         header[12..].copy_from_slice(&crc.to_le_bytes());
+        let mut written = Err(SlotError::Flash);
         for copy in 0..COPIES as u32 {
-            store(&mut self.flash, base + copy * CELL, &header)?;
+            // One of them is enough, as for a cell.
+            written = written.or(store(&mut self.flash, base + copy * CELL, &header));
         }
+        written?;
         let fresh = Slot {
             epoch,
             erased,
@@ -692,12 +694,26 @@ impl<F: Flash> Slots<F> {
 
     /// Writes a cell so many times; once is enough for it to count.
     fn repeat(&mut self, index: usize, cell: &Cell, times: usize) -> Result<(), SlotError> {
-        let first = self.extend(index, cell, &[]);
-        for _ in 1..times {
-            let _ = self.extend(index, cell, &[]);
-        }
+        let written = self.copy_out(index, cell, &[], times);
         self.read(index);
-        first
+        written
+    }
+
+    /// Writes a cell with its content so many times. Each copy has a place of its own, and one is enough: where a bit of the erased
+    /// flash flipped, or does not take what is written, the others count.
+    fn copy_out(
+        &mut self,
+        index: usize,
+        cell: &Cell,
+        content: &[u8],
+        times: usize,
+    ) -> Result<(), SlotError> {
+        let mut written = self.extend(index, cell, content);
+        for _ in 1..times {
+            let again = self.extend(index, cell, content);
+            written = written.or_else(|first| again.map_err(|_| first));
+        }
+        written
     }
 
     /// Writes the carried memory into a journal so many times, as a cell of this kind.
@@ -707,16 +723,13 @@ impl<F: Flash> Slots<F> {
             return Err(SlotError::Full);
         }
         let (cell, content) = self.memory.cell(kind, layout);
-        let first = self.extend(index, &cell, &content);
-        for _ in 1..times {
-            let _ = self.extend(index, &cell, &content);
-        }
-        if first.is_ok()
+        let written = self.copy_out(index, &cell, &content, times);
+        if written.is_ok()
             && let Some(slot) = self.slots.get_mut(index)
         {
             slot.memory = self.memory.version;
         }
-        first
+        written
     }
 
     /// Writes a cell, and the content that its checksum covers too.
@@ -747,7 +760,8 @@ impl<F: Flash> Slots<F> {
             let layout = match (digit, place) {
                 (b'1', 0) => Layout::One,
                 (b'2', _) => Layout::Two,
-                (later, 0) if whole => {
+                // A later one says its layout as often, and a bit of the first copy may have flipped.
+                (later, _) if whole && later != b'1' => {
                     self.unknown = Some(later);
                     continue;
                 }

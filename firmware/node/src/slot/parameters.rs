@@ -41,11 +41,29 @@ impl<F: Flash> Slots<F> {
         }
         let cell = Cell::new(kind::PARAMETER, number, value.to_bits(), 0);
         let copies = COPIES.min(self.room(index) as usize).max(1);
-        let first = self.extend(index, &cell, &[]);
-        for _ in 1..copies {
-            let _ = self.extend(index, &cell, &[]);
+        self.copy_out(index, &cell, &[], copies)
+    }
+
+    /// Makes the copies that are missing of each value that was set last, as far as there is room for that.
+    pub(super) fn mend_parameters(&mut self) {
+        let Some(index) = self.current() else { return };
+        // These bits are no value (they are no number): nothing was set.
+        let mut found = [(u32::MAX, COPIES); PARAMETERS];
+        self.journal(index).read(&self.flash, |cell, _| {
+            let place = found.get_mut(usize::from(cell.small));
+            if let Some((bits, copies)) = place.filter(|_| cell.kind == kind::PARAMETER) {
+                *copies = if *bits == cell.x { *copies + 1 } else { 1 };
+                *bits = cell.x;
+            }
+        });
+        for (number, (bits, copies)) in (0..).zip(found) {
+            let missing = COPIES.saturating_sub(copies);
+            let missing = missing.min(self.room(index) as usize);
+            if missing > 0 {
+                let cell = Cell::new(kind::PARAMETER, number, bits, 0);
+                let _ = self.copy_out(index, &cell, &[], missing);
+            }
         }
-        first
     }
 
     /// The kept value of a parameter of the current package.
@@ -89,9 +107,6 @@ impl<F: Flash> Slots<F> {
         let [x, y] = [0, 4].map(|at| first.get(at..).and_then(<[u8]>::first_chunk));
         let word = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |b| u32::from_le_bytes(*b));
         let cell = Cell::new(kind::PARAMETERS, numbers, word(x), word(y));
-        for _ in 0..COPIES {
-            self.extend(to, &cell, bits.get(8..).unwrap_or(&[]))?;
-        }
-        Ok(())
+        self.copy_out(to, &cell, bits.get(8..).unwrap_or(&[]), COPIES)
     }
 }

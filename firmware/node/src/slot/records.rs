@@ -211,11 +211,36 @@ impl<F: Flash> Slots<F> {
             record.version,
             u32::from_le_bytes(head),
         );
-        let written = self.extend(index, &cell, more);
-        for _ in 1..times {
-            let _ = self.extend(index, &cell, more);
+        self.copy_out(index, &cell, more, times)
+    }
+
+    /// Makes the copies that are missing of the newest version of each record, where a journal has room for them: one that power cut
+    /// short, or a flipped bit left with fewer, would not survive two bits.
+    pub(super) fn mend_records(&mut self) {
+        let mut found = [(0u32, 0usize); RECORDS as usize];
+        for index in (0..super::SLOTS).filter(|i| self.slot(*i).epoch > 0) {
+            self.journal(index).read(&self.flash, |cell, _| {
+                let [number, _] = cell.small.to_le_bytes();
+                let place = found.get_mut(usize::from(number));
+                if let Some(place) = place.filter(|_| cell.kind == kind::RECORD) {
+                    if cell.x > place.0 {
+                        *place = (cell.x, 0);
+                    }
+                    place.1 += usize::from(cell.x == place.0);
+                }
+            });
         }
-        written
+        for (number, (_, copies)) in (0..).zip(found) {
+            let missing = COPIES.saturating_sub(copies);
+            if copies > 0
+                && missing > 0
+                && let Some(record) = self.record(number, None)
+                && let Some(index) = self.roomy(missing * record.cells())
+            {
+                // What cannot be written stays as it is.
+                let _ = self.inscribe(index, number, &record, missing);
+            }
+        }
     }
 
     /// A slot whose journal has room for so many cells: the current one's first.

@@ -450,6 +450,12 @@ impl Rig {
         answer
     }
 
+    /// A GET's whole answer, as a datagram.
+    pub fn answer(&mut self, path: &str) -> Vec<u8> {
+        let datagram = self.message(Code::GET, path, &[], b"");
+        self.datagram(&datagram).swap_remove(0)
+    }
+
     /// How many signatures were verified.
     pub fn verified(&self) -> usize {
         self.clock.1

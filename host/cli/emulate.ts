@@ -106,6 +106,7 @@ export async function emulateVerb(machine: string | undefined, options: Options)
   announced.end();
   if (name !== undefined) state.remove("emulated", file);
   input.stop();
+  if (node.complaint !== undefined) throw new UserError(node.complaint);
   if (!signal.aborted) throw new UserError(`the node ended:\n${node.console.slice(-5).join("\n")}`);
 }
 

@@ -48,14 +48,18 @@ export function commands(folder: string, more: Record<string, string> = {}): str
 /** Opens a shell in a folder. */
 export async function openTerminal(
   folder: string,
-  { columns = 100, env = {} }: { columns?: number; env?: Record<string, string> } = {},
+  {
+    columns = 100,
+    env = {},
+    programs = {},
+  }: { columns?: number; env?: Record<string, string>; programs?: Record<string, string> } = {},
 ): Promise<Terminal> {
   const script = join(root, "test/harness/in-terminal.py");
   const child = spawn("python3", [script, String(columns), "bash", "--norc", "--noprofile", "-i"], {
     cwd: folder,
     env: {
       ...process.env,
-      PATH: commands(folder),
+      PATH: commands(folder, programs),
       TERM: "xterm",
       PS1: "$ ",
       HISTFILE: "",

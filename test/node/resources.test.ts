@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { formats, type Format } from "../../host/lib/coap/endpoint.ts";
 import { Node } from "../../host/lib/node.ts";
 import { first, pack, provisioned } from "../harness/module.ts";
+import { feeding } from "../harness/feeding.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
 
 /** One of everything: an output, a parameter, a request handler. */
@@ -73,20 +74,22 @@ eachTarget("resources", (start, target) => {
     using folder = scratch();
     const board = await provisioned(start, folder.path);
     await using node = await Node.connect(board.address);
-    const seen = first(node.observe("sensors/level"), ({ value }) => value === 1234);
-    board.feed("level", 1234);
-    await seen;
-    const get = async (accept: Format) =>
-      decoded(accept, (await node.request("GET", "sensors/level", { accept })).payload);
-    expect(Number(await get("text"))).toBe(1234);
-    expect(await get("json")).toMatchObject({ value: 1234, unit: "mm" });
-    expect(await get("cbor")).toMatchObject({ value: 1234, unit: "mm" });
-    expect(await get("senml+json")).toMatchObject([{ bn: "wye/", n: "level", u: "mm", v: 1234 }]);
-    // RFC 8428 §6: -2 base name, 0 name, 1 unit, 2 value.
-    const [record] = (await get("senml+cbor")) as [Map<number, unknown> | Record<string, unknown>];
-    const entries = record instanceof Map ? [...record] : Object.entries(record);
-    const fields = Object.fromEntries(entries.map(([key, value]) => [String(key), value]));
-    expect(fields).toMatchObject({ "-2": "wye/", 0: "level", 1: "mm", 2: 1234 });
+    await feeding(board, "level", 1234, async () => {
+      await first(node.observe("sensors/level"), ({ value }) => value === 1234);
+      const get = async (accept: Format) =>
+        decoded(accept, (await node.request("GET", "sensors/level", { accept })).payload);
+      expect(Number(await get("text"))).toBe(1234);
+      expect(await get("json")).toMatchObject({ value: 1234, unit: "mm" });
+      expect(await get("cbor")).toMatchObject({ value: 1234, unit: "mm" });
+      expect(await get("senml+json")).toMatchObject([{ bn: "wye/", n: "level", u: "mm", v: 1234 }]);
+      // RFC 8428 §6: -2 base name, 0 name, 1 unit, 2 value.
+      const [record] = (await get("senml+cbor")) as [
+        Map<number, unknown> | Record<string, unknown>,
+      ];
+      const entries = record instanceof Map ? [...record] : Object.entries(record);
+      const fields = Object.fromEntries(entries.map(([key, value]) => [String(key), value]));
+      expect(fields).toMatchObject({ "-2": "wye/", 0: "level", 1: "mm", 2: 1234 });
+    });
   });
 
   test("discovery filters by every attribute", async () => {

@@ -201,7 +201,7 @@ eachTarget(
       expect(await status(after, "DELETE", "keys/6")).toBe("4.09");
     });
   },
-  ["native", "qemu-stm32", "qemu-mps2"],
+  ["native", "qemu-stm32", "qemu-mps2", "renode", "renode-ethernet"],
 );
 
 /** Somebody between a client and a node, who sees and may change every datagram. */

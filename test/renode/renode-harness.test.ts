@@ -2,15 +2,27 @@
 // Behind its serial line is a native node.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, existsSync, readFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { emulate, missing, type Emulated, type Link } from "../../host/lib/emulate.ts";
 import { missingNamespace } from "../../host/lib/emulate/namespace.ts";
 import { partsFor, renode } from "../../host/lib/emulate/renode.ts";
+import { held, Switch } from "../../host/lib/emulate/switch.ts";
+import { allRights, encodeKeys, makeKey } from "../../host/lib/keys.ts";
 import { Node } from "../../host/lib/node.ts";
+import { makeFlash } from "../../host/lib/package.ts";
 import { root } from "../../host/setup.mjs";
 import { scratch } from "../harness/target.ts";
+import { missingTerminal, openTerminal } from "../harness/terminal.ts";
 
 const reason = missing("native");
 const why = reason === undefined ? "" : ` (skipped: ${reason})`;
@@ -28,8 +40,19 @@ async function begin(
   limit: number,
   flash?: string,
   link?: Link,
+  security: "open" | "secured" = "open",
 ) {
-  const behind = await emulate({ machine: "native", link: "serial" });
+  const secured = join(folder, "secured");
+  if (security === "secured")
+    writeFileSync(
+      secured,
+      makeFlash({ name: "wye", keys: [], contexts: encodeKeys([makeKey(0, allRights)]) }),
+    );
+  const behind = await emulate({
+    machine: "native",
+    link: "serial",
+    ...(security === "secured" && { flash: secured }),
+  });
   started.add(behind);
   const program = join(folder, "renode");
   copyFileSync(join(root, "test/harness/renode-fake.mjs"), program);
@@ -55,25 +78,22 @@ async function begin(
   return { board, told };
 }
 
-/** The fake's process has ended. */
-function expectEnded(told: string[]) {
-  const pid = Number(told.find((line) => line.startsWith("pid "))?.slice(4));
-  expect(pid).toBeGreaterThan(1);
-  expect(() => process.kill(pid, 0)).toThrow(/ESRCH/);
-}
-
 /** The fake has ended, and so have the node behind its Ethernet and what carries its frames. */
 async function expectAllEnded(told: string[]) {
   const children = told.flatMap(
     (line) => /^(?:pid|children) (\d+)(?: (\d+))?$/.exec(line)?.slice(1).filter(Boolean) ?? [],
   );
+  expect(children.length).toBeGreaterThan(0);
   for (const pid of children) {
     await expect
-      .poll(() => {
-        // What has ended and was not waited for yet is there still, as a zombie.
-        const status = `/proc/${pid}/status`;
-        return existsSync(status) && !/^State:\s+Z/m.test(readFileSync(status, "utf8"));
-      })
+      .poll(
+        () => {
+          // What has ended and was not waited for yet is there still, as a zombie.
+          const status = `/proc/${pid}/status`;
+          return existsSync(status) && !/^State:\s+Z/m.test(readFileSync(status, "utf8"));
+        },
+        { timeout: 20_000 },
+      )
       .toBe(false);
   }
 }
@@ -98,10 +118,13 @@ for (const behaviour of ["good", "slow", "garbage"]) {
       // The fake lights a lamp then.
       await expect.poll(() => node.pins).toContainEqual({ pin: 1, level: 1 });
       node.feed("button", 0);
+      // Two tips in a row are two: one has ended before the next begins.
       node.feed("rain", 1);
-      await expect.poll(told).toContain("sysbus.gpioPortD.bucket Press");
-      const rain = told().filter((line) => line.includes("bucket"));
-      expect(rain).toEqual(["sysbus.gpioPortD.bucket Release", "sysbus.gpioPortD.bucket Press"]);
+      node.feed("rain", 1);
+      const rain = () => told().filter((line) => line.includes("bucket"));
+      await expect.poll(rain, { timeout: 20_000 }).toHaveLength(4);
+      const tip = ["sysbus.gpioPortD.bucket Release", "sysbus.gpioPortD.bucket Press"];
+      expect(rain()).toEqual([...tip, ...tip]);
       expect(() => node.feed("temperature", 1)).toThrow(/no way in for the sensor temperature/);
       await node.reset();
       expect(told()).toContain("machine Reset");
@@ -109,7 +132,7 @@ for (const behaviour of ["good", "slow", "garbage"]) {
       await node.ended;
       // What its flash held is in the file, and is loaded by the next start.
       expect(readFileSync(flash).every((byte) => byte === 0x5a)).toBe(true);
-      expectEnded(told());
+      await expectAllEnded(told());
       expect(told()).not.toContainEqual(expect.stringContaining("LoadBinary"));
       const again = await begin(folder.path, "good", 30_000, flash);
       started.add(await again.board);
@@ -120,6 +143,94 @@ for (const behaviour of ["good", "slow", "garbage"]) {
     60_000,
   );
 }
+
+test.skipIf(reason)(
+  `a node that answers strangers next to nothing is up once it says that${why}`,
+  async () => {
+    using folder = scratch();
+    const { board, told } = await begin(
+      folder.path,
+      "good",
+      30_000,
+      undefined,
+      undefined,
+      "secured",
+    );
+    const node = await board;
+    started.add(node);
+    await using stranger = await Node.connect(node.address);
+    expect(await stranger.front()).toMatchObject({ name: "wye", security: "secured" });
+    // Its line is open here, and no second client's: whether it is up again is asked at the monitor.
+    await node.reset();
+    const asked = told().filter((line) => line.includes("ReadDoubleWord 0x4000440C"));
+    expect(asked.length).toBeGreaterThan(2);
+    expect(await stranger.front()).toMatchObject({ name: "wye" });
+  },
+  60_000,
+);
+
+test("a switch that is moved twice at once is held for longer than a debounce in between", async () => {
+  vi.useFakeTimers();
+  try {
+    const said: [string, number][] = [];
+    const began = Date.now();
+    const button = new Switch("button", (line) => void said.push([line, Date.now() - began]));
+    for (const how of ["Press", "Release", "Press"] as const) button.move(how);
+    await vi.advanceTimersByTimeAsync(3 * held);
+    expect(said).toEqual([
+      ["button Press", 0],
+      ["button Release", held],
+      ["button Press", 2 * held],
+    ]);
+  } finally {
+    vi.useRealTimers();
+  }
+  // The firmware wants 20 ms, in its own time.
+  expect(held).toBeGreaterThanOrEqual(400);
+});
+
+test.skipIf(reason)(
+  `a renode that does not give its flash back leaves the file as it was, and says so${why}`,
+  async () => {
+    for (const behaviour of ["forgetful", "halting"]) {
+      using folder = scratch();
+      const flash = join(folder.path, "flash");
+      writeFileSync(flash, Buffer.alloc(0x1_0000, 7));
+      const { board } = await begin(folder.path, behaviour, 30_000, flash);
+      const node = await board;
+      await node.stop();
+      expect(readFileSync(flash).every((byte) => byte === 7)).toBe(true);
+      expect(readdirSync(folder.path)).not.toContain("flash.new");
+      expect(node.complaint).toMatch(/did not give its flash back: .*flash is as it was/);
+    }
+  },
+  60_000,
+);
+
+const terminal = reason ?? missingTerminal();
+
+test.skipIf(terminal)(
+  `Ctrl-C in a terminal ends it in order, its flash kept${terminal ? ` (skipped: ${terminal})` : ""}`,
+  async () => {
+    using folder = scratch();
+    const { board } = await begin(folder.path, "good", 30_000);
+    started.add(await board);
+    const flash = join(folder.path, "flash");
+    const log = join(folder.path, "another");
+    const fake = `exec '${process.execPath}' '${join(folder.path, "renode")}' "$@"`;
+    await using shell = await openTerminal(folder.path, {
+      env: { FAKE_LOG: log },
+      programs: { renode: fake },
+    });
+    shell.type(`wasmote emulate renode --open --flash '${flash}'; echo "co""de=$?"\n`);
+    await shell.shows("Ctrl-C ends it");
+    shell.type("\x03");
+    await shell.shows(/code=0\n/);
+    expect(readFileSync(flash).every((byte) => byte === 0x5a)).toBe(true);
+    await expectAllEnded(readFileSync(log, "utf8").split("\n"));
+  },
+  120_000,
+);
 
 for (const [behaviour, says] of [
   [
@@ -134,7 +245,7 @@ for (const [behaviour, says] of [
     using folder = scratch();
     const { board, told } = await begin(folder.path, behaviour, 2_500);
     await expect(board).rejects.toThrow(says);
-    expectEnded(told());
+    await expectAllEnded(told());
   });
 }
 
@@ -150,10 +261,45 @@ test.skipIf(reason)(
       "master.repl",
     ]);
     // The first was ended.
-    expectEnded(told());
+    await expectAllEnded(
+      told()
+        .filter((line) => line.startsWith("pid "))
+        .slice(0, 1),
+    );
   },
   60_000,
 );
+
+/** Those who are not root, and what makes one here of who is. */
+const people: [string, string[]][] =
+  process.getuid?.() === 0
+    ? [
+        [
+          "a root without a right to namespaces",
+          ["setpriv", "--bounding-set=-sys_admin,-net_admin", "--inh-caps=-sys_admin,-net_admin"],
+        ],
+        [
+          "a user without any right",
+          [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            'mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"',
+            "sh",
+          ],
+        ],
+      ]
+    : [["this user", []]];
+
+/** Why somebody cannot have a network of his own here, or not read the project. */
+function unfitFor(prefix: string[]): string | undefined {
+  const test = `test -r '${join(root, "dist/wasmote.js")}' && test -x '${process.execPath}' || { echo the project cannot be read by this user >&2; exit 1; }`;
+  const make = "unshare --net --user --map-root-user ip tuntap add dev wasmote0 mode tap";
+  const [program, ...words] = [...prefix, "sh", "-c", `${test}; ${make}`];
+  const { status, stderr, error } = spawnSync(program, words, { encoding: "utf8" });
+  return status === 0 ? undefined : (error?.message ?? stderr.trim().split("\n").at(-1));
+}
 
 const apart =
   missingNamespace() ??
@@ -236,6 +382,62 @@ describe.skipIf(noNetwork)(
       await (await board).stop();
       await expectAllEnded(told());
     }, 60_000);
+
+    // Who is not root may have the same, in a user namespace; so may a root who may not make others, as in a container.
+    for (const [who, prefix] of people) {
+      const unfit = unfitFor(prefix);
+      const because = unfit === undefined ? "" : ` (skipped: ${unfit})`;
+      test.skipIf(unfit)(
+        `is had by ${who}, and ends with who started it${because}`,
+        async () => {
+          using folder = scratch();
+          const { board } = await begin(folder.path, "good", 30_000, undefined, "ethernet");
+          started.add(await board);
+          chmodSync(folder.path, 0o777);
+          const log = join(folder.path, "another");
+          const [program, ...words] = [
+            ...prefix,
+            process.execPath,
+            join(root, "dist/wasmote.js"),
+            "emulate",
+            "renode",
+            "--link",
+            "ethernet",
+            "--open",
+            "--json",
+          ];
+          const verb = spawn(program, words, {
+            cwd: folder.path,
+            env: {
+              ...process.env,
+              HOME: folder.path,
+              FAKE_LOG: log,
+              PATH: `${folder.path}:${process.env.PATH}`,
+            },
+          });
+          let complaint = "";
+          verb.stderr.on("data", (bytes: Buffer) => (complaint += bytes.toString()));
+          const ended = once(verb, "close");
+          const said = await Promise.race([
+            once(verb.stdout, "data").then(([bytes]) => String(bytes)),
+            ended.then(() => complaint),
+          ]);
+          const { address } = JSON.parse(said) as { address: string };
+          {
+            await using client = await Node.connect(address);
+            expect((await client.info()).board).toBe("native");
+          }
+          // What it runs is in a user namespace of its own.
+          const told = readFileSync(log, "utf8").split("\n");
+          const pid = told.find((line) => line.startsWith("pid "))?.slice(4);
+          expect(readlinkSync(`/proc/${pid}/ns/user`)).not.toBe(readlinkSync("/proc/self/ns/user"));
+          verb.kill("SIGKILL");
+          await ended;
+          await expectAllEnded(told);
+        },
+        60_000,
+      );
+    }
 
     test("that dies, hangs, or is not answered for is ended with all that it started", async () => {
       // What ends by itself is given its time; what does not is left soon, however far it came by then.

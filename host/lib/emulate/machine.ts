@@ -64,6 +64,8 @@ export interface Emulated {
   stop(): Promise<void>;
   /** Ends it in order, where it can be: what its module remembers is written first. */
   end?(): Promise<void>;
+  /** What went wrong when it was ended, if something did. */
+  readonly complaint?: string | undefined;
   /** Resolves when the process has ended, for whatever reason. */
   readonly ended: Promise<void>;
 }

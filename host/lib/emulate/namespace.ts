@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { accessSync, constants, existsSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { packageRoot } from "../root.ts";
@@ -14,28 +15,54 @@ const board = "10.0.2.15";
 /** CoAP's port (RFC 7252 §6.1). */
 const port = 5683;
 
-/** What begins a command in a network namespace of its own, by who may make one. */
-function apart(): string[] {
-  const root = process.getuid?.() === 0;
-  return ["unshare", "--net", ...(root ? [] : ["--user", "--map-root-user"])];
+/** What begins a command in a network namespace of its own: root may make one, and whoever may make a user namespace is root in that. */
+const ways = [
+  ["unshare", "--net"],
+  ["unshare", "--net", "--user", "--map-root-user"],
+];
+const device = "/dev/net/tun";
+
+/** The way that works here, or why none does. Tried once. */
+let tried: { way: string[] } | { reason: string } | undefined;
+
+function apart(): { way: string[] } | { reason: string } {
+  return (tried ??= tryWays());
+}
+
+function tryWays(): { way: string[] } | { reason: string } {
+  if (process.platform !== "linux") return { reason: "only Linux has network namespaces" };
+  const needed = ["unshare", "ip", "setpriv"].find((program) => onPath(program) === undefined);
+  if (needed !== undefined) return { reason: `there is no ${needed} for a network namespace` };
+  if (!existsSync(device)) return { reason: `there is no ${device} for a TAP interface` };
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK);
+  } catch {
+    return { reason: `${device} may be opened by root only: chmod 666 ${device}, once, as root` };
+  }
+  let said = "";
+  for (const way of ways) {
+    const tap = ["ip", "tuntap", "add", "dev", "wasmote0", "mode", "tap"];
+    const [program = "", ...words] = [...way, ...tap];
+    const { status, stderr } = spawnSync(program, words, { encoding: "utf8" });
+    if (status === 0) return { way };
+    said = stderr.trim().split("\n").at(-1) ?? "";
+  }
+  return {
+    reason: `neither root nor a user namespace gives a TAP interface in a network namespace: ${said}`,
+  };
 }
 
 /** Why there can be no such network here, or nothing. */
 export function missingNamespace(): string | undefined {
-  if (process.platform !== "linux") return "only Linux has network namespaces";
-  const needed = ["unshare", "ip", "setpriv"].find((program) => onPath(program) === undefined);
-  if (needed !== undefined) return `there is no ${needed} for a network namespace`;
-  const [program = "", ...words] = apart();
-  const tap = ["ip", "tuntap", "add", "dev", "wasmote0", "mode", "tap"];
-  const { status, stderr } = spawnSync(program, [...words, ...tap], { encoding: "utf8" });
-  return status === 0
-    ? undefined
-    : `no TAP interface in a network namespace: ${stderr.trim().split("\n").at(-1) ?? ""}`;
+  const found = apart();
+  return "reason" in found ? found.reason : undefined;
 }
 
 /** The words that start a program in such a network, to which `gate` is the way in. */
 export function inNamespace(gate: string, program: string, words: string[]): [string, string[]] {
-  const [first = "", ...rest] = apart();
+  const found = apart();
+  if ("reason" in found) throw new Error(found.reason);
+  const [first = "", ...rest] = found.way;
   const inner = [process.execPath, join(packageRoot, "renode/network.mjs"), gate, program];
   return [first, [...rest, ...inner, ...words]];
 }

@@ -39,16 +39,33 @@ const shell = process.platform === "win32" ? undefined : onPath("sh");
 /** How long a program has to end in order. */
 const endLimit = 5_000;
 
-/** Starts a program; it ends with this one. One that is `deaf` ends by `end` or `stop` only. */
-export function start(program: string, words: string[], { deaf = false } = {}): Running {
+/** What runs a program as the child of a shell, so that it leads no session: a terminal that it opens stays somebody else's. */
+const below = ["sh", "-c", '"$@"; exit $?', "sh"];
+
+/**
+ * Starts a program; it ends with this one. One that is `deaf` ends by `end` or `stop` only. One that is `aside` is in a session of its own:
+ * no terminal sends it signals, whatever it does about them.
+ */
+export function start(
+  program: string,
+  words: readonly string[],
+  { deaf = false, aside = false } = {},
+): Running {
   const there = onPath(program) !== undefined;
+  const tied = bound !== undefined && there ? [bound, "--pdeathsig", "KILL"] : [];
+  // Without what ties the two, who is below a shell would outlive it.
+  const sideways = aside && shell !== undefined && tied.length > 0;
   const line = [
-    ...(bound !== undefined && there ? [bound, "--pdeathsig", "KILL"] : []),
+    ...tied,
+    ...(sideways ? [...below, ...tied] : []),
     ...(deaf && shell !== undefined && there ? deafly : []),
     program,
     ...words,
   ];
-  const child = spawn(line[0]!, line.slice(1), { stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(line[0]!, line.slice(1), {
+    stdio: ["pipe", "pipe", "pipe"],
+    detached: sideways,
+  });
   running.add(child);
   const console: string[] = [];
   const listeners = new Set<(line: string) => void>();

@@ -1,12 +1,13 @@
 // The board in Renode, and the words it is started with. What it is made of is in renode/.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { flash } from "../contract.ts";
 import type { Emulated, EmulateOptions, PinChange } from "./machine.ts";
+import { NodeError } from "../errors.ts";
 import { Node } from "../node.ts";
 import { packageRoot } from "../root.ts";
 import {
@@ -19,6 +20,7 @@ import {
 import { start, type Running } from "./process.ts";
 import { onPath, programs } from "./programs.ts";
 import { connect, freePort } from "./socket.ts";
+import { Switch } from "./switch.ts";
 import { ranger } from "./way.ts";
 
 /** Where a machine in Renode meets the outside. */
@@ -41,8 +43,6 @@ export interface Seats {
 /** Where flash lies, and the bytes of it that are kept from start to start. */
 const flashStart = `0x${flash.start.toString(16).padStart(8, "0")}`;
 const flashSize = `0x${flash.end.toString(16)}`;
-/** Milliseconds that a button is held: longer than the firmware's debounce, in the board's time, which lags behind ours. */
-const held = 500;
 /** The lamps, in the order of a module's pins. */
 const lamps = ["green", "orange", "red", "blue"];
 
@@ -153,6 +153,10 @@ export async function renode(
   const pins: PinChange[] = [];
   const looking = watchLamps(process, control, pins);
   const ranging = ranger("");
+  const tell = (command: string) => control.tell(command);
+  const button = new Switch("sysbus.gpioPortA.button", tell);
+  let complaint: string | undefined;
+  const bucket = new Switch("sysbus.gpioPortD.bucket", tell);
   return {
     machine: "renode",
     address,
@@ -160,14 +164,13 @@ export async function renode(
     pins,
     feed: (name, value) => {
       if (name === "button") {
-        // `PressAndRelease` is shorter than a debounce.
-        control.tell(`sysbus.gpioPortA.button ${value === 0 ? "Release" : "Press"}`);
+        button.move(value === 0 ? "Release" : "Press");
         return;
       }
       if (name === "rain") {
         // A bucket that tips opens its contact for a moment.
-        control.tell("sysbus.gpioPortD.bucket Release");
-        setTimeout(() => control.tell("sysbus.gpioPortD.bucket Press"), held).unref();
+        bucket.move("Release");
+        bucket.move("Press");
         return;
       }
       if (!ranging.takes(name)) throw new Error(`renode has no way in for the sensor ${name}`);
@@ -175,7 +178,7 @@ export async function renode(
     },
     reset: async () => {
       control.tell(renodeReset.trimEnd());
-      await answers(process, address, Date.now() + limit);
+      await answers(process, address, Date.now() + limit, control);
     },
     // What the driver of the Ethernet reads of the cable (IEEE 802.3, register 1 of the PHY).
     ...(options.link === "ethernet" && {
@@ -186,15 +189,28 @@ export async function renode(
     stop: async () => {
       looking.abort();
       // Its flash is in its memory only: kept in the file, so that a next start goes on with it.
-      if (options.flash !== undefined) {
-        control.tell("pause");
-        const dump = `dump_file ${flashStart} ${flashSize} ${path(options.flash)}`;
-        await control.ask(`${dump}\necho "flash kept"`, /^flash kept/m, 10_000);
-      }
+      if (options.flash !== undefined) complaint = await keepFlash(control, options.flash);
       await process.stop();
+    },
+    get complaint() {
+      return complaint;
     },
     ended: process.ended,
   };
+}
+
+/** Writes what the flash holds to its file, which stays as it was until all of it is there; says so when that was not to be had. */
+async function keepFlash(control: Monitor, file: string): Promise<string | undefined> {
+  const whole = `${file}.new`;
+  control.tell("pause");
+  const dump = `dump_file ${flashStart} ${flashSize} ${path(resolve(whole))}`;
+  await control.ask(`${dump}\necho "flash kept"`, /^flash kept/m, 10_000);
+  if (statSync(whole, { throwIfNoEntry: false })?.size === flash.end) {
+    renameSync(whole, file);
+    return undefined;
+  }
+  rmSync(whole, { force: true });
+  return `renode did not give its flash back: ${file} is as it was`;
 }
 
 /** Renode says that the platform or the script is not as it wants it. */
@@ -216,8 +232,11 @@ async function bringUp(options: EmulateOptions, limit: number, program: string, 
   };
   const { gate } = seats;
   const words = [...renodeWords(seats), ...(options.arguments ?? [])];
-  const process =
-    gate === undefined ? start(program, words) : start(...inNamespace(gate, program, words));
+  // Out of the way of Ctrl-C, which would end it before its flash is kept.
+  const process = start(
+    ...(gate === undefined ? ([program, words] as const) : inNamespace(gate, program, words)),
+    { aside: true },
+  );
   const port = gate === undefined ? undefined : await portThrough(gate);
   const address = port?.address ?? `serial:${seats.serial}`;
   const enter = (to: number) => (gate === undefined ? connect(to) : connectThrough(gate, to));
@@ -265,12 +284,29 @@ async function patiently<T>(
   }
 }
 
-/** Waits for an answer by CoAP: the line is there before the firmware listens. */
-function answers(process: Running, address: string, end: number): Promise<void> {
+/** Waits for an answer by CoAP: the line is there before the firmware listens. One that somebody has open already is asked after at the monitor. */
+function answers(process: Running, address: string, end: number, control?: Monitor): Promise<void> {
   return patiently(process, end, "an answer of the node", async () => {
-    await using node = await Node.connect(address);
-    await node.get("node", { signal: AbortSignal.timeout(5_000) });
+    try {
+      await using node = await Node.connect(address);
+      // What a secured node tells everybody, too.
+      await node.front(AbortSignal.timeout(5_000));
+    } catch (error) {
+      const taken = error instanceof NodeError && error.code === "link";
+      if (!taken || control === undefined || !(await listens(control))) throw error;
+    }
   });
+}
+
+/** Whether the firmware has switched on USART2 and its receiver (RM0090 §30.6.4, USART_CR1: UE and RE). */
+async function listens(control: Monitor): Promise<boolean> {
+  const said = await control.ask(
+    "sysbus ReadDoubleWord 0x4000440C",
+    /^0x([0-9A-F]{8})\s*$/im,
+    2_000,
+  );
+  const on = (1 << 13) | (1 << 2);
+  return (Number.parseInt(said?.[1] ?? "0", 16) & on) === on;
 }
 
 /** Looks at the lamps, a few times a second, and notes what changed. */

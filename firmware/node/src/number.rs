@@ -99,12 +99,13 @@ impl Binary {
         (d.position() == bytes.len()).then_some(number)
     }
 
-    /// The nearest float.
-    pub fn float(self) -> f32 {
-        match self {
+    /// The nearest float. None if it is greater than any.
+    pub fn float(self) -> Option<f32> {
+        let value = match self {
             Self::Whole(v) => v as f32,
             Self::Real(v) => v as f32,
-        }
+        };
+        value.is_finite().then_some(value)
     }
 
     /// Seconds since 1970 as milliseconds, up to the end of the year 9999.
@@ -248,7 +249,7 @@ mod tests {
             if length < 9 {
                 assert_eq!(Binary::read(&bytes[..length + 1]), None, "{number}");
             }
-            Binary::Whole(number).float()
+            Binary::Whole(number).float().unwrap()
         };
         for bits in 0..=64 {
             for more in [-1, 0, 1] {
@@ -271,9 +272,19 @@ mod tests {
                 &[0xfb, 0xc0, 0x10, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66],
                 -4.1,
             ),
+            (&[0xfb, 0x7e, 0x37, 0xe4, 0x3c, 0x88, 0, 0x75, 0x9c], 1e300),
         ] {
             assert_eq!(Binary::read(bytes), Some(Binary::Real(value)));
             assert_eq!(Binary::read(&bytes[..bytes.len() - 1]), None);
+        }
+        // No parameter becomes infinite by what is nearest to it.
+        for (value, float) in [
+            (1e300, None),
+            (-3.5e38, None),
+            (3.4e38, Some(3.4e38)),
+            (1e-300, Some(0.0)),
+        ] {
+            assert_eq!(Binary::Real(value).float(), float);
         }
         for bytes in [
             &[][..],

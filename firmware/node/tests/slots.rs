@@ -341,6 +341,42 @@ fn no_bit_hides_that_a_later_firmware_wrote_a_slot() {
     }
 }
 
+#[test]
+fn numbers_in_flash_that_are_at_their_end_stop_no_node() {
+    let memory = Memory::with(&EVEN);
+    for slot in 0..2 {
+        let (base, _) = memory.place(slot);
+        let mut header = b"WMS2\xff\xff\xff\xff\xff\xff\xff\xff".to_vec();
+        header.extend_from_slice(&checksum(&[&header]).to_le_bytes());
+        // The newest record there can be, and keys as new.
+        let mut journal = header.repeat(3);
+        for cell in [
+            b"\x0b\0\x08\x04\xff\xff\xff\xffABCD",
+            b"\x08\0\0\0\xff\xff\xff\xff\x05\0\0\0",
+        ] {
+            journal.extend_from_slice(cell);
+            journal.extend_from_slice(&checksum(&[cell]).to_le_bytes());
+        }
+        embedded_storage::nor_flash::NorFlash::write(&mut memory.clone(), base, &journal).unwrap();
+    }
+    for _ in 0..3 {
+        let mut slots = open(&memory);
+        slots.mend();
+        assert_eq!(
+            (slots.memory().highest >= 5, kept(&slots, 8).unwrap()),
+            (true, b"ABCD".to_vec())
+        );
+        let _ = slots.keep(8, b"EFGH");
+        if let Ok(index) = slots.prepare(&coming(6, 6)) {
+            slots.stage(index, 32).unwrap();
+            let _ = slots.activate(index);
+            let _ = slots.confirm(index, Rotation::default(), &[]);
+            let _ = slots.set_parameter(1, 1.0);
+        }
+    }
+    assert_eq!(memory.violations.get(), 0);
+}
+
 /// What is kept at three places of a journal: how to do it, and whether it is so.
 type Kept = (
     &'static str,

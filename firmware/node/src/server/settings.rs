@@ -78,7 +78,7 @@ impl Resources {
         let range = parameter.minimum..=parameter.maximum;
         let value = match body {
             Small::Text(text) => number::parse(text),
-            Small::Number(number) => Some(number.float()),
+            Small::Number(number) => number.float(),
         };
         match value {
             Some(value) if range.contains(&value) => self.send(request, response, |ticket| {

@@ -89,7 +89,7 @@ impl Memory {
         let more = (era, sequence) > self.reached();
         if more {
             (self.era, self.highest) = (era, sequence);
-            self.version += 1;
+            self.version = self.version.saturating_add(1);
         }
         more
     }

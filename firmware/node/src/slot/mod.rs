@@ -284,12 +284,18 @@ impl<F: Flash> Slots<F> {
         self.afford(number > self.prepared)?;
         self.level()?;
         let index = self.free().ok_or(SlotError::Nothing)?;
-        let epoch = self.slots.iter().map(|s| s.epoch).max().unwrap_or(0) + 1;
+        let epoch = self.next_epoch();
         self.clear(index, epoch)?;
         self.prepared = self.prepared.max(number);
         self.head(index, kind::RECEIVING, coming)?;
         self.read(index);
         Ok(index)
+    }
+
+    /// The age of the next slot that is prepared. No flash stands so many erasures that it could come to its end.
+    fn next_epoch(&self) -> u32 {
+        let newest = self.slots.iter().map(|s| s.epoch).max();
+        newest.unwrap_or(0).saturating_add(1)
     }
 
     /// Whether flash may be erased now: by whoever is trusted always, else as long as there is budget, which is used up by it.
@@ -367,7 +373,7 @@ impl<F: Flash> Slots<F> {
         self.rescue(index)?;
         let wear = self.slots.iter().map(|s| s.erased).max().unwrap_or(0);
         // A slot whose header was lost to a power cut counts as worn as the most worn one.
-        let erased = if mine.epoch == 0 { wear } else { mine.erased } + 1;
+        let erased = if mine.epoch == 0 { wear } else { mine.erased }.saturating_add(1);
         let (base, length) = self.place(index);
         if mine.epoch > 0 {
             self.retire(index)?;
@@ -416,7 +422,7 @@ impl<F: Flash> Slots<F> {
             .filter(|i| self.slot(*i).state == State::Confirmed)
             .min_by_key(|i| self.slot(*i).erased);
         match cold {
-            Some(cold) if self.slot(cold).erased + WEAR <= self.slot(free).erased => {
+            Some(cold) if self.slot(cold).erased.saturating_add(WEAR) <= self.slot(free).erased => {
                 self.relocate(cold, free, true)?;
                 Ok(Some(cold) == current)
             }
@@ -492,7 +498,7 @@ impl<F: Flash> Slots<F> {
         let memory = memory.ok_or(SlotError::Full)?;
         if memory != self.memory {
             self.memory = memory;
-            self.memory.version += 1;
+            self.memory.version = self.memory.version.saturating_add(1);
         }
         self.remember(index, kind::CONFIRMED, COPIES)?;
         self.read(index);

@@ -67,7 +67,7 @@ impl<F: Flash> Slots<F> {
     fn place_record(&mut self, number: u8, bytes: &[u8], trusted: bool) -> Result<(), SlotError> {
         let old = self.record(number, None);
         let mut new = Record {
-            version: old.as_ref().map_or(0, |r| r.version) + 1,
+            version: old.as_ref().map_or(0, |r| r.version).saturating_add(1),
             bytes: heapless::Vec::new(),
         };
         if number >= RECORDS || new.bytes.extend_from_slice(bytes).is_err() {
@@ -266,7 +266,7 @@ impl<F: Flash> Slots<F> {
         }
         self.afford(trusted)?;
         let index = self.free().ok_or(SlotError::Nothing)?;
-        let epoch = self.slots.iter().map(|s| s.epoch).max().unwrap_or(0) + 1;
+        let epoch = self.next_epoch();
         self.clear(index, epoch)?;
         Ok(index)
     }

@@ -161,6 +161,8 @@ export async function setup(goal) {
     found.nats = await optional("NATS", (report) => debian(report, "nats-server", ["nats-server"]));
     if (found.python.ok) found.prometheus = await optional("Prometheus' parser", prometheusPeer);
     found.postgres = await optional("PostgreSQL", postgresServer);
+    found.libcoap = await optional("libcoap", libcoapServer);
+    found.californium = await optional("Californium", californiumProxy);
     found.chromium = await optional("Chromium", (report) =>
       debian(report, "chromium", ["chromium"]),
     );
@@ -197,7 +199,10 @@ export function crossCompiler() {
     if (!hasCLibrary(compiler)) await aptInstall(report, packages);
     return hasCLibrary(compiler)
       ? compiler
-      : fail(`${compiler} has no stdio.h`, "install libnewlib-arm-none-eabi (Debian's name)");
+      : fail(
+          `${String(compiler)} has no stdio.h`,
+          "install libnewlib-arm-none-eabi (Debian's name)",
+        );
   });
 }
 
@@ -521,6 +526,59 @@ async function postgresServer(report) {
   }
   await aptInstall(report, ["postgresql"]);
   return found() ?? fail("there is no initdb", "install postgresql (Debian's name)");
+}
+
+/** libcoap's server for the command line. */
+function libcoapServer(report) {
+  return debian(report, "coap-server-notls", ["libcoap3-bin"]);
+}
+
+/** californium-proxy2 (Java): each file by its hash, and our few lines around it compiled. What is returned is its class path. */
+async function californiumProxy(report) {
+  const from = join(root, "test/peers/californium");
+  const list = readFileSync(join(from, "jars.sha256"), "utf8");
+  const wanted = createHash("sha256")
+    .update(list)
+    .update(readFileSync(join(from, "Proxy.java")))
+    .digest("hex");
+  const folder = join(cache, "californium");
+  const stamp = join(folder, ".installed");
+  const path = `${join(folder, "classes")}:${join(folder, "jars")}/*`;
+  await debian(report, "javac", ["openjdk-17-jdk-headless"]);
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return path;
+  await debian(report, "mvn", ["maven"]);
+  rmSync(folder, { recursive: true, force: true });
+  const plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
+  const words = ["-q", "-B", "-f", join(from, "pom.xml"), plugin];
+  const jars = join(folder, "jars");
+  await run(
+    report,
+    "mvn",
+    [...words, `-DoutputDirectory=${jars}`, `-Dmaven.repo.local=${join(folder, "maven")}`],
+    "Maven needs a repository that has californium-proxy2",
+  );
+  rmSync(join(folder, "maven"), { recursive: true, force: true });
+  const hashes = readdirSync(jars)
+    .toSorted()
+    .map((name) => {
+      const hash = createHash("sha256").update(readFileSync(join(jars, name)));
+      return `${hash.digest("hex")}  ${name}\n`;
+    });
+  if (hashes.join("") !== list)
+    fail("its files are others than test/peers/californium/jars.sha256 names", "nothing was run");
+  const compile = ["-cp", `${jars}/*`, "-d", join(folder, "classes"), join(from, "Proxy.java")];
+  await run(report, "javac", compile, "the compiler's messages are above");
+  writeFileSync(stamp, wanted);
+  return path;
+}
+
+/** What the benchmark `gateway` needs besides: a client that is faster than what it measures. */
+export async function racePeers() {
+  return {
+    wrk: await optional("wrk", (report) => debian(report, "wrk", ["wrk"])),
+    libcoap: await optional("libcoap", libcoapServer),
+    californium: await optional("Californium", californiumProxy),
+  };
 }
 
 /** An emulator of single instructions, where there is a wheel for this machine. */

@@ -83,20 +83,23 @@ export class Interest {
   }
 
   #pays({ reads, changes, began }: Known, now: number): boolean {
+    if (reads.length < least) return false;
     // The last so many, or all there were since it was first asked for.
     const mean = (times: readonly number[]) =>
       times.length === most
         ? (now - times[0]!) / (most - 1)
         : (now - began) / Math.max(1, times.length);
-    return reads.length >= least && observingPays(mean(reads), mean(changes));
+    return observingPays(mean(reads), mean(changes));
   }
 
   #worth(known: Known, now: number): boolean {
     if (now < known.refused + refusedFor || this.observing >= mostObserved) return false;
+    // Last what takes longest: most requests are not asked often enough.
+    if (!this.#pays(known, now)) return false;
     const there = [...this.#known.values()].filter(
       ({ key, observing }) => observing !== undefined && key.authority === known.key.authority,
     );
-    return there.length < mostObservedThere && this.#pays(known, now);
+    return there.length < mostObservedThere;
   }
 
   #begin(known: Known, connect: () => Promise<Node>): void {

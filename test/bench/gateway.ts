@@ -1,178 +1,18 @@
-// The gateway under load: requests through the proxy, one observation with many viewers, many real nodes at a value a second.
+// The gateway under load: its requests beside californium-proxy2, one observation with a thousand viewers, a thousand real nodes at a value a
+// second, rows in SQLite.
 //
-// WASMOTE_NODES and WASMOTE_SECONDS choose how many and how long (200 nodes, 20 s; the whole one is 1000 and 600).
+// WASMOTE_NODES and WASMOTE_SECONDS choose how many and how long (1000 nodes, 60 s; the whole one is 600 s).
 import { mkdtempSync, rmSync } from "node:fs";
-import { Agent, get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { WebSocket } from "ws";
-import { once } from "node:events";
-import { Gateway } from "../../host/gateway/gateway.ts";
-import type { Envelope } from "../../host/gateway/envelope.ts";
 import { SqliteHistory } from "../../host/gateway/sqlite/history.ts";
-import { emulateFleet } from "../../host/lib/emulate.ts";
-import { openProject } from "../../host/lib/project.ts";
-import { scripted } from "../gateway/coap-server.ts";
-import type { Report } from "./report.ts";
+import { follow, type Followed } from "./gateway/fleet.ts";
+import { race, type Contender } from "./gateway/race.ts";
+import type { Cell, Report, Table } from "./report.ts";
 
-const nodes = Number(process.env["WASMOTE_NODES"] ?? 200);
-const seconds = Number(process.env["WASMOTE_SECONDS"] ?? 20);
+const nodes = Number(process.env["WASMOTE_NODES"] ?? 1_000);
+const seconds = Number(process.env["WASMOTE_SECONDS"] ?? 60);
 const viewers = Math.min(200, nodes);
-
-async function withGateway<T>(
-  targets: string[],
-  named: Record<string, string>,
-  work: (gateway: Gateway, token: string) => Promise<T>,
-): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-bench-"));
-  const gateway = await Gateway.start({
-    folder,
-    project: openProject(folder),
-    nodes: named,
-    config: { listen: { host: "127.0.0.1", port: 0 }, targets, rules: [] },
-  });
-  try {
-    return await work(gateway, gateway.access.first ?? "");
-  } finally {
-    await gateway.stop();
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-const at = (sorted: readonly number[], share: number) =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-
-/** Requests in flight at once until so many are done; the times of each, in milliseconds. */
-async function load(
-  address: (index: number) => string,
-  token: string,
-  total: number,
-  atOnce: number,
-): Promise<{ rate: number; p99: number }> {
-  const agent = new Agent({ keepAlive: true, maxSockets: atOnce });
-  const times: number[] = [];
-  let begun = 0;
-  const worker = async () => {
-    while (begun < total) {
-      const start = performance.now();
-      await new Promise<void>((resolve, reject) => {
-        get(
-          address(begun++),
-          { agent, headers: { authorization: `Bearer ${token}` } },
-          (response) => {
-            if (response.statusCode !== 200)
-              response.once("data", (text) =>
-                reject(new Error(`status ${response.statusCode}: ${text}`)),
-              );
-            response.resume().on("end", resolve);
-          },
-        ).on("error", reject);
-      });
-      times.push(performance.now() - start);
-    }
-  };
-  const start = performance.now();
-  await Promise.all(Array.from({ length: atOnce }, worker));
-  const rate = (1000 * times.length) / (performance.now() - start);
-  agent.destroy();
-  return {
-    rate: Math.round(rate),
-    p99: Number(
-      at(
-        times.toSorted((a, b) => a - b),
-        0.99,
-      ).toFixed(1),
-    ),
-  };
-}
-
-async function requests() {
-  await using server = await scripted(() => ({ code: "2.05", payload: "21.5" }));
-  return await withGateway(["127.0.0.1"], {}, async (gateway, token) => {
-    // The limit per token is for users; a benchmark is none.
-    gateway.access.limit = () => undefined;
-    const base = `${gateway.url}/hc/coap://127.0.0.1:${server.port}`;
-    const cached = await load(() => `${base}/same`, token, 5_000, 32);
-    const uncached = await load((index) => `${base}/${index}`, token, 3_000, 32);
-    return { cached, uncached };
-  });
-}
-
-async function fleet() {
-  const running = await emulateFleet(nodes);
-  try {
-    return await withGateway(
-      [],
-      Object.fromEntries(running.nodes.map(({ name, address }) => [name, address])),
-      async (gateway, token) => {
-        const sent = new Map<string, number>();
-        const delays: number[] = [];
-        let fed = 0;
-        let seen = 0;
-        const sockets = await Promise.all(
-          Array.from({ length: viewers }, async (_, index) => {
-            const socket = new WebSocket(
-              `${gateway.url.replace("http", "ws")}/api/stream?node=node-${index + 1}`,
-              { headers: { authorization: `Bearer ${token}` } },
-            );
-            socket.on("message", (text: Buffer) => {
-              const { node, value, gap } = JSON.parse(text.toString()) as Envelope;
-              const at_ = sent.get(`${node} ${value}`);
-              if (gap || at_ === undefined) return;
-              seen++;
-              delays.push(performance.now() - at_);
-            });
-            await once(socket, "open");
-            return socket;
-          }),
-        );
-        while ([...gateway.nodes].filter(({ values }) => values > 0).length < nodes) {
-          for (const { name } of running.nodes) running.feed(name, "level", 1);
-          await new Promise((resolve) => setTimeout(resolve, 1000));
-        }
-        const before = [...gateway.nodes].reduce((sum, { values }) => sum + values, 0);
-        const rss0 = process.memoryUsage.rss();
-        const cpu0 = process.cpuUsage();
-        for (let second = 0; second < seconds; second++) {
-          const until = performance.now() + 1000;
-          for (const { name } of running.nodes) {
-            sent.set(`${name} ${second + 1000}`, performance.now());
-            running.feed(name, "level", second + 1000);
-            fed++;
-          }
-          await new Promise((resolve) =>
-            setTimeout(resolve, Math.max(0, until - performance.now())),
-          );
-        }
-        await new Promise((resolve) => setTimeout(resolve, 2000));
-        const cpu = process.cpuUsage(cpu0);
-        const came = [...gateway.nodes].reduce((sum, { values }) => sum + values, 0) - before;
-        await gateway.history.flush();
-        for (const socket of sockets) socket.terminate();
-        return {
-          fed,
-          came,
-          kept: gateway.history.state().written,
-          seen,
-          expected: viewers * seconds,
-          rss: process.memoryUsage.rss(),
-          grown: process.memoryUsage.rss() - rss0,
-          cpu: (cpu.user + cpu.system) / 1e6 / (seconds + 2),
-          median: at(
-            delays.toSorted((a, b) => a - b),
-            0.5,
-          ),
-          p99: at(
-            delays.toSorted((a, b) => a - b),
-            0.99,
-          ),
-        };
-      },
-    );
-  } finally {
-    await running.stop();
-  }
-}
 
 async function rows(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "wasmote-bench-"));
@@ -197,42 +37,81 @@ async function rows(): Promise<number> {
   return rate;
 }
 
+const ms = (value: number): number => Number(value.toPrecision(3));
+
+function raceTable(all: readonly Contender[] | string): Table {
+  const columns = [
+    "proxy",
+    "cached, requests a second",
+    "p99 ms",
+    "CPU µs each",
+    "uncached, requests a second",
+    "p99 ms",
+    "CPU µs each",
+    "MB resident",
+  ];
+  const title = "Requests, 32 at once";
+  if (typeof all === "string") return { title, columns: ["not measured"], rows: [[all]] };
+  const figures = ({ cached, uncached, rss }: Contender) =>
+    [cached, uncached]
+      .flatMap(({ rate, p99, cpu }) => [Math.round(rate), ms(p99), ms(cpu)])
+      .concat(Math.round(rss / 1e6));
+  const [ours, theirs] = all.map(figures);
+  const ratio: Cell[][] =
+    ours === undefined || theirs === undefined
+      ? []
+      : [["ours by theirs", ...ours.map((value, at) => `${(value / theirs[at]!).toFixed(2)}`)]];
+  return { title, columns, rows: [...all.map((one) => [one.name, ...figures(one)]), ...ratio] };
+}
+
+const figuresOf = (many: Followed): [string, number][] => [
+  ["values fed", many.fed],
+  ["came to the gateway", many.came],
+  ["in SQLite", many.kept],
+  ["given up by history or for slow viewers", many.lost],
+  ["for viewers", many.expected],
+  ["seen by viewers", many.seen],
+  ["ms from node to viewer, median", ms(many.median)],
+  ["ms from node to viewer, p99", ms(many.p99)],
+  ["ms that the gateway's loop was late, p99", ms(many.loop.p99)],
+  ["ms that it was late, most", ms(many.loop.most)],
+  ["CPUs the gateway used", ms(many.cpu)],
+  ["MB resident after a quarter", Math.round(many.early / 1e6)],
+  ["MB resident at the end", Math.round(many.late / 1e6)],
+];
+
 export async function run(): Promise<Report> {
-  const { cached, uncached } = await requests();
-  const many = await fleet();
+  const contenders = await race();
+  const spread = await follow({ nodes, viewers, seconds, rate: 1 });
+  const together = await follow({ nodes, viewers, seconds: 10, rate: 1, together: true });
+  const crowd = await follow({ nodes: 1, viewers: 1_000, seconds: 20, rate: 1 });
   const rate = await rows();
-  if (many.came < many.fed * 0.5) throw new Error(`only ${many.came} of ${many.fed} values came`);
+  if (spread.came < spread.fed * 0.5)
+    throw new Error(`only ${spread.came} of ${spread.fed} values came`);
+  const columns = [
+    "what",
+    `${nodes} nodes, ${viewers} viewers, ${seconds} s`,
+    `all at the same moment, 10 s`,
+    "one node, a value a second, 1,000 viewers, 20 s",
+  ];
+  const [a, b, c] = [spread, together, crowd].map(figuresOf);
   return {
     name: "gateway",
     title: "The gateway under load",
-    method: `Client, gateway and nodes on one machine. Requests: 32 at once through /hc/ to a scripted CoAP server. Fleet: ${nodes} native nodes with a new value each second for ${seconds} s, ${viewers} WebSockets; memory and CPU are of the process that has the gateway, the viewers and what feeds the nodes.`,
+    method: `Client, proxies, CoAP servers and nodes on one machine, each a process of its own; the gateway as it is shipped. Requests: wrk asks both proxies in turn for resources of eight libcoap servers, three rounds after a warm-up, the one in the middle counts; cached is one resource, uncached another one each time. Nodes: native ones with a value a second, spread over the second, WebSockets on the first ${viewers}.`,
     notes: [
-      "Rates depend on the machine and what else runs on it; they compare rows of one run.",
-      "californium-proxy2 is not measured beside yet.",
+      "Figures depend on the machine and what else runs on it: the ratios of one run say more.",
+      "The gateway is one thread of JavaScript, californium-proxy2 uses all processors: the processor time of a request compares the work, the rate compares the programs.",
+      ...(typeof contenders === "string" || contenders.length < 2
+        ? ["californium-proxy2 could not be had on this machine."]
+        : []),
     ],
     tables: [
+      raceTable(contenders),
       {
-        title: "Requests",
-        columns: ["case", "requests a second", "p99 ms"],
-        rows: [
-          ["cached", cached.rate, cached.p99],
-          ["uncached", uncached.rate, uncached.p99],
-        ],
-      },
-      {
-        title: `${nodes} nodes, a value a second`,
-        columns: ["what", "figure"],
-        rows: [
-          ["values fed", many.fed],
-          ["values that came to the gateway", many.came],
-          ["values in SQLite, with those before", many.kept],
-          [`values at ${viewers} viewers, of ${many.expected}`, many.seen],
-          ["ms from feeding to the viewer, median", Number(many.median.toFixed(1))],
-          ["ms from feeding to the viewer, p99", Number(many.p99.toFixed(1))],
-          ["MB resident", Math.round(many.rss / 1e6)],
-          ["MB grown", Math.round(many.grown / 1e6)],
-          ["CPUs used", Number(many.cpu.toFixed(2))],
-        ],
+        title: "Values",
+        columns,
+        rows: a!.map(([what, figure], index) => [what, figure, b![index]![1], c![index]![1]]),
       },
       {
         title: "SQLite",

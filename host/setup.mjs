@@ -79,6 +79,21 @@ const engines = {
   wasm3: { features: ["chip", "wasm3"], profile: "fast" },
 };
 
+/**
+ * What only benchmarks build for the chip, and no test: each is looked at by the lint, as a benchmark that no longer builds is found out only
+ * by whoever runs it. Of each crate every feature is named, or implied by one that is, but for those that change nothing of ours: wasmi's
+ * other dispatch, and wasm3's engine, which is C.
+ */
+export const benchImages = [
+  { crate: "wasmote-update", features: ["install"] },
+  { crate: "wasmote-update", features: ["dalek-tables"] },
+  { crate: "wasmote-update", features: ["salty"] },
+  { crate: "wasmote-update", features: ["compact-small"] },
+  { crate: "wasmote-bench-engine", features: ["chip", "native", "wasmote"] },
+  { crate: "wasmote-bench-engine", features: ["chip", "wasmi", "wasmi-calls"] },
+  { crate: "wasmote-compare" },
+];
+
 /** Crates that build only for the chip: left out when the workspace is checked and tested on this computer. */
 export const chipCrates = ["mps2-an386", "wasmote-compare"];
 

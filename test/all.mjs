@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { chip, chipCrates, environment, images, root, setup } from "../host/setup.mjs";
+import { benchImages, chip, chipCrates, environment, images, root, setup } from "../host/setup.mjs";
 import { countRust, countVitest } from "./harness/count.mjs";
 
 const manifest = ["--manifest-path", "firmware/Cargo.toml"];
@@ -34,7 +34,7 @@ const portable = ["engine", "compiler", "coap", "oscore", "node", "net", "sensor
 /** Clippy for what builds only for the chip. Debian's Rust for the chip comes without clippy. */
 const chipLints =
   environment().toolchain?.what === "rustup"
-    ? images.map(({ crate, features = [] }) => ({
+    ? [...images, ...benchImages].map(({ crate, features = [] }) => ({
         run: [
           "cargo",
           "clippy",

@@ -284,8 +284,13 @@ export class Node {
     await this.put("app/tier", tier, { signal });
   }
 
-  async setParam(name: string, value: number, signal?: AbortSignal): Promise<void> {
-    await this.put(`app/params/${name}`, String(value), { signal });
+  /** Sets a parameter, which counts at once. The seconds until it is kept over a reset: 0 when it is already. */
+  async setParam(name: string, value: number, signal?: AbortSignal): Promise<number> {
+    const path = `app/params/${name}`;
+    const payload = Buffer.from(String(value));
+    const answer = await this.request("PUT", path, { format: "text", payload, signal });
+    const told = /^kept over a reset in (\d{1,9}) s$/.exec(answer.payload.toString("utf8"));
+    return Number(told?.[1] ?? 0);
   }
 
   /** The log, line by line. */

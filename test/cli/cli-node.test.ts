@@ -102,6 +102,17 @@ eachTarget("command line", (start) => {
     expect(await wasmoteJson(project, "get", "sensors/level")).toMatchObject({ value: "3500" });
     clearInterval(ranging);
     expect(await wasmoteJson(project, "params", "limit=4000")).toEqual({ limit: 4000 });
+    // Flash is written as often as it stands: a value that waits for it is said to.
+    {
+      await using client = await Node.connect(node.address);
+      let kept = 0;
+      for (let value = 4001; kept === 0 && value < 4100; value++)
+        kept = await client.setParam("limit", value);
+      expect(kept).toBeGreaterThan(0);
+    }
+    const waits = await wasmote(project, "params", "limit=4100");
+    expect(waits.code).toBe(0);
+    expect(waits.err).toMatch(/limit counts now, and is kept over a reset of \S+ in \d+ s\n/);
     expect((await wasmote(project, "put", "app/params/limit", "5000")).code).toBe(0);
     expect((await wasmote(project, "get", "app/params/limit")).out).toBe("5000\n");
     const refused = await wasmote(project, "params", "limit=-1");

@@ -1,5 +1,5 @@
 // The benchmarks' own parts: what they lay out and how they count.
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { build } from "../../host/lib/build/build.ts";
 import { missing, type Machine } from "../../host/lib/emulate.ts";
 import { programs } from "../../host/lib/emulate/programs.ts";
 import { instantiate, missingEngine } from "../../host/lib/engine.ts";
-import { root } from "../../host/setup.mjs";
+import { benchImages, images, root } from "../../host/setup.mjs";
 import { load, quantile } from "../bench/load.ts";
 import { figure, markdown, svg, tableMarkdown, type Report } from "../bench/report.ts";
 import { partOf } from "../bench/size.ts";
@@ -109,6 +109,51 @@ describe("the size of an image", () => {
     ).toBe("coap");
     expect(partOf("_ZN14wasmote_engine7execute3run17h0123456789abcdefE")).toBe("engine");
     expect(partOf("__aeabi_memcpy")).toBe("language");
+  });
+});
+
+describe("what only benchmarks build", () => {
+  const folder = join(root, "test/bench");
+  const crates = readdirSync(folder).filter((name) => existsSync(join(folder, name, "Cargo.toml")));
+
+  test("is linted, each crate with each of its features", () => {
+    expect(crates.length).toBeGreaterThan(2);
+    for (const folderName of crates) {
+      const manifest = readFileSync(join(folder, folderName, "Cargo.toml"), "utf8");
+      const crate = /^name = "(.*)"$/m.exec(manifest)?.[1];
+      const looked = benchImages.filter((image) => image.crate === crate);
+      expect(looked.length, crate).toBeGreaterThan(0);
+      const table = /\[features\]\n([^]*?)\n\n/.exec(manifest)?.[1] ?? "";
+      const features = new Map(
+        [...table.matchAll(/^([\w-]+) = \[(.*)\]$/gm)].map(([, name = "", implied = ""]) => [
+          name,
+          [...implied.matchAll(/"([\w-]+)"/g)].map(([, one = ""]) => one),
+        ]),
+      );
+      const seen = new Set<string>();
+      const see = (name: string) => {
+        seen.add(name);
+        features.get(name)?.forEach(see);
+      };
+      for (const { features: named = [] } of looked) named.forEach(see);
+      const unseen = [...features.keys()].filter((name) => !seen.has(name));
+      // One is wasmi's alone; the other's C sources are at hand only for the benchmark itself.
+      const others = crate === "wasmote-bench-engine" ? ["wasmi-loop", "wasm3"] : [];
+      expect(unseen, crate).toEqual(others);
+      // None that there is no longer.
+      expect([...seen].filter((name) => !features.has(name))).toEqual([]);
+    }
+  });
+
+  test("is all that a benchmark asks Cargo for and the set-up does not build", () => {
+    const source = readdirSync(folder)
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => readFileSync(join(folder, name), "utf8"))
+      .join("\n");
+    const known = new Set([...images, ...benchImages].map(({ crate }) => crate));
+    const asked = [...source.matchAll(/"-p", "([\w-]+)"/g)].map(([, crate = ""]) => crate);
+    expect(asked).toContain("wasmote-update");
+    expect(asked.filter((crate) => !known.has(crate))).toEqual([]);
   });
 });
 

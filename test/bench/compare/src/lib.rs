@@ -45,7 +45,8 @@ pub unsafe extern "C" fn engine_load(program: *const u8, length: usize) -> i32 {
         scratch.write(Room::new());
         // On a node the table is written to flash, beside the module: it takes no RAM, nor is it counted here.
         static mut TABLE: [u32; 4096] = [0; 4096];
-        let table = &mut *(&raw mut TABLE);
+        let place = &raw mut TABLE;
+        let table = &mut *place;
         let Ok(summary) = validate(bytes, &mut table[..], &mut *scratch, PageSizes::Any) else {
             return 1;
         };
@@ -85,8 +86,9 @@ pub extern "C" fn engine_compiled() -> usize {
 /// Calls `run`; -1 when that goes wrong.
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_run(which: i32, n: i32) -> i32 {
+    let place = &raw mut INSTANCE;
     // SAFETY: there is one thread.
-    let Some((instance, run)) = (unsafe { &mut *(&raw mut INSTANCE) }) else {
+    let Some((instance, run)) = (unsafe { &mut *place }) else {
         return -1;
     };
     let mut fuel = u64::MAX;

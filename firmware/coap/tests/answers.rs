@@ -363,6 +363,7 @@ impl Application for Plain {
 fn an_application_that_says_no_more_has_nothing_to_observe_to_resume_or_to_say_again() {
     let mut server: Server<u8> = Server::new(1);
     server.trust(|_| true);
+    assert!(!wasmote_coap::Application::reliable(&Plain, 1));
     let mut ask = |message: Msg| {
         let mut sent = vec![];
         let mut out = |_: u8, d: &[u8]| sent.push(d.to_vec());

@@ -644,6 +644,14 @@ fn a_sensor_that_is_not_well_says_so_instead_of_an_old_value() {
 }
 
 #[test]
+fn a_text_is_escaped_no_further_than_json_asks_for() {
+    let (_, mut node) = running();
+    let (_, json) = node.get("node", format::JSON, "");
+    let json = String::from_utf8(json).unwrap();
+    assert!(json.contains(r#""power on""#), "{json}");
+}
+
+#[test]
 fn a_value_is_good_until_the_next_but_one_is_due_and_then_no_longer() {
     let (_, mut node) = running();
     let max_age = |node: &mut Rig| {

@@ -63,6 +63,8 @@ export async function gatewayVerb(options: Options): Promise<void> {
             import("../gateway/demo.ts").then(({ startDemo }) => startDemo(gateway, folder)),
           )
         : undefined;
+      if (demo !== undefined)
+        say("three nodes run the flood alarm; a day of a winter passes each half second");
       await new Promise<void>((done) => {
         signal.addEventListener("abort", () => done());
         if (signal.aborted) done();

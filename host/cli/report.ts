@@ -118,6 +118,13 @@ export function tell(error: unknown): Told {
   }
   // Files, programs and disks: the system says what is wrong with them.
   const { code, path, syscall } = error as NodeJS.ErrnoException;
+  if (syscall === "uv_cwd" || message.endsWith("uv_cwd"))
+    return {
+      code: "failed",
+      message: "the folder that this shell is in is not there any more",
+      advice: "`cd` to one that is, or `cd .` if it was made anew",
+      exit: exitCode.failed,
+    };
   if (typeof code === "string" && (path !== undefined || syscall !== undefined))
     return {
       code: "failed",

@@ -2,6 +2,8 @@
 // rating curve. The curve is made up, the flows are not: flow = 20 m³/s · h · √h with the level h in metres, which a
 // filter can invert with the two instructions that WebAssembly has for it.
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../lib/root.ts";
 
 /** One day: the date, rain in millimetres, flow in cubic metres a second, and the level in millimetres that the sensor shows. */
 export interface Day {
@@ -22,9 +24,12 @@ export function flowOf(level: number): number {
   return 20 * metres * Math.sqrt(metres);
 }
 
-/** Reads the excerpt beside this file. */
+/** Beside this file in the repository; from a bundle, where the package has it. */
+const excerpt = join(packageRoot, "host/demo/river-wye-2013-14.csv");
+
+/** Reads the excerpt. */
 export function readRiver(): Day[] {
-  const text = readFileSync(new URL("river-wye-2013-14.csv", import.meta.url), "utf8");
+  const text = readFileSync(excerpt, "utf8");
   const rows = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return rows.map((row) => {
     const [date = "", rain, flow] = row.split(",");

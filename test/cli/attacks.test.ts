@@ -153,6 +153,26 @@ describe("a folder that cannot be made", () => {
   });
 });
 
+describe.skipIf(process.platform === "win32")("a folder that was removed under the shell", () => {
+  test.each([["build"], ["info"], ["new", "x"], ["emulate", "native"], ["push"], ["doctor"]])(
+    "is named as what is wrong: %s",
+    (...words) => {
+      using folder = scratch();
+      const line = `mkdir gone && cd gone && rmdir ../gone && exec "$0" "$@"`;
+      const ran = spawnSync("sh", ["-c", line, process.execPath, program, ...words, "--json"], {
+        cwd: folder.path,
+        encoding: "utf8",
+        timeout: 120_000,
+      });
+      expect(ran.status, ran.stderr).toBe(1);
+      expect(ran.stderr).toMatch(
+        /folder that this shell is in is not there any more\n {2}what to do: /,
+      );
+      expect(JSON.parse(ran.stdout)).toMatchObject({ error: { code: "failed", exit: 1 } });
+    },
+  );
+});
+
 // No file may grow: what a full disk is, without root to make one. What is printed goes through pipes, which have no such limit.
 describe.skipIf(process.platform === "win32")("a disk that takes nothing more", () => {
   const full = (where: string, ...words: string[]) => {

@@ -1,5 +1,6 @@
 // The package as others get it: packed by npm, installed in a project of theirs; and what editors know of a project made by `new`.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -38,11 +39,12 @@ describe("installed from its package", () => {
     const file = join(folder.path, filename);
     execFileSync("tar", ["-xzf", file, "-C", wasmote, "--strip-components", "1"]);
     // Its dependencies, as npm would have installed them.
-    const { dependencies } = JSON.parse(readFileSync(join(wasmote, "package.json"), "utf8")) as {
-      dependencies: Record<string, string>;
-    };
+    const { dependencies, optionalDependencies } = JSON.parse(
+      readFileSync(join(wasmote, "package.json"), "utf8"),
+    ) as Record<"dependencies" | "optionalDependencies", Record<string, string>>;
     const linked = new Set<string>();
-    for (const name of [...Object.keys(dependencies), "@types/node", "typescript"]) {
+    const names = Object.keys({ ...dependencies, ...optionalDependencies });
+    for (const name of [...names, "@types/node", "typescript"]) {
       const scope = name.startsWith("@") ? name.split("/")[0]! : undefined;
       if (scope) mkdirSync(join(modules, scope), { recursive: true });
       if (linked.has(name)) continue;
@@ -63,9 +65,15 @@ describe("installed from its package", () => {
       "dist",
       // The flood's trained network, which `wasmote flood` places.
       "examples",
+      // A winter of the river, for the gateway's demonstration.
+      "host",
       "index.ts",
       "package.json",
+      // The board for those who have Renode.
+      "renode",
     ]);
+    const inside = readdirSync(join(wasmote, "host"), { recursive: true, encoding: "utf8" });
+    expect(inside.filter((file) => file.includes("."))).toEqual(["demo/river-wye-2013-14.csv"]);
     const files = readdirSync(join(wasmote, "dist"), { recursive: true, encoding: "utf8" });
     const plain = files.filter((file) => statSync(join(wasmote, "dist", file)).isFile());
     // Scripts, types and the dashboard; programs for this computer; firmware for a board and for the emulators.
@@ -83,6 +91,63 @@ describe("installed from its package", () => {
       expect(statSync(join(wasmote, "dist", name)).size, name).toBeLessThan(4 * 2 ** 20);
     const sources = readdirSync(join(wasmote, "assembly"), { recursive: true, encoding: "utf8" });
     expect(sources.filter((file) => /(?:^|\/)(?:bench|test)/.test(file))).toEqual([]);
+  });
+
+  test("it has every file that its verbs open, and none is looked for beside a source", () => {
+    const sources = execFileSync("git", ["ls-files", "host/*.ts"], { cwd: root, encoding: "utf8" })
+      .split("\n")
+      .filter((file) => file !== "" && !file.includes("/dashboard/"));
+    const texts = sources.map((file) => [file, readFileSync(join(root, file), "utf8")] as const);
+    const opened = texts.flatMap(([, text]) =>
+      [...text.matchAll(/join\(packageRoot, "([^"]+)"/g)].map(([, file = ""]) => file),
+    );
+    expect(opened.length).toBeGreaterThan(15);
+    // Python is the set-up's, for those who train; without it that says what to do.
+    const missing = opened.filter(
+      (file) => !file.startsWith(".cache/") && !existsSync(join(wasmote, file)),
+    );
+    expect(missing).toEqual([]);
+    // The bundle lies elsewhere than its sources: what they find beside themselves is not beside it.
+    const beside = texts
+      .filter(([, text]) => /new URL\([^)]*import\.meta|import\.meta\.dirname/.test(text))
+      .map(([file]) => file);
+    // Of the repository's own: the demonstration of `npm start`, and what makes files of the contract.
+    expect(
+      beside.filter((file) => !/^host\/(?:demo\/main|gen|sdk|vectors)\.ts$/.test(file)),
+    ).toEqual([]);
+  });
+
+  test("its gateway shows the demonstration", { timeout: 120_000 }, async () => {
+    const shown = "three nodes run the flood alarm";
+    const words = [
+      join(wasmote, "dist/wasmote.js"),
+      "gateway",
+      "--demo",
+      "--listen",
+      "0",
+      "--json",
+    ];
+    const child = spawn(process.execPath, words, {
+      cwd: consumer,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    try {
+      let said = "";
+      const ended = once(child, "close");
+      const started = new Promise<void>((resolve) => {
+        for (const stream of [child.stdout, child.stderr])
+          stream.on("data", (bytes: Buffer) => {
+            said += bytes.toString();
+            if (said.includes(shown)) resolve();
+          });
+      });
+      await Promise.race([started, ended]);
+      expect(said).toContain(shown);
+      child.kill("SIGINT");
+      expect(await ended).toEqual([0, null]);
+    } finally {
+      child.kill("SIGKILL");
+    }
   });
 
   const others = [22, 24].map((major) => ({ major, path: otherNode(major) }));

@@ -48,7 +48,7 @@ impl<'m> Asked<'m> {
     }
 
     /// What is wrong with a critical option is said with a code; an elective one in a wrong form counts as not there (RFC 7252
-    /// §5.4.3).
+    /// §5.4.3), but for those whose own RFC says otherwise.
     pub(crate) fn read(message: &Message<'m>) -> Self {
         let mut asked = Self::nothing(message.code, message.options);
         let mut last = None;
@@ -98,6 +98,13 @@ impl<'m> Asked<'m> {
             // RFC 7252 §5.7.2: there is no proxy here.
             option::PROXY_URI | option::PROXY_SCHEME => {
                 self.refused = self.refused.or(Some(Code::PROXYING_NOT_SUPPORTED));
+                true
+            }
+            // RFC 8768 §3: a server has no use for it, and yet refuses 0 and what is above 255.
+            option::HOP_LIMIT => {
+                if !repeated && !matches!(uint(value), Some(1..=255)) {
+                    self.refused = self.refused.or(Some(Code::BAD_REQUEST));
+                }
                 true
             }
             option::OBSERVE if value.len() <= 3 && !repeated => {

@@ -2,7 +2,7 @@
 //! deadline out.
 //!
 //! RFC 7252 (messages, deduplication, separate responses, conditional requests, multicast), RFC 7641 (observe), RFC 7959
-//! (block-wise both ways), RFC 6690 (discovery), RFC 7967 (No-Response), RFC 9175 (Echo,
+//! (block-wise both ways), RFC 6690 (discovery), RFC 7967 (No-Response), RFC 8768 (Hop-Limit), RFC 9175 (Echo,
 //! Request-Tag), RFC 8132 (FETCH, PATCH, iPATCH). The embedder implements
 //! [`Application`]; the server owns all protocol state in tables of fixed size, of which each endpoint has its share, and answers
 //! 5.03 when there is none left. `docs/coap.md` has the walk of a request through the files.

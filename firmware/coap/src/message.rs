@@ -117,6 +117,8 @@ pub mod option {
     pub const MAX_AGE: u16 = 14;
     /// RFC 7252 §5.10.1.
     pub const URI_QUERY: u16 = 15;
+    /// RFC 8768 §3.
+    pub const HOP_LIMIT: u16 = 16;
     /// RFC 7252 §5.10.4.
     pub const ACCEPT: u16 = 17;
     /// RFC 7252 §5.10.7.

@@ -403,6 +403,26 @@ verb(
   ],
 );
 verb(
+  "history <node> <resource>",
+  "what a gateway has kept of a resource",
+  () => import("./history.ts"),
+  [
+    new Option("--gateway <url>", "the gateway (WASMOTE_GATEWAY, else the one on this computer)"),
+    new Option("--since <time>", "from then on: 90s, 15m, 2h, 7d ago, or a moment (1d)"),
+    new Option("--until <time>", "up to then, likewise (now)"),
+    new Option("--step <step>", "raw: every value; 1m, 1h: what each step of time had").default(
+      "raw",
+    ),
+    new Option("--limit <n>", "so many lines at most, the oldest first").default("10000"),
+    json(),
+  ],
+  [
+    "history wye outputs/flow",
+    "history wye sensors/level --since 7d --step 1h",
+    "history river/wye outputs/alarm --json      (the gateway river of wasmote.toml)",
+  ],
+);
+verb(
   "gateway",
   "nodes on the web: HTTP, live values, history, alarms, dashboard",
   () => import("./gateway.ts"),

@@ -93,7 +93,8 @@ export async function askGateway<T>(
   );
 }
 
-const notOurs = (url: string, cause?: unknown) =>
+/** That whoever answers there is no gateway, for what it says is nothing that one would say. */
+export const notOurs = (url: string, cause?: unknown) =>
   new UserError(
     `${url} is no gateway of Wasmote`,
     "name it: --gateway http://HOST:PORT",

@@ -53,6 +53,11 @@ describe("wrong words", () => {
     ["rollout", "start"],
     ["rollout", "pause", "x"],
     ["rollout", "status", "--gateway", "http://"],
+    ["history", "wye"],
+    ["history", "wye", "outputs/flow", "--since", "yesterday"],
+    ["history", "wye", "outputs/flow", "--since", "-1"],
+    ["history", "wye", "outputs/flow", "--step", "toString"],
+    ["history", "wye", "outputs/flow", "--limit", "100001"],
     ["place"],
     ["place", "src/main.ts", "--link", "toString"],
     ["place", "src/main.ts", "--on", "moon"],
@@ -326,6 +331,7 @@ describe("a gateway", () => {
     ["rollout", "status", "1", "--gateway", url, "--follow"],
     ["rollout", "pause", "1", "--gateway", url],
     ["rollout", "start", "river.wpkg", "--gateway", url],
+    ["history", "wye", "outputs/flow", "--gateway", url],
     ["place", "src/main.ts", "--on", "gateway", "--gateway", url],
   ];
   beforeAll(async () => {

@@ -123,3 +123,66 @@ test.skipIf(reason !== undefined)(
   },
   300_000,
 );
+
+test("history shows what a gateway has kept: values, steps, gaps, and what is left out", async () => {
+  using folder = scratch();
+  const project = await newProject(folder.path);
+  await using running = await startGateway();
+  const start = Date.parse("2026-11-28T12:00:00Z");
+  for (const [seconds, value] of [
+    [0, 12.5],
+    [20, null],
+    [30, 13.5],
+    [60, 2],
+  ] as const)
+    running.gateway.history.append({
+      node: "wye",
+      resource: "outputs/flow",
+      time: start + seconds * 1000,
+      value,
+    });
+  appendFileSync(join(project, "wasmote.toml"), `\n[gateways]\nriver = "${running.url}"\n`);
+  const from = ["--since", "2026-11-28T12:00:00Z", "--until", "2026-11-28T12:01:01Z"];
+  const history = (...words: string[]) =>
+    wasmoteIn(project, { WASMOTE_TOKEN: running.token }, "history", ...words, ...from);
+  expect(await history("river/wye", "outputs/flow")).toMatchObject({
+    code: 0,
+    out: [
+      "2026-11-28T12:00:00.000Z  12.5",
+      "2026-11-28T12:00:20.000Z  (gap)",
+      "2026-11-28T12:00:30.000Z  13.5",
+      "2026-11-28T12:01:00.000Z  2",
+      "",
+    ].join("\n"),
+    err: "",
+  });
+  const steps = await history("wye", "/outputs/flow", "--step", "1m", "--gateway", running.url);
+  expect(steps.out.split("\n")[0]).toBe("2026-11-28T12:00:00.000Z  13  12.5 … 13.5, 2 values");
+  const few = await history("river/wye", "outputs/flow", "--limit", "2");
+  expect([few.out.split("\n").length, few.err]).toEqual([
+    3,
+    expect.stringContaining("these are the oldest 2: "),
+  ]);
+  const json = await history("river/wye", "outputs/flow", "--json");
+  expect(JSON.parse(json.out)).toMatchObject({
+    node: "wye",
+    resource: "outputs/flow",
+    points: [{ value: 12.5 }, { value: null }, { value: 13.5 }, { time: start + 60_000, value: 2 }],
+  });
+  const none = await history("river/usk", "outputs/flow");
+  expect([none.code, none.out, none.err]).toEqual([
+    0,
+    "",
+    "the gateway has kept nothing of usk outputs/flow in that time\n",
+  ]);
+  const both = await history("river/wye", "outputs/flow", "--gateway", running.url);
+  expect([both.code, both.err]).toEqual([2, expect.stringContaining("mean two gateways")]);
+  const stranger = await wasmoteIn(
+    project,
+    { WASMOTE_TOKEN: "wm_nobody" },
+    "history",
+    "river/wye",
+    "outputs/flow",
+  );
+  expect([stranger.code, stranger.err]).toEqual([5, expect.stringContaining("set WASMOTE_TOKEN")]);
+});

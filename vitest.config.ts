@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/harness/fresh.ts"],
     setupFiles: ["test/harness/isolation.ts"],
     // Tests wait for events; this is for a machine that is busy with other things.
     testTimeout: 180_000,

@@ -352,7 +352,9 @@ const keys = [
     "fitted; 4096 where they allocate",
     "16,777,216",
   ],
+  ["open", "whether packages go to nodes that anybody may change, without asking", "false", ""],
   ["[nodes]", "addresses by name", "none", ""],
+  ["[gateways]", "addresses of gateways by name; their nodes are GATEWAY/NODE", "none", ""],
   ["[groups]", "lists of names of nodes", "none", ""],
 ];
 

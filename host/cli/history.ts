@@ -1,7 +1,7 @@
 // Shows what a gateway has kept of a resource: values, or what steps of time had.
 import { resolutions, type Point } from "../gateway/history.ts";
 import { UserError } from "../lib/errors.ts";
-import { askGateway, gatewayPlace, notOurs } from "../lib/gateway.ts";
+import { askGateway, gatewayPlace } from "../lib/gateway.ts";
 import { throughGateway } from "../lib/project.ts";
 import { oneLine, shortest } from "../lib/text.ts";
 import { interruption, print, project, say } from "./context.ts";
@@ -35,11 +35,11 @@ export async function historyVerb(given: string, path: string, options: Options)
   if (options.since !== undefined) query.set("from", String(moment(options.since, now)));
   if (options.until !== undefined) query.set("to", String(moment(options.until, now)));
   const place = gatewayPlace(through?.url ?? options.gateway);
-  const kept = await askGateway<unknown>(place, `/api/history?${query.toString()}`, {
+  const kept = await askGateway(place, `/api/history?${query.toString()}`, {
     signal: interruption(),
+    is: hasPoints,
   });
-  const points = pointsOf(kept);
-  if (points === undefined) throw notOurs(place.url);
+  const { points } = kept;
   if (options.json !== true && points.length === 0) {
     say(`the gateway has kept nothing of ${node} ${resource} in that time`);
     return;
@@ -52,15 +52,14 @@ export async function historyVerb(given: string, path: string, options: Options)
     );
 }
 
-/** The points of an answer, if it has nothing but points. */
-function pointsOf(kept: unknown): Point[] | undefined {
+function hasPoints(kept: unknown): kept is { points: Point[] } {
   const points = (kept as { points?: unknown } | null)?.points;
   const numeric = (value: unknown) => typeof value === "number";
   const good = (point: Partial<Point> | null) =>
     Math.abs(point?.time ?? Number.NaN) <= latest &&
     (point?.value === null || numeric(point?.value)) &&
     [point.n, point.min, point.max].every((one) => one === undefined || numeric(one));
-  return Array.isArray(points) && points.every(good) ? (points as Point[]) : undefined;
+  return Array.isArray(points) && points.every(good);
 }
 
 /** The last moment that has a date (ECMA-262 §21.4.1.1). */

@@ -66,7 +66,8 @@ async function plan(
     if (options[key] !== undefined) query.set(key, options[key]);
   if (options.atOnce !== undefined) query.set("at-once", options.atOnce);
   if (options.approve) query.set("approve", "");
-  const made = await askGateway<RolloutView>(place, `/api/rollouts?${query.toString()}`, {
+  const made = await askGateway(place, `/api/rollouts?${query.toString()}`, {
+    is: isView,
     method: "POST",
     signal: interruption(),
     body: readFileSync(file),
@@ -82,7 +83,8 @@ async function plan(
 }
 
 async function act(place: GatewayPlace, what: Act, id: string, options: Options): Promise<void> {
-  const rollout = await askGateway<Rollout>(place, `/api/rollouts/${id}/${what}`, {
+  const rollout = await askGateway(place, `/api/rollouts/${id}/${what}`, {
+    is: isRollout,
     method: "POST",
     signal: interruption(),
   });
@@ -96,12 +98,16 @@ async function status(
   options: Options,
 ): Promise<void> {
   if (id === undefined) {
-    const all = await askGateway<Rollout[]>(place, "/api/rollouts", { signal: interruption() });
+    const all = await askGateway(place, "/api/rollouts", {
+      is: areRollouts,
+      signal: interruption(),
+    });
     print(options.json, all, () => (all.length === 0 ? "no rollouts" : all.map(line).join("\n")));
     return;
   }
   if (options.follow) return follow(place, idOf(id), options);
-  const view = await askGateway<RolloutView>(place, `/api/rollouts/${idOf(id)}`, {
+  const view = await askGateway(place, `/api/rollouts/${idOf(id)}`, {
+    is: isView,
     signal: interruption(),
   });
   print(options.json, view, () => describe(view).join("\n"));
@@ -111,7 +117,7 @@ async function status(
 async function follow(place: GatewayPlace, id: string, options: Options): Promise<void> {
   const signal = untilInterrupted();
   for (let shown = ""; !signal.aborted;) {
-    const view = await askGateway<RolloutView>(place, `/api/rollouts/${id}`, { signal });
+    const view = await askGateway(place, `/api/rollouts/${id}`, { is: isView, signal });
     const text = `${line(view)}  ${counts(view.members)}`;
     if (text !== shown && options.json !== true) print(false, view, () => text);
     shown = text;
@@ -135,6 +141,36 @@ async function follow(place: GatewayPlace, id: string, options: Options): Promis
       signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
     });
   }
+}
+
+// What is shown of an answer has to be there, and of its kind: whoever listens at an address may be anything.
+function isRollout(answer: unknown): answer is Rollout {
+  const { id, wave, settings, reason, ...texts } = (answer ?? {}) as Partial<Rollout>;
+  return (
+    Number.isSafeInteger(id) &&
+    Number.isSafeInteger(wave) &&
+    Array.isArray(settings?.waves) &&
+    ["string", "undefined"].includes(typeof reason) &&
+    [texts.name, texts.version, texts.digest, texts.state].every((text) => typeof text === "string")
+  );
+}
+
+function areRollouts(answer: unknown): answer is Rollout[] {
+  return Array.isArray(answer) && answer.every(isRollout);
+}
+
+function isView(answer: unknown): answer is RolloutView {
+  const { members } = (answer ?? {}) as Partial<RolloutView>;
+  return isRollout(answer) && Array.isArray(members) && members.every(isMember);
+}
+
+function isMember(member: Partial<Member> | null): boolean {
+  return (
+    typeof member?.node === "string" &&
+    typeof member.state === "string" &&
+    Number.isSafeInteger(member.wave) &&
+    ["string", "undefined"].includes(typeof member.reason)
+  );
 }
 
 const colours = { running: "green", done: "green", halted: "red" } as const;

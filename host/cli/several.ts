@@ -41,7 +41,11 @@ async function behindGateway(given: string): Promise<string[]> {
   if (through === undefined || !through.node.includes("*")) return [given];
   const front = given.slice(0, given.indexOf("/"));
   const place = { ...gatewayPlace(through.url) };
-  const nodes = await askGateway<{ name: string }[]>(place, "/api/nodes");
+  const nodes = await askGateway(place, "/api/nodes", {
+    is: (answer): answer is { name: string }[] =>
+      Array.isArray(answer) &&
+      answer.every((one) => typeof (one as { name?: unknown } | null)?.name === "string"),
+  });
   const pattern = through.node
     .split("*")
     .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"))

@@ -47,6 +47,13 @@ const ofPlace = new Set([
 ]);
 /** Options that are unsafe to forward (RFC 7252 §5.4.2), and known here. */
 const understood = new Set([...ofPlace, "Max-Age"]);
+/** RFC 8768 §3: a value of 0, or of another length than one byte, is a bad request. */
+function hopsOf(value: Uint8Array): number {
+  const hops = value.length === 1 ? value[0]! : 0;
+  if (hops === 0) throw new Bad("4.00", "Hop-Limit is from 1 to 255");
+  return hops;
+}
+
 /** Hops that a request may still go where it does not say (RFC 8768 §3). */
 const standardHops = 16;
 
@@ -84,7 +91,7 @@ export class CoapProxy {
         throw new Bad("4.02", `option ${name} cannot be passed on`);
     const of = (name: string) => options.find((option) => option.name === name);
     const hops = of("Hop-Limit");
-    const left = hops === undefined ? standardHops : uintOf(hops.value) - 1;
+    const left = hops === undefined ? standardHops : hopsOf(hops.value) - 1;
     if (left < 1) throw new Bad("5.08", "this request has gone in a circle");
     const target = targetOf(options);
     return target === undefined

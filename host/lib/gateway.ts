@@ -25,7 +25,7 @@ export function gatewayPlace(given: string | undefined): GatewayPlace {
 const longest = 120_000;
 const mostBytes = 32 * 1024 * 1024;
 
-export interface AskOptions {
+export interface AskOptions<T> {
   method?: string;
   body?: Uint8Array;
   signal?: AbortSignal;
@@ -33,16 +33,18 @@ export interface AskOptions {
   limit?: number;
   /** What a gateway is called in messages. */
   what?: string;
+  /** Whether an answer is one that a gateway gives; without it whoever asks looks by himself. */
+  is?: (answer: unknown) => answer is T;
 }
 
 /**
  * Asks a gateway; the JSON of its answer. Throws a UserError that says what it said, or why it said nothing; a NodeError with the code
  * `aborted` when the signal fires.
  */
-export async function askGateway<T>(
+export async function askGateway<T = unknown>(
   { url, token }: GatewayPlace,
   path: string,
-  { method = "GET", body, signal, limit = longest, what = "gateway" }: AskOptions = {},
+  { method = "GET", body, signal, limit = longest, what = "gateway", is }: AskOptions<T> = {},
 ): Promise<T> {
   const headers: Record<string, string> =
     token === undefined ? {} : { authorization: `Bearer ${token}` };
@@ -76,11 +78,14 @@ export async function askGateway<T>(
   // What is to be gone is gone.
   if (method === "DELETE" && response.status === 404) return undefined as T;
   if (response.ok) {
+    let answer: unknown;
     try {
-      return JSON.parse(text) as T;
+      answer = JSON.parse(text);
     } catch (cause) {
       throw notOurs(url, cause);
     }
+    if (is?.(answer) === false) throw notOurs(url);
+    return answer as T;
   }
   const denied = response.status === 401 || response.status === 403;
   const said = oneLine(text.slice(0, 500)) || response.statusText || String(response.status);
@@ -93,8 +98,7 @@ export async function askGateway<T>(
   );
 }
 
-/** That whoever answers there is no gateway, for what it says is nothing that one would say. */
-export const notOurs = (url: string, cause?: unknown) =>
+const notOurs = (url: string, cause?: unknown) =>
   new UserError(
     `${url} is no gateway of Wasmote`,
     "name it: --gateway http://HOST:PORT",

@@ -36,12 +36,12 @@ export function shortest(value: number): string {
   return String(Number(value.toPrecision(9)));
 }
 
-/** A moment, in milliseconds since 1970, as the time of the day here. */
 /** A value of a node as people read it: a number in its shortest form, or the text that it is. */
 export function shownReading({ value, text }: { value: number; text?: string }): string {
   return text ?? shortest(value);
 }
 
+/** A moment, in milliseconds since 1970, as the time of the day here. */
 export function clock(at: number): string {
   const time = new Date(at);
   const two = (value: number) => String(value).padStart(2, "0");

@@ -346,14 +346,13 @@ describe("a gateway", () => {
   ] as const)("%s is told in words", async (_, body, code) => {
     using there = await web((_request, response) => response.end(body));
     if (body === undefined) there[Symbol.dispose]();
-    for (const words of asks(there.url)) {
-      if (code === undefined && words.includes("--follow")) continue;
-      const ran = await wasmote(project, ...words, "--json");
-      const about = `${words.join(" ")}\n${ran.err}`;
+    for (const asked of asks(there.url).flatMap((words) => [words, [...words, "--json"]])) {
+      const ran = await wasmote(project, ...asked);
+      const about = `${asked.join(" ")}\n${ran.err}`;
       expect(ran.err, about).not.toContain("fault of wasmote's");
       // oxlint-disable-next-line no-control-regex
       expect(ran.out + ran.err, about).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
-      if (code === undefined) continue;
+      if (code === undefined || !asked.includes("--json")) continue;
       expect(ran.code, about).toBe(code);
       expect(failure(ran.out), about).toMatchObject({
         exit: code,

@@ -167,6 +167,8 @@ test("unsafe options that are not known are refused, safe ones go along (RFC 725
 
 test("hops are counted, and a circle ends (RFC 8768)", async () => {
   expect((await ask({ ...uri("hops"), "Hop-Limit": uint(1) })).status).toBe("5.08");
+  for (const wrong of [Buffer.alloc(0), Buffer.of(0), uint(256)])
+    expect((await ask({ ...uri("hops"), "Hop-Limit": wrong })).status).toBe("4.00");
   await ask({ ...uri("hops"), "Hop-Limit": uint(9) });
   expect(option(server.requests.at(-1)!, "Hop-Limit")).toEqual(uint(8));
   // A proxy that is its own target.

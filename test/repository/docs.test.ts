@@ -32,6 +32,17 @@ describe("the documentation", () => {
     },
   );
 
+  test("has every verb of the command line in README's table", () => {
+    const verbs = [...text("host/cli/commands.ts").matchAll(/^verb\(\n\s*"([a-z]+)/gm)].map(
+      ([, verb = ""]) => verb,
+    );
+    expect(verbs.length).toBeGreaterThan(20);
+    const rows = text("README.md")
+      .split("\n")
+      .filter((line) => line.startsWith("| `"));
+    expect(verbs.filter((verb) => !rows.some((row) => row.includes(`\`${verb}\``)))).toEqual([]);
+  });
+
   test("names package scripts that exist", () => {
     const named = pages.flatMap((page) =>
       [...text(page).matchAll(/npm run (?:-s )?([a-z]+)/g)].map(([, script = ""]) => script),

@@ -101,7 +101,7 @@ function functionsIn(source: string): { name: string; length: number }[] {
 /** The folders of firmware/ that are crates. */
 const crates = files.flatMap((file) => /^firmware\/([\w-]+)\/Cargo\.toml$/.exec(file)?.[1] ?? []);
 
-/** What portable crates may depend on, of this repository: DESIGN's direction of dependencies, inwards. */
+/** What portable crates may depend on, of this repository: dependencies point inwards. */
 const inwards: Record<string, string[]> = {
   engine: [],
   compiler: ["engine"],

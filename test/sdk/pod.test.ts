@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readRiver } from "../../host/demo/river.ts";
 import { build } from "../../host/lib/build/build.ts";
+import { exportNames, readFacts } from "../../host/lib/build/section.ts";
+import { imports } from "../../host/lib/contract.ts";
 import { writeLayout } from "../../host/lib/build/oci.ts";
-import { makePod } from "../../host/lib/build/pod.ts";
+import { compileAdapter, makePod } from "../../host/lib/build/pod.ts";
 import { emulate, missing } from "../../host/lib/emulate.ts";
 import { Node } from "../../host/lib/node.ts";
 import { simulate } from "../../host/lib/simulate.ts";
@@ -95,6 +97,13 @@ describe("a pod", () => {
       happenings.flatMap((one) => (one.kind === "log" ? [one.text] : [])),
     );
     expect(published.length).toBeGreaterThan(levels.length);
+  });
+
+  test("has every import of the contract but these", async () => {
+    const { module } = await build("assembly/examples/flood-alarm.ts");
+    const there = exportNames(await compileAdapter(readFacts(module)));
+    const left = Object.entries(imports).filter(([, { link }]) => !there.includes(link));
+    expect(left.map(([name]) => name)).toEqual(["answer", "note", "tell"]);
   });
 
   const reason = missing("native");

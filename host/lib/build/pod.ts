@@ -8,7 +8,6 @@ import { dirname, join } from "node:path";
 import asc from "assemblyscript/asc";
 import binaryen from "binaryen";
 import { UserError } from "../errors.ts";
-import { imports } from "../contract.ts";
 import { inspect } from "../engine.ts";
 import { packageRoot } from "../root.ts";
 import {
@@ -24,8 +23,6 @@ import {
   type Facts,
 } from "./section.ts";
 
-/** Imports that the adapter has. */
-const served = ["read", "publish", "parameter", "now", "unix", "log", "gpio", "reply"] as const;
 /** What modules may use, and several memories until they are one: no more, so that every runtime takes the result. */
 const features = [
   "multimemory",
@@ -49,7 +46,8 @@ const mostSensors = 64;
  */
 export async function makePod(module: Uint8Array): Promise<Uint8Array> {
   const facts = readFacts(module);
-  const known = new Set<string>(served.map((name) => imports[name].link));
+  const adapter = await compileAdapter(facts);
+  const known = new Set(exportNames(adapter));
   const strange = inspect(module).imports.find(({ name }) => !known.has(name));
   if (strange !== undefined || facts.sensors.length > mostSensors)
     throw new UserError(
@@ -62,7 +60,6 @@ export async function makePod(module: Uint8Array): Promise<Uint8Array> {
   const folder = mkdtempSync(join(tmpdir(), "wasmote-pod-"));
   try {
     // The adapter comes first: its memory is the one that WASI sees, at the same addresses after the memories are one.
-    const adapter = await compileAdapter(facts);
     const parts = { wasmote: adapter, filter: withHandlers(withWidePages(module)), peek: peek() };
     const words = Object.entries(parts).flatMap(([name, bytes]) => {
       const file = join(folder, `${name}.wasm`);
@@ -143,7 +140,8 @@ function withMemoryOf(module: Uint8Array, parts: readonly Uint8Array[]): Uint8Ar
   );
 }
 
-async function compileAdapter(facts: Facts): Promise<Uint8Array> {
+/** The adapter for a module with these facts: it exports the imports that a pod has, by their link names. */
+export async function compileAdapter(facts: Facts): Promise<Uint8Array> {
   const folder = join(packageRoot, "assembly/pod");
   const output = new Map<string, Uint8Array | string>();
   const stderr = asc.createMemoryStream();

@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 import { NodeError } from "../../host/lib/errors.ts";
 import { Node, parseLinks } from "../../host/lib/node.ts";
 import { openPackage } from "../../host/lib/package.ts";
+import { feeding } from "../harness/feeding.ts";
 import { calm, chaoticProxy, random } from "../harness/link.ts";
 import { pack, provisioned } from "../harness/module.ts";
 import { peer, reply, uintOf, type Peer } from "../harness/peer.ts";
@@ -96,11 +97,17 @@ eachTarget(
       await using node = await Node.connect(board.address, fast);
       const done = new AbortController();
       const values = node.observe("sensors/level", done.signal, { refresh: 150 });
-      board.feed("level", 1);
-      expect((await values.next()).value).toMatchObject({ value: 1 });
+      const next = async () => (await values.next()).value;
+      expect(await feeding(board, "level", 1, next)).toMatchObject({ value: 1 });
       await board.reset();
-      board.feed("level", 2);
-      expect((await values.next()).value).toMatchObject({ value: 2 });
+      const later = async () => {
+        for (;;) {
+          const seen = await next();
+          // What was fed again before the reset.
+          if (seen?.value !== 1) return seen;
+        }
+      };
+      expect(await feeding(board, "level", 2, later)).toMatchObject({ value: 2 });
       done.abort();
       expect(await values.next()).toEqual({ value: undefined, done: true });
     });

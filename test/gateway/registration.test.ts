@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { makeFlash } from "../../host/lib/package.ts";
+import { feeding } from "../harness/feeding.ts";
 import { key } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
 import { startGateway, until } from "./harness.ts";
@@ -33,8 +34,8 @@ eachTarget(
       const [registration] = gateway.directory!.list();
       expect(registration).toMatchObject({ endpoint: "wye", base: before, lifetime: 60 });
       expect(registration!.links.map(({ path }) => path)).toContain("/sensors/level");
-      one.feed("level", 7);
-      await until(() => [...gateway.hub.all()].some(({ value }) => value === 7));
+      const has = (wanted: number) => [...gateway.hub.all()].some(({ value }) => value === wanted);
+      await feeding(one, "level", 7, () => until(() => has(7)));
 
       await one.stop();
       const again = await start({ flash });
@@ -44,8 +45,7 @@ eachTarget(
         registration!.location,
       ]);
       // The other address answers, and what was known of the node is known of it still.
-      again.feed("level", 9);
-      await until(() => [...gateway.hub.all()].some(({ value }) => value === 9));
+      await feeding(again, "level", 9, () => until(() => has(9)));
       await until(async () =>
         (await node.connection.log()).some((line) => line.includes("the directory knows the node")),
       );

@@ -13,6 +13,7 @@ import { encodeKey, encodeKeys, makeKey, materialOf, type NodeKey } from "../../
 import { Node } from "../../host/lib/node.ts";
 import { makeFlash, provisionOffset } from "../../host/lib/package.ts";
 import type { Method } from "../../host/lib/coap/endpoint.ts";
+import { feeding } from "../harness/feeding.ts";
 import { random } from "../harness/link.ts";
 import { eachTarget, scratch, type Start } from "../harness/target.ts";
 
@@ -350,20 +351,23 @@ eachTarget(
           return undefined;
         };
         for (let step = 1; step <= 40; step++) {
-          target.feed("level", step);
-          await expect.poll(() => witness.get("sensors/level")).toBe(String(step));
-          const set = 1_700_000_000 + step * 1000;
-          const put = await node.put("time", String(set)).then(() => true, doubt);
-          if (put) current = step;
-          else pending.add(step);
-          // Nothing is done twice, and nothing that was not said. What was not answered may still be done, once.
-          const now = Math.floor((Number(await witness.get("time")) - 1_700_000_000) / 1000);
-          if (now !== current) expect(pending.delete(now), `${now} at ${step}`).toBe(true);
-          current = now;
-          const seen = await node.get("sensors/level").catch(doubt);
-          if (seen === undefined) continue;
-          expect(seen).toBe(String(step));
-          believed++;
+          // The sensor goes on: one that falls silent gives no old value.
+          await feeding(target, "level", step, async () => {
+            const told = () => witness.get("sensors/level");
+            await expect.poll(told).toBe(String(step));
+            const set = 1_700_000_000 + step * 1000;
+            const put = await node.put("time", String(set)).then(() => true, doubt);
+            if (put) current = step;
+            else pending.add(step);
+            // Nothing is done twice, and nothing that was not said. What was not answered may still be done, once.
+            const now = Math.floor((Number(await witness.get("time")) - 1_700_000_000) / 1000);
+            if (now !== current) expect(pending.delete(now), `${now} at ${step}`).toBe(true);
+            current = now;
+            const seen = await node.get("sensors/level").catch(doubt);
+            if (seen === undefined) return;
+            expect(seen).toBe(String(step));
+            believed++;
+          });
         }
         expect(malice.done).toBeGreaterThan(100);
         expect(believed).toBeGreaterThan(10);

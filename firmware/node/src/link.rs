@@ -175,6 +175,24 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_escape_and_a_byte_too_many_cost_their_frame_whatever_is_right_about_the_rest() {
+        let mut decoder = Decoder::new();
+        let mut line = framed(&[7; 20]);
+        line.splice(5..5, [ESC, 1]);
+        line.extend(framed(b"next"));
+        assert_eq!(feed(&mut decoder, &line), [b"next"]);
+        assert_eq!(decoder.damaged, 1);
+        // The longest, and the same with one byte behind its checksum.
+        let longest = [1; wasmote_coap::MTU];
+        assert_eq!(feed(&mut decoder, &framed(&longest)), [longest]);
+        let mut line = framed(&longest);
+        line.insert(line.len() - 1, 1);
+        line.extend(framed(b"next"));
+        assert_eq!(feed(&mut decoder, &line), [b"next"]);
+        assert_eq!(decoder.damaged, 2);
+    }
+
+    #[test]
     fn text_is_passed_over() {
         let mut line = Vec::new();
         diagnostic("hello", |b| line.push(b));

@@ -10,7 +10,7 @@ use minicbor::Encoder;
 use wasmote_engine::{Module, PageSizes, ValType, validate};
 use wasmote_node::Room;
 use wasmote_node::contract::{CUSTOM_SECTION, Import, limits, section};
-use wasmote_node::module::{Facts, Linked, link};
+use wasmote_node::module::{Facts, Linked, Slot, link};
 use wast::Wat;
 use wast::parser::{self, ParseBuffer};
 
@@ -246,6 +246,42 @@ fn facts_are_read_as_they_are_declared_and_counted() {
         (none.sensor_count(), none.tick, none.keeps()),
         (0, 0, false)
     );
+}
+
+#[test]
+fn what_an_output_takes_is_known_by_its_bytes() {
+    let mut bytes = vec![];
+    let mut e = Encoder::new(Sink(&mut bytes));
+    e.map(1)
+        .unwrap()
+        .u8(section::OUTPUTS)
+        .unwrap()
+        .array(5)
+        .unwrap();
+    let types: [&[&str]; 5] = [&[], &["t"], &["b"], &["l"], &["u", "count", "d", "mean"]];
+    for (number, ty) in types.iter().enumerate() {
+        e.array(2 + ty.len() as u64).unwrap();
+        e.str(&format!("o{number}")).unwrap().str("mm").unwrap();
+        for part in *ty {
+            e.str(part).unwrap();
+        }
+    }
+    let slots = facts(&bytes).unwrap().slots();
+    assert_eq!((slots[0], slots[1]), (Slot::SINGLE, Slot::TEXT));
+    // A record's fields lie where their size divides the place.
+    assert_eq!([2, 3, 4].map(|n| slots[n].size()), [1, 8, 16]);
+}
+
+#[test]
+fn memory_is_used_up_at_the_places_that_a_module_names_and_at_no_other() {
+    let mut bytes = vec![];
+    let mut e = Encoder::new(Sink(&mut bytes));
+    e.map(1).unwrap().u8(section::EXHAUSTED).unwrap();
+    e.array(2).unwrap().u32(17).unwrap().u32(u32::MAX).unwrap();
+    let facts = facts(&bytes).unwrap();
+    let places = [0, 16, 17, 18, u32::MAX - 1, u32::MAX];
+    let told = places.map(|at| facts.exhausts(at));
+    assert_eq!(told, [false, false, true, false, false, true]);
 }
 
 #[test]

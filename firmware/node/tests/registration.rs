@@ -290,3 +290,14 @@ fn no_name_no_registration() {
         b"lt=4294967295"
     );
 }
+
+#[test]
+fn the_numbers_of_a_node_are_those_of_splitmix64_over_its_seed() {
+    // The generator's second value for the seed 0 (as of java.util.SplittableRandom): the first one spreads the start.
+    let mut b = Bench::new(0);
+    let request = b.pass(1_000).unwrap();
+    let read = Message::parse(&request).unwrap();
+    let drawn = 0x6e78_9e6a_a1b9_65f4u64.to_be_bytes();
+    assert_eq!(read.id.to_be_bytes(), drawn[..2]);
+    assert_eq!(read.token, &drawn[2..6]);
+}

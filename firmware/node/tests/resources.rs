@@ -655,7 +655,9 @@ fn a_text_is_escaped_no_further_than_json_asks_for() {
 fn a_value_is_good_until_the_next_but_one_is_due_and_then_no_longer() {
     let (_, mut node) = running();
     let max_age = |node: &mut Rig| {
-        let answer = node.answer("sensors/level");
+        let answer = node
+            .exchange(Code::GET, "sensors/level", &[], b"")
+            .remove(0);
         let message = Message::parse(&answer).unwrap();
         // RFC 7252 §5.10.5: 60 where nothing is said.
         let value = message.options.get(option::MAX_AGE);

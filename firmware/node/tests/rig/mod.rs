@@ -450,10 +450,18 @@ impl Rig {
         answer
     }
 
-    /// A GET's whole answer, as a datagram.
-    pub fn answer(&mut self, path: &str) -> Vec<u8> {
-        let datagram = self.message(Code::GET, path, &[], b"");
-        self.datagram(&datagram).swap_remove(0)
+    /// All datagrams that come back for a request, its notifications too.
+    pub fn exchange(
+        &mut self,
+        code: Code,
+        path: &str,
+        options: &[(u16, Vec<u8>)],
+        payload: &[u8],
+    ) -> Vec<Vec<u8>> {
+        let datagram = self.message(code, path, options, payload);
+        let mut sent = self.datagram(&datagram);
+        sent.extend(self.settle());
+        sent
     }
 
     /// How many signatures were verified.
@@ -590,6 +598,11 @@ impl Rig {
     pub fn log(&mut self) -> String {
         let (_, payload) = self.get("log", wasmote_coap::format::TEXT, "");
         String::from_utf8(payload).unwrap()
+    }
+
+    /// The lines that a serial line would show now.
+    pub fn lines(&mut self) -> Vec<String> {
+        core::iter::from_fn(|| self.server.take_line().map(|line| line.to_string())).collect()
     }
 
     /// How often each slot was erased, as /node tells.

@@ -1,0 +1,84 @@
+//! What a node tells by itself: notifications and how they travel, lines for a serial line, how long its module had nothing to do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+mod rig;
+
+use rig::{Memory, Rig, vectors};
+use wasmote_coap::{Code, Kind, Message, option};
+
+/// A node that runs the package `first`, whose parameter is `limit` and whose output `flow`.
+fn running() -> (Memory, Rig) {
+    let v = vectors();
+    let memory = Memory::new();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(node.push(v.named("first")).0, Code::CHANGED);
+    node.feed(12);
+    (memory, node)
+}
+
+#[test]
+fn what_can_be_observed_is_and_few_changes_are_confirmed() {
+    let (_, mut node) = running();
+    let observed = |datagram: &Vec<u8>| {
+        let message = Message::parse(datagram).unwrap();
+        message.options.get(option::OBSERVE).is_some()
+    };
+    for (path, can) in [
+        ("sensors/level", true),
+        ("outputs/flow", true),
+        ("app/params/limit", true),
+        ("app", true),
+        ("log", true),
+        ("node", false),
+        ("stats", false),
+        ("time", false),
+        ("app/staged", false),
+        ("sensors/none", false),
+    ] {
+        let answers = node.exchange(Code::GET, path, &[(option::OBSERVE, vec![])], b"");
+        assert_eq!(observed(&answers[0]), can, "{path}");
+    }
+    // A parameter and the package change seldom, and whoever observes them is to know: each is confirmed (RFC 7641 §4.5).
+    let mut confirmed = |code, path, payload: &[u8]| {
+        let sent = node.exchange(code, path, &[], payload);
+        sent.iter()
+            .filter(|d| observed(d))
+            .filter(|d| Message::parse(d).unwrap().kind == Kind::Con)
+            .count()
+    };
+    let count = confirmed(Code::PUT, "app/params/limit", b"3");
+    assert!((1..=2).contains(&count), "{count}");
+    assert!(confirmed(Code::DELETE, "app", b"") >= 1);
+}
+
+#[test]
+fn a_serial_line_shows_each_line_of_the_log_once_and_in_order() {
+    let (memory, mut node) = running();
+    let log = node.log();
+    assert!(log.lines().count() > 1, "{log}");
+    assert_eq!(node.lines(), log.lines().collect::<Vec<_>>());
+    assert_eq!(node.lines(), [""; 0]);
+    // What was said before it was looked at, as far back as the log goes.
+    let mut node = Rig::boot(&memory, &vectors().keys[..1]);
+    for _ in 0..3 {
+        let told = node.lines();
+        assert!(node.log().ends_with(told.join("\n").as_str()), "{told:?}");
+        node.request(Code::POST, "app/rollback", &[], b"");
+    }
+}
+
+#[test]
+fn the_longest_time_between_two_runs_is_told_in_milliseconds() {
+    let (_, mut node) = running();
+    for pause in [100, 2_750, 40] {
+        node.sample(1.0);
+        node.wait(pause);
+    }
+    node.sample(1.0);
+    let gap = node.json("stats")["gap_max"].as_u64().unwrap();
+    assert!((2_750..2_800).contains(&gap), "{gap}");
+}

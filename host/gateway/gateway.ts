@@ -209,5 +209,6 @@ async function openHistory(
     retention: config.retentionDays * 86_400_000,
     quota: config.quotaMegabytes * 1e6,
     onTrouble,
+    gaps: true,
   });
 }

@@ -255,14 +255,7 @@ export class ManagedNode {
       this.app = app;
       const links = await node.discover([], signal);
       this.resources = links;
-      const wanted = new Set(
-        links
-          .filter(({ path, attributes }) => observable(path) && attributes["obs"] !== undefined)
-          .map(({ path }) => path.replace(/^\//, ""))
-          .filter((path) => this.#ever.has(path) || this.#ever.size < mostEver)
-          .slice(0, mostObserved),
-      );
-      for (const path of wanted) this.#ever.add(path);
+      const wanted = this.#wanted(links);
       for (const [path, observation] of this.#observed)
         if (!wanted.has(path)) {
           observation.abort();
@@ -270,6 +263,20 @@ export class ManagedNode {
         }
       for (const path of wanted) if (!this.#observed.has(path)) begin(path);
     }
+  }
+
+  /** Which of the resources that a node lists are observed. */
+  #wanted(links: readonly Resource[]): Set<string> {
+    const wanted = new Set<string>();
+    for (const { path: listed, attributes } of links) {
+      if (wanted.size >= mostObserved) break;
+      if (!observable(listed) || attributes["obs"] === undefined) continue;
+      const path = listed.replace(/^\//, "");
+      if (!this.#ever.has(path) && this.#ever.size >= mostEver) continue;
+      this.#ever.add(path);
+      wanted.add(path);
+    }
+    return wanted;
   }
 
   /** The one observation of a resource that everybody shares. */

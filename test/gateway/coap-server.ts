@@ -27,7 +27,7 @@ export const pathOf = ({ options }: ParsedPacket): string =>
 export async function scripted(
   answer: (request: ParsedPacket) => Scripted | undefined | Promise<Scripted | undefined>,
   /** Told how to notify whoever registers, for each registration. */
-  observed?: (notify: (reply: Scripted) => void) => void,
+  observed?: (notify: (reply: Scripted) => void, request: ParsedPacket) => void,
 ): Promise<ScriptedServer> {
   const socket = createSocket("udp4");
   const requests: ParsedPacket[] = [];
@@ -39,18 +39,20 @@ export async function scripted(
     if (request.code === "0.00") return;
     requests.push(request);
     if (option(request, "Observe")?.length === 0)
-      observed?.(({ code, payload = "", options = [] }) =>
-        socket.send(
-          generate({
-            code,
-            messageId: (noted = (noted + 1) & 0xffff),
-            token: request.token,
-            payload: Buffer.from(payload),
-            options: options as never,
-          }),
-          from.port,
-          from.address,
-        ),
+      observed?.(
+        ({ code, payload = "", options = [] }) =>
+          socket.send(
+            generate({
+              code,
+              messageId: (noted = (noted + 1) & 0xffff),
+              token: request.token,
+              payload: Buffer.from(payload),
+              options: options as never,
+            }),
+            from.port,
+            from.address,
+          ),
+        request,
       );
     void Promise.resolve(answer(request)).then((reply) => {
       if (reply === undefined) return;

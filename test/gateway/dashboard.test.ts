@@ -13,7 +13,7 @@ import { Node } from "../../host/lib/node.ts";
 import { generateKey } from "../../host/lib/package.ts";
 import { loadProgram } from "../../host/lib/program.ts";
 import { keepKey, openProject } from "../../host/lib/project.ts";
-import { command, environment } from "../../host/setup.mjs";
+import { command, environment, root } from "../../host/setup.mjs";
 import { gzipSync } from "node:zlib";
 import { echo, pack } from "../harness/module.ts";
 import { startGateway, until, type Running } from "./harness.ts";
@@ -197,7 +197,38 @@ describe.skipIf(reason !== undefined)(
       await page.locator("#link:not(.lost)").waitFor({ state: "attached", timeout: 60_000 });
       fleet.feed("node-3", "level", 4321);
       await page.getByText("4321", { exact: true }).first().waitFor();
+      // Between what was there before and what came after is a gap, and no line (drawn as one by chart.ts).
+      const { history } = running.gateway;
+      await history.flush();
+      const points = await history.query({
+        node: "node-3",
+        resource: "sensors/level",
+        from: 0,
+        to: 1e15,
+        resolution: "raw",
+        limit: 1e6,
+      });
+      const values = points.map(({ value }) => value);
+      expect(values.slice(values.indexOf(6000), values.lastIndexOf(4321))).toContain(null);
       expect(faults).toEqual([]);
+    });
+
+    test("a picture of it: README's, where WASMOTE_PICTURE is set", async () => {
+      await page.goto(`${running.url}/#`);
+      const curve = (step: number) =>
+        Math.round(3000 + 2500 * Math.sin(step / 9) + 13 * (step % 7));
+      const newest = () => running.gateway.hub.newest("node-3", "sensors/level")?.value;
+      for (let step = 0; step < 90; step++) {
+        fleet.feed("node-3", "level", curve(step));
+        await until(() => newest() === curve(step));
+      }
+      await page.goto(`${running.url}/#node/node-3`);
+      await page.locator("canvas").first().waitFor();
+      const picture = await page.screenshot({ animations: "disabled" });
+      expect(picture.subarray(1, 4).toString()).toBe("PNG");
+      expect(picture.length).toBeGreaterThan(10_000);
+      if (process.env["WASMOTE_PICTURE"] !== undefined)
+        writeFileSync(join(root, "docs/dashboard.png"), picture);
     });
 
     test("dark, it is as readable", async () => {

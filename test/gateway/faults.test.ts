@@ -89,6 +89,7 @@ test.skipIf(reason !== undefined)(
       await fleet.stop();
     }
   },
+  120_000 + kills * 30_000,
 );
 
 test("malformed HTTP and WebSockets end their connection and nothing else", async () => {
@@ -124,7 +125,7 @@ test("malformed HTTP and WebSockets end their connection and nothing else", asyn
     await Promise.all(Array.from({ length: 25 }, (_, index) => one(at + index)));
   expect((await running.ask("/healthz")).status).toBe(200);
   await until(() => hub.viewers <= viewers);
-});
+}, 240_000);
 
 describe("hostile servers", () => {
   const uint = (...bytes: number[]) => Buffer.from(bytes);

@@ -26,6 +26,8 @@ export interface SqliteOptions {
   retention?: number;
   onTrouble?: (text: string | undefined) => void;
   clock?: Clock;
+  /** Whether a gap is written behind each series' last value: nothing is known from there on until a value comes. For who writes, not who reads. */
+  gaps?: boolean;
 }
 
 const gatherMs = 200;
@@ -73,6 +75,7 @@ export class SqliteHistory implements History {
       retention: 90 * 86_400_000,
       onTrouble: () => {},
       clock,
+      gaps: false,
       ...options,
     };
     makeFolder(options.folder);
@@ -96,6 +99,30 @@ export class SqliteHistory implements History {
     const before = this.#main.prepare("SELECT value FROM meta WHERE key = 'clock'").pluck().get();
     this.#trust = new Trust(this.#options.clock, typeof before === "number" ? before : undefined);
     this.#mend();
+    if (this.#options.gaps) this.#endSeries();
+  }
+
+  /** Nobody looked since whoever wrote last ended: that is a gap in each series, and not a line from the last value to the next. */
+  #endSeries(): void {
+    const open = new Set(this.#ids.values());
+    for (const week of this.#raw.weeks().toReversed().slice(0, 2)) {
+      const { database, insert } = this.#raw.of(week);
+      const last = database.prepare<[number], { t: number; v: number | null }>(
+        "SELECT t, v FROM sample WHERE series = ? ORDER BY t DESC LIMIT 1",
+      );
+      try {
+        database.transaction(() => {
+          for (const series of open) {
+            const found = last.get(series);
+            if (found === undefined) continue;
+            open.delete(series);
+            if (found.v !== null) insert.run(series, found.t + 1, null);
+          }
+        })();
+      } catch {
+        // A full disk: the gateway says so with the first value that it does not take.
+      }
+    }
   }
 
   /** The newest steps, anew from the raw values: a kill between the two files may have left some out. */

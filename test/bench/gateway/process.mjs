@@ -7,7 +7,11 @@
 import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { createInterface } from "node:readline";
+import { setFlagsFromString } from "node:v8";
 import { Gateway } from "../../../dist/gateway.js";
+
+// As `wasmote gateway` does.
+setFlagsFromString("--heap-growing-percent=40");
 
 const [folder, nodes] = process.argv.slice(2);
 const gateway = await Gateway.start({

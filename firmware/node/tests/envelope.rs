@@ -12,18 +12,6 @@ use minicbor::data::Tag;
 use wasmote_node::contract::manifest;
 use wasmote_node::package::{ENVELOPE, Envelope, key_id};
 
-/// Bytes that are encoded to.
-struct Sink<'b>(&'b mut Vec<u8>);
-
-impl minicbor::encode::Write for Sink<'_> {
-    type Error = core::convert::Infallible;
-
-    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-}
-
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
@@ -42,7 +30,7 @@ fn string(bytes: &[u8]) -> Vec<u8> {
 /// A manifest whose texts are so long.
 fn payload(text: usize, keys: bool) -> Vec<u8> {
     let mut bytes = vec![];
-    let mut e = Encoder::new(Sink(&mut bytes));
+    let mut e = Encoder::new(&mut bytes);
     e.map(if keys { 11 } else { 9 }).unwrap();
     e.u8(manifest::CONTRACT).unwrap().u8(1).unwrap();
     for number in [manifest::VENDOR, manifest::CLASS] {
@@ -67,7 +55,7 @@ fn payload(text: usize, keys: bool) -> Vec<u8> {
 
 fn signed(payload: &[u8], key: &SigningKey) -> Vec<u8> {
     let mut protected = vec![];
-    let mut e = Encoder::new(Sink(&mut protected));
+    let mut e = Encoder::new(&mut protected);
     let id = key_id(key.verifying_key().as_bytes());
     e.map(2).unwrap().u8(1).unwrap().i8(-8).unwrap();
     e.u8(4).unwrap().bytes(&id).unwrap();
@@ -76,7 +64,7 @@ fn signed(payload: &[u8], key: &SigningKey) -> Vec<u8> {
         message.extend(string(part));
     }
     let mut all = vec![];
-    let mut e = Encoder::new(Sink(&mut all));
+    let mut e = Encoder::new(&mut all);
     e.tag(Tag::new(18)).unwrap().array(4).unwrap();
     e.bytes(&protected).unwrap().map(0).unwrap();
     e.bytes(payload).unwrap();

@@ -14,18 +14,6 @@ use wasmote_node::module::{Facts, Linked, Slot, link};
 use wast::Wat;
 use wast::parser::{self, ParseBuffer};
 
-/// Bytes that are encoded to.
-struct Sink<'b>(&'b mut Vec<u8>);
-
-impl minicbor::encode::Write for Sink<'_> {
-    type Error = core::convert::Infallible;
-
-    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-}
-
 fn module(bytes: Vec<u8>) -> Module<'static> {
     let bytes: &'static [u8] = bytes.leak();
     let mut table = vec![0; 64 + bytes.len()];
@@ -178,7 +166,7 @@ fn handlers_have_the_contracts_types_and_bodies_of_their_own() {
 /// A custom section with lists of so many entries.
 fn lists(sensors: u64, outputs: u64, parameters: u64) -> Vec<u8> {
     let mut bytes = vec![];
-    let mut e = Encoder::new(Sink(&mut bytes));
+    let mut e = Encoder::new(&mut bytes);
     e.map(3).unwrap();
     e.u8(section::SENSORS).unwrap().array(sensors).unwrap();
     for number in 0..sensors {
@@ -293,7 +281,7 @@ fn a_section_that_is_cut_short_or_says_what_cannot_be_is_refused() {
     }
     let parameter = |initial: f32, minimum: f32, maximum: f32| {
         let mut bytes = vec![];
-        let mut e = Encoder::new(Sink(&mut bytes));
+        let mut e = Encoder::new(&mut bytes);
         e.map(1).unwrap().u8(section::PARAMETERS).unwrap();
         e.array(1).unwrap().array(4).unwrap().str("p").unwrap();
         for value in [initial, minimum, maximum] {
@@ -314,7 +302,7 @@ fn a_section_that_is_cut_short_or_says_what_cannot_be_is_refused() {
     }
     for name in ["", "a b", "a\"b", "a/b", "\u{202e}x", &"n".repeat(33)] {
         let mut bytes = vec![];
-        let mut e = Encoder::new(Sink(&mut bytes));
+        let mut e = Encoder::new(&mut bytes);
         e.map(1).unwrap().u8(section::SENSORS).unwrap();
         e.array(1).unwrap().str(name).unwrap();
         assert!(facts(&bytes).is_err(), "{name}");

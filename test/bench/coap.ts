@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { createSocket } from "node:dgram";
 import { join } from "node:path";
 import { generate, parse, type Packet } from "coap-packet";
+import { Node } from "../../host/lib/node.ts";
 import { command, environment } from "../../host/setup.mjs";
 import { startTarget } from "../harness/target.ts";
 import { measureBoard } from "./coap-board.ts";
@@ -22,6 +23,8 @@ const servers: Record<string, () => Promise<Server | string>> = {
   Wasmote: async () => {
     const node = await startTarget("native", { arguments: ["--dev"] });
     node.feed("level", 1234);
+    await using client = await Node.connect(node.address);
+    while ((await client.get("sensors/level").catch(() => "")) !== "1234");
     return { port: Number(new URL(node.address).port), stop: () => node.stop() };
   },
   "node-coap": () =>

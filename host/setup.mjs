@@ -73,6 +73,7 @@ const engines = {
   native: { features: ["chip", "native"], profile: "fast" },
   // As the node has it: the engine for speed, what is around it for size.
   wasmote: { features: ["chip", "wasmote"], profile: "release" },
+  compiled: { features: ["chip", "compiled"], profile: "release" },
   wasmi: { features: ["chip", "wasmi", "wasmi-calls"], profile: "fast" },
   "wasmi-loop": { features: ["chip", "wasmi", "wasmi-loop"], profile: "fast" },
   "wasmi-small": { features: ["chip", "wasmi", "wasmi-calls"], profile: "release" },

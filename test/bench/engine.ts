@@ -18,12 +18,18 @@ import {
 import { figure, type Cell, type Plot, type Report, type Table } from "./report.ts";
 
 const engines = ["Wasmote", "wasmi", "wasm3"] as const;
-type Engine = (typeof engines)[number] | "native" | "wasmi with fuel" | "wasmi in a loop";
+type Engine =
+  | (typeof engines)[number]
+  | "native"
+  | "compiled"
+  | "wasmi with fuel"
+  | "wasmi in a loop";
 
 /** An image each; wasmi with fuel is wasmi's, told to count. */
 const images: Record<Engine, string> = {
   native: "native",
   Wasmote: "wasmote",
+  compiled: "compiled",
   wasmi: "wasmi",
   wasm3: "wasm3",
   "wasmi with fuel": "wasmi",
@@ -65,7 +71,8 @@ export async function run(): Promise<Report> {
       "engine has an image of its own for QEMU's mps2-an386, a Cortex-M4F; `-icount` counts instructions (in steps of 40), so the figures " +
       "are the same on every machine. Timed is the kernel, not the filling of its arrays. Before anything is reported, the checksums of " +
       "all engines and of native code have to be equal, to the bit. Native: Rust at opt-level 3, no fused multiply-add. Wasmote: as the " +
-      "node has it, fuel on, the module executed where it lies, in a region of the predicted size. wasmi 2.0.0: opt-level 3, from one " +
+      "node has it, fuel on, the module executed where it lies, in a region of the predicted size; compiled: the same, through the compiler and the " +
+      "verifier as on a board, with 20 KiB for code. wasmi 2.0.0: opt-level 3, from one " +
       "instruction to the next by calls in tail position, as it does by itself on ARM (Rust does not promise that they leave the stack as " +
       "it is; here they do), without fuel where nothing else is said. wasm3 0.9.0 " +
       "(wasm3x 0.2.1): GCC -O3, with its own settings for microcontrollers; it has no fuel. Both translate all of a module when it is " +
@@ -100,7 +107,7 @@ async function measure(): Promise<Row[]> {
   const wide = jobs.map((job) => ({ ...job, module: withStandardPages(job.module) }));
   const rows: Row[] = jobs.map((job) => ({ ...job, bytes: job.module.length, of: {} as never }));
   for (const [engine, name] of Object.entries(images) as [Engine, string][]) {
-    const own = engine === "native" || engine === "Wasmote";
+    const own = engine === "native" || engine === "Wasmote" || engine === "compiled";
     const fuel = engine === "wasmi with fuel";
     const found = await emulateKernels(
       await image(name),
@@ -168,17 +175,19 @@ function speed(title: string, rows: Row[]): Table {
   const mean = (of: (row: Row) => number) => geometric(rows.map(of));
   return {
     title,
-    columns: ["kernel", "native", ...engines, "Wasmote / faster peer"],
+    columns: ["kernel", "native", "compiled", ...engines, "Wasmote / faster peer"],
     rows: [
       ...rows.map((row): Cell[] => [
         row.kernel,
         row.of.native.run,
+        times(slowdown(row, "compiled")),
         ...engines.map((engine) => times(slowdown(row, engine))),
         against(row).toFixed(2),
       ]),
       [
         "geometric mean",
         Math.round(mean((row) => row.of.native.run)),
+        times(mean((row) => slowdown(row, "compiled"))),
         ...engines.map((engine) => times(mean((row) => slowdown(row, engine)))),
         mean(against).toFixed(2),
       ],
@@ -249,6 +258,7 @@ function memory(rows: Row[]): Table {
       "numbers",
       "module",
       "table in flash",
+      "compiled",
       "linear memory",
       "Wasmote predicted",
       "Wasmote peak",
@@ -260,6 +270,7 @@ function memory(rows: Row[]): Table {
       numbers(row),
       row.bytes,
       row.of.Wasmote.flash,
+      row.of.compiled.flash,
       memoryOf(row.module),
       row.of.Wasmote.predicted,
       row.of.Wasmote.peak,
@@ -272,10 +283,11 @@ function memory(rows: Row[]): Table {
 function loading(rows: Row[]): Table {
   return {
     title: "Instructions to load: validate, translate, instantiate",
-    columns: ["kernel", "numbers", ...engines],
+    columns: ["kernel", "numbers", "compiled", ...engines],
     rows: rows.map((row) => [
       row.kernel,
       numbers(row),
+      row.of.compiled.load,
       ...engines.map((engine) => row.of[engine].load),
     ]),
   };

@@ -32,6 +32,7 @@ pub(super) fn load(job: Job) -> Result<Box<dyn Engine>, &'static str> {
     )
     .map_err(|_| "not valid")?;
     table.truncate(summary.table_bytes() as usize / 4);
+    #[cfg(not(feature = "compiled"))]
     let flash = summary.table_bytes();
     let module = Module::new(job.module, Vec::leak(table), &summary).ok_or("not its table")?;
     let options = Options::default();
@@ -42,7 +43,13 @@ pub(super) fn load(job: Job) -> Result<Box<dyn Engine>, &'static str> {
     let region = memory.as_mut_ptr().cast::<u8>();
     // SAFETY: the first words of memory that is leaked for this instance alone; any bytes make up a word.
     let region = unsafe { core::slice::from_raw_parts_mut(region, words * 8) };
-    let instance = Instance::new(module, region, &options).map_err(|_| "no instance")?;
+    #[cfg_attr(
+        not(feature = "compiled"),
+        expect(unused_mut, reason = "it stays as it is")
+    )]
+    let mut instance = Instance::new(module, region, &options).map_err(|_| "no instance")?;
+    #[cfg(feature = "compiled")]
+    let flash = compile(&mut instance, &module, &options)?;
     let mut engine = Wasmote {
         instance,
         predicted,
@@ -51,6 +58,29 @@ pub(super) fn load(job: Job) -> Result<Box<dyn Engine>, &'static str> {
     };
     engine.finish()?;
     Ok(Box::new(engine))
+}
+
+/// Has the instance run compiled code, looked at by the verifier, as on a board; gives its bytes.
+#[cfg(feature = "compiled")]
+fn compile(
+    instance: &mut Instance<'static, 'static>,
+    module: &Module<'static>,
+    options: &Options,
+) -> Result<u32, &'static str> {
+    use wasmote_compiler::{Arena, Options as Choice, Work, marks};
+    const MOST: u32 = 20 * 1024;
+    let place = Vec::leak(vec![0_u32; MOST as usize / 4]);
+    // SAFETY: the words are leaked for this arena alone, in memory that is executable on this board.
+    let arena = Box::leak(Box::new(unsafe {
+        Arena::new(place.as_mut_ptr().cast::<u8>(), MOST)
+    }));
+    let mut work = vec![0; size_of::<Work>() + 8 + marks(MOST)];
+    let length = arena
+        .install(module, Choice::of(module, options), &mut work)
+        .map_err(|refusal| refusal.message())?;
+    let tier = arena.tier().ok_or("nothing executes code here")?;
+    let taken = instance.set_tier(Some(tier));
+    taken.then_some(length).ok_or("no tier")
 }
 
 impl Wasmote {

@@ -90,7 +90,7 @@ export const benchImages = [
   { crate: "wasmote-update", features: ["dalek-tables"] },
   { crate: "wasmote-update", features: ["salty"] },
   { crate: "wasmote-update", features: ["compact-small"] },
-  { crate: "wasmote-bench-engine", features: ["chip", "native", "wasmote"] },
+  { crate: "wasmote-bench-engine", features: ["chip", "native", "wasmote", "compiled"] },
   { crate: "wasmote-bench-engine", features: ["chip", "wasmi", "wasmi-calls"] },
   { crate: "wasmote-compare" },
 ];

@@ -239,7 +239,7 @@ fn facts_are_read_as_they_are_declared_and_counted() {
 #[test]
 fn what_an_output_takes_is_known_by_its_bytes() {
     let mut bytes = vec![];
-    let mut e = Encoder::new(Sink(&mut bytes));
+    let mut e = Encoder::new(&mut bytes);
     e.map(1)
         .unwrap()
         .u8(section::OUTPUTS)
@@ -263,7 +263,7 @@ fn what_an_output_takes_is_known_by_its_bytes() {
 #[test]
 fn memory_is_used_up_at_the_places_that_a_module_names_and_at_no_other() {
     let mut bytes = vec![];
-    let mut e = Encoder::new(Sink(&mut bytes));
+    let mut e = Encoder::new(&mut bytes);
     e.map(1).unwrap().u8(section::EXHAUSTED).unwrap();
     e.array(2).unwrap().u32(17).unwrap().u32(u32::MAX).unwrap();
     let facts = facts(&bytes).unwrap();

@@ -81,6 +81,23 @@ fn one_host_does_not_set_the_time_in_the_place_of_others() {
 }
 
 #[test]
+fn the_ports_of_one_host_have_its_turns_together() {
+    let mut node = node();
+    node.hosts(|peer| u64::from(peer / 50));
+    let mut good = 0;
+    for port in 50..100 {
+        node.peer = port;
+        good += u32::from(node.request(Code::PUT, "time", &[], b"1").0 == Code::CHANGED);
+    }
+    assert!((10..20).contains(&good), "{good}");
+    node.peer = OWNER;
+    assert_eq!(node.request(Code::PUT, "time", &[], b"3").0, Code::CHANGED);
+    // What was refused is counted.
+    let refused = node.json("node")["queues"]["requests_refused"].as_u64();
+    assert!(refused >= Some(u64::from(50 - good)), "{refused:?}");
+}
+
+#[test]
 fn no_option_opens_the_limit_of_parameters() {
     let tricks: [Vec<(u16, Vec<u8>)>; 10] = [
         vec![],

@@ -82,3 +82,70 @@ fn the_longest_time_between_two_runs_is_told_in_milliseconds() {
     let gap = node.json("stats")["gap_max"].as_u64().unwrap();
     assert!((2_750..2_800).contains(&gap), "{gap}");
 }
+
+#[test]
+fn what_a_board_says_is_in_the_log_and_told_to_who_observes_it() {
+    let (_, mut node) = running();
+    node.observe("log");
+    node.say("the link is up");
+    assert_eq!(node.notified(), 1);
+    let log = node.log();
+    assert!(log.trim_end().ends_with(" node: the link is up"), "{log}");
+    assert_eq!(
+        node.lines().last(),
+        log.lines().last().map(String::from).as_ref()
+    );
+    for _ in 0..100 {
+        node.say("again");
+    }
+    let told = node.lines();
+    assert!((2..100).contains(&told.len()), "as many as the log has");
+    assert!(told.iter().all(|line| line.ends_with("again")));
+}
+
+#[test]
+fn what_a_board_misses_is_told_once_and_so_is_that_it_was_found() {
+    let (_, mut node) = running();
+    let about = |node: &mut Rig| {
+        let lines = node.lines();
+        lines.iter().filter(|line| line.contains("ranger")).count()
+    };
+    assert_eq!(about(&mut node), 0);
+    for (missing, news) in [
+        (false, 0),
+        (true, 1),
+        (true, 0),
+        (false, 1),
+        (false, 0),
+        (true, 1),
+    ] {
+        node.misses("ranger", missing);
+        assert_eq!(about(&mut node), news, "{missing}");
+        let list = node.json("node")["missing"].to_string();
+        assert_eq!(list.contains("ranger"), missing, "{list}");
+    }
+}
+
+#[test]
+fn an_output_has_no_value_of_the_package_before() {
+    let (_, mut node) = running();
+    let text = |node: &mut Rig| node.get("outputs/flow", wasmote_coap::format::TEXT, "");
+    assert_ne!(text(&mut node).1, b"");
+    let next = vectors();
+    assert_eq!(node.push(next.named("good, and the next")).0, Code::CHANGED);
+    assert_eq!(text(&mut node), (Code::CONTENT, vec![]));
+    node.feed(1);
+    assert_ne!(text(&mut node).1, b"");
+}
+
+#[test]
+fn each_request_is_counted_in_what_is_told_of_them() {
+    let (_, mut node) = running();
+    let count = |node: &mut Rig| node.json("node")["coap"]["received"].as_u64().unwrap();
+    let before = count(&mut node);
+    assert!(before > 0);
+    for _ in 0..5 {
+        node.request(Code::GET, "time", &[], b"");
+    }
+    assert!(count(&mut node) >= before + 5);
+}

@@ -600,6 +600,27 @@ impl Rig {
         String::from_utf8(payload).unwrap()
     }
 
+    /// Says which host a client is at.
+    pub fn hosts(&mut self, host: fn(&u8) -> u64) {
+        self.server.hosts(host);
+    }
+
+    /// A line of the board's own.
+    pub fn say(&mut self, text: &str) {
+        let now = self.now();
+        self.server.log(now, text);
+        let mut sent = vec![];
+        self.server
+            .poll(now, &mut |_: u8, d: &[u8]| sent.push(d.to_vec()));
+        self.told(sent);
+    }
+
+    /// The board looks for something, and finds it or not.
+    pub fn misses(&mut self, what: &'static str, missing: bool) {
+        let now = self.now();
+        self.server.missing(now, what, missing);
+    }
+
     /// The lines that a serial line would show now.
     pub fn lines(&mut self) -> Vec<String> {
         core::iter::from_fn(|| self.server.take_line().map(|line| line.to_string())).collect()

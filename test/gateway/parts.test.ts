@@ -208,6 +208,24 @@ describe("history in SQLite", () => {
     await again.close();
   });
 
+  test("who writes again begins with a gap behind what there was, once; who reads leaves it as it is", async () => {
+    const first = open({ gaps: true });
+    const time = Date.now() - 60_000;
+    first.append({ node: "a", resource: "x", time, value: 1 });
+    first.append({ node: "a", resource: "ended", time, value: null });
+    await first.close();
+    for (const gaps of [false, true, true]) {
+      const again = open({ gaps });
+      const points = await again.query({ ...all, resolution: "raw" });
+      const gap = gaps ? [{ time: time + 1, value: null }] : [];
+      expect(points).toEqual([{ time, value: 1 }, ...gap]);
+      const ended = await again.query({ ...all, resource: "ended", resolution: "raw" });
+      expect(ended).toEqual([{ time, value: null }]);
+      expect(await again.query({ ...all, resolution: "1m" })).toMatchObject([{ n: 1 }]);
+      await again.close();
+    }
+  });
+
   test("as many values of one millisecond as there may be are each kept, and take no longer the more there are", async () => {
     const history = open();
     const time = Date.now();

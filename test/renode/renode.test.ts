@@ -117,9 +117,12 @@ describe("renode/stm32f407.repl", () => {
     };
     const interrupt = (name: string) =>
       Number(new RegExp(`^ {4}${name} = (\\d+),$`, "m").exec(source)?.[1]);
-    for (const [part, name, interrupts] of peripherals) {
-      expect(parts.get(part)?.address, part).toBe(address(name));
-      expect(parts.get(part)?.interrupts, part).toEqual(interrupts.map(interrupt));
+    for (const version of versions) {
+      const there = readParts(`${platform}\n${version}`);
+      for (const [part, name, interrupts] of peripherals) {
+        expect(there.get(part)?.address, part).toBe(address(name));
+        expect(there.get(part)?.interrupts, part).toEqual(interrupts.map(interrupt));
+      }
     }
     // What is compared is all there is beside memories, the core's own and what hangs on pins.
     const others = [...parts].filter(([name]) => !peripherals.some(([part]) => part === name));
@@ -259,12 +262,12 @@ describe("renode/stm32f407.resc", () => {
   });
 });
 
-/** A type and its properties: what each version of Renode knows it by. */
+/** A type and its properties, with the value of each that is not compared elsewhere: what each version of Renode knows it by. */
 type Kind = [type: string, properties: string[]];
 const memory: Kind = ["Memory.MappedMemory", ["size"]];
 const array: Kind = ["Memory.ArrayMemory", ["size"]];
 const uart: Kind = ["UART.STM32_UART", ["frequency"]];
-const port: Kind = ["GPIOPort.STM32_GPIOPort", ["numberOfAFs"]];
+const port: Kind = ["GPIOPort.STM32_GPIOPort", ["numberOfAFs: 16"]];
 const lamp: Kind = ["Miscellaneous.LED", []];
 const button: Kind = ["Miscellaneous.Button", []];
 const dma: Kind = ["DMA.STM32DMA", []];
@@ -275,16 +278,19 @@ const both: Record<string, Kind> = {
   signature: memory,
   adcCommon: array,
   syscfg: array,
-  nvic: ["IRQControllers.NVIC", ["priorityMask", "systickFrequency"]],
-  cpu: ["CPU.CortexM", ["cpuType", "nvic"]],
-  dwt: ["Miscellaneous.DWT", ["frequency"]],
-  bitbandPeripherals: ["Miscellaneous.BitBanding", ["peripheralBase"]],
-  rcc: ["Miscellaneous.STM32F4_RCC", ["rtcPeripheral"]],
+  nvic: ["IRQControllers.NVIC", ["priorityMask: 0xF0", "systickFrequency: 168000000"]],
+  cpu: ["CPU.CortexM", ['cpuType: "cortex-m4f"', "nvic: nvic"]],
+  dwt: ["Miscellaneous.DWT", ["frequency: 168000000"]],
+  bitbandPeripherals: ["Miscellaneous.BitBanding", ["peripheralBase: 0x40000000"]],
+  rcc: ["Miscellaneous.STM32F4_RCC", ["rtcPeripheral: rtc"]],
   rtc: ["Timers.STM32F4_RTC", []],
   pwr: ["Miscellaneous.STM32_PWR", []],
-  iwdg: ["Timers.STM32_IndependentWatchdog", ["frequency", "windowOption", "defaultPrescaler"]],
-  flashController: ["MTD.STM32F4_FlashController", ["flash"]],
-  exti: ["IRQControllers.STM32F4_EXTI", ["numberOfOutputLines"]],
+  iwdg: [
+    "Timers.STM32_IndependentWatchdog",
+    ["frequency: 32000", "windowOption: false", "defaultPrescaler: 0x4"],
+  ],
+  flashController: ["MTD.STM32F4_FlashController", ["flash: flash"]],
+  exti: ["IRQControllers.STM32F4_EXTI", ["numberOfOutputLines: 24"]],
   usart1: uart,
   usart2: uart,
   usart3: uart,
@@ -307,18 +313,79 @@ const both: Record<string, Kind> = {
   phy: [
     "Network.EthernetPhysicalLayer",
     [
-      "Id1",
-      "Id2",
-      "BasicStatus",
-      "AutoNegotiationAdvertisement",
-      "AutoNegotiationLinkPartnerBasePageAbility",
+      "Id1: 0x0007",
+      "Id2: 0xC0F1",
+      "BasicStatus: 0x782D",
+      "AutoNegotiationAdvertisement: 0x01E1",
+      "AutoNegotiationLinkPartnerBasePageAbility: 0x41E1",
     ],
   ],
 };
 const own: Record<string, Kind>[] = [
   { spi1: ["SPI.STM32SPI", []], rng: ["Miscellaneous.STM32F4_RNG", []] },
-  { spi1: ["SPI.STM32SPI", ["series"]], rng: ["Miscellaneous.STM32_RNG", ["series"]] },
+  {
+    spi1: ["SPI.STM32SPI", ["series: STM32Series.F4"]],
+    rng: ["Miscellaneous.STM32_RNG", ["series: STM32Series.F4"]],
+  },
 ];
+
+/** Where a part is, if the register crate does not say: the core's own, and what hangs on others. */
+const seats: Record<string, string> = {
+  signature: "sysbus 0x1FFF7800",
+  nvic: "sysbus 0xE000E000",
+  cpu: "sysbus",
+  dwt: "sysbus 0xE0001000",
+  bitbandPeripherals: "sysbus <0x42000000, +0x2000000>",
+  green: "gpioPortD 12",
+  orange: "gpioPortD 13",
+  red: "gpioPortD 14",
+  blue: "gpioPortD 15",
+  button: "gpioPortA 0",
+  bucket: "gpioPortD 10",
+  phy: "ethernet 0",
+};
+
+const each = (count: number, wire: (index: number) => string) =>
+  Array.from({ length: count }, (_, index) => wire(index));
+const pins = each(16, (pin) => `${pin} -> exti@${pin}`);
+/** The wires of a part, but for the numbers of interrupts: those are the register crate's. */
+const wired: Record<string, string[]> = {
+  nvic: ["IRQ -> cpu@0"],
+  rtc: ["AlarmIRQ -> nvic"],
+  exti: each(5, (line) => `${line} -> nvic`),
+  usart1: ["-> nvic"],
+  usart2: ["-> nvic"],
+  usart3: ["-> nvic"],
+  usart6: ["-> nvic"],
+  dma1: each(8, (stream) => `${stream} -> nvic`),
+  dma2: each(8, (stream) => `${stream} -> nvic`),
+  gpioPortA: pins,
+  gpioPortB: pins,
+  gpioPortC: pins,
+  gpioPortD: pins.concat("12 -> green@0", "13 -> orange@0", "14 -> red@0", "15 -> blue@0"),
+  gpioPortE: pins,
+  button: ["-> gpioPortA@0"],
+  bucket: ["-> gpioPortD@10"],
+  spi1: ["IRQ -> nvic"],
+  adc1: ["IRQ -> nvic"],
+  rng: ["-> nvic"],
+  ethernet: ["-> nvic"],
+};
+
+/** The wires that a part's text describes; a source with more or fewer ends than it has is said to be uneven. */
+function wiresOf(text: string): string[] {
+  const list = (end: string) => (/^\[/.test(end) ? numbers(end.slice(1, -1)).map(String) : [end]);
+  return [...text.matchAll(/^ {4}(?:(\S+) )?-> (.*)$/gm)].flatMap(([, from = "", all = ""]) =>
+    all.split(" | ").flatMap((to) => {
+      const [part = "", input = ""] = to.split("@");
+      const [outputs, inputs] = [list(from), list(input)];
+      if (outputs.length !== inputs.length) return [`${from} -> ${to} is uneven`];
+      return outputs.map((output, at) =>
+        `${output} -> ${part}${part === "nvic" ? "" : `@${inputs[at]}`}`.trim(),
+      );
+    }),
+  );
+}
 
 interface Everything {
   platform: string;
@@ -354,12 +421,23 @@ function faults(all: Everything): string[] {
         continue;
       }
       if (part.type !== type) found.push(`${version}: ${name} is a ${part.type}, not a ${type}`);
-      const given = [...part.text.matchAll(/^ {4}(\w+): /gm)].map(([, property]) => property);
+      const given = [...part.text.matchAll(/^ {4}((\w+): .*)$/gm)].map(
+        ([, whole = "", property = ""], at) => (properties[at] === property ? property : whole),
+      );
       if (given.join() !== properties.join())
         found.push(
           `${version}: ${name} has ${given.join() || "nothing"}, not ${properties.join()}`,
         );
+      const wires = wiresOf(part.text).toSorted().join();
+      if (wires !== (wired[name] ?? []).toSorted().join())
+        found.push(`${version}: ${name} is wired ${wires || "to nothing"}`);
+      const seat = /^\s*\w+: \S+ @ (.*)$/m.exec(part.text)?.[1];
+      if (name in seats && seat !== seats[name])
+        found.push(`${version}: ${name} is at ${seat}, not at ${seats[name]}`);
     }
+    const braces = /\{[^{}]*\{ address: 0x1FFFC000; size: 0x100; region: "optionBytes" \}\s*\}/;
+    if (!braces.test(there.get("flashController")?.text ?? ""))
+      found.push(`${version}: the option bytes are missing`);
     for (const name of there.keys())
       if (!(name in known)) found.push(`${version}: nothing is known of ${name}`);
   }
@@ -379,16 +457,24 @@ function faults(all: Everything): string[] {
     const places = lines.map((line) => all.script.indexOf(line));
     return places.every((place, at) => place >= 0 && place > (places[at - 1] ?? -1));
   };
+  const last = ["CreateUartPtyTerminal", "connector Connect sysbus.usart2 serial\n"];
+  if (!order("LoadPlatformDescription $parts", "connector Connect sysbus.usart3 level", ...last))
+    found.push("the serial line does not come last");
   if (
     !order(
-      "stm32f407.repl",
-      "LoadPlatformDescription $parts",
-      "connector Connect sysbus.usart3 level",
-      "CreateUartPtyTerminal",
-      "connector Connect sysbus.usart2 serial",
+      'mach create "wasmote"\n',
+      "LoadPlatformDescription $ORIGIN/stm32f407.repl\n",
+      "LoadPlatformDescription $parts\n",
+      "sysbus WriteDoubleWord ",
+      'emulation CreateSwitch "network"\n',
+      "connector Connect sysbus.ethernet network\n",
+      'emulation CreateServerSocketTerminal $level "level"',
+      "connector Connect sysbus.usart3 level\n",
+      'emulation CreateUartPtyTerminal "serial" $serial true\n',
+      'macro reset\n"""\n    sysbus LoadELF $elf\n',
     )
   )
-    found.push("the serial line does not come last");
+    found.push("the script uses something that is not there yet");
   if (!/macro reset\n"""[^"]*FeedSample \d+ 16[^"]*FeedSample \d+ 17[^"]*"""/.test(all.script))
     found.push("the converter is not fed at each reset");
   const fed = (channel: number) =>
@@ -484,6 +570,16 @@ describe("what is known of Renode", () => {
     ["wires its output 12 twice", "platform", "[0-11] -> exti@[0-11]", "[0-15] -> exti@[0-15]"],
     ["output 13 twice", "platform", "    13 ->", "    13 -> exti@13\n    13 ->"],
     ["usart2 has nothing", "platform", /(usart2: .*\n) {4}frequency.*\n/, "$1"],
+    ["nvic has priorityMask: 0xFF", "platform", "priorityMask: 0xF0", "priorityMask: 0xFF"],
+    ["nvic is wired to nothing", "platform", "    IRQ -> cpu@0\n", ""],
+    ["dwt has frequency: 16", "platform", /(dwt: .*\n {4}frequency: )168/, "$116"],
+    ["dwt is at sysbus 0xE0000000", "platform", "0xE0001000", "0xE0000000"],
+    ["gpioPortA is wired to nothing", "platform", "    [0-15] -> exti@[0-15]\n", ""],
+    ["is uneven", "platform", "[0-11] -> exti@[0-11]", "[0-11] -> exti@[0-15]"],
+    ["gpioPortD is wired", "platform", " | orange@0", ""],
+    ["button is wired", "platform", "    -> gpioPortA@0", "    -> gpioPortA@1"],
+    ["phy is at ethernet 1", "platform", "@ ethernet 0", "@ ethernet 1"],
+    ["option bytes are missing", "platform", /.*optionBytes.*\n/, ""],
     ["usart1 is not paced", "platform", "84000000", "8000000"],
     [
       "nothing is known of uart4",
@@ -501,6 +597,11 @@ describe("what is known of Renode", () => {
       "1502 16 -1\n    sysbus.adc1 FeedSample 959",
       "959 16 -1\n    sysbus.adc1 FeedSample 1502",
     ],
+    ["not there yet", "script", /(mach create.*\n)(.*\n)/, "$2$1"],
+    ["not there yet", "script", /(.*CreateSwitch.*\n)(.*\n)/, "$2$1"],
+    ["not there yet", "script", /.*sysbus.ethernet network\n/, ""],
+    ["not there yet", "script", /(.*CreateServerSocket.*\n)(.*\n)/, "$2$1"],
+    ["not there yet", "script", "    sysbus LoadELF $elf\n", ""],
     ["full of warnings", "script", "logLevel 3", "logLevel -1"],
     ["SQR1", "firmware", "adc.sqr1().write(", "adc.sqr3().write("],
     ["by halves", "firmware", "let dog = Dog::start(", "let dog = IndependentWatchdog::new("],
@@ -603,8 +704,8 @@ describe("renode/README.md", () => {
     // The release that the parts of release.repl are for.
     for (const [, version = ""] of page.matchAll(/renode[:-](\d+\.\d+\.\d+)/g))
       expect(partsFor(`Renode v${version}`)).toBe("release.repl");
-    // What a container needs for the TAP interface.
-    for (const word of ["--cap-add NET_ADMIN", "--device /dev/net/tun"])
+    // What a container needs to install packages, and for the TAP interface.
+    for (const word of ["--user root", "--cap-add NET_ADMIN", "--device /dev/net/tun"])
       expect(page).toContain(word);
     // What the monitor is told by hand is what the harness tells it.
     for (const word of ["dump_file 0x08000000 0x10000", "phy BasicStatus 0x7809", "machine Reset"])

@@ -9,6 +9,11 @@ import { setTimeout as delay } from "node:timers/promises";
 
 const { FAKE: mode = "good", FAKE_PTY: pty, FAKE_LOG: log } = process.env;
 const words = process.argv.slice(2);
+if (words[0] === "--version" && mode === "hides its version") {
+  process.on("SIGTERM", () => {});
+  setInterval(() => {}, 1000);
+  await new Promise(() => {});
+}
 if (words[0] === "--version") {
   process.stdout.write("Renode v1.16.1.12345\n  build: 0123abcd-202508200000\n");
   process.exit(0);
@@ -25,6 +30,19 @@ const port = Number(words[words.indexOf("--port") + 1]);
 if (mode === "dies") {
   process.stderr.write("System.Exception: the platform does not load\n");
   process.exit(3);
+}
+if (mode === "breeds") {
+  // What it starts holds its output, and outlives it.
+  const child = spawn("sleep", ["1000"], { stdio: "inherit" });
+  appendFileSync(log, `children ${child.pid}\n`);
+}
+if (mode === "floods") {
+  process.stdout.on("error", () => {});
+  setInterval(() => process.stdout.write("garbage\n".repeat(20_000)), 10);
+}
+if (mode === "never ends a line") {
+  process.stdout.on("error", () => {});
+  setInterval(() => process.stdout.write("garbage".repeat(20_000)), 10);
 }
 if (mode === "newer" && variable("parts").endsWith("release.repl")) {
   // It stays at its monitor then.
@@ -50,11 +68,12 @@ const garbage = Buffer.from([0xff, 0x00, 0x1b, 0x5b, 0x33, 0x31, 0x6d, 0xc3, 0x2
 if (mode === "garbage") {
   for (let line = 0; line < 200; line++) process.stdout.write(garbage);
 }
-if (mode === "hangs") setInterval(() => {}, 1000);
+if (["hangs", "breeds", "floods", "never ends a line", "hides its version"].includes(mode))
+  setInterval(() => {}, 1000);
 else {
   await delay(pause);
   // The pseudo-terminal is there before the sockets, and before anybody listens.
-  if (mode === "mute") writeFileSync(variable("serial"), "");
+  if (mode === "is mute") writeFileSync(variable("serial"), "");
   else symlinkSync(pty, variable("serial"));
   if (mode === "dies later") setTimeout(() => process.exit(4), 300);
   else {

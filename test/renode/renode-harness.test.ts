@@ -1,4 +1,4 @@
-// The harness that starts Renode, against a renode that dies, hangs, is slow, is mute or prints garbage (harness/renode-fake.mjs).
+// The harness that starts Renode, against a renode that dies, hangs, is slow, is mute, prints garbage or leaves a child behind (harness/renode-fake.mjs).
 // Behind its serial line is a native node.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -239,7 +239,14 @@ for (const [behaviour, says] of [
   ],
   ["dies later", /renode ended before/],
   ["hangs", /renode did not bring up in time its serial line/],
-  ["mute", /renode did not bring up in time an answer of the node/],
+  ["is mute", /renode did not bring up in time an answer of the node/],
+  ["breeds", /renode did not bring up in time its serial line/],
+  ["floods", /renode did not bring up in time its serial line(\n {2}\| garbage){60}$/],
+  [
+    "never ends a line",
+    /renode did not bring up in time its serial line(\n {2}\| [garbe]{1000}){1,60}$/,
+  ],
+  ["hides its version", /renode did not bring up in time its serial line/],
 ] as const) {
   test.skipIf(reason)(`a renode that ${behaviour} is ended, with what it said${why}`, async () => {
     using folder = scratch();

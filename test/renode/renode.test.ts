@@ -482,6 +482,8 @@ function faults(all: Everything): string[] {
   // As the factory's words have them: the reference, and the sensor at 30 degrees.
   if (fed(16) !== 0x05de || fed(17) !== 0x03bf)
     found.push("the converter's channels 16 and 17 do not come swapped");
+  if (!/FeedSample 959 17 -1\n {4}sysbus\.gpioPortD\.bucket Press\n"""/.test(all.script))
+    found.push("the bucket is not level after a reset");
   if (!/^logLevel 3$/m.test(all.script)) found.push("the console is full of warnings");
 
   if (/https?:|ApplySVD/.test(`${all.platform}${all.release}${all.master}${all.script}`))
@@ -602,6 +604,7 @@ describe("what is known of Renode", () => {
     ["not there yet", "script", /.*sysbus.ethernet network\n/, ""],
     ["not there yet", "script", /(.*CreateServerSocket.*\n)(.*\n)/, "$2$1"],
     ["not there yet", "script", "    sysbus LoadELF $elf\n", ""],
+    ["bucket is not level", "script", /.*bucket Press\n/, ""],
     ["full of warnings", "script", "logLevel 3", "logLevel -1"],
     ["SQR1", "firmware", "adc.sqr1().write(", "adc.sqr3().write("],
     ["by halves", "firmware", "let dog = Dog::start(", "let dog = IndependentWatchdog::new("],

@@ -1,7 +1,6 @@
 // A program on this computer that is a node or runs one: started, listened to line by line, and ended with this one, also when this one
 // fails.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
-import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { onPath } from "./programs.ts";
 
@@ -21,10 +20,32 @@ export interface Running {
   ended: Promise<void>;
 }
 
-const running = new Set<ChildProcessByStdio<Writable, Readable, Readable>>();
+/** What ends each program that runs. */
+const running = new Set<() => void>();
 process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
+  for (const kill of running) kill();
 });
+
+/** Lines of a console that are kept, and characters after which a line without an end is taken for one. */
+const keptLines = 10_000;
+const longestLine = 64 << 10;
+
+/** Hands over a stream line by line. */
+function eachLine(stream: Readable, use: (line: string) => void): void {
+  let held = "";
+  stream.setEncoding("utf8");
+  stream.on("data", (text: string) => {
+    const lines = (held + text).split(/\r?\n/);
+    held = lines.pop() ?? "";
+    for (const line of lines) use(line);
+    if (held.length < longestLine) return;
+    use(held);
+    held = "";
+  });
+  stream.on("end", () => {
+    if (held !== "") use(held);
+  });
+}
 
 /** What starts a program so that it ends with this one, also when this one is killed and can do nothing about it. */
 const bound = process.platform === "linux" ? onPath("setpriv") : undefined;
@@ -62,16 +83,28 @@ export function start(
     program,
     ...words,
   ];
-  const child = spawn(line[0]!, line.slice(1), {
+  const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(line[0]!, line.slice(1), {
     stdio: ["pipe", "pipe", "pipe"],
     detached: sideways,
   });
-  running.add(child);
+  // In a session of its own it leads a group, in which is all that it has started.
+  const kill = () => {
+    child.kill("SIGKILL");
+    if (!sideways || child.pid === undefined) return;
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // Nobody is left in it.
+    }
+  };
+  running.add(kill);
+  child.once("exit", kill);
   const console: string[] = [];
   const listeners = new Set<(line: string) => void>();
   for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on("line", (line) => {
-      console.push(line);
+    eachLine(stream, (line) => {
+      // One that never stops does not fill our memory.
+      if (console.push(line) >= 2 * keptLines) console.splice(0, keptLines);
       for (const listener of listeners) listener(line);
     });
   }
@@ -80,12 +113,12 @@ export function start(
   const ended = new Promise<void>((resolve) => {
     child.on("error", (error) => console.push(error.message));
     child.on("close", () => {
-      running.delete(child);
+      running.delete(kill);
       resolve();
     });
   });
   const stop = async () => {
-    child.kill("SIGKILL");
+    kill();
     await ended;
   };
   const end = async () => {
@@ -106,9 +139,7 @@ export function start(
         const give = (why: string) => {
           done();
           void stop();
-          reject(
-            new Error(`${program} ${why}\n${console.map((line) => `  | ${line}`).join("\n")}`),
-          );
+          reject(new Error(`${program} ${why}${lastOf(console)}`));
         };
         const timer = setTimeout(
           () => give(`did not come up within ${startLimit / 1000} s`),
@@ -128,6 +159,14 @@ export function start(
         void ended.then(() => give("ended"));
       }),
   };
+}
+
+/** The last lines of a console, for the message of an error. */
+export function lastOf(console: readonly string[]): string {
+  return console
+    .slice(-60)
+    .map((line) => `\n  | ${line.slice(0, 1000)}`)
+    .join("");
 }
 
 /** A line of JSON, as the native node and QEMU's machine protocol write them. */

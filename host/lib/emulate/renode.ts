@@ -17,7 +17,7 @@ import {
   portThrough,
   tapCommands,
 } from "./namespace.ts";
-import { start, type Running } from "./process.ts";
+import { lastOf, start, type Running } from "./process.ts";
 import { onPath, programs } from "./programs.ts";
 import { connect, freePort } from "./socket.ts";
 import { Switch } from "./switch.ts";
@@ -140,7 +140,11 @@ export async function renode(
 ): Promise<Emulated> {
   const reason = options.link === "ethernet" ? missingNamespace() : undefined;
   if (reason !== undefined) throw new Error(`renode with Ethernet: ${reason}`);
-  const said = spawnSync(program, ["--version"], { encoding: "utf8", timeout: limit });
+  const said = spawnSync(program, ["--version"], {
+    encoding: "utf8",
+    timeout: Math.min(limit, 30_000),
+    killSignal: "SIGKILL",
+  });
   const first = partsFor(`${said.stdout ?? ""}${said.stderr ?? ""}`);
   const other = first === "release.repl" ? "master.repl" : "release.repl";
   // Builds between two releases do not always say what they are: what does not load with one is tried with the other.
@@ -277,9 +281,8 @@ async function patiently<T>(
       const unloaded = process.console.some((line) => /error E\d\d|error executing/i.test(line));
       if (!over && !unloaded && Date.now() < end) continue;
       const why = over ? "ended before" : unloaded ? "failed before" : "did not bring up in time";
-      const lines = process.console.map((line) => `\n  | ${line}`).join("");
       const Kind = unloaded ? Unloaded : Error;
-      throw new Kind(`renode ${why} ${what}${lines}`, { cause });
+      throw new Kind(`renode ${why} ${what}${lastOf(process.console)}`, { cause });
     }
   }
 }

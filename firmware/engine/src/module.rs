@@ -57,7 +57,7 @@ pub struct Module<'a> {
 }
 
 impl<'a> Module<'a> {
-    /// Puts a module and the table [`crate::validate`] emitted for it together. `None` when either is not, bit for
+    /// Puts a module and the table [`crate::validate()`] emitted for it together. `None` when either is not, bit for
     /// bit, what was validated: this is what the execution loop's trust rests on.
     pub fn new(bytes: &'a [u8], table: &'a [u32], summary: &Summary) -> Option<Self> {
         let table = table.get(..(summary.table_bytes / 4) as usize)?;

@@ -10,7 +10,7 @@
 //! there are no others, see lib.rs) an entry may be read through a pointer to its view.
 use crate::types::MemoryType;
 
-/// What validation found: the key to [`crate::Module::new`]. Only [`crate::validate`] makes one.
+/// What validation found: the key to [`crate::Module::new`]. Only [`crate::validate()`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Summary {
     pub(crate) table_bytes: u32,

@@ -374,7 +374,8 @@ const wired: Record<string, string[]> = {
 
 /** The wires that a part's text describes; a source with more or fewer ends than it has is said to be uneven. */
 function wiresOf(text: string): string[] {
-  const list = (end: string) => (/^\[/.test(end) ? numbers(end.slice(1, -1)).map(String) : [end]);
+  const list = (end: string) =>
+    end.startsWith("[") ? numbers(end.slice(1, -1)).map(String) : [end];
   return [...text.matchAll(/^ {4}(?:(\S+) )?-> (.*)$/gm)].flatMap(([, from = "", all = ""]) =>
     all.split(" | ").flatMap((to) => {
       const [part = "", input = ""] = to.split("@");

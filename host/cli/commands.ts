@@ -32,7 +32,7 @@ const several = () => [
   ),
 ];
 
-const program = new Command("wasmote")
+export const program = new Command("wasmote")
   .description("Write sensor logic in TypeScript, push it over the air, watch it run.")
   .version(packageFile.version)
   // What is wrong with the words is told as every other error is, with --json too.

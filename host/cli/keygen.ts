@@ -1,6 +1,7 @@
 // Makes the key that packages are signed with, or takes one over.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { readWhole } from "../lib/files.ts";
 import { UserError } from "../lib/errors.ts";
 import { hex } from "../lib/kept.ts";
 import { generateKey, keyId, readKey, writeKey, type KeyPair } from "../lib/package.ts";
@@ -29,7 +30,7 @@ export async function keygenVerb(
 function importKey(path: string): KeyPair {
   if (!existsSync(path)) throw new UserError(`there is no key ${path}`, "check the name");
   try {
-    return readKey(readFileSync(path, "utf8"));
+    return readKey(readWhole(path).toString("utf8"));
   } catch (error) {
     throw new UserError(
       `${path} is not a key for packages: ${(error as Error).message}`,

@@ -1,6 +1,7 @@
 // Makes a source or a module of an ONNX file, and says what it costs and how exact it is.
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { basename, extname } from "node:path";
+import { readWhole } from "../lib/files.ts";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { oneLine } from "../lib/text.ts";
@@ -127,7 +128,7 @@ function readModel(file: string): Uint8Array {
         "name a smaller model: a node has room for a few KiB of weights",
         "usage",
       );
-    return readFileSync(file);
+    return readWhole(file, mostBytes);
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(
@@ -142,7 +143,7 @@ function readModel(file: string): Uint8Array {
 function readRows(file: string, model: Model): number[][] {
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readWhole(file).toString("utf8");
   } catch (error) {
     throw new UserError(
       `${oneLine(file)} cannot be read: ${(error as Error).message}`,

@@ -1,7 +1,8 @@
 // Puts a model or a filter where it costs least, or where one says: on the node, at the gateway, on a second gateway as the cloud.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, extname, join } from "node:path";
+import { readWhole } from "../lib/files.ts";
 import { choose, links, places, type Place, type Situation } from "../flood/place.ts";
 import { UserError } from "../lib/errors.ts";
 import { inspect } from "../lib/engine.ts";
@@ -92,9 +93,7 @@ async function programOf(file: string): Promise<Program> {
   if (extname(file) !== ".onnx") return load(file);
   const { buildFilter, compileModel } = await import("../model/model.ts");
   const name = basename(file, ".onnx");
-  const { module } = await buildFilter(
-    compileModel(readFileSync(file), { name, arithmetic: "int8" }),
-  );
+  const { module } = await buildFilter(compileModel(readWhole(file), { name, arithmetic: "int8" }));
   const folder = mkdtempSync(join(tmpdir(), "wasmote-place-"));
   try {
     writeFileSync(join(folder, `${name}.wasm`), module);

@@ -1,6 +1,7 @@
 // Builds, signs and installs on nodes, and waits for the first output.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
+import { readWhole } from "../lib/files.ts";
 import { UserError } from "../lib/errors.ts";
 import {
   installPackage,
@@ -113,7 +114,7 @@ interface Ready {
 function readPackage(file: string): Ready {
   const path = resolve(file);
   if (!existsSync(path)) throw new UserError(`there is no file ${path}`, "check the name");
-  const bytes = new Uint8Array(readFileSync(path));
+  const bytes = new Uint8Array(readWhole(path));
   try {
     return { bytes, name: openPackage(bytes).manifest.name || basename(path, ".wpkg") };
   } catch (error) {

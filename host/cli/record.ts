@@ -1,8 +1,9 @@
 // A recording of `observe --record`: what a node's sensors and outputs gave, for `run --replay`. A JSON object a line: first what
 // ran, then `{"at":…,"path":"sensors/level","value":…}` in the order of their coming. `known` marks a value that was there before
 // the recording began.
-import { createWriteStream, readFileSync } from "node:fs";
+import { createWriteStream } from "node:fs";
 import { finished } from "node:stream/promises";
+import { readWhole } from "../lib/files.ts";
 import type { Reading } from "../lib/node.ts";
 import type { Sample } from "../lib/simulate.ts";
 import { UserError } from "../lib/errors.ts";
@@ -49,7 +50,10 @@ export function recorder(file: string, head: Head): Recorder {
 }
 
 export function readRecording(file: string): Recording {
-  const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
+  const lines = readWhole(file, 256 * 2 ** 20)
+    .toString("utf8")
+    .split("\n")
+    .filter(Boolean);
   const [head, ...rest] = lines.map((line, index) => {
     try {
       return JSON.parse(line) as Record<string, unknown>;

@@ -1,5 +1,6 @@
 // Brings a package to many nodes of a gateway, a few first; shows how it goes; stops it.
-import { readFileSync } from "node:fs";
+
+import { readWhole } from "../lib/files.ts";
 import type { Member, Rollout } from "../gateway/rollout/machine.ts";
 import { acts, type Act, type RolloutView } from "../gateway/rollout/rollouts.ts";
 import { UserError } from "../lib/errors.ts";
@@ -70,7 +71,7 @@ async function plan(
     is: isView,
     method: "POST",
     signal: interruption(),
-    body: readFileSync(file),
+    body: new Uint8Array(readWhole(file)),
   });
   if (options.go !== true) {
     print(options.json, made, () => describe(made).join("\n"));

@@ -1,6 +1,7 @@
 // The samples that a verb takes: a CSV, or a recording of `observe --record`.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { readWhole } from "../lib/files.ts";
 import { UserError } from "../lib/errors.ts";
 import type { Program } from "../lib/program.ts";
 import { readSamples, SamplesError, type Sample } from "../lib/samples.ts";
@@ -34,13 +35,16 @@ export function samplesOf(file: string, { facts }: Program): Sample[] {
   return samplesFrom(file, facts.sensors);
 }
 
+/** Bytes of samples at most: five months of one a second. */
+const longest = 256 * 2 ** 20;
+
 function readFile(file: string): Sample[] {
   if (!existsSync(file)) throw new UserError(`there is no file ${oneLine(file)}`, "check the name");
   if (statSync(file).isDirectory())
     throw new UserError(`${oneLine(file)} is a folder`, "name a file with samples", "usage");
   if (file.endsWith(".jsonl")) return readRecording(file).samples;
   try {
-    return readSamples(readFileSync(file, "utf8"));
+    return readSamples(readWhole(file, longest).toString("utf8"));
   } catch (error) {
     if (!(error instanceof SamplesError)) throw error;
     throw new UserError(

@@ -1,6 +1,7 @@
 // What the gateway is told: gateway.toml beside wasmote.toml. Everything has a default; what is wrong is said with its place.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { parse } from "smol-toml";
+import { readWhole } from "../lib/files.ts";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { gatewayFault } from "./adapters/nats/names.ts";
@@ -290,7 +291,7 @@ export function readConfig(file: string): Config {
   if (!existsSync(file)) return defaults;
   let table: unknown;
   try {
-    table = parse(readFileSync(file, "utf8"));
+    table = parse(readWhole(file).toString("utf8"));
   } catch (cause) {
     throw new UserError(`${file}: ${(cause as Error).message}`, "correct the file", "usage", {
       cause,

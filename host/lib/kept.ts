@@ -3,7 +3,8 @@
 //
 // A kept module may be signed again, so what is believed of these files is checked: a module against its digest, a build against the
 // digests of its inputs and the seal of this computer, a package against its signature.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
+import { readWhole } from "./files.ts";
 import type { KeyPair } from "./package.ts";
 import { digestOf, openPackage } from "./package.ts";
 import type { MemoryReport } from "./build/finish.ts";
@@ -142,7 +143,7 @@ export function keepBuild(
 ): void {
   state.write(JSON.stringify(kept), ["modules", `${kept.digest}.json`]);
   state.write(module, ["modules", `${kept.digest}.wasm`]);
-  const digests = inputs.map((input) => [input, digestText(readFileSync(input))] as const);
+  const digests = inputs.map((input) => [input, digestText(readWhole(input))] as const);
   const build: Build = { inputs: Object.fromEntries(digests), digest: kept.digest, settings };
   const seal = state.seal(sealed(file, build));
   state.write(JSON.stringify({ ...build, seal }), ["builds", buildFile(file)]);
@@ -161,13 +162,13 @@ export function keptBuild(
   if (typeof seal !== "string" || !sameText(seal, state.seal(sealed(file, build))))
     return undefined;
   const same = Object.entries(build.inputs).every(
-    ([input, digest]) => existsSync(input) && digestText(readFileSync(input)) === digest,
+    ([input, digest]) => existsSync(input) && digestText(readWhole(input)) === digest,
   );
   const kept = keptModule(project, build.digest);
   const module = keptBytes(project, build.digest);
   if (!same || kept === undefined || module === undefined) return undefined;
   // The same module may come of sources with other lines: its map is of those that were built last.
   const name = file.slice(kept.folder.length).replace(/^[/\\]/, "");
-  if (kept.sources[name] !== readFileSync(file, "utf8")) return undefined;
+  if (kept.sources[name] !== readWhole(file).toString("utf8")) return undefined;
   return { ...kept, module, inputs: Object.keys(build.inputs) };
 }

@@ -1,6 +1,7 @@
 // A program as it can be sent: a source, built, or a module as it is.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { readWhole } from "./files.ts";
 import packageFile from "../../package.json" with { type: "json" };
 import type { Built } from "./build/build.ts";
 import { UserError } from "./errors.ts";
@@ -35,8 +36,11 @@ export async function loadProgram(
         ? "name a source, or begin a project with `wasmote new NAME`"
         : "check the name",
     );
-  if (!statSync(file).isFile())
+  const kind = statSync(file);
+  if (kind.isDirectory())
     throw new UserError(`${file} is a folder, not a source`, "name a file in it", "source");
+  if (!kind.isFile())
+    throw new UserError(`${file} is a device or a pipe, not a source`, "name a file", "source");
   // The project's own program bears its name, however it was named on the command line.
   const own = resolve(file) === resolve(project.folder, project.main);
   const name = own && project.name !== "" ? project.name : nameOf(file);
@@ -98,7 +102,7 @@ function nameOf(file: string): string {
 
 /** A file that cannot be a source is told apart before the compiler makes a hundred faults of it. */
 function refuseOther(file: string): void {
-  const bytes = readFileSync(file);
+  const bytes = readWhole(file);
   const text = !bytes.includes(0) && Buffer.from(bytes.toString("utf8")).equals(bytes);
   if (text && /\.[cm]?ts$/.test(file)) return;
   throw new UserError(
@@ -111,7 +115,7 @@ function refuseOther(file: string): void {
 }
 
 function loadModule(project: Project, file: string, name: string): Program {
-  const module = new Uint8Array(readFileSync(file));
+  const module = new Uint8Array(readWhole(file));
   const digest = hex(digestOf(module));
   const kept = known(keptModule(project, digest) ?? {});
   try {

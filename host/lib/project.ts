@@ -1,7 +1,8 @@
 // A project: the folder with wasmote.toml, what it says, and what is remembered beside it.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parse } from "smol-toml";
+import { readWhole } from "./files.ts";
 import { normalAddress } from "./coap/address.ts";
 import { UserError } from "./errors.ts";
 import { nameFault, textFault } from "./names.ts";
@@ -77,7 +78,7 @@ function readProjectFile(path: string): ProjectFile {
     new UserError(`${path}: ${what}`, advice, "usage");
   let file: ProjectFile;
   try {
-    file = parse(readFileSync(path, "utf8")) as ProjectFile;
+    file = parse(readWhole(path).toString("utf8")) as ProjectFile;
   } catch (error) {
     throw wrong((error as Error).message, "correct the file; `wasmote new` writes an example");
   }
@@ -120,7 +121,7 @@ export function signingKey(project: Project, path?: string): KeyPair {
   const text = own
     ? project.state.read("key.pem")
     : existsSync(file)
-      ? readFileSync(file, "utf8")
+      ? readWhole(file).toString("utf8")
       : undefined;
   if (text === undefined)
     throw new UserError(

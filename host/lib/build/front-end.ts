@@ -1,7 +1,8 @@
 // What the build asks of a language: a module, what it says of itself, and where its code comes from. AssemblyScript is the
 // first; another one is a folder beside it and an entry in the table of build.ts.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
+import { readWhole } from "../files.ts";
 import { describe, type Fault } from "../fault.ts";
 import { packageRoot } from "../root.ts";
 import type { Facts } from "./section.ts";
@@ -82,7 +83,7 @@ export class BuildError extends Error {
 /** A source file; what is looked for in a `node_modules/wasmote` is this package, wherever the project is. */
 export function readSource(path: string): string | null {
   const file = sourceFile(path);
-  return existsSync(file) ? readFileSync(file, "utf8") : null;
+  return existsSync(file) ? readWhole(file).toString("utf8") : null;
 }
 
 export function sourceFile(path: string): string {

@@ -80,8 +80,10 @@ impl Track {
         match (self.interval, self.samples.recent()) {
             (0, _) | (_, None) => 60,
             (interval, Some(last)) => {
-                let until = last.at.saturating_add(2 * u64::from(interval));
-                until.saturating_sub(now).div_ceil(1000).min(60) as u32
+                // In 32 bits, which the chip divides by itself.
+                let age = u32::try_from(now.saturating_sub(last.at)).unwrap_or(u32::MAX);
+                let left = interval.saturating_mul(2).saturating_sub(age);
+                left.div_ceil(1000).min(60)
             }
         }
     }

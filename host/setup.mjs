@@ -380,7 +380,7 @@ export function chipCargo(toolchain = environment().toolchain?.what) {
 }
 
 async function hostProgram(report, { crate, made, kept }) {
-  const words = [
+  const build = [
     "build",
     "--locked",
     "--profile",
@@ -390,8 +390,10 @@ async function hostProgram(report, { crate, made, kept }) {
     "-p",
     crate,
   ];
-  await run(report, "cargo", words, "the compiler's messages are above");
-  return keep(join(targetFolder(), "host", made), kept, { strip: true });
+  await run(report, "cargo", build, "the compiler's messages are above");
+  // What debuggers would read goes, and names do.
+  const words = ["strip", process.platform === "darwin" ? "-x" : "-s"];
+  return keep(join(targetFolder(), "host", made), kept, [{ words }]);
 }
 
 async function firmwareImage(report, image, toolchain) {
@@ -414,7 +416,7 @@ async function firmwareImage(report, image, toolchain) {
     env: { ...env, ...image.env },
     cwd: join(root, "firmware"),
   });
-  return keep(join(targetFolder(), chip, profile, made), kept);
+  return keep(join(targetFolder(), chip, profile, made), kept, withoutDebug(kept));
 }
 
 /** The folder of wasm3's C sources, which come with the crate that the addon binds; and GCC for the chip to compile them. */
@@ -719,24 +721,46 @@ export function command(name) {
     .find((path) => existsSync(path) && statSync(path).isFile());
 }
 
+/** Tools that take the lines of sources out of an image for the chip and leave its symbols, which the tests read; the first that works is used. */
+export function withoutDebug(name) {
+  if (!name.endsWith(".elf")) return [];
+  const sysroot = spawnSync("rustc", ["--print", "sysroot"], { encoding: "utf8" }).stdout?.trim();
+  const libraries = join(sysroot ?? "", "lib");
+  const hosts = join(libraries, "rustlib");
+  const own = (existsSync(hosts) ? readdirSync(hosts) : [])
+    .map((host) => join(hosts, host, "bin/rust-objcopy"))
+    .filter((path) => existsSync(path));
+  // Rust's own needs the libraries beside it.
+  const env = { ...process.env, LD_LIBRARY_PATH: libraries, DYLD_LIBRARY_PATH: libraries };
+  return [
+    ...own.map((path) => ({ words: [path, "--strip-debug"], env })),
+    ...["llvm-objcopy", "arm-none-eabi-objcopy"].map((tool) => ({
+      words: [tool, "--strip-debug"],
+      env: process.env,
+    })),
+  ];
+}
+
 /**
- * Copies a built file into dist/ when it has changed. Replaced as a whole: a running program or a loaded addon keeps the old one.
- * What debuggers would read is left out of programs, which are shipped, where there is a `strip`.
+ * Copies a built file into dist/ when it has changed, and makes the copy smaller with the first of these tools that is there and works:
+ * what is in dist/ is shipped. Replaced as a whole: a running program or a loaded addon keeps the old one.
  */
-function keep(from, name, { strip = false } = {}) {
+function keep(from, name, tools) {
   const to = join(dist, name);
+  const size = (path) => statSync(path).size;
   const same =
     existsSync(to) &&
     statSync(to).mtimeMs >= statSync(from).mtimeMs &&
-    (strip && command("strip")
-      ? statSync(to).size < statSync(from).size
-      : statSync(to).size === statSync(from).size);
+    (tools.length > 0 ? size(to) < size(from) : size(to) === size(from));
   if (!same) {
     copyFileSync(from, `${to}.new`);
-    if (strip) spawnSync("strip", [process.platform === "darwin" ? "-x" : "-s", `${to}.new`]);
+    tools.some(
+      ({ words: [tool, ...rest], env }) =>
+        spawnSync(tool, [...rest, `${to}.new`], { env }).status === 0,
+    );
     renameSync(`${to}.new`, to);
   }
-  return `dist/${name}${same ? "" : ` (${Math.ceil(statSync(to).size / 1024)} KiB)`}`;
+  return `dist/${name}${same ? "" : ` (${Math.ceil(size(to) / 1024)} KiB)`}`;
 }
 
 const terminal = process.stdout.isTTY && !process.env.CI;

@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { otherNode, root } from "../../host/setup.mjs";
+import { otherNode, root, withoutDebug } from "../../host/setup.mjs";
 import { newProject } from "../harness/command.ts";
 import { scratch } from "../harness/target.ts";
 
@@ -89,6 +89,11 @@ describe("installed from its package", () => {
     const stripped = spawnSync("strip", ["--version"]).status === 0;
     for (const name of programs.filter((one) => stripped && plain.includes(one)))
       expect(statSync(join(wasmote, "dist", name)).size, name).toBeLessThan(4 * 2 ** 20);
+    const tools = withoutDebug("image.elf").some(
+      ({ words: [tool = ""], env }) => spawnSync(tool, ["--version"], { env }).status === 0,
+    );
+    for (const name of firmware.filter((one) => tools && plain.includes(one)))
+      expect(readFileSync(join(wasmote, "dist", name)).includes(".debug_"), name).toBe(false);
     const sources = readdirSync(join(wasmote, "assembly"), { recursive: true, encoding: "utf8" });
     expect(sources.filter((file) => /(?:^|\/)(?:bench|test)/.test(file))).toEqual([]);
   });

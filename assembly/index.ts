@@ -6,7 +6,7 @@
 import * as node from "./contract";
 import { requestBufferSize } from "./contract";
 import { __payload } from "./cbor";
-import { __also, __at, __begin, __end, __fixed, __put, __quoted, __raw, textSize } from "./text";
+import { __also, __at, __begin, __end, __fixed, __long, __put, __quoted, __raw } from "./text";
 export { cbor } from "./cbor";
 export * from "./filters";
 export * from "./time";
@@ -62,8 +62,7 @@ export class Output<T = f32> {
 
   /** For the build step: publishes the text that began there. */
   __tell(begin: usize): void {
-    const length = __end(begin);
-    node.tell(this.__number, __at(begin), min<i32>(length, <i32>(textSize - begin)));
+    node.tell(this.__number, __at(begin), __end(begin));
   }
 
   /** What was published last; NaN while nothing was. Only a program that reads it keeps it, in four bytes an output; of singles only. */
@@ -252,14 +251,12 @@ export function log(text: string, level: i32 = Level.INFO): void {
 
 /** For the build step: writes the text that began there, with a level. */
 export function __note(begin: usize, level: i32): void {
-  const length = __end(begin);
-  node.note(level, __at(begin), min<i32>(length, <i32>(textSize - begin)));
+  node.note(level, __at(begin), __end(begin));
 }
 
 /** For the build step: writes the text that began there. */
 export function __log(begin: usize): void {
-  const length = __end(begin);
-  node.log(__at(begin), min<i32>(length, <i32>(textSize - begin)));
+  node.log(__at(begin), __end(begin));
 }
 
 /**
@@ -276,8 +273,8 @@ export function quoted(text: string): string {
 }
 
 function taken(begin: usize): string {
-  const length = min<usize>(<usize>__end(begin), textSize - begin);
-  return String.UTF8.decodeUnsafe(<usize>__at(begin), length);
+  const length = __end(begin);
+  return String.UTF8.decodeUnsafe(<usize>__at(begin), <usize>length);
 }
 
 // ---- requests ---------------------------------------------------------------------------------------------------------
@@ -427,18 +424,28 @@ export class Request {
 
   /** For the build step: answers with the text that began there. */
   __reply(code: i32, begin: usize): void {
+    const long = __long();
     const length = __end(begin);
-    // Half an answer would be taken for a whole one.
-    if (begin + <usize>length > textSize) node.reply(Code.INTERNAL_SERVER_ERROR, 0, 0);
+    if (long) tooLong();
     else node.reply(code, __at(begin), length);
   }
 
   /** For the build step: likewise, in a format. */
   __replyAs(code: i32, begin: usize, format: i32): void {
+    const long = __long();
     const length = __end(begin);
-    if (begin + <usize>length > textSize) node.reply(Code.INTERNAL_SERVER_ERROR, 0, 0);
+    if (long) tooLong();
     else node.answer(code, format, __at(begin), length);
   }
+}
+
+/** Half an answer would be taken for a whole one: this is said instead (RFC 7252 §5.5.2). */
+function tooLong(): void {
+  const text = memory.data<u8>([
+    // "reply > 512 bytes"
+    0x72, 0x65, 0x70, 0x6c, 0x79, 0x20, 0x3e, 0x20, 0x35, 0x31, 0x32, 0x20, 0x62, 0x79, 0x74, 0x65, 0x73,
+  ]);
+  node.reply(Code.INTERNAL_SERVER_ERROR, <i32>text, 17);
 }
 
 /** Answers requests below `/app/x`. Written at the top level, once in a program. */

@@ -6,13 +6,16 @@
 //
 // `__begin` gives where the text begins and each step passes it on, so that a value may itself come from a function that logs.
 
-/** The longest text in bytes: what is beyond is counted, and left out. A log line and a text of an output are shorter still. */
-export const textSize: usize = 512;
+/** The longest text in bytes; a log line and a text of an output are shorter still. */
+const textSize: usize = 512;
+/** Behind it there is room for a byte too many, by which a text that is too long is known, and for a number: see {@link single}. */
 // @ts-ignore: decorator
-@lazy const room: usize = memory.data(512);
-/** Where the next byte goes. */
+@lazy const room: usize = memory.data(544);
+/** Where in it the next byte goes, and where no more do. */
 // @ts-ignore: decorator
 @lazy let end: usize = 0;
+// @ts-ignore: decorator
+@lazy let limit: usize = textSize + 1;
 
 /** Begins a text. */
 // @ts-ignore: decorator
@@ -26,7 +29,7 @@ export const textSize: usize = 512;
   return <i32>(room + begin);
 }
 
-/** Ends a text that began there; its length in bytes, which may be more than there was room for. */
+/** Ends a text that began there; its length in bytes. Of one that is too long, there is as much as there was room for, and a byte. */
 // @ts-ignore: decorator
 @inline export function __end(begin: usize): i32 {
   const length = <i32>(end - begin);
@@ -34,9 +37,16 @@ export const textSize: usize = 512;
   return length;
 }
 
-/** Adds a byte. */
+/** Whether the text that is put together is too long. */
+// @ts-ignore: decorator
+@inline export function __long(): bool {
+  return end > textSize;
+}
+
+/** Adds a byte, where there is room for it. */
 export function byte(value: u32): void {
-  if (end < textSize) store<u8>(room + end, value);
+  if (end >= limit) return;
+  store<u8>(room + end, value);
   end++;
 }
 
@@ -117,29 +127,43 @@ function decimal(value: u64, scale: u64): void {
   }
 }
 
-/** The fewest digits that read back; from 10^15 upwards and below 10^-6 with a power of ten. */
+/** Infinity, NaN */
+// @ts-ignore: decorator
+@lazy const strange: usize = memory.data<u8>([0x49, 0x6e, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x79, 0x4e, 0x61, 0x4e]);
+
+/** The fewest digits that read back, of an f64 at most fifteen; from 10^15 upwards and below 10^-6 with a power of ten. */
 function float<T extends number>(value: T): void {
-  let size = <f64>abs<T>(value);
-  let power = 0;
+  const size = abs<T>(value);
+  let power: u64 = 0;
+  let unit: f64 = 1;
   if (value < 0) byte(0x2d);
-  // NaN, Infinity
-  if (!(size < Infinity)) return bytes(isNaN<f64>(size) ? 0x4e614e : 0x7974696e69666e49);
-  if (size !== 0 && !(size >= 1e-6 && size < 1e15)) {
-    for (; size >= 10; power++) size /= 10;
-    for (; size < 1; power--) size *= 10;
+  // @ts-ignore: T is a number here
+  if (!(size < <T>Infinity)) {
+    const rest: usize = isNaN<T>(size) ? 3 : 8;
+    __raw(0, isNaN<T>(size) ? strange + 8 : strange, rest);
+    return;
   }
-  // Nine digits are enough for any f32, and it takes nine where the power of ten has moved its bits; an f64 gets fifteen.
-  let scale: f64 = sizeof<T>() === 4 && power !== 0 ? 1e8 : 1;
-  while (
-    <T>(nearest(size * scale) / scale) !== <T>size &&
-    (sizeof<T>() === 4 || size * scale < 1e15)
-  )
+  // @ts-ignore: T is a number here
+  if (size !== <T>0 && (size < <T>1e-6 || size >= <T>1e15)) {
+    for (; <T>(<f64>size / unit) >= <T>10; power++) unit *= 10;
+    // @ts-ignore: T is a number here
+    for (; <T>(<f64>size / unit) < <T>1; power++) unit /= 10;
+  }
+  let scale: u64 = 1;
+  let digits: f64;
+  for (;;) {
+    digits = nearest<f64>((<f64>size / unit) * <f64>scale);
+    if (<T>((digits / <f64>scale) * unit) === size) break;
+    // A single has at most nine.
+    if (sizeof<T>() === 8 && digits >= 1e14) break;
     scale *= 10;
-  decimal(<u64>nearest(size * scale), <u64>scale);
-  if (power !== 0) {
-    byte(0x65);
-    signed(power);
   }
+  decimal(<u64>digits, scale);
+  if (power === 0) return;
+  byte(0x65);
+  // @ts-ignore: T is a number here
+  if (size < <T>1) byte(0x2d);
+  decimal(power, 1);
 }
 
 function characters(text: string): void {
@@ -161,4 +185,40 @@ function character(text: string, index: i32, unit: u32): i32 {
     byte(0x80 | (code & 63));
   }
   return index;
+}
+
+/** Where a text of a single lies until the next; its length is in {@link singleLength}. It leaves alone what is being put together. */
+function single(value: f32): usize {
+  const before = end;
+  end = textSize + 1;
+  limit = 544;
+  __put<f32>(end, value);
+  singleLength = end - textSize - 1;
+  limit = textSize + 1;
+  end = before;
+  return room + textSize + 1;
+}
+// @ts-ignore: decorator
+@lazy let singleLength: usize = 0;
+
+/** For AssemblyScript's own `toString`: the text of a single, made in memory. */
+// @ts-ignore: decorator
+@global export function __single(value: f32): String {
+  const at = single(value);
+  return String.UTF8.decodeUnsafe(at, singleLength);
+}
+
+/** For AssemblyScript's own `join`: writes the text as UTF-16; how many characters it has. */
+// @ts-ignore: decorator
+@global export function __singleAt(buffer: usize, value: f32): u32 {
+  const at = single(value);
+  for (let index: usize = 0; index < singleLength; index++)
+    store<u16>(buffer + (index << 1), load<u8>(at + index));
+  return <u32>singleLength;
+}
+
+/** For both: the length of a double's text without the `.0` of a whole one. */
+// @ts-ignore: decorator
+@global export function __whole(buffer: usize, length: u32): u32 {
+  return load<u32>(buffer + (length << 1) - 4) === 0x30002e ? length - 2 : length;
 }

@@ -292,7 +292,7 @@ export const differences: readonly {
   {
     what: "A number does not change its type by itself where it would lose something: write `<f32>count`.",
     example: "let count = 0; level.onSample((value) => out.publish(count));",
-    fault: /requires an explicit cast/,
+    fault: /requires an explicit cast: write <f32>/,
   },
   {
     what: "`i32` divided by `i32` is an `i32`, and whole numbers wrap.",
@@ -310,7 +310,7 @@ export const differences: readonly {
     fault: /needs env\.Date\.now, which no node has/,
   },
   {
-    what: "A number in a template of `log` or of a reply has the fewest digits that read back, as in JavaScript; plain AssemblyScript writes an `f32` as 0.30000001192092896.",
+    what: "A number as a text has the fewest digits that read back, as in JavaScript, and `5` for 5; plain AssemblyScript writes 5.0, and an `f32` as 0.30000001192092896.",
     example: "level.onSample((value) => log(`${value / 10}`));",
     logs: ["0.1", "0.2", "0.3"],
   },

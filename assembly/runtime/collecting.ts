@@ -33,9 +33,17 @@ const header: usize = 16;
 /** The first object that is still to be visited. */
 // @ts-ignore: decorator
 @lazy let grey: usize = 0;
-/** Bytes that may still be taken before it is worth a collection. */
+/** Bytes that were free after the last collection and have not been taken since, and how many of them were left before this handler. */
 // @ts-ignore: decorator
 @lazy let left: isize = 0;
+// @ts-ignore: decorator
+@lazy let before: isize = 0;
+/** The most that a handler has taken: the next one may take as much. */
+// @ts-ignore: decorator
+@lazy let most: isize = 0;
+/** As long as more than this is left, a collection is not worth it. */
+// @ts-ignore: decorator
+@lazy let enough: isize = 0;
 
 // @ts-ignore: decorator
 @inline function start(): usize {
@@ -139,11 +147,16 @@ function __visit(address: usize, cookie: u32): void {
   grey = address;
 }
 
-/** Frees what nothing refers to, when half of what was free after the last collection has been taken. */
+/**
+ * Frees what nothing refers to, when half of what was free after the last collection has been taken, or less is left than a handler
+ * has needed before: what fitted once fits again.
+ */
 // @ts-ignore: decorator
 @unsafe @global
 export function __collect(): void {
-  if (left > 0) return;
+  most = max(most, before - left);
+  before = left;
+  if (left > max(enough, most)) return;
   colour ^= colours;
   // @ts-ignore: the compiler's
   __visit_globals(0);
@@ -171,5 +184,6 @@ export function __collect(): void {
   }
   if (gap !== 0) top = gap;
   cursor = start();
-  left = <isize>(rest - start()) >> 1;
+  before = left = <isize>(rest - start());
+  enough = left >> 1;
 }

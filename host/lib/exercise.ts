@@ -8,6 +8,8 @@ export interface Exercise {
   unexercised: string[];
   /** Runs for samples, ticks and requests. */
   runs: { sample: number; tick: number; request: number };
+  /** What the module answered with an error of its own (5.xx), each once: how many requests, and the first one's path. */
+  failed: Map<string, { count: number; path: string }>;
 }
 
 /** Samples are gone through again until there were so many, or so much fuel was used. */
@@ -28,6 +30,7 @@ export function exercise(
   const simulation = new Simulation(module);
   const { facts } = simulation;
   const runs = { sample: 0, tick: 0, request: 0 };
+  const failed: Exercise["failed"] = new Map();
   const taken = samples.filter(({ sensor }) => facts.sensors.includes(sensor));
   const unexercised = facts.sensors.filter((name) => !taken.some(({ sensor }) => sensor === name));
   let at = 0;
@@ -63,9 +66,18 @@ export function exercise(
         for (const method of methods)
           for (const payload of payloads) {
             if (!goesOn()) break;
+            const before = simulation.happenings.length;
             simulation.request((at += 1), method, path, payload);
             runs.request++;
+            const answer = simulation.happenings.slice(before).find(({ kind }) => kind === "reply");
+            if (answer?.kind !== "reply" || !answer.status.startsWith("5.")) continue;
+            const what = `${answer.status} ${answer.text}`.trim();
+            failed.set(what, {
+              path,
+              ...failed.get(what),
+              count: (failed.get(what)?.count ?? 0) + 1,
+            });
           }
   }
-  return { simulation, unexercised, runs };
+  return { simulation, unexercised, runs, failed };
 }

@@ -29,13 +29,13 @@ const allocating: Record<string, string> = {
     let last = "";
     level.onSample((value) => { last = "level " + value.toString(); });`,
   "an array that grows and shrinks": `
-    import { output, sensor } from "wasmote";
+    import { sensor } from "wasmote";
     const level = sensor("level");
-    const out = output("out");
     let list: f32[] = [];
+    let longest = 0;
     level.onSample((value) => {
       list.push(value);
-      if (list.length > 40) { out.publish(<f32>list.length); list = []; }
+      if (list.length > 40) { longest = max(longest, list.length); list = []; }
     });`,
   "objects that refer to each other in a ring": `
     import { sensor } from "wasmote";
@@ -98,11 +98,11 @@ describe("handlers that allocate", () => {
     expect(replies.at(-1)!.text.split("\n").length).toBe(5);
   });
 
-  test.skipIf(noMachine)(
-    `10,000 runs on the emulated chip, for the same fuel as here${noMachine ? ` (skipped: ${noMachine})` : ""}`,
+  test.skipIf(noMachine).each(Object.keys(allocating))(
+    `%s: 10,000 runs on the emulated chip, for the same fuel as here${noMachine ? ` (skipped: ${noMachine})` : ""}`,
     { timeout: 600_000 },
-    async () => {
-      const { module } = await buildText(allocating["a text that is kept"]!);
+    async (name) => {
+      const { module } = await buildText(allocating[name]!);
       const here = samples(module, "wasmote", 10_000);
       expect(here.trapped).toBe(false);
       const commands: MachineCommand[] = [
@@ -121,6 +121,30 @@ describe("handlers that allocate", () => {
       expect([instance! + start!, ...rest]).toEqual(here.fuel);
     },
   );
+
+  test("what a handler needs is there again, though it is more than half of the memory and others leave some too", async () => {
+    const program = `
+      import { Code, onRequest, sensor } from "wasmote";
+      const level = sensor("level");
+      let last = "";
+      level.onSample((value) => { last = "level " + value.toString(); });
+      onRequest((request) => {
+        const parts: StaticArray<u8>[] = [];
+        for (let count = 0; count < 10; count++) parts.push(new StaticArray<u8>(1000));
+        request.reply(Code.CONTENT, last + parts.length.toString());
+      });`;
+    const { module } = await buildText(program);
+    const simulation = new Simulation(module, { engine: "v8" });
+    simulation.request(0, 1, "");
+    // What the samples leave comes to every height.
+    for (let run = 1; run < 20_000 && !simulation.trapped; run++) {
+      for (let count = 0; count < run % 41; count++)
+        simulation.sample({ at: run, sensor: "level", value: run });
+      simulation.request(run, 1, "");
+    }
+    expect(simulation.trapped).toBe(false);
+    expect(simulation.happenings.length).toBe(20_000);
+  });
 
   test("more than there is room for traps as out of memory, and so does what is kept for ever", async () => {
     const { module } = await buildText(`
@@ -259,6 +283,56 @@ describe("texts with numbers", () => {
       if (Number.isFinite(value) && size >= 1e-6 && size < 2 ** 24)
         expect(digits(text), `${text} for ${least}`).toBe(digits(least!));
     });
+  });
+
+  test("that are too long for an answer are none: it says so, and so does check", async () => {
+    const { module, paths } = await buildText(`
+      import { Code, Format, onRequest, sensor } from "wasmote";
+      const level = sensor("level");
+      onRequest((request) => {
+        if (request.at("short")) return request.reply(Code.CONTENT, "${"x".repeat(512)}");
+        if (request.at("json")) return request.reply(Code.CONTENT, \`"${"x".repeat(508)}\${level.value}"\`, Format.JSON);
+        request.reply(Code.CONTENT, "${"x".repeat(513)}");
+      });`);
+    const simulation = new Simulation(module);
+    for (const path of ["short", "json", "long"]) simulation.request(0, 1, path);
+    expect(simulation.happenings).toMatchObject([
+      { status: "2.05", text: "x".repeat(512) },
+      { status: "5.00", text: "reply > 512 bytes" },
+      { status: "5.00", text: "reply > 512 bytes" },
+    ]);
+    const { failed, runs } = exercise(module, [], paths);
+    const [[what, { count, path }] = ["", { count: 0, path: "" }], ...others] = failed;
+    // Any path but the short one.
+    expect([what, path, others]).toEqual(["5.00 reply > 512 bytes", "", []]);
+    expect(count / runs.request).toBeCloseTo(3 / 4, 1);
+  });
+
+  test("have the same digits where they are kept: in templates, sums, toString and join", async () => {
+    const { module } = await buildText(`
+      import { log, sensor } from "wasmote";
+      const level = sensor("level");
+      const singles: f32[] = [0, 5, 12.2, -1.5, 1e-9, NaN, Infinity];
+      const doubles: f64[] = [0, 5, 12.2, -1.5, 1e-9, 1e21, -Infinity];
+      let kept = "";
+      level.onSample((value) => {
+        kept = "<" + value.toString() + "|" + \`\${value} \${-value}\` + ">";
+        log(kept);
+        // In the middle of a line that is nearly as long as one may be.
+        log("${"x".repeat(80)}" + value.toString() + [value].join("") + (<f64>value).toString());
+        log(singles.join(" "));
+        log(doubles.join(" "));
+        log(singles.slice(2, 3).toString() + " " + doubles.slice(1, 3).toString());
+      });`);
+    const simulation = new Simulation(module);
+    simulation.sample({ at: 0, sensor: "level", value: 12.25 });
+    expect(simulation.happenings.map((one) => (one.kind === "log" ? one.text : one))).toEqual([
+      "<12.25|12.25 -12.25>",
+      `${"x".repeat(80)}12.2512.2512.25`,
+      "0 5 12.2 -1.5 1e-9 NaN Infinity",
+      "0 5 12.2 -1.5 1e-9 1e+21 -Infinity",
+      "12.2 5,12.2",
+    ]);
   });
 
   test("in templates, sums and choices are what plain AssemblyScript makes of them", async () => {

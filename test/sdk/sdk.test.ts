@@ -68,6 +68,24 @@ describe("a program that is wrong is refused with its line", () => {
     ],
     ["a type that does not fit", [head, 'const x: i32 = "a";'], [/^2:16 Type '~?.*' is not/]],
     [
+      "JavaScript's Math, and a number that would lose something",
+      [
+        head,
+        'const out = output("out");',
+        "every(1000, () => out.publish(Math.max(1, 2)));",
+        "const count: i32 = 1.5 + 1;",
+      ],
+      [
+        /^4:20 .* explicit cast: write <i32>\(…\) where that is meant\.$/,
+        /^3:31 .* explicit cast: Math is of f64, Mathf of f32\.$/,
+      ],
+    ],
+    [
+      "a name that the SDK has not",
+      ['import { request } from "wasmote";'],
+      [/^1:10 Module 'wasmote' has no exported member 'request'/],
+    ],
+    [
       "a sensor without a name",
       [head, "const level = sensor();"],
       [/^2:15 the name .* is missing/],

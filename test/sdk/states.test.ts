@@ -142,7 +142,7 @@ rain.onSample((mm) => {
 });`);
     const made = new Simulation(module);
     for (let at = 0; at < 5000; at++) made.sample({ at, sensor: "rain", value: 1 });
-    expect(made.happenings.at(-1)).toMatchObject({ kind: "log", text: "4998.0 4999.0 5000.0" });
+    expect(made.happenings.at(-1)).toMatchObject({ kind: "log", text: "4998 4999 5000" });
     expect(made.states()).toEqual({ day: { rain: 5000 } });
   });
 

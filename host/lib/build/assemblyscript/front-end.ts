@@ -136,7 +136,7 @@ async function pass(
     "--memoryBase",
     "16",
   ];
-  const { error } = await alone(runtimeFile, words, {
+  const { error } = await alone(runtimeFile, plain === true, words, {
     readFile: (name, base) => {
       const text = readSource(resolve(base, name));
       if (text !== null) inputs.add(sourceFile(resolve(base, name)));
@@ -171,21 +171,53 @@ async function pass(
   };
 }
 
+/**
+ * AssemblyScript's library of numbers, whose texts are those of JavaScript here: 5 and not 5.0, and a single's has the fewest digits
+ * that read back, as in a log line: 12.2 and not 12.199999809265137. That of a single comes from assembly/text.ts, which needs no
+ * tables of powers of ten (2 KiB).
+ */
+function withShortNumbers(library: string): string {
+  return [
+    // What is not reached is not compiled: whether it is a single is known then.
+    ["  return dtoa_impl(value, isSingle);", "  if (isSingle) return __single(<f32>value);\n$&"],
+    [
+      "  return dtoa_buffered_impl(buffer, value, isSingle);",
+      "  if (isSingle) return __singleAt(buffer, <f32>value);\n$&",
+    ],
+    ['return "0.0";', 'return "0";'],
+    ["    store<u16>(buffer, CharCode.DOT, 2);", "    return 1;"],
+    [
+      "dtoa_core(dtoa_buf, value, isSingle) <<",
+      "__whole(dtoa_buf, dtoa_core(dtoa_buf, value, isSingle)) <<",
+    ],
+    [
+      "return dtoa_core(buffer, value, isSingle);",
+      "return __whole(buffer, dtoa_core(buffer, value, isSingle));",
+    ],
+  ].reduce((text, [line = "", instead = ""]) => {
+    if (!text.includes(line)) throw new Error(`AssemblyScript's util/number has changed: ${line}`);
+    return text.replace(line, instead);
+  }, library);
+}
+
 /** The compiler that works now: the file of the runtime is the same for all of this process, and so one works at a time. */
 let busy: Promise<unknown> = Promise.resolve();
 
 function alone(
   runtimeFile: string,
+  plain: boolean,
   words: string[],
   options: Parameters<typeof asc.main>[1],
 ): ReturnType<typeof asc.main> {
   const ran = busy.then(async () => {
-    const stub = asc.libraryFiles["rt/stub"];
+    const { "rt/stub": stub = "", "util/number": numbers = "" } = asc.libraryFiles;
     asc.libraryFiles["rt/stub"] = readFileSync(runtimeFile, "utf8");
+    if (!plain) asc.libraryFiles["util/number"] = withShortNumbers(numbers);
     try {
       return await asc.main(words, options);
     } finally {
-      asc.libraryFiles["rt/stub"] = stub ?? "";
+      asc.libraryFiles["rt/stub"] = stub;
+      asc.libraryFiles["util/number"] = numbers;
     }
   });
   busy = ran.catch(() => {});
@@ -202,11 +234,23 @@ function faultOf({ message, range }: Diagnostic, path: string): Fault {
   const text = readSource(sourcePath(name, dirname(path))) ?? "";
   const before = text.slice(0, range?.start ?? 0).split("\n");
   return {
-    message,
+    message: explained(message, text.slice(range?.start ?? 0)),
     file: name,
     line: range ? before.length : 0,
     column: (before.at(-1)?.length ?? 0) + 1,
   };
+}
+
+/** A message of the compiler, with what those have to write who know TypeScript only; `there` is the program from its place on. */
+function explained(message: string, there: string): string {
+  const cast = /^Conversion from type '\w+' to '(\w+)' requires an explicit cast\.$/.exec(message);
+  if (cast === null) return message.replace("'~lib/wasmote'", "'wasmote'");
+  const [, type = ""] = cast;
+  const advice =
+    type === "f32" && there.startsWith("Math.")
+      ? "Math is of f64, Mathf of f32"
+      : `write <${type}>(…) where that is meant`;
+  return `${message.slice(0, -1)}: ${advice}.`;
 }
 
 /** The part of binaryen's module that is used here. */

@@ -2,8 +2,26 @@
 // goes out the same way, its log to standard error. Joined with the filter by host/lib/build/pod.ts, which also writes ./facts.
 //
 // Time is that of the samples: `t` in seconds, the first one is the start. What is due before a sample comes first, as in a simulation.
-import { __at, __begin, __end, __put, __raw } from "../text";
-import { outputName, parameterOf, sensorOf, sensors, tick } from "./facts";
+import { __at, __begin, __end, __put, __raw, byte as __byte } from "../text";
+import {
+  fieldCount,
+  fieldName,
+  fieldPlace,
+  fieldType,
+  longestText,
+  outputName,
+  parameterOf,
+  sensorOf,
+  sensors,
+  tick,
+  typeOf_bool,
+  typeOf_f32,
+  typeOf_f64,
+  typeOf_i32,
+  typeOf_i64,
+  typeOf_text,
+  typeOf_u32,
+} from "./facts";
 
 // @ts-ignore: decorator
 @external("wasi_snapshot_preview1", "fd_read")
@@ -38,6 +56,8 @@ const moved: usize = memory.data(4);
 /** How much was written: apart from `moved`, which may be what is written. */
 const written: usize = memory.data(4);
 const latest: usize = memory.data(4 * 64);
+/** A value of the filter's, copied from its memory. */
+const value: usize = memory.data(8, 8);
 
 /** Milliseconds since the first sample. */
 let now: f64 = 0;
@@ -69,24 +89,90 @@ export function y(code: i32, address: i32, length: i32): void {
   unreachable();
 }
 export function p(output: i32, value: f32): void {
+  const begin = head(outputName(output));
+  number<f32>(begin, value);
+  tail(begin);
+}
+/** An output that takes texts, or values of a type: a record has a line for each of its fields, as a node's has a SenML record. */
+export function o(output: i32, address: i32, length: i32): void {
+  const count = fieldCount(output);
+  if (count == 0) unreachable();
+  for (let field = 0; field < count; field++) {
+    const begin = head(fieldName(output, field));
+    told(begin, fieldType(output, field), address + fieldPlace(output, field), length);
+    tail(begin);
+  }
+}
+
+function told(begin: usize, type: u32, address: i32, length: i32): void {
+  if (type == typeOf_text) words(begin, address, length);
+  else if (type == typeOf_bool) {
+    put(begin, ',"vb":');
+    __put<bool>(begin, filterByte(address) != 0);
+  } else if (type == typeOf_i32) number<i32>(begin, taken<i32>(address));
+  else if (type == typeOf_u32) number<u32>(begin, taken<u32>(address));
+  else if (type == typeOf_i64) number<i64>(begin, taken<i64>(address));
+  else if (type == typeOf_f32) number<f32>(begin, taken<f32>(address));
+  else if (type == typeOf_f64) number<f64>(begin, taken<f64>(address));
+  else unreachable();
+}
+
+/** A value in the filter's memory. */
+function taken<T>(address: i32): T {
+  for (let index: usize = 0; index < sizeof<T>(); index++)
+    store<u8>(value + index, filterByte(address + <i32>index));
+  return load<T>(value);
+}
+
+/** A text as JSON has it (RFC 8259 §7), cut as a node cuts it: between two characters. */
+function words(begin: usize, address: i32, length: i32): void {
+  let end = min(length, longestText);
+  while (end > 0 && end < length && (filterByte(address + end) & 0xc0) == 0x80) end--;
+  put(begin, ',"vs":"');
+  for (let index = 0; index < end; index++) {
+    const byte = filterByte(address + index);
+    if (byte < 0x20) {
+      put(begin, byte < 0x10 ? "\\u000" : "\\u001");
+      const digit = byte & 15;
+      __byte(digit < 10 ? 0x30 + digit : 0x57 + digit);
+      continue;
+    }
+    if (byte == 0x22 || byte == 0x5c) __byte(0x5c);
+    __byte(byte);
+  }
+  put(begin, '"');
+}
+
+/** Begins a record: its name, whose length stands before it, and the time. */
+function head(name: usize): usize {
   const begin = __begin();
-  const name = outputName(output);
   put(begin, '{"n":"');
   __raw(begin, name, load<u8>(name - 1));
   put(begin, '","t":');
   __put<f64>(begin, (first < 0 ? now : first + now) / 1000);
-  // A value that is not a number has none in JSON (RFC 8428 §5): the record says so with the name of the value as text.
-  if (value - value == 0) {
-    put(begin, ',"v":');
-    __put<f32>(begin, value);
-  } else {
-    put(begin, ',"vs":"');
-    __put<f32>(begin, value);
-    put(begin, '"');
-  }
+  return begin;
+}
+
+function tail(begin: usize): void {
   put(begin, "}\n");
-  const at = <usize>__at(begin);
-  write(1, at, __end(begin));
+    write(1, <usize>__at(begin), __end(begin));
+}
+
+function number<T extends number>(begin: usize, value: T): void {
+  // A value that is not a number has none in JSON (RFC 8428 §5): the record says so with the name of the value as text.
+  const none = isFloat<T>() && value - value != 0;
+  put(begin, none ? ',"vs":"' : ',"v":');
+  __put<T>(begin, value);
+  if (none) put(begin, '"');
+}
+
+/** Nobody asks a pod. */
+export function z(code: i32, format: i32, address: i32, length: i32): void {
+  unreachable();
+}
+/** A line with a level is a line. */
+export function v(level: i32, address: i32, length: i32): void {
+  l(address, length);
 }
 export function l(address: i32, length: i32): void {
   for (let index = 0; index < length; index++) {
@@ -294,8 +380,7 @@ export function _start(): void {
     const begin = __begin();
     __put<i32>(begin, refused);
     put(begin, ' lines are no samples: {"n":"level","t":1.5,"v":1234}\n');
-    const at = <usize>__at(begin);
-    write(2, at, __end(begin));
+        write(2, <usize>__at(begin), __end(begin));
     procExit(65);
   }
 }

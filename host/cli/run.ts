@@ -3,11 +3,11 @@ import { isDeepStrictEqual } from "node:util";
 import { engineNames, missingEngine, type EngineName } from "../lib/engine.ts";
 import { simulate, Simulation, type Happening } from "../lib/simulate.ts";
 import { charts } from "./chart.ts";
-import { describeTrap, sourcePlace } from "../lib/backtrace.ts";
+import { describeTrap, sourcePlace, trapAdvice } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
 import { levelName } from "../lib/log.ts";
-import type { Plain } from "../lib/states.ts";
+import { readingOf, shown, writable } from "../lib/states.ts";
 import { oneLine, shortest } from "../lib/text.ts";
 import type { Program } from "../lib/program.ts";
 import {
@@ -78,9 +78,10 @@ export async function runVerb(file: string | undefined, options: Options): Promi
   if (options.chart && !options.json) {
     const series = facts.outputs.map(({ name, unit }) => ({
       label: unit === "" ? name : `${name} (${unit})`,
-      points: happenings.flatMap((one) =>
-        one.kind === "output" && one.name === name ? [{ at: one.at, value: one.value }] : [],
-      ),
+      points: happenings.flatMap((one) => {
+        if ((one.kind !== "output" && one.kind !== "told") || one.name !== name) return [];
+        return [{ at: one.at, value: readingOf(one.value).value }];
+      }),
     }));
     const moment = (at: number) => `${at / 1000} s`;
     const rows = charts(series, { columns: process.stdout.columns ?? 80, moment });
@@ -95,22 +96,7 @@ export async function runVerb(file: string | undefined, options: Options): Promi
   if (options.json)
     process.stdout.write(`${JSON.stringify({ kind: "end", runs: fuel.length, fuel })}\n`);
   const trap = happenings.find((one) => one.kind === "trap");
-  if (trap?.kind === "trap") throw new UserError(trapOf(trap, program), undefined, "check");
-}
-
-/** As JSON has it: a whole number of 64 bits is a text. */
-function writable(value: Plain): unknown {
-  if (typeof value === "bigint") return value.toString();
-  if (typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, writable(one)]));
-}
-
-function shown(value: Plain): string {
-  if (typeof value === "number") return shortest(value);
-  if (typeof value !== "object") return String(value);
-  return Object.entries(value)
-    .map(([name, one]) => `${name} ${shown(one)}`)
-    .join(", ");
+  if (trap?.kind === "trap") throw trapError(trap, program);
 }
 
 /** The engines have their own words for a trap, and only one of them knows where it was. */
@@ -120,9 +106,11 @@ function comparable(one: Happening): unknown {
 
 type Trap = Extract<Happening, { kind: "trap" }>;
 
-function trapOf({ ended }: Trap, { digest }: Program): string {
+function trapError({ ended }: Trap, { digest, memory }: Program): UserError {
   const offsets = ended.backtrace.map(({ offset }) => offset);
-  return describeTrap(ended.trap ?? "", keptModule(project(), digest), offsets);
+  const kind = ended.trap ?? "";
+  const text = describeTrap(kind, keptModule(project(), digest), offsets);
+  return new UserError(text, trapAdvice(kind, memory?.heap), "check");
 }
 
 /** One line for each thing that happened. */
@@ -137,7 +125,7 @@ function show(one: Happening, program: Program, json?: boolean): void {
   }
   const plain = {
     ...one,
-    ...(one.kind === "told" && typeof one.value !== "string" ? { value: writable(one.value) } : {}),
+    ...(one.kind === "told" ? { value: writable(one.value) } : {}),
     ...(one.kind === "reply" && one.payload !== undefined
       ? { payload: Buffer.from(one.payload).toString("hex") }
       : {}),
@@ -145,8 +133,7 @@ function show(one: Happening, program: Program, json?: boolean): void {
   print(json, plain, () => {
     const at = (one.at / 1000).toFixed(3).padStart(10);
     if (one.kind === "output") return `${at}  ${one.name} = ${shortest(one.value)}`;
-    if (one.kind === "told")
-      return `${at}  ${one.name} = ${typeof one.value === "string" ? one.value : shown(one.value)}`;
+    if (one.kind === "told") return `${at}  ${one.name} = ${shown(one.value)}`;
     if (one.kind === "log") return `${at}  log${levelName(one.level)}: ${one.text}`;
     if (one.kind === "gpio") return `${at}  gpio ${one.pin} = ${one.level}`;
     return `${at}  reply ${one.status} ${one.text}`;
@@ -167,7 +154,7 @@ async function live(
     for (; shown < simulation.happenings.length; shown++)
       show(simulation.happenings[shown]!, program, options.json);
     const last = simulation.happenings.at(-1);
-    if (last?.kind === "trap") throw new UserError(trapOf(last, program), undefined, "check");
+    if (last?.kind === "trap") throw trapError(last, program);
   };
   const take = (sensor: string, value: number) => {
     simulation.sample({ at: Date.now() - began, sensor, value });
@@ -230,7 +217,7 @@ async function fromInput({ facts }: Program, signal: AbortSignal, take: Take): P
       if (value === "" || more.length > 0 || Number.isNaN(Number(value)))
         throw new UserError(
           `${oneLine(line.slice(0, 60))}: not a sensor and a number`,
-          "write: level 1234",
+          "write: level 1234; a table of samples is read from its file: --samples FILE.csv",
           "usage",
         );
       if (!facts.sensors.includes(sensor))

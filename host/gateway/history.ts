@@ -1,12 +1,14 @@
 // History, whatever keeps it: sqlite/ inside this process, postgres/ for those who have one.
 
-/** A value as it is kept; null is a gap. */
+/** A value as it is kept; null without a text is a gap. */
 export interface Row {
   node: string;
   resource: string;
   /** Milliseconds since 1970. */
   time: number;
   value: number | null;
+  /** What the value is where an output is a text or a record: it is kept raw, and in no step. */
+  text?: string;
 }
 
 /** Steps of time that values are kept summed up by, in milliseconds. */
@@ -27,8 +29,9 @@ export interface Query {
 /** One value, or what a step of time had. */
 export interface Point {
   time: number;
-  /** The value; the mean of a step; null is a gap. */
+  /** The value; the mean of a step; null without a text is a gap. */
   value: number | null;
+  text?: string;
   n?: number;
   min?: number;
   max?: number;

@@ -9,6 +9,7 @@ import { nameFault } from "../lib/names.ts";
 import { openPackage } from "../lib/package.ts";
 import { inspect } from "../lib/engine.ts";
 import { Simulation } from "../lib/simulate.ts";
+import { readingOf } from "../lib/states.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Happening } from "./nodes.ts";
 
@@ -41,6 +42,9 @@ export interface HostedState {
   memory: number;
   trap?: string;
 }
+
+/** Takes what a module publishes on an output: a number, or what stands for it as a text. */
+type Publish = (name: string, made: { value: number; text?: string }) => void;
 
 /** Where values come from and go to: the hub. */
 export interface Exchange {
@@ -90,12 +94,7 @@ class Instance {
   }
 
   /** Gives a sensor a value; what the module publishes is handed on, with the time of the value. */
-  take(
-    sensor: string,
-    value: number,
-    time: number,
-    publish: (name: string, value: number) => void,
-  ): void {
+  take(sensor: string, value: number, time: number, publish: Publish): void {
     if (this.trap !== undefined) return;
     this.taken++;
     // The simulation's clock begins with the instance, as a node's does.
@@ -104,17 +103,17 @@ class Instance {
   }
 
   /** Time passes: ticks that are due happen. */
-  until(time: number, publish: (name: string, value: number) => void): void {
+  until(time: number, publish: Publish): void {
     if (this.trap !== undefined) return;
     this.#simulation.until(Math.max(0, time - this.#began));
     this.#drain(publish);
   }
 
-  #drain(publish: (name: string, value: number) => void): void {
+  #drain(publish: Publish): void {
     const { happenings } = this.#simulation;
     for (; this.#read < happenings.length; this.#read++) {
       const one = happenings[this.#read]!;
-      if (one.kind === "output") publish(one.name, one.value);
+      if (one.kind === "output" || one.kind === "told") publish(one.name, readingOf(one.value));
       if (one.kind === "trap") this.trap = one.ended.trap ?? "trap";
     }
     this.#account();
@@ -202,7 +201,7 @@ export class Hosted {
   tick(now = Date.now()): void {
     for (const instance of this.#all.values())
       this.#guarded(instance, () =>
-        instance.until(now, (name, value) => this.#publish(instance, name, value, now)),
+        instance.until(now, (name, made) => this.#publish(instance, name, made, now)),
       );
   }
 
@@ -220,9 +219,14 @@ export class Hosted {
       });
   }
 
-  #publish({ name: node }: Instance, output: string, value: number, time: number): void {
+  #publish(
+    { name: node }: Instance,
+    output: string,
+    { value, ...text }: Parameters<Publish>[1],
+    time: number,
+  ): void {
     const finite = Number.isFinite(value) ? value : null;
-    this.#exchange.publish({ node, resource: `outputs/${output}`, time, value: finite });
+    this.#exchange.publish({ node, resource: `outputs/${output}`, time, value: finite, ...text });
   }
 
   close(): void {

@@ -66,6 +66,18 @@ export function describeTrap(
   return describe({ ...top, message }, text) + lines.join("");
 }
 
+/** What to do about a trap, where that can be said; `heap` is what handlers of the module have now, in bytes. */
+export function trapAdvice(trap: string, heap = 16_384): string | undefined {
+  const more = Math.ceil((heap + 1) / 16_384) * 16_384;
+  const advice: Record<string, string> = {
+    fuel: "end the loop, or do a part of the work at each run",
+    "out of memory": `keep less, or give handlers more: heap = ${more} in wasmote.toml, or --heap ${more}. What one handler makes has to fit at once; what is in arrays and maps stays`,
+    "call stack exhausted":
+      "call less deep: a loop needs no stack, and a function that calls itself has 4,096 bytes of it",
+  };
+  return advice[trap];
+}
+
 /** What AssemblyScript's library calls its errors (std/assembly/util/error.ts). */
 const libraryErrors: Record<string, string> = {
   E_INDEXOUTOFRANGE: "index out of range",

@@ -390,20 +390,24 @@ function readLines(text: string): string[] {
   return printable(text).split("\n").filter(Boolean);
 }
 
-/** A record as a node writes it in plain text, on one line; anything else as it is. */
+/** A record as a node writes it in plain text, a field a line, on one line; anything else as it is. */
 function fields(text: string): string {
-  return text.trim().replaceAll(/: /g, " ").replaceAll("\n", ", ");
+  const lines = text.trim().split("\n");
+  const value = /^[\w$]+: (?:true|false|NaN|-?inf|-?[\d.]+(?:e[+-]?\d+)?)$/;
+  if (!lines.every((line) => value.test(line))) return text.trim();
+  return lines.map((line) => line.replace(": ", " ")).join(", ");
 }
 
 /** Characters of a text or record that are shown: more than any node of ours tells. */
 const longestText = 400;
 
-/** The value of a sensor, or of an output, which may be a text or a record. */
+/** The value of a sensor, or of an output, which may be a text, a record, or true or false: 1 or 0. */
 export function readReading(path: string, text: string): { value: number; text?: string } {
   try {
     return { value: readNumber(path, text) };
   } catch (error) {
     if (!/^\/?outputs\//.test(path)) throw error;
+    if (text === "true" || text === "false") return { value: Number(text === "true"), text };
     return { value: Number.NaN, text: oneLine(fields(printable(text.slice(0, longestText)))) };
   }
 }

@@ -1,6 +1,7 @@
 // States of a module as bytes and as values: what a node keeps of it over resets and updates.
 import { isDeepStrictEqual } from "node:util";
 import { limits } from "./contract.ts";
+import { oneLine, shortest } from "./text.ts";
 import { layouts, placed, type FieldFact, type StateFact } from "./build/section.ts";
 
 type Scalar = number | bigint | boolean;
@@ -30,6 +31,29 @@ export function plainValue(fields: readonly FieldFact[], bytes: Uint8Array): Pla
   ]);
   const [first] = values;
   return first?.[0] === "" ? first[1] : Object.fromEntries(values);
+}
+
+/** A value as JSON has it: a whole number of 64 bits is a text. */
+export function writable(value: Plain | string): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, writable(one)]));
+}
+
+/** A value as it is shown: a record as its fields on one line. */
+export function shown(value: Plain | string): string {
+  if (typeof value === "number") return shortest(value);
+  if (typeof value !== "object") return String(value);
+  return Object.entries(value)
+    .map(([name, one]) => `${name} ${shown(one)}`)
+    .join(", ");
+}
+
+/** What a value is for those who count with it, and as a text where it is no plain number; {@link readReading} gives the same of a node's. */
+export function readingOf(value: Plain | string): { value: number; text?: string } {
+  if (typeof value === "number" || typeof value === "bigint") return { value: Number(value) };
+  const number = typeof value === "boolean" ? Number(value) : Number.NaN;
+  return { value: number, text: oneLine(shown(value)) };
 }
 
 /** States by their names. */

@@ -1,11 +1,12 @@
 // Hosted instances: a package at the gateway is fed by resources of nodes, and its outputs are resources like a node's.
 import { join } from "node:path";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { Hosted, hostedLimits } from "../../host/gateway/hosted.ts";
 import type { Envelope } from "../../host/gateway/envelope.ts";
 import type { Happening } from "../../host/gateway/nodes.ts";
 import { build } from "../../host/lib/build/build.ts";
+import { readReading } from "../../host/lib/node.ts";
 import { inspect } from "../../host/lib/engine.ts";
 import { generateKey, makePackage } from "../../host/lib/package.ts";
 import { keepKey, openProject, signingKey } from "../../host/lib/project.ts";
@@ -57,6 +58,65 @@ describe("a hosted instance", () => {
         value: given,
       })),
     );
+  });
+
+  test("publishes texts, whole numbers and records as a node that is watched has them", async () => {
+    using folder = scratch();
+    const source = join(folder.path, "kinds.ts");
+    writeFileSync(
+      source,
+      `import { every, output, sensor } from "wasmote";
+      class Day { number: i32 = 0; rain: f32 = 0; wet: bool = false; }
+      const level = sensor("level");
+      const state = output<string>("state");
+      const count = output<i32>("count");
+      const big = output<i64>("big");
+      const wet = output<bool>("wet");
+      const day = output<Day>("day", "mm");
+      const today = new Day();
+      level.onSample((value) => {
+        state.publish(\`level: \${value} mm\`);
+        count.publish(-<i32>value);
+        big.publish(<i64>value * 10000000000);
+        wet.publish(value > 3);
+        today.number++;
+        today.rain = value / 10;
+        today.wet = value > 3;
+        day.publish(today);
+      });
+      every(1000, () => state.publish("tick"));`,
+    );
+    const { module } = await build(source);
+    using it = hosting();
+    it.hosted.start(
+      { name: "kinds", package: module, inputs: { level: "wye/sensors/level" } },
+      1000,
+    );
+    it.hosted.take(value("wye", "sensors/level", 1500, 7));
+    it.hosted.tick(2001);
+    const told = (output: string, at: number, rest: object) => ({
+      node: "kinds",
+      resource: `outputs/${output}`,
+      time: at,
+      ...rest,
+    });
+    expect(it.told).toEqual([
+      told("state", 1500, { value: null, text: "level: 7 mm" }),
+      told("count", 1500, { value: -7 }),
+      told("big", 1500, { value: 70_000_000_000 }),
+      told("wet", 1500, { value: 1, text: "true" }),
+      told("day", 1500, { value: null, text: "number 1, rain 0.7, wet true" }),
+      told("state", 2001, { value: null, text: "tick" }),
+    ]);
+    // What a node says of the same values in plain text is read as the same.
+    const node = (output: string, text: string) => readReading(`outputs/${output}`, text);
+    expect(node("state", "level: 7 mm")).toEqual({ value: Number.NaN, text: "level: 7 mm" });
+    expect(node("big", "70000000000")).toEqual({ value: 70_000_000_000 });
+    expect(node("wet", "true")).toEqual({ value: 1, text: "true" });
+    expect(node("day", "number: 1\nrain: 0.7\nwet: true\n")).toEqual({
+      value: Number.NaN,
+      text: "number 1, rain 0.7, wet true",
+    });
   });
 
   test("takes no other resource, no gap, and not its own outputs", async () => {

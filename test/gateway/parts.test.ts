@@ -213,6 +213,7 @@ describe("history in SQLite", () => {
     const time = Date.now() - 60_000;
     first.append({ node: "a", resource: "x", time, value: 1 });
     first.append({ node: "a", resource: "ended", time, value: null });
+    first.append({ node: "a", resource: "text", time, value: null, text: "calm" });
     await first.close();
     for (const gaps of [false, true, true]) {
       const again = open({ gaps });
@@ -221,9 +222,38 @@ describe("history in SQLite", () => {
       expect(points).toEqual([{ time, value: 1 }, ...gap]);
       const ended = await again.query({ ...all, resource: "ended", resolution: "raw" });
       expect(ended).toEqual([{ time, value: null }]);
+      const texts = await again.query({ ...all, resource: "text", resolution: "raw" });
+      expect(texts).toEqual([{ time, value: null, text: "calm" }, ...gap]);
       expect(await again.query({ ...all, resolution: "1m" })).toMatchObject([{ n: 1 }]);
       await again.close();
     }
+  });
+
+  test("a text is kept as it is, beside numbers and gaps, and goes with its week", async () => {
+    const history = open();
+    const time = Date.now() - 1000;
+    const texts = ["calm", undefined, 'level: "high", 7.5 mm\nand rising', "true", "", "é😀"];
+    for (const text of texts)
+      history.append({
+        node: "a",
+        resource: "x",
+        time,
+        value: text === "true" ? 1 : null,
+        ...(text === undefined ? {} : { text }),
+      });
+    await history.close();
+    const again = open();
+    const points = await again.query({ ...all, to: time + 100, resolution: "raw" });
+    expect(points).toEqual(
+      texts.map((text, at) => ({
+        time: time + at,
+        value: text === "true" ? 1 : null,
+        ...(text === undefined ? {} : { text }),
+      })),
+    );
+    // Steps are of what can be counted.
+    expect(await again.query({ ...all, resolution: "1h" })).toMatchObject([{ n: 1, sum: 1 }]);
+    await again.close();
   });
 
   test("as many values of one millisecond as there may be are each kept, and take no longer the more there are", async () => {
@@ -290,11 +320,16 @@ test("SenML (RFC 8428) has a base name and seconds; CSV a line a point; gaps are
   const points = [
     { time: 1_500, value: 2 },
     { time: 2_500, value: null },
+    { time: 3_500, value: null, text: 'a "b", c' },
+    { time: 4_500, value: 1, text: "true" },
   ];
   expect(senml("w ye", "sensors/level", points)).toEqual([
     { bn: "w_ye/", n: "sensors/level", t: 1.5, v: 2 },
+    { n: "sensors/level", t: 3.5, vs: 'a "b", c' },
+    { n: "sensors/level", t: 4.5, vs: "true" },
   ]);
   expect(csv(points)).toBe(
-    "time,value\r\n1970-01-01T00:00:01.500Z,2\r\n1970-01-01T00:00:02.500Z,\r\n",
+    "time,value\r\n1970-01-01T00:00:01.500Z,2\r\n1970-01-01T00:00:02.500Z,\r\n" +
+      '1970-01-01T00:00:03.500Z,"a ""b"", c"\r\n1970-01-01T00:00:04.500Z,"true"\r\n',
   );
 });

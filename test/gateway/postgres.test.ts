@@ -96,6 +96,8 @@ describe.skipIf(skip !== "")(`PostgreSQL${skip}`, () => {
     }));
     // A clock that was put back: the same milliseconds once more.
     rows.push({ node, resource: "x", time: base + 1, value: 99 });
+    for (const text of ["calm", 'a "b", é😀', ""])
+      rows.push({ node, resource: "x", time: base + 61_000, value: null, text });
     const both: History[] = [
       new SqliteHistory({ folder }),
       await PostgresHistory.open(cluster.url),
@@ -130,7 +132,8 @@ describe.skipIf(skip !== "")(`PostgreSQL${skip}`, () => {
       JSON.stringify(answers).replaceAll(/,"last":[-\d.e]+/g, ""),
     ) as unknown[];
     expect(comparable[1]).toEqual(comparable[0]);
-    expect(answers[1]!.raw.length).toBe(9);
+    expect(answers[1]!.raw.length).toBe(12);
+    expect(answers[1]!.raw.flatMap(({ text }) => text ?? [])).toEqual(["calm", 'a "b", é😀', ""]);
   });
 
   test("killed and back, it has every value once, and the trouble is said once", async () => {

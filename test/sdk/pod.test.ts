@@ -99,11 +99,11 @@ describe("a pod", () => {
     expect(published.length).toBeGreaterThan(levels.length);
   });
 
-  test("has every import of the contract but these", async () => {
+  test("has every import of the contract", async () => {
     const { module } = await build("assembly/examples/flood-alarm.ts");
     const there = exportNames(await compileAdapter(readFacts(module)));
     const left = Object.entries(imports).filter(([, { link }]) => !there.includes(link));
-    expect(left.map(([name]) => name)).toEqual(["answer", "note", "tell"]);
+    expect(left.map(([name]) => name)).toEqual([]);
   });
 
   const reason = missing("native");
@@ -164,6 +164,66 @@ rain.onSample((value) => { out.publish(value); });
       '{"n":"out","t":13.5,"v":-0.001}',
       '{"n":"out","t":13.5,"v":7}',
     ]);
+  });
+
+  test("tells texts, whole numbers and records, a field a record as a node does", async () => {
+    const source = join(folder.path, "kinds.ts");
+    writeFileSync(
+      source,
+      `import { Level, log, output, sensor } from "wasmote";
+class Day { wet: bool = false; number: i32 = 0; total: f64 = 0; rain: f32 = 0; }
+const level = sensor("level");
+const state = output<string>("state");
+const count = output<i32>("count");
+const size = output<u32>("size");
+const big = output<i64>("big");
+const wet = output<bool>("wet");
+const day = output<Day>("day");
+const plain = output("plain");
+const today = new Day();
+level.onSample((value) => {
+  log("heard", Level.WARNING);
+  state.publish(\`"\${value}" \\\\ \n é \${value > 5 ? "${"é".repeat(40)}" : ""}\`);
+  count.publish(-<i32>value);
+  size.publish(4294967295);
+  big.publish(<i64>value * -10000000000);
+  wet.publish(value > 5);
+  today.wet = value > 5;
+  today.number++;
+  today.total = value / 8;
+  today.rain = value / 0;
+  day.publish(today);
+  plain.publish(value);
+});
+`,
+    );
+    const { module } = await build(source);
+    const file = join(folder.path, "kinds.wasm");
+    writeFileSync(file, await makePod(module));
+    const { code, out, err } = run(file, '{"n":"level","t":1,"v":3}\n{"n":"level","t":2,"v":7}\n');
+    expect(code, err).toBe(0);
+    expect(err).toBe("heard\nheard\n");
+    const records = out.map((line) => JSON.parse(line) as Line & { vb?: boolean });
+    const { happenings } = simulate(module, [
+      { at: 0, sensor: "level", value: 3 },
+      { at: 1000, sensor: "level", value: 7 },
+    ]);
+    const expected = happenings.flatMap(({ at, ...one }) => {
+      const t = at / 1000 + 1;
+      const as = (n: string, value: unknown) => {
+        if (typeof value === "string") return { n, t, vs: value };
+        if (typeof value === "boolean") return { n, t, vb: value };
+        const v = Number(value);
+        return Number.isFinite(v) ? { n, t, v } : { n, t, vs: String(v) };
+      };
+      if (one.kind === "output") return [as(one.name, one.value)];
+      if (one.kind !== "told") return [];
+      const { name, value } = one;
+      if (typeof value !== "object") return [as(name, value)];
+      return Object.entries(value).map(([field, part]) => as(`${name}/${field}`, part));
+    });
+    expect(records).toEqual(expected);
+    expect(records.length).toBe(20);
   });
 
   test.each([

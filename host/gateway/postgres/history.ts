@@ -28,6 +28,7 @@ const schema = `
 CREATE TABLE IF NOT EXISTS wasmote_series (id SERIAL PRIMARY KEY, node TEXT NOT NULL, resource TEXT NOT NULL, UNIQUE (node, resource));
 CREATE TABLE IF NOT EXISTS wasmote_meta (key TEXT PRIMARY KEY, value BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS wasmote_sample (series INTEGER NOT NULL REFERENCES wasmote_series, t BIGINT NOT NULL, v DOUBLE PRECISION, PRIMARY KEY (series, t));
+CREATE TABLE IF NOT EXISTS wasmote_told (series INTEGER NOT NULL REFERENCES wasmote_series, t BIGINT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (series, t));
 `;
 
 export class PostgresHistory implements History {
@@ -127,7 +128,8 @@ export class PostgresHistory implements History {
       "INSERT INTO wasmote_series (node, resource) SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
       [rows.map(({ node }) => node), rows.map(({ resource }) => resource)],
     );
-    let left = rows.map((row) => ({ ...row, time: Math.round(row.time) }));
+    const all = rows.map((row) => ({ ...row, time: Math.round(row.time) }));
+    let left = all;
     const taken = new Set<string>();
     // In their order, each to a place that no other of them has.
     for (const row of left) {
@@ -158,6 +160,21 @@ export class PostgresHistory implements History {
         taken.add(keyOf(row));
       }
     }
+    // PostgreSQL has no zero in a text.
+    const told = all.flatMap((row) =>
+      "text" in row ? [{ ...row, text: row.text!.replaceAll("\0", "") }] : [],
+    );
+    if (told.length > 0)
+      await this.#pool.query(
+        `INSERT INTO wasmote_told SELECT s.id, r.t, r.text FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS r(node, resource, t, text)
+           JOIN wasmote_series s ON s.node = r.node AND s.resource = r.resource ON CONFLICT DO NOTHING`,
+        [
+          told.map(({ node }) => node),
+          told.map(({ resource }) => resource),
+          told.map(({ time }) => time),
+          told.map(({ text }) => text),
+        ],
+      );
   }
 
   /** Once an hour: what is too old goes, where the clock may be believed. */
@@ -166,7 +183,8 @@ export class PostgresHistory implements History {
     if (used.steady() < this.#swept + 3_600_000) return;
     this.#swept = used.steady();
     if (this.#trust.look())
-      await this.#pool.query("DELETE FROM wasmote_sample WHERE t < $1", [used.now() - retention]);
+      for (const table of ["wasmote_sample", "wasmote_told"])
+        await this.#pool.query(`DELETE FROM ${table} WHERE t < $1`, [used.now() - retention]);
     await this.#pool.query(
       "INSERT INTO wasmote_meta VALUES ('clock', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
       [used.now()],
@@ -185,11 +203,13 @@ export class PostgresHistory implements History {
       "FROM wasmote_sample JOIN wasmote_series s ON s.id = series WHERE s.node = $1 AND s.resource = $2 AND t >= $3 AND t < $4";
     const text =
       step === 0
-        ? `SELECT t::float8 AS time, v AS value ${where} ORDER BY t LIMIT $5`
+        ? `SELECT t::float8 AS time, v AS value, text ${where.replace(" WHERE", " LEFT JOIN wasmote_told USING (series, t) WHERE")} ORDER BY t LIMIT $5`
         : `SELECT (t / ${step} * ${step})::float8 AS time, avg(v) AS value, count(v)::int AS n, min(v) AS min, max(v) AS max, sum(v) AS sum,
              (array_agg(v ORDER BY t DESC))[1] AS last ${where} AND v IS NOT NULL GROUP BY 1 ORDER BY 1 LIMIT $5`;
     const { rows } = await this.#pool.query(text, [node, resource, from, to, limit]);
-    return rows as Point[];
+    return (rows as (Point & { text?: string | null })[]).map(({ text, ...point }) =>
+      typeof text === "string" ? { ...point, text } : point,
+    );
   }
 
   async series(): Promise<Series[]> {

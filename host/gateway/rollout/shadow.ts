@@ -2,6 +2,7 @@
 import { setImmediate as breath } from "node:timers/promises";
 import { inspect } from "../../lib/engine.ts";
 import { Simulation } from "../../lib/simulate.ts";
+import { readingOf } from "../../lib/states.ts";
 import type { RuleConfig } from "../config.ts";
 import { matchesAny } from "../envelope.ts";
 import { Refused } from "../http.ts";
@@ -71,6 +72,9 @@ export async function shadowOf(
     }
     for (const one of simulation.happenings) {
       if (one.kind === "output") made.get(one.name)?.push(one.value);
+      // Texts are no numbers to be compared.
+      if (one.kind === "told" && typeof one.value !== "string")
+        made.get(one.name)?.push(readingOf(one.value).value);
       if (one.kind === "trap") shadow.trap = one.ended.trap ?? "trap";
     }
     simulation.fuel.length = simulation.hostFuel.length = simulation.happenings.length = 0;

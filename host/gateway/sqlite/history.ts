@@ -107,8 +107,8 @@ export class SqliteHistory implements History {
     const open = new Set(this.#ids.values());
     for (const week of this.#raw.weeks().toReversed().slice(0, 2)) {
       const { database, insert } = this.#raw.of(week);
-      const last = database.prepare<[number], { t: number; v: number | null }>(
-        "SELECT t, v FROM sample WHERE series = ? ORDER BY t DESC LIMIT 1",
+      const last = database.prepare<[number], { t: number; v: number | null; text: string | null }>(
+        "SELECT t, v, text FROM sample LEFT JOIN told USING (series, t) WHERE series = ? ORDER BY t DESC LIMIT 1",
       );
       try {
         database.transaction(() => {
@@ -116,7 +116,7 @@ export class SqliteHistory implements History {
             const found = last.get(series);
             if (found === undefined) continue;
             open.delete(series);
-            if (found.v !== null) insert.run(series, found.t + 1, null);
+            if (found.v !== null || found.text !== null) insert.run(series, found.t + 1, null);
           }
         })();
       } catch {
@@ -201,7 +201,7 @@ export class SqliteHistory implements History {
     while (this.#waiting.length > 0) {
       const week = weekOf(this.#waiting[0]!.time);
       const some = this.#waiting.filter(({ time }) => weekOf(time) === week);
-      const { database, insert } = this.#raw.of(week);
+      const { database, insert, insertText } = this.#raw.of(week);
       const written: (Row & { series: number })[] = [];
       database.transaction(() => {
         for (const row of some) {
@@ -212,6 +212,7 @@ export class SqliteHistory implements History {
           const within = run !== undefined && time >= run.from && time < run.to;
           if (within) time = run.to;
           while (insert.run(series, time, row.value).changes === 0) time++;
+          if (row.text !== undefined) insertText.run(series, time, row.text);
           if (time > row.time)
             this.#runs.set(series, { from: within ? run.from : row.time, to: time + 1 });
           written.push({ ...row, time, series });
@@ -304,10 +305,12 @@ export class SqliteHistory implements History {
       const rows = this.#raw
         .of(week)
         .database.prepare(
-          "SELECT t AS time, v AS value FROM sample WHERE series = ? AND t >= ? AND t < ? ORDER BY t LIMIT ?",
+          `SELECT t AS time, v AS value, text FROM sample LEFT JOIN told USING (series, t)
+           WHERE series = ? AND t >= ? AND t < ? ORDER BY t LIMIT ?`,
         )
         .all(series, from, to, limit - points.length);
-      points.push(...(rows as Point[]));
+      for (const { text, ...point } of rows as (Point & { text: string | null })[])
+        points.push(text === null ? point : { ...point, text });
     }
     return Promise.resolve(points);
   }

@@ -18,6 +18,8 @@ const fileOf = (number: number) => `raw-${String(number).padStart(5, "0")}.db`;
 interface Open {
   database: Database;
   insert: Statement<[number, number, number | null]>;
+  /** The text of a value that was inserted. */
+  insertText: Statement<[number, number, string]>;
 }
 
 export class Raw {
@@ -54,12 +56,17 @@ export class Raw {
     const database = openDatabase(join(this.#folder, fileOf(number)));
     database.exec(
       `CREATE TABLE IF NOT EXISTS sample (series INTEGER NOT NULL, t INTEGER NOT NULL, v REAL,
+        PRIMARY KEY (series, t)) WITHOUT ROWID, STRICT;
+       CREATE TABLE IF NOT EXISTS told (series INTEGER NOT NULL, t INTEGER NOT NULL, text TEXT NOT NULL,
         PRIMARY KEY (series, t)) WITHOUT ROWID, STRICT`,
     );
     const insert = database.prepare<[number, number, number | null]>(
       "INSERT OR IGNORE INTO sample (series, t, v) VALUES (?, ?, ?)",
     );
-    const opened = { database, insert };
+    const insertText = database.prepare<[number, number, string]>(
+      "INSERT OR REPLACE INTO told (series, t, text) VALUES (?, ?, ?)",
+    );
+    const opened = { database, insert, insertText };
     this.#open.set(number, opened);
     return opened;
   }

@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import asc from "assemblyscript/asc";
 import binaryen from "binaryen";
 import { UserError } from "../errors.ts";
+import { limits, types } from "../contract.ts";
 import { inspect } from "../engine.ts";
 import { packageRoot } from "../root.ts";
 import {
@@ -15,6 +16,7 @@ import {
   joinSections,
   memoryBody,
   memorySection,
+  placed,
   readFacts,
   readMemory,
   sections,
@@ -176,6 +178,26 @@ function factsSource({ sensors, outputs, parameters, tick }: Facts): string {
       `length == ${Buffer.byteLength(name)}`,
       ...bytes(name).map((byte, index) => `load<u8>(name, ${index}) == ${byte}`),
     ].join(" && ");
+  const counted = (name: string) =>
+    `return memory.data<u8>([${[Buffer.byteLength(name), ...bytes(name)].join(", ")}]) + 1;`;
+  /** For each field of each output with a type: its name in full, the letter of its type, and where it lies. */
+  const fields = outputs.map(({ name, type = [] }) => {
+    if (type === "text") return [{ name, letter: types.text, at: 0 }];
+    const { places } = placed(type);
+    return type.map((one, index) => ({
+      name: one.name === "" ? name : `${name}/${one.name}`,
+      letter: types[one.type],
+      at: places[index]!,
+    }));
+  });
+  const ofFields = (head: string, line: (field: (typeof fields)[number][number]) => string) => `
+export function ${head} {
+  switch ((output << 8) | field) {
+${fields.flatMap((all, output) => all.map((one, field) => `    case ${(output << 8) | field}: ${line(one)}`)).join("\n")}
+  }
+  unreachable();
+  return 0;
+}`;
   const cases = (lines: string[]) =>
     lines.map((line, index) => `    case ${index}: ${line}`).join("\n");
   return `
@@ -187,11 +209,25 @@ ${sensors.map((name, index) => `  if (${is(name)}) return ${index};`).join("\n")
 }
 export function outputName(output: i32): usize {
   switch (output) {
-${cases(outputs.map(({ name }) => `return memory.data<u8>([${[Buffer.byteLength(name), ...bytes(name)].join(", ")}]) + 1;`))}
+${cases(outputs.map(({ name }) => counted(name)))}
   }
   unreachable();
   return 0;
 }
+${Object.entries(types)
+  .map(([name, letter]) => `export const typeOf_${name}: u32 = ${letter.charCodeAt(0)};`)
+  .join("\n")}
+export const longestText: i32 = ${limits.output_bytes};
+export function fieldCount(output: i32): i32 {
+  switch (output) {
+${cases(fields.map((all) => `return ${all.length};`))}
+  }
+  unreachable();
+  return 0;
+}
+${ofFields("fieldName(output: i32, field: i32): usize", ({ name }) => counted(name))}
+${ofFields("fieldType(output: i32, field: i32): u32", ({ letter }) => `return ${letter.charCodeAt(0)};`)}
+${ofFields("fieldPlace(output: i32, field: i32): i32", ({ at }) => `return ${at};`)}
 export function parameterOf(parameter: i32): f32 {
   switch (parameter) {
 ${cases(parameters.map(({ initial }) => `return ${Number.isInteger(initial) ? initial.toFixed(1) : String(initial)};`))}

@@ -5,10 +5,11 @@ import type { MemoryReport } from "../lib/build/finish.ts";
 import type { StateFact } from "../lib/build/section.ts";
 import { exercise } from "../lib/exercise.ts";
 import { runFuel } from "../lib/simulate.ts";
-import { describeTrap, sourcePlace } from "../lib/backtrace.ts";
+import { describeTrap, sourcePlace, trapAdvice } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
 import { stateCost, stateMinutes } from "../lib/states.ts";
+import { oneLine } from "../lib/text.ts";
 import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { projectSamples, samplesFrom } from "./samples.ts";
@@ -51,7 +52,7 @@ export async function checkVerb(
         options.samples === undefined
         ? samplesFrom(from, [])
         : samplesFrom(from, facts.sensors);
-  const { simulation, unexercised, runs: counts } = exercise(module, samples, paths);
+  const { simulation, unexercised, runs: counts, failed } = exercise(module, samples, paths);
   const { fuel, happenings } = simulation;
   const trap = happenings.find((one) => one.kind === "trap");
   const [start = 0, ...runs] = fuel;
@@ -74,6 +75,7 @@ export async function checkVerb(
     runs: fuel.length,
     exercised: counts,
     notExercised: unexercised,
+    ...(failed.size > 0 ? { failedRequests: Object.fromEntries(failed) } : {}),
     ...(memory ? { holds: memory } : {}),
     ...(facts.states.length > 0 ? { state: stateCost(facts.states) } : {}),
     tier: interpreted === undefined ? "compiled" : "interpreted",
@@ -150,6 +152,13 @@ export async function checkVerb(
       ["code", describeCode(made.code.length, interpreted)],
       ["time", describeTime(result)],
       ...(without.length === 0 ? [] : [["not tried", without.join("; ")] as const]),
+      ...[...failed].map(
+        ([what, { count, path }]) =>
+          [
+            "requests",
+            `${count} of ${counts.request} were answered ${oneLine(what)}: app/x/${path}`,
+          ] as const,
+      ),
       ...(faults.length === 0 ? fits : []),
     ]);
   print(options.json, { ...result, faults }, () =>
@@ -158,7 +167,10 @@ export async function checkVerb(
   if (faults.length > 0)
     throw new UserError(
       faults.join("\n       "),
-      "change the module, or choose another node",
+      (trap?.kind === "trap" ? trapAdvice(trap.ended.trap ?? "", memory?.heap) : undefined) ??
+        (options.node === undefined
+          ? "change the module"
+          : "change the module, or choose another node"),
       "check",
     );
 }

@@ -163,10 +163,13 @@ const databaseAdvice: Record<string, string> = {
 
 /** What to do about an answer, by its code (RFC 7252 §5.9). */
 const answerAdvice: Record<string, string> = {
+  "4.00": "what was sent is not what the resource takes: change it",
   "4.01":
     "`wasmote keys` shows who may do what; `wasmote keys claim` and `wasmote provision` make a context",
   "4.03": "`wasmote keys` shows who may do what",
   "4.04": "`wasmote get .well-known/core` lists what the node has",
+  "5.00":
+    "`wasmote logs` shows what the node and its module say of it; `wasmote check` tries the requests of a module",
   "5.03": "the node is busy: try again in a moment",
 };
 

@@ -1,7 +1,7 @@
 // Returns to the package before, or to any module that was built here, by its digest.
 //
 // A node takes no sequence number twice, so an older module than the one before is signed anew, with the next number.
-import { UserError } from "../lib/errors.ts";
+import { NodeError, UserError } from "../lib/errors.ts";
 import { installProgram } from "../lib/install.ts";
 import { keptDigests, keptPackage } from "../lib/kept.ts";
 import type { AppState } from "../lib/node.ts";
@@ -21,7 +21,9 @@ export async function rollbackVerb(
     async (node, { signal }) => {
       const { previous } = await node.app();
       if (wanted === undefined || keptPackage(project(), previous)?.digest === wanted.digest)
-        await node.rollback();
+        await node.rollback().catch((error: unknown) => {
+          throw nothingBefore(error);
+        });
       else {
         const key = signingKey(project(), options.key);
         await installProgram(node, project(), wanted, key, { wait: 0, signal });
@@ -32,6 +34,17 @@ export async function rollbackVerb(
       words: (app) =>
         `${app.name ?? "nothing"} ${app.version ?? ""} runs, sequence ${app.sequence ?? "-"}, ${app.digest ?? ""}`,
     },
+  );
+}
+
+/** What to do where a node has no package before: one that is replaced while it is on trial is not kept. */
+function nothingBefore(error: unknown): unknown {
+  if (!(error instanceof NodeError) || error.status !== "4.09") return error;
+  const [some] = keptDigests(project());
+  return new UserError(
+    `${error.message}: one that is replaced before its runs on trial were good is not kept`,
+    `\`wasmote rollback DIGEST\` installs any module that was built here${some === undefined ? "" : `, such as ${some.slice(0, 12)}`}`,
+    "refused",
   );
 }
 

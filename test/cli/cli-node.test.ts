@@ -117,7 +117,7 @@ eachTarget("command line", (start) => {
     expect((await wasmote(project, "get", "app/params/limit")).out).toBe("5000\n");
     const refused = await wasmote(project, "params", "limit=-1");
     expect(refused.code).toBe(5);
-    expect(refused.err).toMatch(/4\.00.*\n {2}what to do: `wasmote info`/);
+    expect(refused.err).toMatch(/4\.00.*\n {2}what to do: what was sent is not what/);
     confirm(node);
     const following = begin(project, ["logs", "--follow", "--json"]);
     await following.shows("package 1 confirmed");
@@ -143,6 +143,11 @@ eachTarget("command line", (start) => {
       sequence: 4,
       digest: app.digest,
     });
+    const before = await wasmote(project, "rollback");
+    expect(before.code).toBe(5);
+    expect(before.err).toMatch(
+      /4\.09 there is no package to go back to: one that is replaced .* not kept\n {2}what to do: `wasmote rollback DIGEST` installs .*, such as [0-9a-f]{12}\n/,
+    );
     const unknown = await wasmote(project, "rollback", "ffff");
     expect(unknown.err).toMatch(/no module with a digest ffff… .*\n {2}what to do: there are: /);
     expect((await wasmote(project, "remove")).out).toBe("the node runs nothing\n");

@@ -119,6 +119,29 @@ describe("a project", () => {
     const { code, err } = await wasmote(project, "check", "src/leak.ts");
     expect(code).toBe(6);
     expect(err).toMatch(/it traps after \d+ runs\n.*leak.ts:[678]:\d+: trap: out of memory/s);
+    expect(err).toMatch(
+      /what to do: keep less, or give handlers more: heap = 16384 in wasmote.toml/,
+    );
+    const long = [
+      'import { Code, onRequest } from "wasmote";',
+      `onRequest((request) => request.reply(Code.CONTENT, "${"x".repeat(600)}"));`,
+    ];
+    writeFileSync(join(project, "src/long.ts"), long.join("\n"));
+    expect((await wasmote(project, "check", "src/long.ts")).out).toMatch(
+      /^requests +(\d+) of \1 were answered 5\.00 reply > 512 bytes: app\/x\/$/m,
+    );
+    const deep = [
+      ...lines.slice(0, 3),
+      "function depth(n: i32): i32 { return n <= 0 ? 0 : 1 + depth(n - 1); }",
+      "level.onSample((value) => out.publish(<f32>depth(<i32>value)));",
+    ];
+    writeFileSync(join(project, "src/deep.ts"), deep.join("\n"));
+    const called = await wasmote(project, "run", "src/deep.ts", "--samples", "samples.csv");
+    expect(called.code).toBe(6);
+    expect(called.err).toMatch(/deep\.ts:4:\d+: trap: call stack exhausted\n/);
+    expect(called.err).toMatch(
+      /, \d+ times\n.*\n {2}what to do: call less deep: a loop needs no stack/,
+    );
     const fine = lines.filter((line) => !line.includes("all"));
     writeFileSync(join(project, "src/fine.ts"), fine.join("\n"));
     expect((await wasmote(project, "check", "src/fine.ts")).code).toBe(0);

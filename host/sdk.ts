@@ -332,7 +332,7 @@ export const differences: readonly {
     fault: /stands at the top level/,
   },
   {
-    what: "Exports of a program stay inside the module; the contract's alone are seen by the node.",
+    what: "Exports of a program stay inside the module; the node sees only those of the contract.",
     example: "export function mine(): void {} level.onSample((value) => log('x'));",
     logs: ["x", "x", "x"],
   },

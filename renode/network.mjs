@@ -1,6 +1,6 @@
 // A network for the board in Renode, in a network namespace of its own: run as root of one (`unshare --net`, with `--user
-// --map-root-user` for who is not root), it makes the TAP interface, serves one address by DHCP, starts what it is told behind it, and
-// lets the world outside in through a socket's path. It ends with what it started.
+// --map-root-user` for other users), it makes the TAP interface, serves one address by DHCP, starts the given program behind it, and
+// lets the world outside in through a socket's path. It ends when that program ends.
 //
 //   node network.mjs PATH PROGRAM [WORDS...]
 //
@@ -26,7 +26,7 @@ ip("link", "set", "lo", "up");
 ip("tuntap", "add", "dev", tap, "mode", "tap");
 ip("address", "add", `${server.join(".")}/24`, "dev", tap);
 ip("link", "set", tap, "up");
-// Answers by DHCP go to all, as who asks has no address yet.
+// DHCP answers are broadcast: the client has no address yet.
 ip("route", "add", "255.255.255.255", "dev", tap);
 ip("route", "add", "224.0.0.0/4", "dev", tap);
 
@@ -146,7 +146,7 @@ await once(gate, "listening");
 const child = spawn("setpriv", ["--pdeathsig", "KILL", program, ...words], {
   stdio: ["ignore", "inherit", "inherit"],
 });
-// So does this one when whoever started it has gone, however it went.
+// This process ends too when its parent has gone, in whatever way.
 process.stdin.on("end", () => process.exit(0)).resume();
 child.on("error", (error) => {
   process.stderr.write(`${program}: ${error.message}\n`);

@@ -139,7 +139,7 @@ function flashOf(machine: Machine, options: Options, scratch: string | undefined
   // An empty file is one that was cut off before there was anything in it.
   if (found !== undefined && !(found.isFile() && found.size === 0)) {
     // A node writes over all of it.
-    const fault = found.isFile() ? flashFault(readFileSync(file)) : "it is no file";
+    const fault = found.isFile() ? flashFault(readFileSync(file)) : "it is not a file";
     if (fault !== undefined)
       throw new UserError(
         `${file} is not the flash of a node: ${fault}`,

@@ -61,7 +61,7 @@ function whole(text: string, example: string, least: number, most: number): numb
   const value = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= least && value <= most))
     throw new UserError(
-      `${oneLine(text)} is no whole number from ${least} to ${most}`,
+      `${oneLine(text)} is not a whole number from ${least} to ${most}`,
       `write: ${example}`,
       "usage",
     );

@@ -79,7 +79,7 @@ function line(point: Point): string {
 function stepOf(text = "raw"): string {
   const steps = Object.keys(resolutions);
   if (steps.includes(text)) return text;
-  throw new UserError(`${oneLine(text)} is no step`, `one of: ${steps.join(", ")}`, "usage");
+  throw new UserError(`${oneLine(text)} is not a step`, `one of: ${steps.join(", ")}`, "usage");
 }
 
 /** Points that a gateway gives at once. */

@@ -48,7 +48,7 @@ function running({ name, version, sequence, state, returned }: AppState): string
   return `runs ${name ?? "a package"} ${version ?? ""} (sequence ${sequence ?? "?"}, ${state}${back})`;
 }
 
-/** What somebody wants to know who asks how it is. */
+/** The summary for people. */
 function people({ node, app, stats, kept }: Info): string {
   const { limits, missing = [] } = node;
   const failures = (["traps", "ticks_missed", "samples_dropped"] as const).flatMap((name) =>

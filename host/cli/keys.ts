@@ -61,7 +61,7 @@ export async function keysVerb(
   await run();
 }
 
-/** What a node lists. It is no program of ours that must be believed: what is odd is an error. */
+/** What a node lists. A node is not trusted: anything odd is an error. */
 export async function listKeys(node: Node, signal?: AbortSignal): Promise<Listed[]> {
   const value = (await node.read("keys", { accept: "cbor", signal })) as Record<string, unknown>;
   const column = (name: string): number[] => {
@@ -301,7 +301,7 @@ async function revoke(text: string | undefined, options: Options): Promise<void>
   const place = Number(text ?? "");
   if (text === undefined || !(Number.isInteger(place) && place >= 0 && place < places))
     throw new UserError(
-      `${text ?? "nothing"} is no place of a context`,
+      `${text ?? "nothing"} is not the place of a context`,
       "`wasmote keys list` shows them: write the number of one",
       "usage",
     );

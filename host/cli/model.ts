@@ -43,7 +43,7 @@ export async function modelVerb(file: string, options: ModelVerbOptions): Promis
   const arithmetic = arithmetics.find((one) => one === options.arithmetic);
   if (arithmetic === undefined)
     throw new UserError(
-      `${oneLine(options.arithmetic)} is no arithmetic`,
+      `${oneLine(options.arithmetic)} is not an arithmetic`,
       `take one of ${arithmetics.join(", ")}`,
       "usage",
     );

@@ -39,13 +39,13 @@ export async function placeVerb(file: string, options: PlaceOptions): Promise<vo
   const on = [...places, "auto"].find((one) => one === options.on);
   if (on === undefined)
     throw new UserError(
-      `${oneLine(options.on)} is no place`,
+      `${oneLine(options.on)} is not a place`,
       `take one of ${places.join(", ")}, auto`,
       "usage",
     );
   if (!Object.hasOwn(links, options.link))
     throw new UserError(
-      `${oneLine(options.link)} is no link`,
+      `${oneLine(options.link)} is not a link`,
       `take one of ${Object.keys(links).join(", ")}`,
       "usage",
     );

@@ -1,4 +1,4 @@
-// How a verb that failed says so: what was wrong, why, and what to do next; and with which exit code.
+// How a verb reports failure: what was wrong, why, what to do next, and the exit code.
 import type { NodeError, UserError } from "../lib/errors.ts";
 import type { Fault } from "../lib/fault.ts";
 import { safeJson } from "../lib/text.ts";

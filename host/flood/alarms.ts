@@ -48,7 +48,7 @@ export class Ledger {
   }
 
   take({ period, alarm }: Decided): void {
-    if (!Number.isSafeInteger(period)) throw new RangeError(`${period} is no period`);
+    if (!Number.isSafeInteger(period)) throw new RangeError(`${period} is not a period`);
     this.#next ??= period;
     if (period < this.#next || this.#waiting.has(period)) {
       this.repeated++;

@@ -43,7 +43,7 @@ export const dateOf = (day: number): string => new Date(day * dayLength).toISOSt
 /** Reads what a node answers; a RangeError where it is nothing of the kind. Days rise. */
 export function readNodeDays(bytes: Uint8Array): NodeDay[] {
   if (bytes.length % recordBytes !== 0)
-    throw new RangeError(`${bytes.length} bytes are no days of a station`);
+    throw new RangeError(`${bytes.length} bytes are not the days of a station`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const days: NodeDay[] = [];
   for (let at = 0; at < bytes.length; at += recordBytes) {
@@ -52,7 +52,7 @@ export function readNodeDays(bytes: Uint8Array): NodeDay[] {
       view.getFloat32(at + offset, true),
     );
     if (day < 0 || day > lastDay || day <= (days.at(-1)?.day ?? -1))
-      throw new RangeError(`${day} is no day that comes after the one before`);
+      throw new RangeError(`${day} does not come after the day before it`);
     const decided = alarm === 0 || alarm === 1;
     days.push({ day, level, rain, danger, ...(decided ? { alarm: alarm === 1 } : {}) });
   }

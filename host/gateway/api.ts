@@ -459,7 +459,7 @@ export const routes: readonly Route[] = [
       send(
         response,
         200,
-        // The proxy in a header too, for who reads no link format.
+        // The proxy in a header too, for clients that do not read link format.
         {
           "content-type": "application/link-format",
           link: gateway.proxy.links(undefined).join(","),

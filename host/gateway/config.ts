@@ -365,7 +365,7 @@ function proxy(reader: Reader | undefined): Config["proxy"] {
   const whole = (key: string, value: number, least: number, most: number): number => {
     const read = reader.number(key, value, least);
     if (!Number.isInteger(read) || read > most)
-      throw wrong(`proxy.${key}`, `is no whole number from ${least} to ${most}`);
+      throw wrong(`proxy.${key}`, `is not a whole number from ${least} to ${most}`);
     return read;
   };
   const config = {
@@ -488,7 +488,7 @@ function smtpAddress(text: string, place: string): string {
   } catch {
     // Said below.
   }
-  throw wrong(place, "is no mail server: write smtps://USER:PASSWORD@HOST");
+  throw wrong(place, "is not a mail server: write smtps://USER:PASSWORD@HOST");
 }
 
 function delivery(name: string, reader: Reader): DeliveryConfig {

@@ -38,10 +38,10 @@ export async function readJson(
   try {
     value = JSON.parse(body.toString("utf8") || "{}");
   } catch {
-    throw new Refused(400, "the body is no JSON");
+    throw new Refused(400, "the body is not JSON");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new Refused(400, "the body is no JSON object");
+    throw new Refused(400, "the body is not a JSON object");
   return value as Record<string, unknown>;
 }
 

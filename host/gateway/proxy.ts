@@ -142,7 +142,7 @@ export class Proxy {
     return this.#options.targets.some((one) => one === "*" || one === host || one === place);
   }
 
-  /** Where this proxy is, for who looks for one by CoAP (RFC 8075 §5.5); an origin that nobody else can use is not told. */
+  /** Where this proxy is, for clients that look for one by CoAP (RFC 8075 §5.5); an origin that nobody else can use is not told. */
   links(origin: string | undefined): string[] {
     const anchor = origin === undefined ? "" : `;anchor="${origin}"`;
     const { template } = this.#options;

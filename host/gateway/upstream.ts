@@ -104,7 +104,7 @@ export class Upstream {
     return work;
   }
 
-  /** Asks in its turn, whatever is kept: for who operates a node and has to see it as it is. */
+  /** Asks in turn, ignoring the cache: an operator has to see the node as it is. */
   async pass(ask: Ask): Promise<Response> {
     const response = await this.#send(ask);
     if (ask.method !== "GET" && ask.method !== "FETCH" && /^2\.0[124]$/.test(response.status))

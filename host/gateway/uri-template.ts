@@ -33,7 +33,7 @@ export class UriTemplate {
       }
       const name = /^\{\+?(\w+)\}$/.exec(part)?.[1] ?? "";
       const stands = Object.hasOwn(variables, name) ? variables[name] : undefined;
-      if (stands === undefined) throw wrong(`has ${part}, which is no variable of it`);
+      if (stands === undefined) throw wrong(`has ${part}, which is not one of its variables`);
       if (this.#names.includes(name)) throw wrong(`has ${part} twice`);
       this.#names.push(name);
       return stands;

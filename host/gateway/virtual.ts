@@ -66,7 +66,7 @@ class Virtual {
     }
   }
 
-  /** What is to be published, where there is anything: each value of a source makes one; age alone only what changes something. */
+  /** What is to be published, if anything: each value of a source; when only time has passed, only a change. */
   next(now: number, fed: boolean): { value: number | null; gap?: true } | undefined {
     const value = this.value(now);
     const before = this.#shown;

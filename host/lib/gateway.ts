@@ -100,7 +100,7 @@ export async function askGateway<T = unknown>(
 
 const notOurs = (url: string, cause?: unknown) =>
   new UserError(
-    `${url} is no gateway of Wasmote`,
+    `${url} is not a Wasmote gateway`,
     "name it: --gateway http://HOST:PORT",
     "failed",
     { cause },

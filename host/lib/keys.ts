@@ -70,7 +70,7 @@ export function parseRights(text: string): number {
   return text.split(",").reduce((sum, name) => {
     if (!Object.hasOwn(rightBits, name))
       throw new UserError(
-        `${name} is no right`,
+        `${name} is not a right`,
         `there are: ${rightNames.join(", ")}, or all`,
         "usage",
       );

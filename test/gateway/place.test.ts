@@ -51,7 +51,7 @@ describe("wasmote model", () => {
     for (const [words, said] of [
       [["bad.onnx"], /the model is refused/],
       [["nowhere.onnx"], /cannot be read/],
-      [[flow, "--arithmetic", "f16"], /no arithmetic/],
+      [[flow, "--arithmetic", "f16"], /f16 is not an arithmetic/],
       [[flow, "--inputs", "a,b"], /2 names are given for 3/],
       [[flow, "--samples", "days.csv"], /no column rain-1/],
     ] as const) {

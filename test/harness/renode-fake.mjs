@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// A renode without an emulator, for the harness that starts one: it takes the same words, opens the same seats (the serial line
+// A renode without an emulator, to test the harness with: it takes the same arguments, opens the same ports (the serial line
 // is the pseudo-terminal that FAKE_PTY names, where a native node listens), answers at the monitor as Renode does, and misbehaves
 // as FAKE says. What it was told is in the file FAKE_LOG.
 import { spawn } from "node:child_process";

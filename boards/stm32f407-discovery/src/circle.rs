@@ -21,8 +21,8 @@ impl<const N: usize> Circle<N> {
     }
 
     /// Reads on. `left` is how many bytes DMA has until it begins anew (its NDTR); `halves` how often it has told since the last
-    /// call that it filled a half. Gives the places of what came, in order, and how many bytes were overwritten unread: then
-    /// what is there is old and new mixed, and all of it is passed over.
+    /// call that it filled a half. Returns the places of the new bytes, in order, and how many were overwritten unread: in that case
+    /// old and new bytes are mixed, and all of them are skipped.
     ///
     /// A half that is told a little before or after it is seen in `left` is no lap: that takes two of them.
     pub fn advance(

@@ -46,7 +46,7 @@ pub trait Application {
         None
     }
 
-    /// Whether each notification of this resource is to be confirmed by who observes it. Of others only some are.
+    /// Whether every notification of this resource is confirmable. Of other resources, only some are.
     fn reliable(&self, _resource: u16) -> bool {
         false
     }

@@ -23,7 +23,7 @@ pub struct Counters {
     pub answered: u32,
     /// Requests whose handler answers later.
     pub separate: u32,
-    /// Requests refused because there was no room, no share left for who asked, or no message ID for the answer; or dropped, when
+    /// Requests refused because there was no room, no share left for the client, or no message ID for the answer; or dropped, when
     /// they came to a group.
     pub full: u32,
     /// Requests that got no answer, as they must or as they asked for.

@@ -59,7 +59,7 @@ impl<E: Copy + Eq + Hash> Verified<E> {
         true
     }
 
-    /// A place for one more: free, of a host that has more than its share, or else of who was not heard of for the longest time.
+    /// A place for one more: a free one, else one of a host that has more than its share, else the one not heard of for longest.
     fn room(&self, shares: &Shares<E>, from: E) -> usize {
         let place = shares.place(&from, Rank::Known, PEERS, &|index| {
             Some(Holder {

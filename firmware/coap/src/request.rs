@@ -52,7 +52,7 @@ pub struct Principal {
 pub struct Read {
     /// Its number, below [`READS`](crate::READS).
     pub number: u8,
-    /// Whether this is its first block: the state may be a new one. If the answer is one block, it is over with that.
+    /// Whether this is its first block: the state may be a new one. An answer of one block ends with it.
     pub begins: bool,
     /// The reads under way, as bits by their number, this one among them unless it begins.
     pub open: u16,

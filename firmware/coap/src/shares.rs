@@ -116,8 +116,8 @@ impl<E: Copy + Eq> Shares<E> {
         taken < 2 * free || weight.endpoint < 2 * free && weight.host < 4 * free
     }
 
-    /// A place for a newcomer of this rank: one that is free, or of who gives way to it. That is who is gone; who ranks lower; and
-    /// of its equals whoever has two more than the newcomer, so that it has no less afterwards. Strangers may have a quarter of
+    /// A place for a newcomer of this rank: a free one, or one that gives way. Endpoints give way that are gone, that rank lower,
+    /// or that are equals and have two more than the newcomer, so that it has no less afterwards. Strangers may have a quarter of
     /// the table in this way from those who are better known.
     #[inline(never)]
     pub(crate) fn place(
@@ -214,7 +214,7 @@ mod tests {
         shares
     }
 
-    /// The index of who gives way: each place is an endpoint, negative when it is a stranger, in order of age; 0 is gone.
+    /// The index of the place that gives way. Each place is an endpoint, negative for a stranger, in order of age; 0 is gone.
     fn way(from: u8, rank: Rank, places: &[i8]) -> Option<usize> {
         let place = shares().place(&from, rank, places.len(), &|index| {
             let place = places[index];

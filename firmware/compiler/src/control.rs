@@ -465,7 +465,7 @@ impl<'m> Fun<'_, 'm> {
         let (_, mut control) = self.target(0);
         let (params, results) = self.block_types(&control);
         let height = usize::from(control.height);
-        // What is owed behind the `end` by who comes on a straight line.
+        // The fuel owed behind the `end` when it is reached without a branch.
         let mut owed = self.owed_at_trap();
         if control.opcode == op::IF {
             if params.is_empty() && control.owed == UNKNOWN && self.dead.is_none() {

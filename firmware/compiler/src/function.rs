@@ -120,7 +120,7 @@ impl<'w, 'm> Fun<'w, 'm> {
         byte
     }
 
-    /// The opcode of the instruction that follows; none where this is computed in front of a loop, and something else follows.
+    /// The opcode of the next instruction; none if this one is computed ahead of a loop, where something else follows.
     pub(crate) fn peek(&self) -> u8 {
         let next = self.bytes.get(self.at).filter(|_| self.at < self.until);
         next.copied().unwrap_or(0)

@@ -60,8 +60,8 @@ pub unsafe trait Tier: Sync {
     /// The state is one of this validated module's, as the contract has it.
     unsafe fn run(&self, state: &mut State, module: &Module<'_>) -> Option<Exit>;
 
-    /// The frame record at this offset, for a tier that writes its own: of equal length, with [`NOBODY`] as the function of the
-    /// first one alone.
+    /// The frame record at this offset, for a tier that writes its own: of equal length, with [`NOBODY`] as the function of
+    /// only the first one.
     fn frame(&self, state: &State, module: &Module<'_>, at: u32) -> Frame {
         state.frame(module, at)
     }

@@ -33,7 +33,7 @@ pub struct Fixed {
 /// What an interface is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// The board's hardware address. Of a group's, as an erased memory gives it, the bit that says so is cleared.
+    /// The board's hardware address. In a group address, such as an erased memory gives, the group bit is cleared.
     pub hardware: [u8; 6],
     /// Differs from reset to reset.
     pub seed: u64,

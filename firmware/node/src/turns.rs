@@ -19,7 +19,7 @@ pub(crate) enum Turn {
     /// A part of a package: the Runner may have to verify a signature. Given back where a package that somebody with a key
     /// has signed goes on with it.
     Part,
-    /// A request to the module. Like a part of a package it takes the one place there is for what is long.
+    /// A request to the module. Like a part of a package, it takes the single place for long transfers.
     Request,
 }
 

@@ -147,8 +147,8 @@ pub(crate) fn open(
     tag: &[u8; TAG],
 ) -> bool {
     let expected = run(key, nonce, aad, text, true);
-    // Compared twice, and each alone is enough to give nothing away: an instruction that a disturbance leaves out opens no
-    // forgery (`test/node/skip.test.ts`).
+    // Compared twice, and either comparison suffices: if a glitch skips one instruction, no forgery passes
+    // (`test/node/skip.test.ts`).
     let wrong = difference(tag, &expected);
     // 0xff where there is no difference, else 0.
     let mask = (u32::from(wrong).wrapping_sub(1) >> 8) as u8;

@@ -6,7 +6,7 @@ import { Refused } from "../http.ts";
 /** Deciders at most, and days in a question. */
 const mostDeciders = 1_000;
 
-/** What others have handed to this gateway, which is their cloud. Not kept: who asks hands it over once more. */
+/** What others have handed to this gateway, which is their cloud. Not kept: the caller hands it over again. */
 export class Deciders {
   readonly #all = new Map<string, DayRunner>();
 

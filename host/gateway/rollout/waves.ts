@@ -16,10 +16,11 @@ export function parseWaves(text: string): Wave[] {
   const waves = text.split(",").map((word): Wave => {
     const [, digits = "", percent] = /^\s*(\d{1,6}(?:\.\d{1,3})?)(%?)\s*$/.exec(word) ?? [];
     const number = Number(digits);
-    if (digits === "" || number <= 0) throw new RangeError(`${word.trim()} is no wave: 3 or 10%`);
+    if (digits === "" || number <= 0)
+      throw new RangeError(`${word.trim()} is not a wave: write 3 or 10%`);
     if (percent === "%" && number <= 100) return { share: number / 100 };
     if (percent === "" && Number.isInteger(number)) return { nodes: number };
-    throw new RangeError(`${word.trim()} is no wave: 3 or 10%`);
+    throw new RangeError(`${word.trim()} is not a wave: write 3 or 10%`);
   });
   const last = waves.at(-1);
   if (last === undefined || !("share" in last) || last.share !== 1)

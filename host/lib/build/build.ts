@@ -14,7 +14,7 @@ import type { Facts } from "./section.ts";
 export { BuildError } from "./front-end.ts";
 
 export interface BuildOptions {
-  /** Bytes of memory that are free after the start: 4096 when not given where handlers allocate, none where they do not. */
+  /** Bytes of memory that are free after the start. Default: 4096 if handlers allocate, otherwise 0. */
   heap?: number;
   /** Only the program's own exports, without the SDK's declarations: for the benchmark kernels. */
   plain?: boolean;

@@ -8,7 +8,7 @@ export function normalAddress(given: string): string | undefined {
   const scheme = /^([a-z][a-z0-9+.-]*):(?!\d+$)/i.exec(text)?.[1]?.toLowerCase();
   if (scheme === "serial") return `serial:${text.slice("serial:".length)}`;
   if (scheme === "coap") return `coap${text.slice(4)}`;
-  // A scheme of something else is kept, so that opening it says so.
+  // An unknown scheme is kept, so that opening it gives the error.
   if (text.includes("://")) return text;
   if (/^\/dev\/|^COM\d+$/i.test(text)) return `serial:${text}`;
   if (/^\d{1,3}(\.\d{1,3}){3}(:\d+)?$/.test(text)) return `coap://${text}`;

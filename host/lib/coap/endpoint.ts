@@ -618,7 +618,7 @@ export class Endpoint {
       this.#link.send(generate({ ...kind, code: "0.00", messageId: packet.messageId, token }));
     };
     if (!/^[245]\./.test(packet.code)) {
-      // RFC 7252 §4.3: a ping, or a request to who answers none.
+      // RFC 7252 §4.3: a ping, or a request: this endpoint answers none.
       if (packet.confirmable) answerWith({ reset: true });
       return;
     }

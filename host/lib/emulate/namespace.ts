@@ -1,5 +1,5 @@
-// A network of its own for an emulator that has an Ethernet: a namespace with a TAP interface (renode/network.mjs, which runs in it), and
-// the way into it for those who are outside.
+// A separate network for an emulator with Ethernet: a namespace with a TAP interface (renode/network.mjs runs in it), and the way into it
+// from outside.
 import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -73,7 +73,7 @@ export const tapCommands = [
   "connector Connect host.tap network",
 ];
 
-/** Connects to a TCP port in there. */
+/** Connects to a TCP port inside the namespace. */
 export async function connectThrough(gate: string, to: number): Promise<Socket> {
   const socket = await connect(gate);
   socket.write(`tcp ${to}\n`);
@@ -85,7 +85,7 @@ export async function connectThrough(gate: string, to: number): Promise<Socket> 
   throw new Error(`nobody listens at port ${to}`);
 }
 
-/** A UDP port of this computer that leads to the board: each client has a socket of its own in there, as a node tells them apart. */
+/** A UDP port of this computer that leads to the board: each client gets its own socket inside, so that the node can tell clients apart. */
 export async function portThrough(
   gate: string,
 ): Promise<{ address: string; close: () => Promise<void> }> {

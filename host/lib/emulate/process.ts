@@ -1,5 +1,5 @@
-// A program on this computer that is a node or runs one: started, listened to line by line, and ended with this one, also when this one
-// fails.
+// A program on this computer that is a node or runs one: it is started, its output is read line by line, and it ends with this process,
+// even if this process is killed.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { onPath } from "./programs.ts";
@@ -47,12 +47,12 @@ function eachLine(stream: Readable, use: (line: string) => void): void {
   });
 }
 
-/** What starts a program so that it ends with this one, also when this one is killed and can do nothing about it. */
+/** A wrapper by which a program ends with this process, even if this process is killed. */
 const bound = process.platform === "linux" ? onPath("setpriv") : undefined;
 
 /**
- * What lets a program not hear the signals by which a terminal or a shell ends a whole job: those that are ignored stay so for the program
- * that a shell makes way for (POSIX.1-2017 §2.11).
+ * Makes a program ignore the signals with which a terminal or a shell ends a job: ignored signals stay ignored in the program that a shell
+ * replaces itself with (POSIX.1-2017 §2.11).
  */
 const deafly = ["sh", "-c", 'trap "" INT HUP TERM; exec "$0" "$@"'];
 const shell = process.platform === "win32" ? undefined : onPath("sh");
@@ -60,7 +60,7 @@ const shell = process.platform === "win32" ? undefined : onPath("sh");
 /** How long a program has to end in order. */
 const endLimit = 5_000;
 
-/** What runs a program as the child of a shell, so that it leads no session: a terminal that it opens stays somebody else's. */
+/** Runs a program as the child of a shell, so that it is no session leader: a terminal that it opens does not become its own. */
 const below = ["sh", "-c", '"$@"; exit $?', "sh"];
 
 /**

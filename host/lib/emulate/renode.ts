@@ -74,7 +74,7 @@ export function partsFor(version: string): "release.repl" | "master.repl" {
   const [, major = 0, minor = 0, patch = 0] = (/v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? []).map(
     Number,
   );
-  // What is built between two releases has the number of the one before, and says so: `1.16.1.1234+20260801git…`.
+  // A build between two releases has the number of the earlier one and a suffix: `1.16.1.1234+20260801git…`.
   const later = /\d+\.\d+\.\d+[.+-]\S*git|nightly|master/i.test(version);
   const number = major * 1_000_000 + minor * 1000 + patch;
   return number > 1_016_001 || (number === 1_016_001 && later) ? "master.repl" : "release.repl";
@@ -102,7 +102,7 @@ class Monitor {
     this.#socket.write(`${command}\n`);
   }
 
-  /** What it prints until `pattern` is among it; nothing when that takes longer than `limit` milliseconds. One after the other. */
+  /** Sends a command and waits until `pattern` matches the output; undefined after `limit` milliseconds. Commands are queued. */
   ask(command: string, pattern: RegExp, limit: number): Promise<RegExpExecArray | undefined> {
     const asked = this.#queue.then(() => this.#ask(command, pattern, limit));
     this.#queue = asked;
@@ -192,7 +192,7 @@ export async function renode(
     }),
     stop: async () => {
       looking.abort();
-      // Its flash is in its memory only: kept in the file, so that a next start goes on with it.
+      // Renode keeps flash in memory only: it is saved to the file, from which the next start loads it.
       if (options.flash !== undefined) complaint = await keepFlash(control, options.flash);
       await process.stop();
     },
@@ -203,7 +203,7 @@ export async function renode(
   };
 }
 
-/** Writes what the flash holds to its file, which stays as it was until all of it is there; says so when that was not to be had. */
+/** Saves the flash to its file, which is replaced only by a complete copy. Returns a complaint if Renode gave none. */
 async function keepFlash(control: Monitor, file: string): Promise<string | undefined> {
   const whole = `${file}.new`;
   control.tell("pause");
@@ -287,7 +287,7 @@ async function patiently<T>(
   }
 }
 
-/** Waits for an answer by CoAP: the line is there before the firmware listens. One that somebody has open already is asked after at the monitor. */
+/** Waits for a CoAP answer: the line is there before the firmware listens. If a client has the line open already, the monitor is asked instead. */
 function answers(process: Running, address: string, end: number, control?: Monitor): Promise<void> {
   return patiently(process, end, "an answer of the node", async () => {
     try {
@@ -312,7 +312,7 @@ async function listens(control: Monitor): Promise<boolean> {
   return (Number.parseInt(said?.[1] ?? "0", 16) & on) === on;
 }
 
-/** Looks at the lamps, a few times a second, and notes what changed. */
+/** Polls the lamps a few times a second, and records changes. */
 function watchLamps(process: Running, control: Monitor, pins: PinChange[]): AbortController {
   const stop = new AbortController();
   void process.ended.then(() => stop.abort());

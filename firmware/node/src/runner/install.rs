@@ -302,8 +302,8 @@ impl Install {
         Ok(())
     }
 
-    /// Writes bytes to the slot of the upload, which it gives; `None` where they do not follow on what is there, and the sender has
-    /// to begin anew. So it has where they are not those that are there: what was begun is spoilt.
+    /// Writes bytes to the slot of the upload, and returns the slot. `None` if they do not continue what is there, or differ from
+    /// it: then the upload is void, and the sender has to begin again.
     fn store<F: Flash>(
         &mut self,
         bench: &mut Bench<'_, F>,

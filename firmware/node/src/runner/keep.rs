@@ -8,8 +8,8 @@
 //! order; else what was saved for this package, else for the one before. A package that fails its trial leaves nothing: the one
 //! before goes on from where it was left.
 //!
-//! **Wear.** A save appends to the slot (see `slot/records.rs`) and is none where nothing changed; erasures for it come out of the
-//! daily budget, and where that is spent the state is only saved later.
+//! **Wear.** A save appends to the slot (see `slot/records.rs`), unless nothing changed. Its erasures come out of the daily
+//! budget; when that is spent, the state is saved later.
 use super::{Io, Runner, load};
 use crate::contract::limits;
 use crate::mail::{Reply, ReplyKind};

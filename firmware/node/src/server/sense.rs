@@ -39,7 +39,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
     }
 
     /// Something is wrong with the board's sensor with this number: it is counted, and until the next sample its resource says so
-    /// instead of giving an old value. Who observes it is told when that is news.
+    /// instead of giving an old value. Observers are told when the state changes.
     pub fn fault<T: Transmit<E>>(&mut self, now: u64, sensor: u8, fault: Fault, out: &mut T) {
         let r = &mut self.resources;
         r.now = now;

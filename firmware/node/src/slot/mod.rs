@@ -258,8 +258,8 @@ impl<F: Flash> Slots<F> {
         newest.map(|index| self.slot(index))
     }
 
-    /// Whether this package was left because flash damaged it, and nothing came of its number since: it alone may come again with
-    /// it. The seal is of the signed envelope, which only whoever holds the key can make.
+    /// Whether this package was given up because flash damaged it, and its number was not used since: only this package may use
+    /// the number again. The seal is of the signed envelope, which only whoever holds the key can make.
     pub fn lost(&self, era: u32, sequence: u32, envelope: &[u8]) -> bool {
         let same = self
             .slots

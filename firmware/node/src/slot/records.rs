@@ -26,7 +26,7 @@ use super::{Flash, PACKAGE, SlotError, Slots, kind};
 /// Numbers that a record of the node may have: below this. 0 to 7 are for peers' security contexts, 8 to 15 for how far their
 /// numbers are taken, then `TIER`.
 pub const RECORDS: u8 = 17;
-/// The record of what the operator chose: one byte of 1 where packages are to be interpreted, none where they are compiled.
+/// The record of the operator's choice: a single byte, 1, if packages are interpreted; empty if they are compiled.
 pub(crate) const TIER: u8 = 16;
 /// The longest record of the node, in bytes.
 pub const RECORD: usize = 64;

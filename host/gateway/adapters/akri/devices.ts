@@ -33,12 +33,12 @@ export function parseDetails(text: string): Details {
     // Aliases could make a small text large.
     value = parse(text, { maxAliasCount: 0 }) ?? {};
   } catch (error) {
-    throw new RangeError(`discoveryDetails are no YAML: ${(error as Error).message}`, {
+    throw new RangeError(`discoveryDetails are not YAML: ${(error as Error).message}`, {
       cause: error,
     });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new RangeError("discoveryDetails are no map");
+    throw new RangeError("discoveryDetails are not a map");
   for (const [key, given] of Object.entries(value as Record<string, unknown>)) {
     if (!Object.hasOwn(keys, key))
       throw new RangeError(`${key} is not one of ${Object.keys(keys).join(", ")}`);

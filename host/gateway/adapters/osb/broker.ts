@@ -445,10 +445,7 @@ export class Broker {
       Date.now() >= expiryOf(found) ||
       predecessorId === id
     )
-      throw new BrokerError(
-        400,
-        "predecessor_binding_id is no binding of this instance that is valid",
-      );
+      throw new BrokerError(400, "predecessor_binding_id is not a valid binding of this instance");
     return found;
   }
 

@@ -10,7 +10,7 @@ export function objectOf(from: Fields, key: string): Fields | undefined {
   const value = valueOf(from, key);
   if (value === undefined) return undefined;
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw bad(`${key} is no object`);
+    throw bad(`${key} is not an object`);
   return value as Fields;
 }
 

@@ -20,7 +20,7 @@ const longestBase64 = 1_400_000;
 export interface Filters {
   /** What is asked for as it is kept; nothing is changed. */
   read(fields: Fields, offering: Offering, plan: Plan, instance: string): Fields;
-  /** Whether a name is of something that is no instance of the broker. */
+  /** Whether a name belongs to something other than an instance of the broker. */
   taken(name: string): boolean;
   /** Starts a filter, or replaces it; once more is as good as once. */
   start(parameters: Fields): Promise<void>;
@@ -132,6 +132,6 @@ function base64Of(fields: Fields): string {
   if (!Object.hasOwn(fields, "package")) throw new BrokerError(400, "package is missing");
   const text = textOf(fields, "package", longestBase64)!;
   if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text))
-    throw new BrokerError(400, "package is no Base64 (RFC 4648 §4)");
+    throw new BrokerError(400, "package is not Base64 (RFC 4648 §4)");
   return text;
 }

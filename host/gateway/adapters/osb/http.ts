@@ -203,7 +203,8 @@ function checkVersion({ headers }: IncomingMessage): void {
   const given = headers["x-broker-api-version"];
   if (given === undefined) throw new BrokerError(400, "X-Broker-API-Version is missing");
   const parts = /^(\d{1,6})\.(\d{1,6})$/.exec(String(given));
-  if (parts === null) throw new BrokerError(400, "X-Broker-API-Version is no version: 2.17");
+  if (parts === null)
+    throw new BrokerError(400, "X-Broker-API-Version is not a supported version: 2.17");
   if (Number(parts[1]) !== 2 || Number(parts[2]) < oldestMinor)
     throw new BrokerError(412, `this broker speaks 2.${oldestMinor} to 2.17`);
 }
@@ -269,10 +270,10 @@ async function bodyOf(request: IncomingMessage): Promise<Fields> {
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
-    throw new BrokerError(400, "the body is no JSON");
+    throw new BrokerError(400, "the body is not JSON");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new BrokerError(400, "the body is no JSON object");
+    throw new BrokerError(400, "the body is not a JSON object");
   return value as Fields;
 }
 

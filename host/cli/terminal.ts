@@ -54,7 +54,7 @@ export function readLines(use: (line: string) => void): { ended: Promise<void>; 
   };
   const terminal = isatty(0);
   // Moved to the background (Ctrl-Z, bg) or to the foreground (fg).
-  // A shell that brings a job to the front says so only to one that was stopped: who runs there has to look.
+  // A shell notifies only stopped jobs that they are in the foreground again, so a running one has to check.
   let looking: NodeJS.Timeout | undefined;
   const moved = () => {
     clearInterval(looking);

@@ -39,7 +39,7 @@ export interface Figures {
   /** The same for "a flood today, so a flood tomorrow", which needs no network. */
   persistence: Worth;
   costs: Cost[];
-  /** Bytes of CoAP on the station's link: all samples as they come; days as the gateway fetched them; alarms alone. */
+  /** Bytes of CoAP on the station's link: all samples as they come; days as the gateway fetched them; only alarms. */
   bytes: { samples: number; days: number; alarms: number; rest: number; cloud: number };
   alarms: { raised: number; ended: number };
   ledger: { repeated: number; missed: number; moves: number };

@@ -114,7 +114,7 @@ export class Proxy {
   own(name: string): Way | undefined {
     const node = this.#options.nodes.get(name);
     if (node === undefined) return undefined;
-    // Now or later: a node that is away just now is no mistake of the caller's.
+    // Connected when it is needed: that a node is away just now is not the caller's error.
     return this.#way(
       name,
       async () => node.connection,

@@ -1,5 +1,5 @@
 // Values to viewers: Server-Sent Events and WebSockets with the same envelope. A viewer that comes back names the last number it has
-// and gets what it missed; where that is gone, one `resync` says so and the newest values follow.
+// and gets what it missed; if that is gone, a `resync` is sent, then the newest values.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { WebSocket } from "ws";
 import { matches, type Envelope, type Filter } from "./envelope.ts";

@@ -103,7 +103,7 @@ export class Node {
       const called = await stranger.front().then(
         (front) => front.name,
         async (error: unknown) => {
-          // A server that has no such resource is no node of ours, and may be talked to all the same.
+          // A server without this resource is not one of our nodes; it can still be used.
           if (error instanceof NodeError && ["answer", "protocol"].includes(error.code)) return "";
           await stranger.close();
           throw error;

@@ -17,7 +17,7 @@ import { NodeError } from "../../host/lib/errors.ts";
 import { Node } from "../../host/lib/node.ts";
 import { provisionOffset } from "../../host/lib/package.ts";
 import { command, root } from "../../host/setup.mjs";
-import { scratch } from "./target.ts";
+import { scratch } from "./scratch.ts";
 
 const chip = "STM32F407VGTx";
 const image = join(root, "dist/stm32f407-discovery.elf");

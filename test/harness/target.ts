@@ -6,9 +6,6 @@
 //
 // WASMOTE_TARGET chooses (a comma between several): native, qemu-stm32, qemu-mps2, renode, renode-ethernet, or a real board as
 // probe-rs:/dev/ttyUSB0 (board.ts). By default it is all of them; what cannot be had is skipped, with the reason in the title. Whatever a test started is stopped when it ends, and its console is shown when it fails.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, describe, onTestFailed, test } from "vitest";
 import {
   emulate,
@@ -20,6 +17,8 @@ import {
 } from "../../host/lib/emulate.ts";
 import { missingNamespace } from "../../host/lib/emulate/namespace.ts";
 import { missingBoard, startBoard } from "./board.ts";
+
+export { scratch } from "./scratch.ts";
 
 export type StartOptions = Omit<EmulateOptions, "machine">;
 /** Starts a node that lives until the end of the test, or for the whole suite when called from `beforeAll`. */
@@ -93,10 +92,4 @@ function isMachine(target: string): target is Machine {
 
 function isBoard(target: string): boolean {
   return target === "probe-rs" || target.startsWith("probe-rs:");
-}
-
-/** A folder for the length of a test. */
-export function scratch(): { path: string; [Symbol.dispose](): void } {
-  const path = mkdtempSync(join(tmpdir(), "wasmote-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }

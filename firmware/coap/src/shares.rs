@@ -85,7 +85,7 @@ impl<E: Copy + Eq> Shares<E> {
     }
 
     /// Whether an endpoint may take one more place in a table with so many, of which the first `end` may be taken: it may have twice
-    /// as many as it leaves free, and so may hosts, and all strangers together, have four times. So one alone has two thirds, and
+    /// as many as it leaves free, and so may hosts, and all strangers together, have four times. So a single endpoint gets two thirds, and
     /// there is always a place for the next.
     #[inline(never)]
     pub(crate) fn fits(

@@ -312,7 +312,7 @@ impl Fun<'_, '_> {
         let exact = kept == limit && !self.facts.grows && to == wanted.reach;
         let alone = first == last && wanted.shift == 0;
         self.asm.forward(label, Some(Cond::Hi));
-        // What a branch comes back to from the second look is no end of the line.
+        // The place that the second check branches back to does not end the straight line.
         let line = self.asm.lines;
         self.asm.bind(back);
         self.asm.lines = line;

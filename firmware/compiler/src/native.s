@@ -1,8 +1,8 @@
 @ Into compiled code and out of it.
 @
 @ While compiled code runs, the stack pointer is at seven words (context in registers.rs), the address of the caller's Context and
-@ a word that is nothing. r6 is the memory, r7 the frame, r9 the fuel. Nothing is pushed but by the engine's functions, for the
-@ time of their call.
+@ an unused word. r6 is the memory, r7 the frame, r9 the fuel. Only functions of the engine push anything, for the duration of
+@ their call.
         .syntax unified
         .cpu cortex-m4
         .fpu fpv4-sp-d16

@@ -1,4 +1,4 @@
-//! What a board is, as it says so itself: its facts, its sensors, what it measures of itself.
+//! What a board reports: its facts, its sensors, its own measurements.
 use crate::contract::key;
 use core::sync::atomic::AtomicU32;
 

@@ -1,8 +1,8 @@
 //! Our own sequence numbers: each is used once, across resets and power cuts (RFC 8613 §7.2.1).
 //!
 //! A number may be used only below a limit that lies in flash already (RFC 8613 §B.1.1): after a reset numbers go on at the
-//! limit, so those between are skipped, never used again. Whoever owns the journal writes a higher limit when told to, and
-//! says so when that is done; until then the numbers that are left serve.
+//! limit, so those between are skipped, never used again. The owner of the journal writes a higher limit when told to, and
+//! reports when that is done; until then the remaining numbers are used.
 
 /// The end of all sequence numbers (RFC 8613 §7.2.1: Partial IVs have at most five bytes).
 pub const END: u64 = 1 << 40;

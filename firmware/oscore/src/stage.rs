@@ -2,8 +2,8 @@
 //!
 //! Its table of contexts is fixed. After a reset a context's replay window is not known: the first request is answered with a
 //! protected 4.01 that carries an Echo value, and the request that returns it sets the window (§B.1.2). Where [`Stage::demand`]
-//! says so, whatever changes something has to return such a value too (RFC 9175 §2.3): a request that somebody held back is
-//! then worth nothing after half a minute.
+//! says so, a request that changes something has to return such a value too (RFC 9175 §2.3): a request that was held back is
+//! then refused after half a minute.
 use crate::context::{Context, Id, Material};
 use crate::option::{Compressed, LONGEST, piv};
 use crate::sequence::Sequence;

@@ -83,7 +83,7 @@ export interface Sight {
   /** Digest of what it runs; null for nothing; undefined where it has not said. */
   digest: string | null | undefined;
   confirmed: boolean;
-  /** Why it left this very package, where it says so. */
+  /** Why it left this package, if it says why. */
   event?: string;
   /** Why the package could not be sent, after which it is not tried again. */
   refused?: string;

@@ -342,33 +342,7 @@ impl Store {
         for function in imported.3..module.functions() {
             functions.push((index, function));
         }
-        if let (None, Some(ty)) = (memory, module.memory_type()) {
-            memory = Some(self.memories.len());
-            self.memories.push(Shared {
-                holder: (index, 0),
-                max: ty.limits.max,
-            });
-        }
-        for table in imported.1.. {
-            let Some(ty) = module.table_type(table) else {
-                break;
-            };
-            tables.push(self.tables.len());
-            self.tables.push(Shared {
-                holder: (index, table),
-                max: ty.limits.max,
-            });
-        }
-        for global in imported.2.. {
-            if module.global_type(global).is_none() {
-                break;
-            }
-            globals.push(self.globals.len());
-            self.globals.push(Shared {
-                holder: (index, global),
-                max: None,
-            });
-        }
+        self.share(index, &module, (&mut memory, &mut tables, &mut globals));
         self.items.push(Some(Item {
             instance,
             module,
@@ -390,6 +364,42 @@ impl Store {
             }
         }
         outcome
+    }
+
+    /// Adds what an instance has of its own to what it imports, so that others can import it.
+    fn share(
+        &mut self,
+        index: usize,
+        module: &Module<'static>,
+        (memory, tables, globals): (&mut Option<usize>, &mut Vec<usize>, &mut Vec<usize>),
+    ) {
+        if let (None, Some(ty)) = (*memory, module.memory_type()) {
+            *memory = Some(self.memories.len());
+            self.memories.push(Shared {
+                holder: (index, 0),
+                max: ty.limits.max,
+            });
+        }
+        for table in tables.len() as u32.. {
+            let Some(ty) = module.table_type(table) else {
+                break;
+            };
+            tables.push(self.tables.len());
+            self.tables.push(Shared {
+                holder: (index, table),
+                max: ty.limits.max,
+            });
+        }
+        for global in globals.len() as u32.. {
+            if module.global_type(global).is_none() {
+                break;
+            }
+            globals.push(self.globals.len());
+            self.globals.push(Shared {
+                holder: (index, global),
+                max: None,
+            });
+        }
     }
 
     /// Has an instance run compiled code, if the script asks for it; which tier it runs in, or why the code was refused. Code

@@ -10,8 +10,8 @@
 @   n1 w1  the top operand is in x (w: x and xh)      f  the same, and it is false
 @   n2     the top operand is in y, the one below in x
 @
-@ States that leave alone what the widths differ in have their handlers in common. What is rare has a handler for n1 or w1
-@ alone, and comes there from n2, n0 and w0 by a second jump. What is rarer leaves, with all operands in memory and at the
+@ Where the width makes no difference, the states share a handler. A rare instruction has a handler only for n1 or w1,
+@ which n2, n0 and w0 reach by a second jump. What is rarer leaves, with all operands in memory and at the
 @ opcode itself, so that the portable loop executes it.
 @
 @   r0  t       scratch
@@ -206,7 +206,7 @@ on w0, \name
         \body   x, one
         .endm
 
-@ The same where the value has the lower half of a slot alone.
+@ The same where the value takes only the lower half of a slot.
         .macro  pushes_both name, body
 on n2, \name
         spill
@@ -388,7 +388,7 @@ on \width\()1, I32_EQZ
         next    \then, 2
         .endm
 
-@ What leaves the operands alone: in the state `state`, of which `labels` makes the place.
+@ What leaves the operands unchanged: in the state `state`, of which `labels` makes the place.
         .macro  control labels, number, state, then
 \labels \number, BLOCK
 \labels \number, LOOP

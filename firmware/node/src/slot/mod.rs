@@ -320,8 +320,8 @@ impl<F: Flash> Slots<F> {
     fn free(&self) -> Option<usize> {
         let (current, previous) = (self.current(), self.previous());
         let floor = self.floor();
-        // What was removed with a package would be back without the slot that says so: that goes last. And so does the one
-        // slot that knows something.
+        // The slot that records a removal is erased last: without it, what was removed with the package would be back. So is
+        // the only slot that has a journal.
         let gone = |slot: Slot| slot.epoch > 0 && slot.epoch < floor;
         let last = |i: usize| self.slot(i).epoch > 0 && self.other(i).is_none();
         (0..SLOTS)
@@ -564,8 +564,8 @@ impl<F: Flash> Slots<F> {
         Ok(())
     }
 
-    /// Moves a confirmed package to a fresh slot without its branch table, which flash damaged, and without its state. Whoever
-    /// asks makes the table again and says so with [`Slots::remade`].
+    /// Moves a confirmed package to a fresh slot without its branch table, which flash damaged, and without its state. The
+    /// caller rebuilds the table and reports it with [`Slots::remade`].
     pub fn remake(&mut self, index: usize) -> Result<usize, SlotError> {
         if self.slot(index).state != State::Confirmed {
             return Err(SlotError::Nothing);

@@ -38,7 +38,7 @@ export interface HubOptions {
   days?: number;
 }
 
-/** Makes what is not there yet; what is there stays. */
+/** Creates what is missing; what exists stays as it is. */
 export async function prepareHub(
   connection: NatsConnection,
   { replicas = 1, days = 7 }: HubOptions = {},

@@ -6,10 +6,10 @@
 // columns stay.
 import type * as assemblyscript from "assemblyscript";
 import { limits } from "../../contract.ts";
-import type { Fault } from "../../fault.ts";
-import { noFacts, type Facts } from "../section.ts";
+import { noFacts } from "../section.ts";
 import { entrySource } from "./entry.ts";
-import { ensureImport, takeHandler, type Handler } from "./handlers.ts";
+import type { Declared, Place, UserFile } from "./declared.ts";
+import { ensureImport, takeHandler } from "./handlers.ts";
 import {
   ambient,
   asText,
@@ -24,26 +24,6 @@ import {
 } from "./nodes.ts";
 import { outputType, statesFile, statesSource, takeState } from "./states.ts";
 import { takeTexts } from "./text.ts";
-
-/** What the transform found out while it ran. */
-export interface Declared {
-  facts: Facts;
-  faults: Fault[];
-  handlers: Handler[];
-  /** What states begin with: their bytes in memory. */
-  states: Uint8Array[];
-  /** The variables of outputs that take singles, and of those that take texts. */
-  outputs: Set<string>;
-  texts: Set<string>;
-  /** What requests are compared with: `request.at("count")`. */
-  paths: Set<string>;
-  /** Where the program declares functions that it wants from its host, by name. */
-  wanted: Map<string, Omit<Fault, "message">>;
-  /** Where the program's functions are declared, by the names the compiler gives them. */
-  functions: Map<string, Omit<Fault, "message">>;
-}
-
-export type Place = Omit<Fault, "message">;
 
 const requestBufferSize = limits.request_buffer;
 const mostNames = limits.names;
@@ -132,7 +112,7 @@ function keepPublished(users: assemblyscript.Source[], outputs: ReadonlySet<stri
 }
 
 /** One of the program's files while its declarations are taken out. */
-export class SourceFile {
+class SourceFile implements UserFile {
   /** What the SDK's functions are called in this file, by local name, and what the SDK itself is called. */
   readonly functions = new Map<string, string>();
   readonly #namespaces = new Set<string>();

@@ -1,6 +1,5 @@
 // The entry file of a module, as source: the exports of the contract, which call the program's handlers.
-import type { Declared } from "./declarations.ts";
-import type { Handler } from "./handlers.ts";
+import type { Declared, Handler } from "./declared.ts";
 
 /** @param collects Whether what handlers leave in memory is collected after each. */
 export function entrySource(

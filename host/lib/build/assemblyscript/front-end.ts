@@ -17,7 +17,8 @@ import {
   type FrontEnd,
   type Start,
 } from "../front-end.ts";
-import { nothingDeclared, takeDeclarations, type Declared } from "./declarations.ts";
+import type { Declared } from "./declared.ts";
+import { nothingDeclared, takeDeclarations } from "./declarations.ts";
 import { reachOf, type Reach } from "./reach.ts";
 import { stateName, statesFile } from "./states.ts";
 

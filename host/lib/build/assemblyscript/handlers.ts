@@ -1,18 +1,7 @@
 // Handlers: what is given to onSample, every and onRequest becomes a function at the top level of its file.
 import type * as assemblyscript from "assemblyscript";
-import type { SourceFile } from "./declarations.ts";
+import type { Handler, UserFile } from "./declared.ts";
 import { call, named, Node, NodeKind, typeNamed } from "./nodes.ts";
-
-export interface Handler {
-  kind: "sample" | "tick" | "timer" | "request";
-  /** The name of its function, and the file it is in. */
-  name: string;
-  file: string;
-  /** The module's number of the sensor, the period in milliseconds, or the number of the timer. */
-  number: number;
-  /** Whether it takes its value. */
-  takes: boolean;
-}
 
 /** CommonFlags.Export */
 const exported = 2;
@@ -22,7 +11,7 @@ const exported = 2;
  * function, one that calls it.
  */
 export function takeHandler(
-  file: SourceFile,
+  file: UserFile,
   kind: Handler["kind"],
   given: assemblyscript.Expression | undefined,
   number: number,
@@ -118,7 +107,7 @@ interface Written {
 
 /** The function that is written there, or that has this name in the file. */
 function signatureOf(
-  { source }: SourceFile,
+  { source }: UserFile,
   given: assemblyscript.Expression | undefined,
 ): Written | undefined {
   if (given?.kind === NodeKind["Function"])
@@ -144,7 +133,7 @@ function parts({ signature, body }: assemblyscript.FunctionDeclaration) {
 }
 
 /** Lets a file import a name of the SDK, which it does not write itself. */
-export function ensureImport(file: SourceFile, name: string, as = name): void {
+export function ensureImport(file: UserFile, name: string, as = name): void {
   const { source, functions } = file;
   if ([...functions].some(([local, foreign]) => local === as && foreign === name)) return;
   const statement = source.statements.find(

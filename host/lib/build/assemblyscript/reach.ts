@@ -1,5 +1,5 @@
 // What handlers reach: whether they allocate, and where. Read from the compiler's text format, before anything is optimised away.
-import type { Place } from "./declarations.ts";
+import type { Place } from "./declared.ts";
 
 /** A way from a handler to the runtime's memory. */
 export interface Reach {

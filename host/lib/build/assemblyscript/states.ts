@@ -3,7 +3,7 @@
 import type * as assemblyscript from "assemblyscript";
 import { limits } from "../../contract.ts";
 import { layouts, placed, type FieldFact, type OutputType, type TypeName } from "../section.ts";
-import type { SourceFile } from "./declarations.ts";
+import type { UserFile } from "./declared.ts";
 import { ensureImport } from "./handlers.ts";
 import { literalText, named, NodeKind, typeNamed } from "./nodes.ts";
 
@@ -24,11 +24,7 @@ interface Shape {
 }
 
 /** Turns a declaration into a value at a place of its own. */
-export function takeState(
-  file: SourceFile,
-  call: assemblyscript.CallExpression,
-  name: string,
-): void {
+export function takeState(file: UserFile, call: assemblyscript.CallExpression, name: string): void {
   const { range, args } = call;
   const [, initial, ...more] = args;
   if (initial === undefined || more.length > 0) {
@@ -53,7 +49,7 @@ export function takeState(
 
 /** What is kept: a number of the type that is written, or a record by its class. */
 function shapeOf(
-  file: SourceFile,
+  file: UserFile,
   call: assemblyscript.CallExpression,
   initial: assemblyscript.Expression,
 ): Shape | undefined {
@@ -70,7 +66,7 @@ function shapeOf(
 const names = Object.keys(layouts).join(", ");
 
 function recordOf(
-  file: SourceFile,
+  file: UserFile,
   { typeName: { identifier, next }, args, range }: assemblyscript.NewExpression,
 ): Shape | undefined {
   const found = classOf(file, identifier.text);
@@ -80,7 +76,7 @@ function recordOf(
 }
 
 /** A class of a file by its name. */
-function classOf(file: SourceFile, name: string): assemblyscript.ClassDeclaration | undefined {
+function classOf(file: UserFile, name: string): assemblyscript.ClassDeclaration | undefined {
   return file.source.statements.find(
     (one): one is assemblyscript.ClassDeclaration =>
       one.kind === NodeKind["ClassDeclaration"] &&
@@ -90,7 +86,7 @@ function classOf(file: SourceFile, name: string): assemblyscript.ClassDeclaratio
 
 /** What an output takes, by the type that is written: `output<string>("state")`, `output<i32>("count")`, `output<Day>("day")`. */
 export function outputType(
-  file: SourceFile,
+  file: UserFile,
   call: assemblyscript.CallExpression,
 ): OutputType | undefined {
   const [written] = call.typeArguments ?? [];
@@ -119,7 +115,7 @@ export function outputType(
   return fields;
 }
 
-function shapeOfClass(file: SourceFile, found: assemblyscript.ClassDeclaration): Shape | undefined {
+function shapeOfClass(file: UserFile, found: assemblyscript.ClassDeclaration): Shape | undefined {
   if (found.extendsType !== null || (found.typeParameters ?? []).length > 0)
     return file.fault(found.name.range, "the class of a record extends none and has no parameters");
   const fields: FieldFact[] = [];
@@ -167,7 +163,7 @@ function typeName(type: assemblyscript.TypeNode): TypeName | undefined {
   return name.next === null && clear in layouts ? (clear as TypeName) : undefined;
 }
 
-function valueOf(file: SourceFile, node: assemblyscript.Expression, type: TypeName): number {
+function valueOf(file: UserFile, node: assemblyscript.Expression, type: TypeName): number {
   if (type === "bool") {
     if (node.kind === NodeKind["True"] || node.kind === NodeKind["False"])
       return node.kind === NodeKind["True"] ? 1 : 0;

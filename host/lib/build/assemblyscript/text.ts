@@ -1,7 +1,7 @@
 // Takes texts in `log(…)` and in replies apart, so that they are put together without allocating (assembly/text.ts).
 import type * as assemblyscript from "assemblyscript";
 import { operatorTokenToString } from "assemblyscript";
-import type { SourceFile } from "./declarations.ts";
+import type { UserFile } from "./declared.ts";
 import { ensureImport } from "./handlers.ts";
 import {
   bare,
@@ -23,7 +23,7 @@ import {
 const replies: Record<string, number> = { reply: 1 };
 
 /** Rewrites what logs and replies in a file. */
-export function takeTexts(file: SourceFile): void {
+export function takeTexts(file: UserFile): void {
   rewrite(file.source.statements, (node) => {
     const found = file.called(node);
     const [text, ...level] = found?.call.args ?? [];
@@ -48,7 +48,7 @@ export function takeTexts(file: SourceFile): void {
 }
 
 /** `request.reply(code, text)` as a call of the method that takes a text which is there already. */
-function reply(file: SourceFile, node: Expression, requests: ReadonlySet<string>): Expression {
+function reply(file: UserFile, node: Expression, requests: ReadonlySet<string>): Expression {
   if (node.kind !== NodeKind["Call"]) return node;
   const { expression, args } = node as assemblyscript.CallExpression;
   if (expression.kind !== NodeKind["PropertyAccess"]) return node;
@@ -75,7 +75,7 @@ function reply(file: SourceFile, node: Expression, requests: ReadonlySet<string>
 }
 
 /** `out.publish(text)` of an output that takes texts, as a call of the method that takes one which is there already. */
-function published(file: SourceFile, node: Expression): Expression {
+function published(file: UserFile, node: Expression): Expression {
   if (node.kind !== NodeKind["Call"]) return node;
   const { expression, args } = node as assemblyscript.CallExpression;
   const [text, ...more] = args;
@@ -93,14 +93,14 @@ function published(file: SourceFile, node: Expression): Expression {
   );
 }
 
-function isRequest(file: SourceFile, type: assemblyscript.TypeNode): boolean {
+function isRequest(file: UserFile, type: assemblyscript.TypeNode): boolean {
   if (type.kind !== NodeKind["NamedType"]) return false;
   const { name } = type as assemblyscript.NamedTypeNode;
   return name.next === null && file.functions.get(name.identifier.text) === "Request";
 }
 
 /** Whether it is certainly a text: in quotes, a template, a sum with one of these, `fixed` and `quoted`, one or another text. */
-function isText(file: SourceFile, node: Expression): boolean {
+function isText(file: UserFile, node: Expression): boolean {
   const inner = bare(node);
   if (literalText(inner) !== undefined || isTemplate(inner)) return true;
   const name = file.called(inner)?.name;
@@ -126,19 +126,19 @@ function sumOf(node: Expression): assemblyscript.BinaryExpression | undefined {
   return operatorTokenToString(sum.operator) === "+" ? sum : undefined;
 }
 
-function begin(file: SourceFile, range: Range): Expression {
+function begin(file: UserFile, range: Range): Expression {
   return use(file, "__begin", [], range);
 }
 
 /** A call of one of the SDK's own functions. */
-function use(file: SourceFile, name: string, args: Expression[], range: Range): Expression {
-  // A file that calls the SDK by its own name for it, or has one of this name, is left alone.
+function use(file: UserFile, name: string, args: Expression[], range: Range): Expression {
+  // Under a name of its own, so that nothing in the user's file has the same.
   ensureImport(file, name, `${name}$`);
   return call(`${name}$`, args, range);
 }
 
 /** Adds a text, or the value that stands in one, to what was begun. */
-function chain(file: SourceFile, start: Expression, node: Expression): Expression {
+function chain(file: UserFile, start: Expression, node: Expression): Expression {
   const inner = bare(node);
   const { range } = inner;
   const written = literalText(inner);
@@ -186,7 +186,7 @@ function withoutToString(node: Expression): Expression {
 }
 
 /** Adds UTF-8 that lies in the module's data. */
-function raw(file: SourceFile, start: Expression, text: string, range: Range): Expression {
+function raw(file: UserFile, start: Expression, text: string, range: Range): Expression {
   const bytes = [...new TextEncoder().encode(text)];
   if (bytes.length === 0) return start;
   const data = Node.createCallExpression(

@@ -92,6 +92,70 @@ fn random_modules_give_the_same_as_in_wasmi() {
     with_stack(compare);
 }
 
+/// A number as an argument of this type, for the engine and for wasmi.
+fn argument(param: wasmi::ValType, n: u64) -> (Value, wasmi::Val) {
+    match param {
+        wasmi::ValType::I32 => (Value::I32(n as i32), wasmi::Val::I32(n as i32)),
+        wasmi::ValType::I64 => (Value::I64(n as i64), wasmi::Val::I64(n as i64)),
+        wasmi::ValType::F32 => (
+            Value::F32(n as i16 as f32),
+            wasmi::Val::F32((n as i16 as f32).into()),
+        ),
+        wasmi::ValType::F64 => (
+            Value::F64(n as i32 as f64),
+            wasmi::Val::F64((n as i32 as f64).into()),
+        ),
+        wasmi::ValType::FuncRef => (Value::FuncRef(None), wasmi::Val::default_for_ty(param)),
+        wasmi::ValType::ExternRef => (Value::ExternRef(None), wasmi::Val::default_for_ty(param)),
+        other => panic!("a type unknown here: {other:?}"),
+    }
+}
+
+/// Compares what came with what wasmi said, up to where a stack ends; how often that was.
+fn judge(
+    seed: u64,
+    commands: &[Command],
+    expected: &[Result<Bits, &[&str]>],
+    outcomes: &[Outcome],
+) -> u64 {
+    for ((command, expected), outcome) in commands.iter().zip(expected).zip(outcomes) {
+        // Both have a stack of some size; where one is at its end the other need not be, and all that follows differs.
+        if outcome.text == "call stack exhausted" {
+            return 1;
+        }
+        let what = || match command {
+            Command::Instantiate(..) => "instantiation".to_owned(),
+            other => format!("{other:?}"),
+        };
+        match expected {
+            Err(words) => {
+                assert_eq!(
+                    outcome.status,
+                    Status::Trap,
+                    "seed {seed}: {}: {outcome:?}",
+                    what()
+                );
+                assert!(
+                    words.contains(&outcome.text.as_str()),
+                    "seed {seed}: {}: {outcome:?}, in wasmi {words:?}",
+                    what()
+                );
+            }
+            Ok(values) => {
+                assert_eq!(
+                    outcome.status,
+                    Status::Ok,
+                    "seed {seed}: {}: {outcome:?}",
+                    what()
+                );
+                let mine: Vec<_> = outcome.values.iter().map(|v| bits(*v)).collect();
+                assert_eq!(&mine, values, "seed {seed}: {}", what());
+            }
+        }
+    }
+    0
+}
+
 fn compare() {
     let modules = setting("WASMOTE_MODULES", 3000);
     let (mut instances, mut calls, mut traps, mut apart) = (0, 0, 0, 0);
@@ -139,26 +203,7 @@ fn compare() {
                 };
                 let (mut mine, mut given) = (vec![], vec![]);
                 for (i, param) in ty.params().iter().enumerate() {
-                    let n = number(i);
-                    let (a, b) = match param {
-                        wasmi::ValType::I32 => (Value::I32(n as i32), wasmi::Val::I32(n as i32)),
-                        wasmi::ValType::I64 => (Value::I64(n as i64), wasmi::Val::I64(n as i64)),
-                        wasmi::ValType::F32 => (
-                            Value::F32(n as i16 as f32),
-                            wasmi::Val::F32((n as i16 as f32).into()),
-                        ),
-                        wasmi::ValType::F64 => (
-                            Value::F64(n as i32 as f64),
-                            wasmi::Val::F64((n as i32 as f64).into()),
-                        ),
-                        wasmi::ValType::FuncRef => {
-                            (Value::FuncRef(None), wasmi::Val::default_for_ty(*param))
-                        }
-                        wasmi::ValType::ExternRef => {
-                            (Value::ExternRef(None), wasmi::Val::default_for_ty(*param))
-                        }
-                        other => panic!("a type unknown here: {other:?}"),
-                    };
+                    let (a, b) = argument(*param, number(i));
                     mine.push(a);
                     given.push(b);
                 }
@@ -203,42 +248,7 @@ fn compare() {
             traps += 1;
         }
         let outcomes = run(&commands);
-        for ((command, expected), outcome) in commands.iter().zip(&expected).zip(&outcomes) {
-            // Both have a stack of some size; where one is at its end the other need not be, and all that follows differs.
-            if outcome.text == "call stack exhausted" {
-                apart += 1;
-                break;
-            }
-            let what = || match command {
-                Command::Instantiate(..) => "instantiation".to_owned(),
-                other => format!("{other:?}"),
-            };
-            match expected {
-                Err(words) => {
-                    assert_eq!(
-                        outcome.status,
-                        Status::Trap,
-                        "seed {seed}: {}: {outcome:?}",
-                        what()
-                    );
-                    assert!(
-                        words.contains(&outcome.text.as_str()),
-                        "seed {seed}: {}: {outcome:?}, in wasmi {words:?}",
-                        what()
-                    );
-                }
-                Ok(values) => {
-                    assert_eq!(
-                        outcome.status,
-                        Status::Ok,
-                        "seed {seed}: {}: {outcome:?}",
-                        what()
-                    );
-                    let mine: Vec<_> = outcome.values.iter().map(|v| bits(*v)).collect();
-                    assert_eq!(&mine, values, "seed {seed}: {}", what());
-                }
-            }
-        }
+        apart += judge(seed, &commands, &expected, &outcomes);
         assert_eq!(outcomes.len(), commands.len(), "seed {seed}");
     }
     println!(

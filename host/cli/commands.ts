@@ -37,6 +37,8 @@ export const program = new Command("wasmote")
   .version(packageFile.version)
   // What is wrong with the words is told as every other error is, with --json too.
   .configureOutput({ outputError: () => {} })
+  // The longest verb leaves less than 40 of 80 columns, which Commander would not break lines for.
+  .configureHelp({ minWidthToWrap: 24 })
   .addHelpText(
     "after",
     `
@@ -46,18 +48,28 @@ Examples:
   wasmote push --node wye
   wasmote observe outputs/alarm --node wye
 
-A node is an address, coap://HOST[:PORT] or serial:/dev/ttyACM0[?baud=115200], for short HOST.DOMAIN, 192.168.1.20 or /dev/ttyACM0; or a
-name: from wasmote.toml, or one that \`wasmote emulate --name\` runs. Without --node it is that of WASMOTE_NODE, or the one that
-\`wasmote use\` chose. push, info, observe, params, rollback and remove take several: --node more than once, a group of
-wasmote.toml, or --all; their exit code is that of the worst.
+A node is an address, coap://HOST[:PORT] or serial:/dev/ttyACM0[?baud=115200],
+for short HOST.DOMAIN, 192.168.1.20 or /dev/ttyACM0; or a name: from
+wasmote.toml, or one that \`wasmote emulate --name\` runs in this project.
+Without --node it is that of WASMOTE_NODE, or the one that \`wasmote use\` chose.
+push, info, observe, params, rollback and remove take several: --node more than
+once, a group of wasmote.toml, or --all; their exit code is that of the worst.
 
-With --json the result is one JSON document a line on standard output, a failure {"error":{"code":…,"message":…,"exit":…}}.
+With --json the result is one JSON document a line on standard output, a failure
+{"error":{"code":…,"message":…,"exit":…}}.
 
 Exit codes:
-  0 done   1 failed   2 wrong words   3 the source does not build   4 the node cannot be reached
-  5 the node refused   6 a check found something   130 interrupted
+  0 done
+  1 failed
+  2 wrong words
+  3 the source does not build
+  4 the node cannot be reached
+  5 the node refused
+  6 a check found something
+  130 interrupted
 
-Ctrl-C is the regular end of observe, watch, logs --follow, emulate and run on live samples: they end with 0.`,
+Ctrl-C is the regular end of observe, watch, logs --follow, emulate and run on
+live samples: they end with 0.`,
   );
 
 /** An option that takes a value does not take the next option for it. */
@@ -171,7 +183,7 @@ verb(
   () => import("./flood.ts"),
   [
     new Option("--winter <year>", "that begins in this year, 1935 to 2016").default("2013"),
-    new Option("--days <n>", "only the first so many"),
+    new Option("--days <n>", "only the first so many, at least 10"),
     new Option("--pace <ms>", "how long a day takes at least").default("350"),
     new Option("--machine <machine>", "what the stations run on: qemu-mps2, native"),
     new Option("--listen <port>", "where the dashboard is; 0: a free port").default("0"),

@@ -17,7 +17,7 @@ const advice: Partial<Record<NodeError["code"], string>> = {
 const refusalAdvice: Record<string, string> = {
   malformed: "make the package anew with `wasmote package`",
   "unknown-key":
-    "`wasmote provision --flash` gives the board this project's key; --key names another",
+    "`wasmote provision --flash` gives the board this project's key; an emulated node trusts the project it was started in; --key names another",
   signature: "the package was altered: make it anew with `wasmote package`",
   class: "`wasmote info` shows the node's class; `wasmote push SOURCE` signs for it by itself",
   sequence: "a number is taken once: `wasmote push SOURCE` signs anew with the next one",

@@ -1,5 +1,5 @@
 // Pushes at every change of the source, and shows what the node publishes, and where it trapped.
-import { statSync, watch as watchFile } from "node:fs";
+import { statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { installProgram } from "../lib/install.ts";
@@ -8,6 +8,7 @@ import { print, project, say, withNode, type NodeOptions } from "./context.ts";
 import { describeEvent } from "./info.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { clock, shownReading } from "../lib/text.ts";
+import { watchFolder } from "../lib/watched.ts";
 import { told, warn } from "./push.ts";
 import { report } from "./report.ts";
 
@@ -34,8 +35,8 @@ export async function watchVerb(
       changed = true;
       wake();
     };
-    const watcher = watchFile(dirname(source), { recursive: true }, (_, name) => {
-      if (name?.endsWith(".ts")) change();
+    const watcher = watchFolder(dirname(source), (name) => {
+      if (name.endsWith(".ts")) change();
     });
     signal.addEventListener("abort", change);
     // Whoever writes a file empties it first, and may write it in parts: half of a source may be another program.
@@ -77,7 +78,8 @@ export async function watchVerb(
         });
         print(options.json, pushed, () => told(pushed).replace("; no output yet", ""));
         pushedDigest = program.digest;
-        let first = true;
+        // Where nothing was sent, no change is what an output follows.
+        let first = pushed.unchanged !== true;
         for (const { name } of program.facts.outputs) {
           follow(async () => {
             for await (const reading of node.observe(`outputs/${name}`, running.signal)) {

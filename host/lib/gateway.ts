@@ -88,14 +88,31 @@ export async function askGateway<T = unknown>(
     return answer as T;
   }
   const denied = response.status === 401 || response.status === 403;
-  const said = oneLine(text.slice(0, 500)) || response.statusText || String(response.status);
+  // A gateway of Wasmote gives its reason as JSON; whatever else listens there says it in its own way.
+  const reason = reasonOf(text);
+  const said =
+    oneLine((reason ?? text).trim().slice(0, 500)) ||
+    response.statusText ||
+    String(response.status);
   throw new UserError(
     `the ${what} refuses: ${said}`,
     denied
       ? "set WASMOTE_TOKEN to a token with the right role"
-      : `is it a gateway of Wasmote that listens at ${url}?`,
+      : reason === undefined
+        ? `is it a gateway of Wasmote that listens at ${url}?`
+        : "its dashboard, and `wasmote rollout status`, show what it has",
     denied || response.status === 409 ? "refused" : "failed",
   );
+}
+
+/** The message in a gateway's answer to a request that it refuses. */
+function reasonOf(text: string): string | undefined {
+  try {
+    const { error } = JSON.parse(text) as { error?: { message?: unknown } };
+    return typeof error?.message === "string" ? error.message : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const notOurs = (url: string, cause?: unknown) =>

@@ -170,7 +170,9 @@ export function contextsWith(
   given?: string,
 ): KeptContexts | undefined {
   const named = given !== undefined && nameFault(given) === undefined ? given : undefined;
-  const name = named ?? nameOf(project, address);
+  const known = (name: string) => nodeKeys(project, name).length > 0;
+  // A node that is emulated here has its contexts by its address, whatever it is called.
+  const name = named !== undefined && known(named) ? named : nameOf(project, address);
   const keys = name === undefined ? [] : nodeKeys(project, name);
   if (name !== undefined && keys.length > 0)
     return {

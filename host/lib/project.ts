@@ -213,7 +213,7 @@ export function nodeAddress(project: Project, given: string): string {
   const names = Object.keys(project.nodes).join(", ") || "none";
   throw new UserError(
     `there is no node ${oneLine(given)} in wasmote.toml; there are: ${names}`,
-    "name it there under [nodes], or give its address",
+    "name it there under [nodes], or give its address; one that is emulated here has its name only in the project that `wasmote emulate --name` was run in",
     "usage",
   );
 }

@@ -48,7 +48,7 @@ export class State {
     if (entries.every((name) => harmless.has(name))) return false;
     throw new UserError(
       `${this.folder} was not made on this computer: its key, modules and settings may be somebody else's, so none of it is used`,
-      "delete it if it came with the project; if the key in it is yours, move the folder away and take the key over with `wasmote keygen --import FILE`",
+      "delete it if it came with the project; if another user of this computer made it (sudo, a service), run this as that user; if the key in it is yours, move the folder away and take the key over with `wasmote keygen --import FILE`",
     );
   }
 

@@ -12,6 +12,7 @@ import {
   openPackage,
   readKey,
 } from "../../host/lib/package.ts";
+import { nodeAddress, openProject } from "../../host/lib/project.ts";
 import { begin, newProject, wasmote, wasmoteJson } from "../harness/command.ts";
 import { calm, chaoticProxy } from "../harness/link.ts";
 import { pack, provisioned } from "../harness/module.ts";
@@ -415,6 +416,13 @@ describe("emulate", () => {
     expect(await wasmoteJson(project, "info", "--node", "wye")).toMatchObject({
       node: { name: "wye", development: false, keys: 1 },
     });
+    // Who knows both its name and its address, as a gateway does, is answered too.
+    const opened = openProject(project);
+    await using named = await Node.connect(nodeAddress(opened, "wye"), {
+      project: opened,
+      name: "wye",
+    });
+    expect(await named.info()).toMatchObject({ name: "wye", security: "secured" });
     const twice = await wasmote(project, "emulate", "--name", "wye");
     expect(twice.err).toMatch(/wye runs already, at coap:.*\n {2}what to do: --node wye/);
     expect(await wasmoteJson(project, "push", "--node", "wye", "--no-wait")).toMatchObject({

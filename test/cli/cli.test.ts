@@ -318,10 +318,15 @@ describe("help", () => {
     // That the list is read: verbs come, and none of them is to be left out below.
     expect(own.length).toBeGreaterThan(30);
     expect(help.out).toContain("Exit codes:");
+    // Neither here nor below a line is longer than a terminal: it would be broken within a word. Examples are there to be copied.
+    const long = (text: string) =>
+      text.split("\n").filter((one) => one.length > 80 && !one.startsWith("  wasmote "));
+    expect(long(help.out)).toEqual([]);
     const helps = await Promise.all(own.map((name) => wasmote(folder.path, name, "--help")));
     for (const [index, { out, code }] of helps.entries()) {
       expect(code).toBe(0);
       expect(out, own[index]).toMatch(/Examples?:\n {2}/);
+      expect(long(out), own[index]).toEqual([]);
       if (!["test", "completion"].includes(own[index]!))
         expect(out, own[index]).toContain("--json");
     }

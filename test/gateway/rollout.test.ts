@@ -176,7 +176,7 @@ describe.skipIf(reason !== undefined)(
         await expect(plan(old, query)).rejects.toThrow(/the gateway refuses/);
       await expect(
         askGateway(place, "/api/rollouts?select=nobody", { method: "POST", body: old }),
-      ).rejects.toThrow(/no node is called nobody/);
+      ).rejects.toThrow(/^the gateway refuses: no node is called nobody$/);
       await expect(
         askGateway(place, "/api/rollouts?select=*", { method: "POST", body: new Uint8Array(40) }),
       ).rejects.toThrow(/no package/);

@@ -9,6 +9,7 @@ export default defineConfig({
     // Tests wait for events; this is for a machine that is busy with other things.
     testTimeout: 180_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     // Two cores: emulators and cargo-built nodes run beside the workers.
     maxWorkers: 2,
   },

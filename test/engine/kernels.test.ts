@@ -34,7 +34,10 @@ const golden = readFileSync(new URL("../golden/kernels.txt", import.meta.url), "
 const peers = new Map<string, number>();
 const report = readFileSync(join(root, "docs/benchmarks/engine.md"), "utf8");
 for (const section of report.split(/^## /m)) {
-  const rows = section.matchAll(/^\| (\S+) +\| +([\d,]+) \| [\d.]+x +\| ([\d.]+)x +\| ([\d.]+)x/gm);
+  // Kernel, native, compiled, Wasmote, wasmi, wasm3.
+  const rows = section.matchAll(
+    /^\| (\S+) +\| +([\d,]+) \| [\d.]+x +\| [\d.]+x +\| ([\d.]+)x +\| ([\d.]+)x/gm,
+  );
   for (const [, kernel, native, wasmi, wasm3] of rows)
     peers.set(
       `${kernel} ${section.startsWith("PolyBench, f64") ? "f64" : "f32"}`,

@@ -51,14 +51,19 @@ const statuses: Outcome["status"][] = [
   "fault",
 ];
 
-/** Executes commands in the emulator, with slices of `slice` units of fuel. */
-export async function executeOnChip(commands: MachineCommand[], slice: number): Promise<Outcome[]> {
+/** Executes commands in the emulator, with slices of `slice` units of fuel, interpreted or compiled. */
+export async function executeOnChip(
+  commands: MachineCommand[],
+  slice: number,
+  tier: "interpreted" | "compiled" = "interpreted",
+): Promise<Outcome[]> {
   const settings = Buffer.alloc(29);
   settings.writeBigUInt64LE(BigInt(slice), 0);
   settings.writeBigUInt64LE(1n << 40n, 8);
   settings.writeUInt32LE(0, 16); // pages a memory may grow to
   settings.writeUInt32LE(0, 20);
   settings.writeUInt32LE(4096, 24);
+  settings[28] = tier === "compiled" ? 2 : 0;
   using folder = scratch();
   writeFileSync(join(folder.path, "script"), Buffer.concat([settings, ...commands.map(encode)]));
   const machine = "-M mps2-an386 -icount shift=0 -display none -monitor none -serial none";

@@ -26,35 +26,45 @@ pub(crate) const HELPED: [u8; 45] = [
     op::F32_NEAREST,
     op::F32_MIN,
     op::F32_MAX,
+    op::F64_CEIL,
+    op::F64_FLOOR,
+    op::F64_TRUNC,
+    op::F64_NEAREST,
+    op::F64_SQRT,
+    op::F64_MIN,
+    op::F64_MAX,
+    op::F32_CONVERT_I64_S,
+    op::F32_CONVERT_I64_U,
+    op::F64_CONVERT_I64_S,
+    op::F64_CONVERT_I64_U,
+    op::I64_CLZ,
+    op::I64_CTZ,
+    op::F64_COPYSIGN,
     op::F64_EQ,
     op::F64_NE,
     op::F64_LT,
     op::F64_GT,
     op::F64_LE,
     op::F64_GE,
-    op::F64_CEIL,
-    op::F64_FLOOR,
-    op::F64_TRUNC,
-    op::F64_NEAREST,
-    op::F64_SQRT,
     op::F64_ADD,
     op::F64_SUB,
     op::F64_MUL,
     op::F64_DIV,
-    op::F64_MIN,
-    op::F64_MAX,
-    op::F32_CONVERT_I64_S,
-    op::F32_CONVERT_I64_U,
     op::F32_DEMOTE_F64,
     op::F64_CONVERT_I32_S,
     op::F64_CONVERT_I32_U,
-    op::F64_CONVERT_I64_S,
-    op::F64_CONVERT_I64_U,
     op::F64_PROMOTE_F32,
-    op::I64_CLZ,
-    op::I64_CTZ,
-    op::F64_COPYSIGN,
 ];
+
+/// Whether an operand is in this register or the next, or half of it.
+fn inside((entry, _): Taken, low: Reg) -> bool {
+    let there = |reg| reg == low || reg == low + 1;
+    match entry.kind {
+        Kind::Reg => there(entry.low()),
+        Kind::Pair => there(entry.low()) || there(entry.high()),
+        _ => false,
+    }
+}
 
 impl Fun<'_, '_> {
     /// Has one of the engine's functions compute it: operands in r0 and r1, r2 and r3, the result in r0 and r1.
@@ -65,10 +75,16 @@ impl Fun<'_, '_> {
         let (count, result) = rule(byte, 0).map_or((0, None), |rule| {
             (rule.effect.operands().count(), rule.effect.result())
         });
-        let second = (count == 2).then(|| self.pop());
-        let first = self.pop();
+        let mut second = (count == 2).then(|| self.pop());
+        let mut first = self.pop();
         self.flush(self.height);
-        let second = second.map(|taken| self.out_of_the_way(taken));
+        if let Some(last) = &mut second {
+            let exchanged = matches!(byte, op::F64_ADD | op::F64_MUL | op::F64_EQ | op::F64_NE);
+            if exchanged && (inside(*last, 0) || inside(first, 2) && last.0.kind != Kind::Pair) {
+                core::mem::swap(&mut first, last);
+            }
+            *last = self.out_of_the_way(*last, first);
+        }
         self.argument(first, 0);
         self.release(first);
         if let Some(second) = second {
@@ -94,16 +110,21 @@ impl Fun<'_, '_> {
         }
     }
 
-    /// Moves a second operand out of r0 and r1, where the first one goes.
-    fn out_of_the_way(&mut self, taken: Taken) -> Taken {
+    /// Moves a second operand out of r0 and r1, where the first one goes: to its own place, if the first one is not there.
+    fn out_of_the_way(&mut self, taken: Taken, first: Taken) -> Taken {
         let (entry, index) = taken;
-        let inside = match entry.kind {
-            Kind::Reg => entry.low() < 2,
-            Kind::Pair => entry.low() < 2 || entry.high() < 2,
-            _ => false,
-        };
-        if !inside {
+        if !inside(taken, 0) {
             return taken;
+        }
+        if !inside(first, 2) {
+            self.argument(taken, 2);
+            self.release(taken);
+            let there = if ty::is_wide(entry.ty) {
+                Entry::pair(entry.ty, 2, 3)
+            } else {
+                Entry::reg(entry.ty, 2)
+            };
+            return (there, index);
         }
         let to = self.slot(index);
         self.store_at(taken, crate::registers::FRAME, to);

@@ -14,9 +14,9 @@ use crate::bytes::Bytes;
 use crate::entry::ty;
 use crate::registers::Leave;
 use core::cmp::Ordering;
-use wasmote_engine::numeric::{self, DOUBLE, Rounding, SINGLE, canon32, canon64};
+use wasmote_engine::numeric::{self, DOUBLE, Rounding, SINGLE};
 use wasmote_engine::opcode::op;
-use wasmote_engine::tier::{self, Exit, FRAME_RECORD, Frame, NOBODY, Record, State, Tier};
+use wasmote_engine::tier::{self, Exit, FRAME_RECORD, Frame, NOBODY, Record, State, Tier, double};
 use wasmote_engine::{Module, TrapKind};
 
 core::arch::global_asm!(include_str!("native.s"), options(raw));
@@ -422,18 +422,18 @@ unsafe impl Tier for Native<'_> {
 type Helper = extern "C" fn(u64, u64) -> u64;
 
 macro_rules! helpers {
-    ($count:literal: $($name:ident |$a:ident, $b:ident| $value:expr;)*) => {
+    ($count:literal: $($name:ident |$a:ident, $b:ident| $value:expr;)* => $($double:ident)*) => {
         /// In the order of [`crate::long::HELPED`].
         static HELPERS: [Helper; $count] = {
             $(extern "C" fn $name($a: u64, $b: u64) -> u64 {
                 let _ = $b;
                 $value
             })*
-            [$($name,)*]
+            [$($name,)* $(double::$double,)*]
         };
         const _: () = {
             let (mut names, mut helped): (&[u8], &[u8]) =
-                (&[$(op::$name,)*], &crate::long::HELPED);
+                (&[$(op::$name,)* $(op::$double,)*], &crate::long::HELPED);
             while let ([name, more @ ..], [other, others @ ..]) = (names, helped) {
                 assert!(*name == *other, "the order of the helpers");
                 (names, helped) = (more, others);
@@ -442,16 +442,8 @@ macro_rules! helpers {
     };
 }
 
-fn f32(a: u64) -> f32 {
-    f32::from_bits(a as u32)
-}
-
 fn f64(a: u64) -> f64 {
     f64::from_bits(a)
-}
-
-fn single(v: f32) -> u64 {
-    canon32(v).into()
 }
 
 #[expect(non_snake_case, reason = "named after their opcodes")]
@@ -476,34 +468,25 @@ mod helpers {
         F32_NEAREST |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::Nearest);
         F32_MIN |a, b| SINGLE.choose(a & 0xffff_ffff, b & 0xffff_ffff, Ordering::Less);
         F32_MAX |a, b| SINGLE.choose(a & 0xffff_ffff, b & 0xffff_ffff, Ordering::Greater);
-        F64_EQ |a, b| u64::from(f64(a) == f64(b));
-        F64_NE |a, b| u64::from(f64(a) != f64(b));
-        F64_LT |a, b| u64::from(f64(a) < f64(b));
-        F64_GT |a, b| u64::from(f64(a) > f64(b));
-        F64_LE |a, b| u64::from(f64(a) <= f64(b));
-        F64_GE |a, b| u64::from(f64(a) >= f64(b));
         F64_CEIL |a, b| DOUBLE.integral(a, Rounding::Up);
         F64_FLOOR |a, b| DOUBLE.integral(a, Rounding::Down);
         F64_TRUNC |a, b| DOUBLE.integral(a, Rounding::TowardsZero);
         F64_NEAREST |a, b| DOUBLE.integral(a, Rounding::Nearest);
         F64_SQRT |a, b| numeric::sqrt64(f64(a));
-        F64_ADD |a, b| canon64(f64(a) + f64(b));
-        F64_SUB |a, b| canon64(f64(a) - f64(b));
-        F64_MUL |a, b| canon64(f64(a) * f64(b));
-        F64_DIV |a, b| canon64(f64(a) / f64(b));
         F64_MIN |a, b| DOUBLE.choose(a, b, Ordering::Less);
         F64_MAX |a, b| DOUBLE.choose(a, b, Ordering::Greater);
         F32_CONVERT_I64_S |a, b| u64::from((a.cast_signed() as f32).to_bits());
         F32_CONVERT_I64_U |a, b| u64::from((a as f32).to_bits());
-        F32_DEMOTE_F64 |a, b| single(f64(a) as f32);
-        F64_CONVERT_I32_S |a, b| core::primitive::f64::from((a as u32).cast_signed()).to_bits();
-        F64_CONVERT_I32_U |a, b| core::primitive::f64::from(a as u32).to_bits();
         F64_CONVERT_I64_S |a, b| (a.cast_signed() as core::primitive::f64).to_bits();
         F64_CONVERT_I64_U |a, b| (a as core::primitive::f64).to_bits();
-        F64_PROMOTE_F32 |a, b| canon64(core::primitive::f64::from(f32(a)));
         I64_CLZ |a, b| u64::from(a.leading_zeros());
         I64_CTZ |a, b| u64::from(a.trailing_zeros());
         F64_COPYSIGN |a, b| a & !(1 << 63) | b & 1 << 63;
+        // In assembly, made of what the fast loop is made of.
+        =>
+        F64_EQ F64_NE F64_LT F64_GT F64_LE F64_GE
+        F64_ADD F64_SUB F64_MUL F64_DIV
+        F32_DEMOTE_F64 F64_CONVERT_I32_S F64_CONVERT_I32_U F64_PROMOTE_F32
     }
     pub(super) static ALL: &[Helper; 45] = &HELPERS;
 }

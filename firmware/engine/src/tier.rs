@@ -42,6 +42,8 @@ pub use crate::footprint::Layout;
 pub use crate::reader::{Load, Reader, Refusal};
 pub use crate::sidetable::{ALIGNMENT, Branch, FRAME_RECORD, Record, Room};
 pub use crate::state::{Exit, NOBODY, State};
+#[cfg(fast_loop)]
+pub use crate::thumb::double;
 
 #[cfg(fast_loop)]
 use crate::thumb::sqrt;

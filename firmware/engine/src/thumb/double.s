@@ -1,327 +1,347 @@
-@ Doubles in software, for the fast loop: a part of loop.s, whose macros it uses.
+@ Doubles in software, for the fast loop: a part of loop.s, whose macros it uses. The macros of arithmetic, of comparisons and
+@ of conversions are those of the functions that compiled code calls (function.s), too: with other registers, and other ways out.
 
 @ ---- 64-bit floats ----------------------------------------------------------------------------------------------------
 @ IEEE 754 binary64, rounded to nearest, ties to even. Infinities, NaNs, subnormals and what overflows or underflows are
 @ left to the portable loop; zeros are not.
 
-@ Arithmetic uses more registers: keeps the second operand, then what is lost.
-        .macro  more
-        push    {{r7, r8}}
-        push    {{r3, r12, lr}}
-        .endm
+@ Arithmetic has the first operand in t and y, the second in x and xh, and puts the result there. When it leaves, both are as
+@ they were. `done` is how it ends, `leave` where it leaves to, and `at` makes the names of labels different. It needs more
+@ registers: v, w and k, and for quotients m and n.
+        v       .req r3
+        w       .req r12
+        k       .req lr
+        m       .req r4
+        n       .req r6
+
         .macro  done
         pop     {{r3, r12, lr}}
-        add     sp, sp, #8
         sub     stack, stack, #8
         next    one
         .endm
-.Ldouble_leave:
-        pop     {{r3, r12, lr}}
-        pop     {{r7, r8}}
-        b       .Lleave_1
-
-@ Rounds a mantissa in `low` and `high` by the half word behind it in `rest`; `top` is sign and exponent less one, to which
-@ the mantissa's leading 1 adds, and the carry if rounding gives another.
-        .macro  round low, high, rest, top
-        lsrs    u, \low, #1
-        mvn     u, #0x80000000
-        adcs    \rest, \rest, u
-        adcs    x, \low, #0
-        adc     xh, \high, \top
+        .macro  done_divide
+        pop     {{r3, r4, r6, r12, lr}}
+        sub     stack, stack, #8
+        next    one
         .endm
 
-on w1, F64_MUL
-        more
-        ldrd    r0, r1, [stack, #-8]
-        eor     r12, r1, xh
-        ubfx    r2, r1, #20, #11
-        ubfx    r3, xh, #20, #11
-        sub     lr, r2, #1
-        cmp     lr, #0x7f8
-        bhs     .Lmul_zero
-        sub     lr, r3, #1
-        cmp     lr, #0x7f8
-        bhs     .Lmul_zero
-@ The exponent, less one for the leading 1 that is added, of a product that is 2 or more.
-        add     lr, lr, r2
-        subw    lr, lr, #1022
-        and     r12, r12, #0x80000000
+@ Rounds a mantissa in `low` and `high` by the half word behind it in `behind`; `above` is sign and exponent less one, to which
+@ the mantissa's leading 1 adds, and the carry if rounding gives another.
+        .macro  round low, high, behind, above, spare
+        lsrs    \spare, \low, #1
+        mvn     \spare, #0x80000000
+        adcs    \behind, \behind, \spare
+        adcs    x, \low, #0
+        adc     xh, \high, \above
+        .endm
+
+        .macro  f64_multiply done, leave, at
+        eor     w, y, xh
+        ubfx    u, y, #20, #11
+        ubfx    v, xh, #20, #11
+        sub     k, u, #1
+        cmp     k, #0x7f8
+        bhs     .Lmul_zero_\at
+        sub     k, v, #1
+        cmp     k, #0x7f8
+        bhs     .Lmul_zero_\at
+@ The exponent, less one for the leading 1 that is added, of a product that is 2 or more; it may come to be one less.
+        add     k, k, u
+        subw    k, k, #1022
+        sub     u, k, #1
+        cmp     u, #0x7f8
+        bhs     \leave
+        and     w, w, #0x80000000
 @ Mantissas: the first at the top of 64 bits, the second as it is, so that the product's upper half is the result's.
-        lsl     r1, r1, #11
-        orr     r1, r1, r0, lsr #21
-        orr     r1, r1, #0x80000000
-        lsl     r0, r0, #11
+        lsl     y, y, #11
+        orr     y, y, t, lsr #21
+        orr     y, y, #0x80000000
+        lsl     t, t, #11
         ubfx    xh, xh, #0, #20
         orr     xh, xh, #0x00100000
-@ r0 r1 times x xh, to u (lowest, then only sticky), r3, ...
-        umull   u, r3, r0, x
+@ t y times x xh, to u (lowest, then only sticky), v, ...
+        umull   u, v, t, x
         cmp     u, #0
         mov     u, #0
-        umaal   r3, u, r0, xh
-        mov     r0, #0
-        umaal   r3, r0, r1, x
-        umaal   u, r0, r1, xh
+        umaal   v, u, t, xh
+        mov     t, #0
+        umaal   v, t, y, x
+        umaal   u, t, y, xh
         it      ne
-        orrne   r3, r3, #1
-@ r0 high, u low, r3 rest: the leading 1 is at bit 20 of the high word, or one below.
-        tst     r0, #0x00100000
+        orrne   v, v, #1
+@ t high, u low, v rest: the leading 1 is at bit 20 of the high word, or one below.
+        tst     t, #0x00100000
         bne     1f
-        adds    r3, r3, r3
+        adds    v, v, v
         adcs    u, u, u
-        adc     r0, r0, r0
-        sub     lr, lr, #1
-1:      movw    r1, #0x7fd
-        cmp     lr, r1
-        bhs     .Ldouble_leave
-        add     r12, r12, lr, lsl #20
-        mov     r1, u
-        round   r1, r0, r3, r12
-        done
+        adc     t, t, t
+        sub     k, k, #1
+1:      add     w, w, k, lsl #20
+        round   u, t, v, w, y
+        \done
 
 @ One of the factors is special; a zero times a finite number is a zero.
-.Lmul_zero:
-        movw    lr, #0x7ff
-        cmp     r2, lr
-        beq     .Ldouble_leave
-        cmp     r3, lr
-        beq     .Ldouble_leave
-        orr     lr, r0, r1, lsl #1
-        cmp     lr, #0
+.Lmul_zero_\at:
+        movw    k, #0x7ff
+        cmp     u, k
+        beq     \leave
+        cmp     v, k
+        beq     \leave
+        orr     k, t, y, lsl #1
+        cmp     k, #0
         it      ne
-        orrsne  lr, x, xh, lsl #1
-        bne     .Ldouble_leave
-        and     xh, r12, #0x80000000
+        orrsne  k, x, xh, lsl #1
+        bne     \leave
+        and     xh, w, #0x80000000
         mov     x, #0
-        done
+        \done
+        .endm
 
-@ The second mantissa, in x and xh, down by r3 bits; what goes out is in r12, with its last bit set for all beyond.
+@ The second mantissa, in x and xh, down by v bits; what goes out is in w, with its last bit set for all beyond.
         .macro  align
-        cmp     r3, #32
+        cmp     v, #32
         bhs     1f
-        rsb     u, r3, #32
-        lsl     r12, x, u
-        lsr     x, x, r3
+        rsb     u, v, #32
+        lsl     w, x, u
+        lsr     x, x, v
         lsl     u, xh, u
         orr     x, x, u
-        lsr     xh, xh, r3
+        lsr     xh, xh, v
         b       3f
-1:      sub     r3, r3, #32
-        cmp     r3, #23
+1:      sub     v, v, #32
+        cmp     v, #23
         bhs     2f
-        rsb     u, r3, #32
-        lsl     r12, x, u
-        cmp     r12, #0
-        lsr     x, x, r3
+        rsb     u, v, #32
+        lsl     w, x, u
+        cmp     w, #0
+        lsr     x, x, v
         lsl     u, xh, u
-        orr     r12, x, u
+        orr     w, x, u
         it      ne
-        orrne   r12, r12, #1
-        lsr     x, xh, r3
+        orrne   w, w, #1
+        lsr     x, xh, v
         mov     xh, #0
         b       3f
-2:      mov     r12, #1
+2:      mov     w, #1
         mov     x, #0
         mov     xh, #0
 3:
         .endm
 
-on w1, F64_SUB
-        more
-        eor     xh, xh, #0x80000000
-        b       1f
-on w1, F64_ADD
-        more
-1:      ldrd    r0, r1, [stack, #-8]
+@ Leaves with the operands perhaps exchanged.
+        .macro  f64_add done, leave, at
 @ The greater magnitude first.
-        lsl     r2, r1, #1
-        lsl     r3, xh, #1
-        cmp     r0, x
-        sbcs    lr, r2, r3
+        lsl     u, y, #1
+        lsl     v, xh, #1
+        cmp     t, x
+        sbcs    k, u, v
         bhs     1f
-        eor     r0, r0, x
-        eor     x, r0, x
-        eor     r0, r0, x
-        eor     r1, r1, xh
-        eor     xh, r1, xh
-        eor     r1, r1, xh
-1:      eor     r12, r1, xh
-        ubfx    r2, r1, #20, #11
-        ubfx    r3, xh, #20, #11
-        sub     lr, r2, #1
-        cmp     lr, #0x7f8
-        bhs     .Ladd_zero
-        cmp     r3, #0
-        beq     .Ladd_zero
-        sub     r3, r2, r3
+        eor     t, t, x
+        eor     x, t, x
+        eor     t, t, x
+        eor     y, y, xh
+        eor     xh, y, xh
+        eor     y, y, xh
+1:      eor     w, y, xh
+        ubfx    u, y, #20, #11
+        ubfx    v, xh, #20, #11
+@ Below this there is room for a carry.
+        sub     k, u, #1
+        cmp     k, #0x7f8
+        bhs     .Ladd_zero_\at
+        cmp     v, #0
+        beq     .Ladd_zero_\at
+        sub     v, u, v
 @ Sign, and exponent less one.
-        and     r2, r1, #0x80000000
-        orr     lr, r2, lr, lsl #20
-        ubfx    r1, r1, #0, #20
-        orr     r1, r1, #0x00100000
+        and     u, y, #0x80000000
+        orr     k, u, k, lsl #20
+        ubfx    y, y, #0, #20
+        orr     y, y, #0x00100000
         ubfx    xh, xh, #0, #20
         orr     xh, xh, #0x00100000
-        cmp     r12, #0
-        bmi     .Ladd_opposite
+        cmp     w, #0
+        bmi     .Ladd_opposite_\at
         align
-        adds    r0, r0, x
-        adc     r1, r1, xh
-        tst     r1, #0x00200000
-        beq     .Ladd_round
+        adds    t, t, x
+        adc     y, y, xh
+        tst     y, #0x00200000
+        beq     .Ladd_round_\at
 @ One bit too many: down again.
-        and     u, r12, #1
-        lsrs    r1, r1, #1
-        rrxs    r0, r0
-        rrx     r12, r12
-        orr     r12, r12, u
-        ubfx    r3, lr, #20, #11
-        movw    u, #0x7fd
-        cmp     r3, u
-        bhs     .Ldouble_leave
-        add     lr, lr, #0x00100000
-.Ladd_round:
-        round   r0, r1, r12, lr
-        done
-.Ladd_opposite:
+        and     u, w, #1
+        lsrs    y, y, #1
+        rrxs    t, t
+        rrx     w, w
+        orr     w, w, u
+        add     k, k, #0x00100000
+.Ladd_round_\at:
+        round   t, y, w, k, u
+        \done
+.Ladd_opposite_\at:
         align
-        rsbs    r12, r12, #0
-        sbcs    r0, r0, x
-        sbc     r1, r1, xh
-        tst     r1, #0x00100000
-        bne     .Ladd_round
-        orr     u, r0, r1
-        orrs    u, u, r12
-        beq     .Ladd_nothing
-@ Leading bits went: up again, by as many as there are, or by 21.
-1:      clz     u, r1
+        rsbs    w, w, #0
+        sbcs    t, t, x
+        sbc     y, y, xh
+        tst     y, #0x00100000
+        bne     .Ladd_round_\at
+        orr     u, t, y
+        orrs    u, u, w
+        beq     .Ladd_nothing_\at
+@ Leading bits went: up again, by as many as there are, or by 21, or by what the exponent allows: then the difference is
+@ subnormal, or just not, and has no bits behind it.
+1:      clz     u, y
         sub     u, u, #11
-        ubfx    r3, lr, #20, #11
-        cmp     r3, u
-        blo     .Ldouble_leave
-        sub     lr, lr, u, lsl #20
-        rsb     r3, u, #32
-        lsl     r1, r1, u
-        lsr     x, r0, r3
-        orr     r1, r1, x
-        lsl     r0, r0, u
-        lsr     x, r12, r3
-        orr     r0, r0, x
-        lsl     r12, r12, u
-        tst     r1, #0x00100000
+        ubfx    v, k, #20, #11
+        cmp     v, u
+        it      ls
+        movls   u, v
+        sub     k, k, u, lsl #20
+        rsb     v, u, #32
+        lsl     y, y, u
+        lsr     x, t, v
+        orr     y, y, x
+        lsl     t, t, u
+        lsr     x, w, v
+        orr     t, t, x
+        lsl     w, w, u
+        bls     .Ladd_round_\at
+        tst     y, #0x00100000
         beq     1b
-        b       .Ladd_round
-.Ladd_nothing:
+        b       .Ladd_round_\at
+.Ladd_nothing_\at:
         mov     x, #0
         mov     xh, #0
-        done
+        \done
 @ The greater one is special, or the lesser: zeros add nothing.
-.Ladd_zero:
-        movw    lr, #0x7ff
-        cmp     r2, lr
-        beq     .Ldouble_leave
-        orrs    lr, x, xh, lsl #1
-        bne     .Ldouble_leave
-        cmp     r2, #0
+.Ladd_zero_\at:
+        movw    k, #0x7ff
+        cmp     u, k
+        beq     \leave
+        orrs    k, x, xh, lsl #1
+        bne     \leave
+        cmp     u, #0
         beq     1f
-        mov     x, r0
-        mov     xh, r1
-        done
-1:      orrs    lr, r0, r1, lsl #1
-        bne     .Ldouble_leave
-        and     xh, xh, r1
-        done
+        mov     x, t
+        mov     xh, y
+        \done
+1:      orrs    k, t, y, lsl #1
+        bne     \leave
+        and     xh, xh, y
+        \done
+        .endm
 
 @ Four digits of 14 bits: each is the remainder's upper half by the divisor's first 16 bits and one more, so that it is never
 @ too great; the remainder stays below 2.0001 times the divisor, which has 62 bits.
         .macro  digit
-        udiv    u, r1, r12
-        lsls    r1, r1, #14
-        orr     r1, r1, r0, lsr #18
-        lsls    r0, r0, #14
-        umlal   r0, r1, u, x
-        mla     r1, u, xh, r1
+        udiv    u, y, w
+        lsls    y, y, #14
+        orr     y, y, t, lsr #18
+        lsls    t, t, #14
+        umlal   t, y, u, x
+        mla     y, u, xh, y
         .endm
-on w1, F64_DIV
-        push    {{r7, r8}}
-        push    {{r3, r4, r6, r12, lr}}
-        ldrd    r0, r1, [stack, #-8]
-        ubfx    r2, r1, #20, #11
-        ubfx    r3, xh, #20, #11
-        sub     lr, r2, #1
-        cmp     lr, #0x7f8
-        bhs     .Ldiv_leave
-        sub     lr, r3, #1
-        cmp     lr, #0x7f8
-        bhs     .Ldiv_leave
-        eor     r12, r1, xh
-@ The exponent, less one for the leading 1 that is added.
-        sub     lr, r2, r3
-        addw    lr, lr, #1022
-        lsls    r1, r1, #11
-        orr     r1, r1, #0x80000000
-        lsrs    r1, r1, #2
-        orr     r1, r1, r0, lsr #23
-        lsls    r0, r0, #9
+        .macro  f64_divide done, leave
+        ubfx    u, y, #20, #11
+        ubfx    v, xh, #20, #11
+        sub     k, u, #1
+        cmp     k, #0x7f8
+        bhs     \leave
+        sub     k, v, #1
+        cmp     k, #0x7f8
+        bhs     \leave
+        eor     w, y, xh
+@ The exponent, less one for the leading 1 that is added; it may come to be one less.
+        sub     k, u, v
+        addw    k, k, #1022
+        sub     u, k, #1
+        cmp     u, #0x7f8
+        bhs     \leave
+        lsls    y, y, #11
+        orr     y, y, #0x80000000
+        lsrs    y, y, #2
+        orr     y, y, t, lsr #23
+        lsls    t, t, #9
         lsl     xh, xh, #11
         orr     xh, xh, #0x80000000
         lsr     xh, xh, #2
         orr     xh, xh, x, lsr #23
         lsls    x, x, #9
 @ The quotient is below 1 and not below a half.
-        cmp     r0, x
-        sbcs    u, r1, xh
+        cmp     t, x
+        sbcs    u, y, xh
         ittte   hs
-        lsrhs   r0, r0, #1
-        orrhs   r0, r0, r1, lsl #31
-        lsrhs   r1, r1, #1
-        sublo   lr, lr, #1
-        movw    u, #0x7fd
-        cmp     lr, u
-        bhs     .Ldiv_leave
-        and     r12, r12, #0x80000000
-        add     lr, r12, lr, lsl #20
+        lsrhs   t, t, #1
+        orrhs   t, t, y, lsl #31
+        lsrhs   y, y, #1
+        sublo   k, k, #1
+        and     w, w, #0x80000000
+        add     k, w, k, lsl #20
 @ The divisor becomes negative, to be added.
-        lsr     r12, xh, #14
-        add     r12, r12, #1
+        lsr     w, xh, #14
+        add     w, w, #1
         rsbs    x, x, #0
         mvn     xh, xh
         adc     xh, xh, #0
         digit
-        mov     r4, u
+        mov     m, u
         digit
-        add     r4, u, r4, lsl #14
+        add     m, u, m, lsl #14
         digit
-        mov     r3, u
+        mov     v, u
         digit
-        add     r3, u, r3, lsl #14
-        lsls    r2, r4, #28
-        lsrs    r4, r4, #4
-        adds    r2, r2, r3
-        adc     r4, r4, #0
+        add     v, u, v, lsl #14
+        lsls    u, m, #28
+        lsrs    m, m, #4
+        adds    u, u, v
+        adc     m, m, #0
 @ What the digits fell short.
-1:      adds    r3, r0, x
-        adcs    r6, r1, xh
+1:      adds    v, t, x
+        adcs    n, y, xh
         bcc     2f
-        mov     r0, r3
-        mov     r1, r6
-        adds    r2, r2, #1
-        adc     r4, r4, #0
+        mov     t, v
+        mov     y, n
+        adds    u, u, #1
+        adc     m, m, #0
         b       1b
 @ Three bits too many, and whether there is more.
-2:      lsls    r3, r2, #29
-        orrs    r0, r0, r1
+2:      lsls    v, u, #29
+        orrs    t, t, y
         it      ne
-        orrne   r3, r3, #1
-        lsrs    r0, r2, #3
-        orr     r0, r0, r4, lsl #29
-        lsrs    r1, r4, #3
-        round   r0, r1, r3, lr
-        pop     {{r3, r4, r6, r12, lr}}
-        add     sp, sp, #8
-        subs    stack, #8
-        next    one
+        orrne   v, v, #1
+        lsrs    t, u, #3
+        orr     t, t, m, lsl #29
+        lsrs    y, m, #3
+        round   t, y, v, k, u
+        \done
+        .endm
+
+on w1, F64_MUL
+        push    {{r3, r12, lr}}
+        ldrd    t, y, [stack, #-8]
+        f64_multiply done, .Ldouble_leave, loop
+
+on w1, F64_SUB
+        eor     xh, xh, #0x80000000
+on w1, F64_ADD
+        push    {{r3, r12, lr}}
+        ldrd    t, y, [stack, #-8]
+        f64_add done, .Ladd_leave, loop
+@ What is added may be exchanged; what was subtracted is negative by now.
+.Ladd_leave:
+        strd    t, y, [stack, #-8]
+        ldrb    t, [code]
+        lsls    t, t, #31
+        it      mi
+        eormi   xh, xh, #0x80000000
+.Ldouble_leave:
+        pop     {{r3, r12, lr}}
+        b       .Lleave_1
+
+on w1, F64_DIV
+        push    {{r3, r4, r6, r12, lr}}
+        ldrd    t, y, [stack, #-8]
+        f64_divide done_divide, .Ldiv_leave
 .Ldiv_leave:
         pop     {{r3, r4, r6, r12, lr}}
-        pop     {{r7, r8}}
         b       .Lleave_1
 
 @ Rounds to an integer: y is negative when what has a fraction goes away from zero.
@@ -410,7 +430,7 @@ on w1, F64_MIN
         next    one
 
 @ Among the normal numbers, and zeros.
-on w1, F32_DEMOTE_F64
+        .macro  f32_demote_f64 to, then, leave=.Lleave_1
         ubfx    t, xh, #20, #11
         subw    t, t, #896
         subs    u, t, #1
@@ -432,9 +452,10 @@ on w1, F32_DEMOTE_F64
         orrs    x, x, u
         next    one
 1:      orrs    t, x, xh, lsl #1
-        bne     .Lleave_1
+        bne     \leave
         mov     x, xh
         next    one
+        .endm
 
         .macro  f64_from_u32
         clz     t, x
@@ -465,12 +486,12 @@ on w1, F32_DEMOTE_F64
 1:      mov     xh, #0
         next    one
         .endm
-        .macro  f64_promote_f32 to, then
+        .macro  f64_promote_f32 to, then, leave=.Lleave_1
         lsls    t, x, #1
         beq     1f
         sub     u, t, #0x01000000
         cmp     u, #0xfe000000
-        bhs     .Lleave_1
+        bhs     \leave
         and     y, x, #0x80000000
         lsr     t, t, #4
         add     t, t, #0x38000000
@@ -516,6 +537,7 @@ on w1, F32_DEMOTE_F64
         .endm
         unary_wide F64_CONVERT_I32_U, f64_convert_i32_u
         unary_wide F64_CONVERT_I32_S, f64_convert_i32_s
+        unary_wide F32_DEMOTE_F64, f32_demote_f64
         unary_wide F64_PROMOTE_F32, f64_promote_f32
         unary_wide I32_TRUNC_F64_S, i32_trunc_f64_s
         unary_wide I32_TRUNC_F64_U, i32_trunc_f64_u

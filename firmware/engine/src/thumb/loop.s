@@ -1608,26 +1608,24 @@ on w1, \name
         cmp     x, t
         sbcs    t, xh, y
         .endm
-@ Takes two floats of 64 bits: the first into t and y. Infinities and NaNs are left.
-        .macro  two_finite
-        ldrd    t, y, [stack, #-8]
+@ Of floats of 64 bits, the first in t and y, infinities and NaNs are left.
+        .macro  finite leave
         lsls    u, y, #1
         cmn     u, #0x00200000
-        bhs     .Lleave_1
+        bhs     \leave
         lsl     u, xh, #1
         cmn     u, #0x00200000
-        bhs     .Lleave_1
+        bhs     \leave
+        .endm
+@ Takes two.
+        .macro  two_finite
+        ldrd    t, y, [stack, #-8]
+        finite  .Lleave_1
         subs    stack, #8
         .endm
 @ Two floats, of sign and magnitude, become two's complement and so compare as integers: behind what those begin with. Both
 @ zeros become 0.
-on w1, F64_EQ
-on w1, F64_NE
-on w1, F64_LT
-on w1, F64_GT
-on w1, F64_LE
-on w1, F64_GE
-        two_finite
+        .macro  f64_order
         orrs    u, y, xh
         bpl     2f
         movs    u, #0
@@ -1641,7 +1639,17 @@ on w1, F64_GE
         bic     xh, xh, #0x80000000
         rsbs    x, x, #0
         sbc     xh, u, xh
-2:      ldrb    u, [code]
+2:
+        .endm
+on w1, F64_EQ
+on w1, F64_NE
+on w1, F64_LT
+on w1, F64_GT
+on w1, F64_LE
+on w1, F64_GE
+        two_finite
+        f64_order
+        ldrb    u, [code]
         subs    u, #0x61
         tbb     [pc, u]
 3:      .irp    name, EQ, NE, LT_S, GT_S, LE_S, GE_S

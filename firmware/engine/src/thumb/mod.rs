@@ -21,6 +21,7 @@ macro_rules! assemble {
             include_str!("loop.s"),
             include_str!("double.s"),
             include_str!("exit.s"),
+            include_str!("function.s"),
             FUNCTION = const offset_of!(Context, function),
             END = const offset_of!(Context, end),
             FRAMES = const offset_of!(Context, frames),
@@ -48,6 +49,17 @@ macro_rules! assemble {
             CROSSING = const FrameRecord::CROSSING,
             BRANCH = const Branch::BYTES,
             BRANCH_KEPT = const offset_of!(Branch, kept),
+            F64_EQ = sym slow::eq,
+            F64_NE = sym slow::ne,
+            F64_LT = sym slow::lt,
+            F64_GT = sym slow::gt,
+            F64_LE = sym slow::le,
+            F64_GE = sym slow::ge,
+            F64_ADD = sym slow::add,
+            F64_MUL = sym slow::mul,
+            F64_DIV = sym slow::div,
+            F64_PROMOTE_F32 = sym slow::promote,
+            F32_DEMOTE_F64 = sym slow::demote,
         );
     };
 }
@@ -144,6 +156,70 @@ helpers! {
     REM_U |a, b| a.checked_rem(b).unwrap_or(0);
 }
 each_opcode! { assemble! {} }
+
+/// What the functions of function.s leave: infinities, NaNs, subnormals and the ends of the range.
+mod slow {
+    use crate::numeric::{canon32, canon64};
+
+    macro_rules! slow {
+        ($($name:ident |$a:ident, $b:ident| $value:expr;)*) => {
+            $(pub(super) extern "C" fn $name($a: u64, $b: u64) -> u64 {
+                let _ = $b;
+                $value
+            })*
+        };
+    }
+    fn f64(a: u64) -> f64 {
+        f64::from_bits(a)
+    }
+
+    slow! {
+        eq |a, b| u64::from(f64(a) == f64(b));
+        ne |a, b| u64::from(f64(a) != f64(b));
+        lt |a, b| u64::from(f64(a) < f64(b));
+        gt |a, b| u64::from(f64(a) > f64(b));
+        le |a, b| u64::from(f64(a) <= f64(b));
+        ge |a, b| u64::from(f64(a) >= f64(b));
+        add |a, b| canon64(f64(a) + f64(b));
+        mul |a, b| canon64(f64(a) * f64(b));
+        div |a, b| canon64(f64(a) / f64(b));
+        promote |a, b| canon64(f64::from(f32::from_bits(a as u32)));
+        demote |a, b| canon32(f64(a) as f32).into();
+    }
+}
+
+/// Doubles for compiled code, named after their opcodes and called as C has it: numbers of 64 bits as they are, those of 32 bits in
+/// the lower half, beside an upper half that means nothing.
+pub mod double {
+    macro_rules! functions {
+        ($($name:ident $function:ident;)*) => {
+            unsafe extern "C" {
+                $(safe fn $function(a: u64, b: u64) -> u64;)*
+            }
+            $(
+                #[doc = concat!("What `", stringify!($name), "` does.")]
+                pub const $name: extern "C" fn(u64, u64) -> u64 = $function;
+            )*
+        };
+    }
+
+    functions! {
+        F64_EQ wasmote_engine_f64_eq;
+        F64_NE wasmote_engine_f64_ne;
+        F64_LT wasmote_engine_f64_lt;
+        F64_GT wasmote_engine_f64_gt;
+        F64_LE wasmote_engine_f64_le;
+        F64_GE wasmote_engine_f64_ge;
+        F64_ADD wasmote_engine_f64_add;
+        F64_SUB wasmote_engine_f64_sub;
+        F64_MUL wasmote_engine_f64_mul;
+        F64_DIV wasmote_engine_f64_div;
+        F32_DEMOTE_F64 wasmote_engine_f32_from_f64;
+        F64_CONVERT_I32_S wasmote_engine_f64_from_i32;
+        F64_CONVERT_I32_U wasmote_engine_f64_from_u32;
+        F64_PROMOTE_F32 wasmote_engine_f64_from_f32;
+    }
+}
 
 unsafe extern "C" {
     /// Executes until something is to be said: see exit.s.

@@ -6,26 +6,13 @@
     clippy::indexing_slicing,
     clippy::panic
 )]
-use ed25519_dalek::{Signer, SigningKey};
+mod rig;
+
+use ed25519_dalek::SigningKey;
 use minicbor::Encoder;
-use minicbor::data::Tag;
+use rig::package::{key, signed};
 use wasmote_node::contract::manifest;
-use wasmote_node::package::{ENVELOPE, Envelope, key_id};
-
-fn key() -> SigningKey {
-    SigningKey::from_bytes(&[7; 32])
-}
-
-/// A byte string as RFC 8949 §3.1 has it, by hand: what is signed must not depend on the library that the node uses.
-fn string(bytes: &[u8]) -> Vec<u8> {
-    let mut all = match bytes.len() {
-        n if n < 24 => vec![0x40 | n as u8],
-        n if n < 256 => vec![0x58, n as u8],
-        n => vec![0x59, (n >> 8) as u8, n as u8],
-    };
-    all.extend_from_slice(bytes);
-    all
-}
+use wasmote_node::package::{ENVELOPE, Envelope};
 
 /// A manifest whose texts are so long.
 fn payload(text: usize, keys: bool) -> Vec<u8> {
@@ -51,25 +38,6 @@ fn payload(text: usize, keys: bool) -> Vec<u8> {
         e.u8(manifest::DROP_KEY).unwrap().bytes(&[8; 8]).unwrap();
     }
     bytes
-}
-
-fn signed(payload: &[u8], key: &SigningKey) -> Vec<u8> {
-    let mut protected = vec![];
-    let mut e = Encoder::new(&mut protected);
-    let id = key_id(key.verifying_key().as_bytes());
-    e.map(2).unwrap().u8(1).unwrap().i8(-8).unwrap();
-    e.u8(4).unwrap().bytes(&id).unwrap();
-    let mut message = b"\x84\x6aSignature1".to_vec();
-    for part in [&protected[..], &[], payload] {
-        message.extend(string(part));
-    }
-    let mut all = vec![];
-    let mut e = Encoder::new(&mut all);
-    e.tag(Tag::new(18)).unwrap().array(4).unwrap();
-    e.bytes(&protected).unwrap().map(0).unwrap();
-    e.bytes(payload).unwrap();
-    e.bytes(&key.sign(&message).to_bytes()).unwrap();
-    all
 }
 
 #[test]

@@ -491,6 +491,141 @@ fn a_rotation_ends_with_the_first_use_of_the_new_secret() {
     );
 }
 
+/// A number of `/keys`, or its list of them.
+fn listed(document: &[u8], wanted: &str) -> Vec<u64> {
+    let mut d = minicbor::Decoder::new(document);
+    d.map().unwrap();
+    loop {
+        if d.str().unwrap() != wanted {
+            d.skip().unwrap();
+        } else if d.datatype().unwrap() == minicbor::data::Type::ArrayIndef {
+            let all = d.array_iter::<u64>().unwrap();
+            return all.map(Result::unwrap).collect();
+        } else {
+            return vec![d.u64().unwrap()];
+        }
+    }
+}
+
+#[test]
+fn an_administrator_sees_which_contexts_there_are_and_how_often_each_was_used() {
+    let given = [key(1, 1, ALL), key(2, 2, READ)];
+    let mut node = Rig::provisioned(&Memory::new(), provision(&given));
+    let (mut admin, mut reader) = (Holder::of(&given[0]), Holder::of(&given[1]));
+    let next = key(3, 3, READ | OPERATE | 0x90);
+    let put = admin.asks(&mut node, Code::PUT, "keys/5", &next);
+    assert_eq!(put.1, Code::CHANGED);
+    for _ in 0..4 {
+        let got = reader.asks(&mut node, Code::GET, "stats", b"");
+        assert_eq!(got.1, Code::CONTENT);
+    }
+    let (_, code, document) = admin.asks(&mut node, Code::GET, "keys", b"");
+    assert_eq!(code, Code::CONTENT);
+    for (name, expected) in [
+        ("free", &[5][..]),
+        ("place", &[0, 1, 5]),
+        ("peer", &[1, 2, 3]),
+        ("node", &[0x81, 0x82, 0x83]),
+        (
+            "rights",
+            &[ALL.into(), READ.into(), (READ | OPERATE).into()],
+        ),
+        // Those in places 0 and 1 stand by themselves.
+        ("replaces", &[8, 8, 1]),
+        ("worn", &[0, 0, 0]),
+    ] {
+        assert_eq!(listed(&document, name), expected, "{name}");
+    }
+    let used = listed(&document, "used");
+    assert!(used[0] >= 1 && used[1] >= 4 && used[2] == 0, "{used:?}");
+    // What was refused and what was opened is counted, each by itself.
+    assert_eq!(
+        node.request(Code::GET, "stats", &[], b"").0,
+        Code::UNAUTHORIZED
+    );
+    let opened = |node: &mut Rig, holder: &mut Holder| {
+        let (_, _, document) = holder.asks(node, Code::GET, "node", b"");
+        let mut d = minicbor::Decoder::new(&document);
+        let at = document.windows(7).position(|w| w == b"\x66opened");
+        d.set_position(at.unwrap() + 7);
+        d.u64().unwrap()
+    };
+    let first = opened(&mut node, &mut reader);
+    assert!(first >= 5, "{first}");
+    assert_eq!(opened(&mut node, &mut reader), first + 1);
+}
+
+#[test]
+fn a_successor_follows_one_that_stands_and_is_the_only_one() {
+    let admin = key(1, 1, ALL);
+    let mut node = Rig::provisioned(&Memory::new(), provision(&[admin]));
+    let mut holder = Holder::of(&admin);
+    let mut asks = |code, place: u8, payload: &[u8]| {
+        node.wait(2_000);
+        let got = holder.asks(&mut node, code, &format!("keys/{place}"), payload);
+        (got.1, String::from_utf8(got.2).unwrap())
+    };
+    let refused = |why: &str| (Code::CONFLICT, why.to_owned());
+    let done = |code| (code, String::new());
+    let nobody = refused("there is no context to replace");
+    // Of itself, of an empty place.
+    assert_eq!(asks(Code::PUT, 1, &key(2, 2, ALL | 0x90)), nobody);
+    assert_eq!(asks(Code::PUT, 1, &key(2, 2, ALL | 0xc0)), nobody);
+    assert_eq!(
+        asks(Code::PUT, 1, &key(2, 2, ALL | 0x80)),
+        done(Code::CHANGED)
+    );
+    // Of one that waits itself; a second one; and one with the same ID.
+    assert_eq!(asks(Code::PUT, 2, &key(3, 3, ALL | 0x90)), nobody);
+    let second = refused("another context is about to replace this one");
+    assert_eq!(asks(Code::PUT, 2, &key(3, 3, ALL | 0x80)), second);
+    let same = refused("another context has this peer ID");
+    assert_eq!(asks(Code::PUT, 2, &key(3, 2, READ)), same);
+    // What waits may be written over, and removed: then the first is the last administrator as before.
+    assert_eq!(
+        asks(Code::PUT, 1, &key(4, 2, ALL | 0x80)),
+        done(Code::CHANGED)
+    );
+    let waits = refused("its successor was not used yet: remove that first");
+    assert_eq!(asks(Code::DELETE, 0, b""), waits);
+    assert_eq!(asks(Code::DELETE, 1, b""), done(Code::DELETED));
+    let last = refused("the last administrator cannot be removed");
+    assert_eq!(asks(Code::DELETE, 0, b""), last);
+    // Who has no right to govern may follow another of his kind, and not the only administrator.
+    let stays = refused("the last administrator stays one");
+    assert_eq!(asks(Code::PUT, 1, &key(2, 2, READ | 0x80)), stays);
+    assert_eq!(asks(Code::PUT, 1, &key(2, 2, READ)), done(Code::CHANGED));
+    let taken = refused("this place is taken: remove its context first");
+    assert_eq!(asks(Code::PUT, 1, &key(5, 5, READ)), taken);
+    assert_eq!(
+        asks(Code::PUT, 2, &key(3, 3, READ | 0x90)),
+        done(Code::CHANGED)
+    );
+    assert_eq!(asks(Code::DELETE, 2, b""), done(Code::DELETED));
+    assert_eq!(asks(Code::DELETE, 1, b""), done(Code::DELETED));
+}
+
+#[test]
+fn the_last_place_is_for_a_successor() {
+    let admin = key(1, 1, ALL);
+    let mut node = Rig::provisioned(&Memory::new(), provision(&[admin]));
+    let mut holder = Holder::of(&admin);
+    for place in 1..8 {
+        node.wait(2_000);
+        let path = format!("keys/{place}");
+        let got = holder.asks(&mut node, Code::PUT, &path, &key(9, 10 + place, READ));
+        if place < 7 {
+            assert_eq!(got.1, Code::CHANGED, "{place}");
+            continue;
+        }
+        let why = b"the last place is for a successor: remove a context first";
+        assert_eq!((got.1, &got.2[..]), (Code::CONFLICT, &why[..]));
+    }
+    let next = key(2, 2, ALL | 0x80);
+    let got = holder.asks(&mut node, Code::PUT, "keys/7", &next);
+    assert_eq!(got.1, Code::CHANGED);
+}
+
 #[test]
 fn a_new_provisioning_counts_for_more_than_what_was_changed_before_it() {
     let memory = Memory::new();

@@ -6,13 +6,14 @@
     clippy::indexing_slicing,
     clippy::panic
 )]
+mod rig;
+
 use minicbor::Encoder;
+use rig::package::{wasm, with_section};
 use wasmote_engine::{Module, PageSizes, ValType, validate};
 use wasmote_node::Room;
-use wasmote_node::contract::{CUSTOM_SECTION, Import, limits, section};
+use wasmote_node::contract::{Import, limits, section};
 use wasmote_node::module::{Facts, Linked, Slot, link};
-use wast::Wat;
-use wast::parser::{self, ParseBuffer};
 
 fn module(bytes: Vec<u8>) -> Module<'static> {
     let bytes: &'static [u8] = bytes.leak();
@@ -22,26 +23,13 @@ fn module(bytes: Vec<u8>) -> Module<'static> {
     Module::new(bytes, table.leak(), &summary).unwrap()
 }
 
-fn wasm(text: &str) -> Vec<u8> {
-    let buffer = ParseBuffer::new(text).unwrap();
-    parser::parse::<Wat>(&buffer).unwrap().encode().unwrap()
-}
-
 fn linked(text: &str) -> Result<Linked, &'static str> {
     link(&module(wasm(text)))
 }
 
 /// A module with this custom section.
 fn facts(section: &[u8]) -> Result<Facts, &'static str> {
-    let mut bytes = wasm("(module)");
-    let name = CUSTOM_SECTION.as_bytes();
-    let length = 1 + name.len() + section.len();
-    // LEB128 in two bytes, as long as any may be here.
-    bytes.extend([0, (length & 0x7f) as u8 | 0x80, (length >> 7) as u8]);
-    bytes.push(name.len() as u8);
-    bytes.extend_from_slice(name);
-    bytes.extend_from_slice(section);
-    Facts::read(&module(bytes))
+    Facts::read(&module(with_section(wasm("(module)"), section)))
 }
 
 /// The link names of contract.toml with their types, as a module's text has them.

@@ -6,6 +6,8 @@
     clippy::indexing_slicing,
     clippy::panic
 )]
+pub mod package;
+
 use embedded_storage::nor_flash::{
     ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
 };
@@ -13,7 +15,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use wasmote_coap::{Code, Kind, Message, Writer, option};
 use wasmote_node::slot::{Flash, SLOTS, Slots};
-use wasmote_node::{Board, Io, Keyring, Limits, Phase, Provision, Runner, Sensor, Server, Step};
+use wasmote_node::{
+    Board, Gauges, Io, Keyring, Limits, Phase, Provision, Runner, Sensor, Server, Step,
+};
 
 /// Prints a line that is seen even when the test passes: what was tried, and how often.
 pub fn tell(text: std::fmt::Arguments<'_>) {
@@ -598,6 +602,34 @@ impl Rig {
     pub fn log(&mut self) -> String {
         let (_, payload) = self.get("log", wasmote_coap::format::TEXT, "");
         String::from_utf8(payload).unwrap()
+    }
+
+    /// Has the node register at a resource directory, for so many seconds at a time.
+    pub fn register(&mut self, directory: u8, lifetime: u32) {
+        let now = self.now();
+        self.server.register(now, directory, lifetime, 3);
+    }
+
+    /// The node has another address.
+    pub fn moved(&mut self) {
+        let now = self.now();
+        self.server.moved(now);
+    }
+
+    /// What the board measures of itself.
+    pub fn gauges(&mut self) -> &mut Gauges {
+        self.server.gauges()
+    }
+
+    /// Lets the time pass until the server wants to be called again; what it sends then. Nothing where it wants no more.
+    pub fn pass(&mut self) -> Option<Vec<Vec<u8>>> {
+        let now = self.now();
+        let mut sent = vec![];
+        let mut out = |_: u8, d: &[u8]| sent.push(d.to_vec());
+        let due = self.server.poll(now, &mut out)?;
+        self.clock.0 = self.clock.0.max(due * 1000);
+        sent.extend(self.settle());
+        Some(sent)
     }
 
     /// Says which host a client is at.

@@ -159,6 +159,26 @@ fn each_output_parameter_and_state_has_its_own_name_value_and_observers() {
 }
 
 #[test]
+fn who_waits_beside_others_gets_his_own_answer() {
+    let mut node = running();
+    for name in STATES {
+        node.ask(Code::GET, &format!("app/state/{name}"), &[], b"");
+    }
+    let sent = node.settle();
+    let answers = sent
+        .iter()
+        .map(|datagram| Message::parse(datagram).unwrap());
+    let mut answers: Vec<_> = answers
+        .filter(|message| message.code == Code::CONTENT)
+        .map(|message| (message.token, message.payload))
+        .collect();
+    // Tokens rise from request to request.
+    answers.sort_unstable();
+    let texts: Vec<_> = answers.iter().map(|(_, text)| *text).collect();
+    assert_eq!(texts, [b"7", b"9"]);
+}
+
+#[test]
 fn discovery_lists_each_of_them_once_and_how_long_the_log_may_be() {
     let mut node = running();
     let (_, links) = node.blocks(".well-known/core", &[]);
@@ -281,6 +301,22 @@ fn an_answer_is_kept_for_the_request_that_it_answers() {
             assert_eq!(asked(&ask(&mut node, one, 0).1), 1);
             assert_eq!(asked(&ask(&mut node, two, 1).1), 2, "{index} {other}");
         }
+    }
+}
+
+#[test]
+fn requests_that_differ_in_one_letter_are_not_the_same() {
+    let ask = |node: &mut Rig, letter: u8, number| {
+        let query = (option::URI_QUERY, vec![letter]);
+        let options = [query, block(option::BLOCK2, number, false, 64)];
+        node.request(Code::GET, "app/x/long", &options, b"").1
+    };
+    let letters = (b'0'..=b'9').chain(b'A'..=b'Z').chain(b'a'..=b'z');
+    for letter in letters.filter(|letter| *letter != b'm') {
+        let mut node = running();
+        assert_eq!(asked(&ask(&mut node, b'm', 0)), 1);
+        let other = asked(&ask(&mut node, letter, 1));
+        assert_eq!(other, 2, "{}", char::from(letter));
     }
 }
 

@@ -161,8 +161,9 @@ fn each_output_parameter_and_state_has_its_own_name_value_and_observers() {
 #[test]
 fn who_waits_beside_others_gets_his_own_answer() {
     let mut node = running();
-    for name in STATES {
-        node.ask(Code::GET, &format!("app/state/{name}"), &[], b"");
+    // What goes to the module's handler takes another way than what reads its memory, and they overtake each other.
+    for path in ["app/state/first", "app/x/e", "app/state/second"] {
+        node.ask(Code::GET, path, &[], b"");
     }
     let sent = node.settle();
     let answers = sent
@@ -175,7 +176,7 @@ fn who_waits_beside_others_gets_his_own_answer() {
     // Tokens rise from request to request.
     answers.sort_unstable();
     let texts: Vec<_> = answers.iter().map(|(_, text)| *text).collect();
-    assert_eq!(texts, [b"7", b"9"]);
+    assert_eq!(texts, [b"7", b"e", b"9"]);
 }
 
 #[test]

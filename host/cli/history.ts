@@ -1,7 +1,7 @@
 // Shows what a gateway has kept of a resource: values, or what steps of time had.
-import { resolutions, type Point } from "../gateway/history.ts";
+import { mostPoints, resolutions, type Point } from "../gateway/history.ts";
 import { UserError } from "../lib/errors.ts";
-import { askGateway, gatewayPlace } from "../lib/gateway.ts";
+import { askGateway, gatewayNodes, gatewayPlace } from "../lib/gateway.ts";
 import { throughGateway } from "../lib/project.ts";
 import { oneLine, shortest } from "../lib/text.ts";
 import { interruption, print, project, say } from "./context.ts";
@@ -40,15 +40,23 @@ export async function historyVerb(given: string, path: string, options: Options)
     is: hasPoints,
   });
   const { points } = kept;
-  if (options.json !== true && points.length === 0) {
-    say(`the gateway has kept nothing of ${node} ${resource} in that time`);
-    return;
+  if (points.length === 0) {
+    const nodes = await gatewayNodes(place, interruption());
+    if (!nodes.includes(node))
+      throw new UserError(
+        `the gateway has kept nothing of a node ${oneLine(node)}, and knows none of this name`,
+        nodes.length === 0 ? "it has no nodes" : `it has ${oneLine(nodes.slice(0, 10).join(", "))}`,
+      );
+    if (options.json !== true) {
+      say(`the gateway has kept nothing of ${node} ${oneLine(resource)} in that time`);
+      return;
+    }
   }
   print(options.json, kept, () => points.map(line).join("\n"));
   // The gateway gives the oldest first, so that what is newer is missing.
   if (options.json !== true && points.length === Number(options.limit))
     say(
-      `these are the oldest ${points.length}: --since, or --limit up to ${most}, shows what is newer`,
+      `these are the oldest ${points.length}: --since, or --limit up to ${mostPoints}, shows what is newer`,
     );
 }
 
@@ -58,6 +66,7 @@ function hasPoints(kept: unknown): kept is { points: Point[] } {
   const good = (point: Partial<Point> | null) =>
     Math.abs(point?.time ?? Number.NaN) <= latest &&
     (point?.value === null || numeric(point?.value)) &&
+    ["string", "undefined"].includes(typeof point.text) &&
     [point.n, point.min, point.max].every((one) => one === undefined || numeric(one));
   return Array.isArray(points) && points.every(good);
 }
@@ -66,8 +75,9 @@ function hasPoints(kept: unknown): kept is { points: Point[] } {
 const latest = 8.64e15;
 
 function line(point: Point): string {
-  const { value, n, min, max } = point;
+  const { value, text, n, min, max } = point;
   const at = new Date(point.time).toISOString();
+  if (text !== undefined) return `${at}  ${oneLine(text)}`;
   if (value === null) return `${at}  (gap)`;
   const step =
     n === undefined || min === undefined || max === undefined
@@ -82,14 +92,11 @@ function stepOf(text = "raw"): string {
   throw new UserError(`${oneLine(text)} is not a step`, `one of: ${steps.join(", ")}`, "usage");
 }
 
-/** Points that a gateway gives at once. */
-const most = 100_000;
-
 function limitOf(text: string): string {
-  if (/^[1-9]\d{0,5}$/.test(text) && Number(text) <= most) return text;
+  if (/^[1-9]\d{0,5}$/.test(text) && Number(text) <= mostPoints) return text;
   throw new UserError(
     `${oneLine(text)} is not a number of points`,
-    `write one from 1 to ${most}: --limit 1000`,
+    `write one from 1 to ${mostPoints}: --limit 1000`,
     "usage",
   );
 }

@@ -38,8 +38,7 @@ export function recorder(file: string, head: Head): Recorder {
   return {
     write: (path, { at, value, text: words }, known) => {
       const what = words === undefined ? { value: text(value) } : { text: words };
-      stream.write(`${JSON.stringify({ at, path, ...what, ...(known ? { known } : {}) })}
-`);
+      stream.write(`${JSON.stringify({ at, path, ...what, ...(known ? { known } : {}) })}\n`);
     },
     end: async () => {
       stream.end();

@@ -1,5 +1,4 @@
 // Brings a package to many nodes of a gateway, a few first; shows how it goes; stops it.
-
 import { readWhole } from "../lib/files.ts";
 import type { Member, Rollout } from "../gateway/rollout/machine.ts";
 import { acts, type Act, type RolloutView } from "../gateway/rollout/rollouts.ts";

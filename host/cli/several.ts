@@ -1,6 +1,6 @@
 // Verbs for several nodes: which are meant, side by side with a bound, one line of outcome for each, and the exit code of the worst.
 import { UserError } from "../lib/errors.ts";
-import { askGateway, gatewayPlace } from "../lib/gateway.ts";
+import { gatewayNodes, gatewayPlace } from "../lib/gateway.ts";
 import type { Node } from "../lib/node.ts";
 import { throughGateway } from "../lib/project.ts";
 import { oneLine } from "../lib/text.ts";
@@ -41,23 +41,19 @@ async function behindGateway(given: string): Promise<string[]> {
   if (through === undefined || !through.node.includes("*")) return [given];
   const front = given.slice(0, given.indexOf("/"));
   const place = { ...gatewayPlace(through.url) };
-  const nodes = await askGateway(place, "/api/nodes", {
-    is: (answer): answer is { name: string }[] =>
-      Array.isArray(answer) &&
-      answer.every((one) => typeof (one as { name?: unknown } | null)?.name === "string"),
-  });
+  const nodes = await gatewayNodes(place);
   const pattern = through.node
     .split("*")
     .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"))
     .join(".*");
-  const found = nodes.filter(({ name }) => new RegExp(`^${pattern}$`).test(name));
+  const found = nodes.filter((name) => new RegExp(`^${pattern}$`).test(name));
   if (found.length === 0)
     throw new UserError(
       `the gateway ${front} has no node that ${through.node} fits`,
       "`wasmote rollout` and the dashboard list its nodes",
       "usage",
     );
-  return found.map(({ name }) => `${front}/${name}`);
+  return found.map((name) => `${front}/${name}`);
 }
 
 /** Every node that is meant, each once: names, addresses, groups of wasmote.toml, nodes of gateways, or all that it names. */

@@ -42,8 +42,6 @@ export class Access {
   readonly #buckets = new Map<string, Bucket>();
   /** Tokens in memory: looked up for each request. */
   #known: (TokenInfo & { hash: string })[] = [];
-  /** Tokens that were found good, so that not every request computes a digest; forgotten with every change of what is known. */
-  readonly #good = new Map<string, Principal>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -52,7 +50,6 @@ export class Access {
   }
 
   #load(): void {
-    this.#good.clear();
     this.#known = this.#store.database
       .prepare("SELECT * FROM token ORDER BY created")
       .all() as (TokenInfo & {
@@ -86,14 +83,9 @@ export class Access {
 
   /** Who bears this token. */
   bearer(token: string): Principal | undefined {
-    const good = this.#good.get(token);
-    if (good !== undefined) return good;
     const hash = Buffer.from(digest(token));
     const found = this.#known.find((one) => timingSafeEqual(Buffer.from(one.hash), hash));
-    if (found === undefined) return undefined;
-    const principal = { name: found.name, role: found.role };
-    this.#good.set(token, principal);
-    return principal;
+    return found && { name: found.name, role: found.role };
   }
 
   /** Who sends this request: by `Authorization: Bearer`, by the dashboard's cookie, or as somebody at this computer at the first start. */

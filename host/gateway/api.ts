@@ -2,7 +2,7 @@
 import { cookieOf, roles, type Role } from "./access.ts";
 import type { Filter } from "./envelope.ts";
 import type { Core } from "./core.ts";
-import { resolutions, type Resolution } from "./history.ts";
+import { mostPoints, resolutions, type Resolution } from "./history.ts";
 import { readBody, readJson, Refused, send, sendJson } from "./http.ts";
 import { metrics } from "./metrics.ts";
 import { parseLinks } from "../lib/node.ts";
@@ -119,7 +119,7 @@ export async function history(context: Context): Promise<void> {
     from,
     to,
     resolution: resolution as Resolution,
-    limit: limitOf(query, 10_000, 100_000),
+    limit: limitOf(query, 10_000, mostPoints),
   });
   const wanted =
     query.get("format") ??

@@ -26,6 +26,9 @@ export interface Query {
   limit: number;
 }
 
+/** Points of one answer at most. */
+export const mostPoints = 100_000;
+
 /** One value, or what a step of time had. */
 export interface Point {
   time: number;

@@ -100,9 +100,20 @@ export async function askGateway<T = unknown>(
       ? "set WASMOTE_TOKEN to a token with the right role"
       : reason === undefined
         ? `is it a gateway of Wasmote that listens at ${url}?`
-        : "its dashboard, and `wasmote rollout status`, show what it has",
+        : "its dashboard shows what it has",
     denied || response.status === 409 ? "refused" : "failed",
   );
+}
+
+/** The names of the nodes that a gateway knows now. */
+export async function gatewayNodes(place: GatewayPlace, signal?: AbortSignal): Promise<string[]> {
+  const nodes = await askGateway(place, "/api/nodes", {
+    ...(signal === undefined ? {} : { signal }),
+    is: (answer): answer is { name: string }[] =>
+      Array.isArray(answer) &&
+      answer.every((one) => typeof (one as { name?: unknown } | null)?.name === "string"),
+  });
+  return nodes.map(({ name }) => name);
 }
 
 /** The message in a gateway's answer to a request that it refuses. */

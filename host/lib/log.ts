@@ -20,7 +20,7 @@ export interface LogLine {
   from?: "node" | "module";
   /** Of a module's line: `error`, `warning`, `info` or `debug`. */
   level?: string;
-  /** The byte of the module at which it is said, and where that is in the source. */
+  /** The byte of the module at which it is said, or at which it trapped, and where that is in the source. */
   offset?: number;
   place?: SourcePlace;
   text: string;
@@ -66,9 +66,15 @@ export class LogReader {
   read(text: string): LogLine {
     const line = readLine(text);
     this.#running = turn(line) ?? this.#running;
-    if (line.offset === undefined || !this.#running) return line;
-    const place = sourcePlace(this.#kept(this.#running), line.offset);
-    return place === undefined ? line : { ...line, place };
+    const [, trapped, at] =
+      (line.from === "node" && /^package (\d+): trap: .* at byte (\d+)$/.exec(line.text)) || [];
+    const sequence = trapped === undefined ? this.#running : Number(trapped);
+    const offset = at === undefined ? line.offset : Number(at);
+    if (offset === undefined || !sequence) return line;
+    const place = sourcePlace(this.#kept(sequence), offset);
+    // Of a trap only the byte is said, not who called: a place in the library says nothing to its user.
+    if (place === undefined || (line.from === "node" && !place.own)) return line;
+    return { ...line, offset, place };
   }
 }
 
@@ -81,8 +87,9 @@ export function firstRunning(
 }
 
 /** A line as people read it: the place in the source instead of the byte. */
-export function shownLine({ line, time, place, level = "info", text }: LogLine): string {
+export function shownLine({ line, time, from, place, level = "info", text }: LogLine): string {
   if (place === undefined || time === undefined) return line;
+  if (from === "node") return `${line}, ${place.file}:${place.line}:${place.column}`;
   const said = level === "info" ? "" : ` ${level}`;
   return `${time} ${place.file}:${place.line}:${place.column}${said}: ${text}`;
 }

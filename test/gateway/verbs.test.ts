@@ -141,6 +141,8 @@ test("history shows what a gateway has kept: values, steps, gaps, and what is le
       time: start + seconds * 1000,
       value,
     });
+  const told = { node: "wye", resource: "outputs/mood", time: start, value: null };
+  running.gateway.history.append({ ...told, text: "high\u001b[2J" });
   appendFileSync(join(project, "wasmote.toml"), `\n[gateways]\nriver = "${running.url}"\n`);
   const from = ["--since", "2026-11-28T12:00:00Z", "--until", "2026-11-28T12:01:01Z"];
   const history = (...words: string[]) =>
@@ -163,6 +165,9 @@ test("history shows what a gateway has kept: values, steps, gaps, and what is le
     3,
     expect.stringContaining("these are the oldest 2: "),
   ]);
+  // A text is a value, and shown without what a terminal would obey.
+  const mood = await history("river/wye", "outputs/mood");
+  expect(mood.out).toBe("2026-11-28T12:00:00.000Z  high\ufffd[2J\n");
   const json = await history("river/wye", "outputs/flow", "--json");
   expect(JSON.parse(json.out)).toMatchObject({
     node: "wye",
@@ -170,11 +175,8 @@ test("history shows what a gateway has kept: values, steps, gaps, and what is le
     points: [{ value: 12.5 }, { value: null }, { value: 13.5 }, { time: start + 60_000, value: 2 }],
   });
   const none = await history("river/usk", "outputs/flow");
-  expect([none.code, none.out, none.err]).toEqual([
-    0,
-    "",
-    "the gateway has kept nothing of usk outputs/flow in that time\n",
-  ]);
+  expect([none.code, none.out]).toEqual([1, ""]);
+  expect(none.err).toContain("the gateway has kept nothing of a node usk, and knows none");
   const both = await history("river/wye", "outputs/flow", "--gateway", running.url);
   expect([both.code, both.err]).toEqual([2, expect.stringContaining("mean two gateways")]);
   const stranger = await wasmoteIn(

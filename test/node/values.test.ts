@@ -207,6 +207,13 @@ eachTarget("what a module says", (start, target) => {
     expect(shownLine(said!)).toMatch(
       new RegExp(`^\\d+\\.\\d{3} program\\.ts:${line}:\\d+ warning: heard high$`),
     );
+    // A trap of the user's own code has its place.
+    const trap = (file: RegExp) => {
+      const { offset } = places.find((place) => file.test(place.file))!;
+      const text = `1.000 node: package 1: trap: unreachable in function 3 at byte ${offset}`;
+      return shownLine(reader.read(text)).slice(text.length);
+    };
+    expect(trap(/program\.ts$/)).toMatch(/^, program\.ts:\d+:\d+$/);
   });
 
   test("is out of memory by its name, where it happens", async () => {

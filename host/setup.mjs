@@ -137,6 +137,15 @@ export async function setup(goal) {
       "install Rust with rustup (https://rustup.rs), then run this again",
     );
   }
+  // rustup's `cargo` is there before any toolchain is.
+  const { status, stderr } = spawnSync("cargo", ["--version"], { encoding: "utf8", cwd: root });
+  if (status !== 0) {
+    throw new Failure(
+      "Rust",
+      `\`cargo\` does not run: ${stderr?.trim().split("\n")[0] ?? ""}`,
+      "with rustup: `rustup default stable`, then run this again",
+    );
+  }
 
   await step("npm packages", npmPackages);
   found.qemu = await optional("QEMU", (report) =>

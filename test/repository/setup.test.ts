@@ -21,6 +21,19 @@ describe("the set-up", () => {
     expect(stderr).toMatch(/Rust: no `cargo` on the PATH\n\s+what to do: install Rust with rustup/);
   });
 
+  test("says what to do where `cargo` is rustup's and has no toolchain, and installs nothing", () => {
+    using folder = scratch();
+    const file = join(folder.path, "cargo");
+    writeFileSync(file, "#!/bin/sh\necho 'error: no default is configured' >&2\nexit 1\n", {
+      mode: 0o755,
+    });
+    const { status, stdout, stderr } = setup(["start"], `${folder.path}:/usr/bin:/bin`);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/Rust: `cargo` does not run: error: no default is configured\n/);
+    expect(stderr).toContain("rustup default stable");
+    expect(stdout).not.toContain("installing");
+  });
+
   test("refuses a goal it does not know", () => {
     expect(setup(["everything"])).toMatchObject({
       status: 2,

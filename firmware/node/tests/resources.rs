@@ -9,21 +9,11 @@ mod rig;
 
 use minicbor::Decoder;
 use minicbor::data::Type;
-use rig::{Memory, Rig, vectors};
+use rig::{Memory, Rig, running, vectors};
 use serde_json::{Map, Value, json};
 use wasmote_coap::{Code, Message, format, option};
 use wasmote_node::Provision;
 use wasmote_node::contract::{Kind, RESOURCES};
-
-/// A node that runs the package `first`, whose parameter is `limit` and whose output `flow`.
-fn running() -> (Memory, Rig) {
-    let v = vectors();
-    let memory = Memory::new();
-    let mut node = Rig::boot(&memory, &v.keys[..1]);
-    assert_eq!(node.push(v.named("first")).0, Code::CHANGED);
-    node.feed(12);
-    (memory, node)
-}
 
 /// CBOR as JSON has it, so that the two can be compared; byte strings as hexadecimal text.
 fn cbor(d: &mut Decoder<'_>) -> Value {

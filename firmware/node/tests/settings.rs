@@ -8,22 +8,13 @@
 )]
 mod rig;
 
-use rig::{Memory, Rig, tell, vectors};
+use rig::{Memory, Rig, running, tell, vectors};
 use wasmote_coap::Code;
 
 const PATH: &str = "app/params/limit";
 
 fn boot(memory: &Memory) -> Rig {
     Rig::boot(memory, &vectors().keys[..1])
-}
-
-/// A node with a confirmed package whose parameter is `limit`, from 0 to 10; here it counts in hundredths.
-fn running() -> (Memory, Rig) {
-    let memory = Memory::new();
-    let mut node = boot(&memory);
-    assert_eq!(node.push(vectors().named("first")).0, Code::CHANGED);
-    node.feed(12);
-    (memory, node)
 }
 
 /// Sets it; the seconds after which the node said that flash has it.

@@ -7,18 +7,8 @@
 )]
 mod rig;
 
-use rig::{Memory, Rig, vectors};
+use rig::{Rig, running, vectors};
 use wasmote_coap::{Code, Kind, Message, option};
-
-/// A node that runs the package `first`, whose parameter is `limit` and whose output `flow`.
-fn running() -> (Memory, Rig) {
-    let v = vectors();
-    let memory = Memory::new();
-    let mut node = Rig::boot(&memory, &v.keys[..1]);
-    assert_eq!(node.push(v.named("first")).0, Code::CHANGED);
-    node.feed(12);
-    (memory, node)
-}
 
 #[test]
 fn what_can_be_observed_is_and_few_changes_are_confirmed() {

@@ -280,6 +280,16 @@ pub const STRANGERS: u8 = 200;
 /// An answer: code and payload.
 pub type Answer = (Code, Vec<u8>);
 
+/// A node that runs the package `first`, whose parameter is `limit` and whose output `flow`.
+pub fn running() -> (Memory, Rig) {
+    let v = vectors();
+    let memory = Memory::new();
+    let mut node = Rig::boot(&memory, &v.keys[..1]);
+    assert_eq!(node.push(v.named("first")).0, Code::CHANGED);
+    node.feed(12);
+    (memory, node)
+}
+
 impl Rig {
     pub fn boot(memory: &Memory, keys: &[[u8; 32]]) -> Self {
         let mut provision = Provision::default();

@@ -23,7 +23,7 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
   const find = (what: string, ok: boolean, mend: string, needed = false) =>
     findings.push({ what, ok, needed, ...(ok ? {} : { mend }) });
   const program = (name: string, mend: string) =>
-    find(name, !spawnSync(name, ["--version"], { stdio: "ignore" }).error, mend);
+    find(name, spawnSync(name, ["--version"], { stdio: "ignore" }).status === 0, mend);
   find(
     "Node.js 20 or newer",
     Number(process.versions.node.split(".")[0]) >= 20,

@@ -6,7 +6,7 @@ export const contractVersion: i32 = 1;
 /** Bytes of the buffer for requests. */
 export const requestBufferSize: i32 = 256;
 
-/** The newest value of the module's sensor with this number; NaN when there is none yet. */
+/** The newest value of the module's sensor with this number; NaN before the first, and while the sensor is silent or faulty. */
 // @ts-ignore: decorator
 @external("wasmote", "r")
 export declare function read(a: i32): f32;

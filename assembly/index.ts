@@ -15,7 +15,7 @@ export { __also, __begin, __fixed, __put, __quoted, __raw };
 /** A sensor of the node. Declare one with {@link sensor}. */
 @unmanaged @final
 export class Sensor {
-  /** The newest sample; NaN while there is none. */
+  /** The newest sample; NaN before the first, and while the sensor is silent or faulty. */
   // @ts-ignore: decorator
   @inline get value(): f32 {
     return node.read(<i32>changetype<usize>(this));

@@ -1,11 +1,11 @@
 // `npm run gen`, the second half: writes docs/sdk.md, the reference page of the SDK. Every example in it is built and run for its
 // size and fuel; every difference from plain AssemblyScript is tried. test/sdk/sdk-page.test.ts fails when the page is another one.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, BuildError, type Built } from "./lib/build/build.ts";
 import { runFuel, Simulation, type Sample } from "./lib/simulate.ts";
+import { temporaryFolder } from "./lib/temporary.ts";
 
 interface Block {
   name: string;
@@ -20,6 +20,13 @@ export const blocks: readonly Block[] = [
     name: "sensor, output",
     what: "A sensor of the node, and a value that is published at `/outputs/NAME`. The floor of all sizes below.",
     example: "level.onSample((value) => out.publish(value));",
+  },
+  {
+    name: "sensor.value",
+    what: "The newest sample, for handlers of other things: NaN before the first, and once the sensor is silent or faulty, so that no old value passes for the present one.",
+    example: `every(1000, () => {
+  if (!isNaN(level.value)) out.publish(level.value);
+});`,
   },
   {
     name: "output.value",
@@ -371,14 +378,11 @@ ${example}
 }
 
 export async function buildText(program: string): Promise<Built> {
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
-  try {
-    const file = join(folder, "example.ts");
-    writeFileSync(file, program);
-    return await build(file);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  using scratch = temporaryFolder("sdk");
+  const folder = scratch.path;
+  const file = join(folder, "example.ts");
+  writeFileSync(file, program);
+  return await build(file);
 }
 
 const samples: Sample[] = Array.from({ length: 300 }, (_, index) => ({

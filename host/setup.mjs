@@ -64,6 +64,7 @@ export const images = [
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "machine", kept: "machine.elf" },
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "engine", kept: "engine.elf" },
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "coap-cost", kept: "coap-cost.elf" },
+  { crate: "wasmote-machine", features: ["cortex-m4"], made: "edhoc", kept: "edhoc.elf" },
   { crate: "wasmote-machine", features: ["cortex-m4"], made: "skip", kept: "skip.elf" },
 ];
 
@@ -71,6 +72,8 @@ export const images = [
 const engines = {
   none: { features: ["chip"], profile: "fast" },
   native: { features: ["chip", "native"], profile: "fast" },
+  // The same work in C, by GCC and with its doubles.
+  gcc: { features: ["chip", "gcc"], profile: "fast" },
   // As the node has it: the engine for speed, what is around it for size.
   wasmote: { features: ["chip", "wasmote"], profile: "release" },
   compiled: { features: ["chip", "compiled"], profile: "release" },
@@ -83,7 +86,7 @@ const engines = {
 /**
  * What only benchmarks build for the chip, and no test: each is looked at by the lint, as a benchmark that no longer builds is found out only
  * by whoever runs it. Of each crate every feature is named, or implied by one that is, but for those that change nothing of ours: wasmi's
- * other dispatch, and wasm3's engine, which is C.
+ * other dispatch, and wasm3's engine and the kernels' twins, which are C.
  */
 export const benchImages = [
   { crate: "wasmote-update", features: ["install"] },
@@ -92,8 +95,17 @@ export const benchImages = [
   { crate: "wasmote-update", features: ["compact-small"] },
   { crate: "wasmote-bench-engine", features: ["chip", "native", "wasmote", "compiled"] },
   { crate: "wasmote-bench-engine", features: ["chip", "wasmi", "wasmi-calls"] },
-  { crate: "wasmote-compare" },
+  { crate: "wasmote-compare", features: ["compiled"] },
+  { crate: "wasmote-protocols", features: ["chip"] },
 ];
+
+/** CoAP beside HTTP and MQTT, for the benchmark and its test. */
+const protocols = {
+  crate: "wasmote-protocols",
+  features: ["chip"],
+  made: "protocols",
+  kept: "protocols.elf",
+};
 
 /** Crates that build only for the chip: left out when the workspace is checked and tested on this computer. */
 export const chipCrates = ["mps2-an386", "wasmote-compare"];
@@ -159,8 +171,10 @@ export async function setup(goal) {
   for (const image of found.toolchain.ok ? wanted : []) {
     await step(image.kept, (report) => firmwareImage(report, image, found.toolchain.what));
   }
-  if (goal === "test" && found.toolchain.ok)
+  if (goal === "test" && found.toolchain.ok) {
     await step("bench-wasmote.elf", (report) => engineImage("wasmote", report));
+    await step(protocols.kept, (report) => firmwareImage(report, protocols, found.toolchain.what));
+  }
   if (existsSync(join(root, "host/cli/main.ts"))) await step("command line", bundle);
   await step("dashboard", dashboard);
   if (goal !== "start") {
@@ -187,7 +201,7 @@ export async function setup(goal) {
     if (found.python.ok) found.prometheus = await optional("Prometheus' parser", prometheusPeer);
     found.postgres = await optional("PostgreSQL", postgresServer);
     found.libcoap = await optional("libcoap", libcoapServer);
-    found.californium = await optional("Californium", californiumProxy);
+    found.californium = await optional("Californium", californiumPeers);
     found.chromium = await optional("Chromium", (report) =>
       debian(report, "chromium", ["chromium"]),
     );
@@ -202,15 +216,17 @@ export async function engineImage(name, report) {
   const { features, profile } = engines[name];
   const kept = `bench-${name}.elf`;
   const env = name === "wasm3" ? { WASM3_SOURCE: await wasm3Source(report) } : {};
+  if (name === "gcc") await debian(report, "arm-none-eabi-gcc", ["gcc-arm-none-eabi"]);
   const image = { crate: "wasmote-bench-engine", features, profile, made: "bench", kept, env };
   await firmwareImage(report, image, environment().toolchain?.what);
   return join(dist, kept);
 }
 
-/** Builds the engine as a library in C's manner, for the benchmark `compare`, and says where it is. */
-export async function engineLibrary() {
-  const kept = "libwasmote_compare.a";
-  const image = { crate: "wasmote-compare", made: kept, kept };
+/** Builds the engine as a library in C's manner, with these features, for the benchmark `compare`, and says where it is. */
+export async function engineLibrary(features = []) {
+  const made = "libwasmote_compare.a";
+  const kept = [...features, made].join("-");
+  const image = { crate: "wasmote-compare", features, made, kept };
   await step(kept, (report) => firmwareImage(report, image, environment().toolchain?.what));
   return join(dist, kept);
 }
@@ -440,18 +456,18 @@ async function wasm3Source(report) {
   return join(dirname(found.manifest_path), "wasm3/source");
 }
 
+/** The command and the libraries, by their names in dist/. */
+const bundles = {
+  wasmote: "host/cli/main.ts",
+  index: "host/lib/index.ts",
+  gateway: "host/gateway/index.ts",
+  model: "host/model/index.ts",
+};
+
 async function bundle(report) {
   const esbuild = join(root, "node_modules/.bin/esbuild");
-  const entries = ["host/cli/main.ts", "host/lib/index.ts", "host/gateway/index.ts"].filter(
-    (path) => existsSync(join(root, path)),
-  );
   // Chunks are named by their content: those of earlier builds would stay for ever.
   for (const name of readdirSync(dist)) if (name.endsWith(".js")) rmSync(join(dist, name));
-  const names = {
-    "host/cli/main.ts": "wasmote",
-    "host/lib/index.ts": "index",
-    "host/gateway/index.ts": "gateway",
-  };
   const words = [
     "--bundle",
     "--platform=node",
@@ -465,10 +481,12 @@ async function bundle(report) {
   await run(
     report,
     esbuild,
-    [...entries.map((path) => `${names[path]}=${path}`), ...words, "--outdir=dist"],
+    [...Object.entries(bundles).map((pair) => pair.join("=")), ...words, "--outdir=dist"],
     "fix what esbuild names",
   );
-  return "dist/wasmote.js, dist/index.js, dist/gateway.js";
+  return Object.keys(bundles)
+    .map((name) => `dist/${name}.js`)
+    .join(", ");
 }
 
 /** The gateway's page: two scripts, a style, no framework. */
@@ -493,7 +511,8 @@ async function declarations(report) {
   const tsc = join(root, "node_modules/.bin/tsc");
   await run(report, tsc, ["-p", "host/lib"], "fix what tsc names");
   await run(report, tsc, ["-p", "host/gateway"], "fix what tsc names");
-  return "dist/types, dist/types-gateway";
+  await run(report, tsc, ["-p", "host/model"], "fix what tsc names");
+  return "dist/types, dist/types-gateway, dist/types-model";
 }
 
 /** Installs what a list names, each file by its hash and nothing besides. */
@@ -560,14 +579,14 @@ function libcoapServer(report) {
   return debian(report, "coap-server-notls", ["libcoap3-bin"]);
 }
 
-/** californium-proxy2 (Java): each file by its hash, and our few lines around it compiled. What is returned is its class path. */
-async function californiumProxy(report) {
+/** Californium (Java), its proxy and its OSCORE: each file by its hash, and our few lines around them compiled. What is returned is the class path. */
+async function californiumPeers(report) {
   const from = join(root, "test/peers/californium");
   const list = readFileSync(join(from, "jars.sha256"), "utf8");
-  const wanted = createHash("sha256")
-    .update(list)
-    .update(readFileSync(join(from, "Proxy.java")))
-    .digest("hex");
+  const sources = ["Proxy.java", "OscoreClient.java"].map((name) => join(from, name));
+  const hash = createHash("sha256").update(list);
+  for (const source of sources) hash.update(readFileSync(source));
+  const wanted = hash.digest("hex");
   const folder = join(cache, "californium");
   const stamp = join(folder, ".installed");
   const path = `${join(folder, "classes")}:${join(folder, "jars")}/*`;
@@ -582,7 +601,7 @@ async function californiumProxy(report) {
     report,
     "mvn",
     [...words, `-DoutputDirectory=${jars}`, `-Dmaven.repo.local=${join(folder, "maven")}`],
-    "Maven needs a repository that has californium-proxy2",
+    "Maven needs a repository that has californium-proxy2 and cf-oscore",
   );
   rmSync(join(folder, "maven"), { recursive: true, force: true });
   const hashes = readdirSync(jars)
@@ -593,7 +612,9 @@ async function californiumProxy(report) {
     });
   if (hashes.join("") !== list)
     fail("its files are others than test/peers/californium/jars.sha256 names", "nothing was run");
-  const compile = ["-cp", `${jars}/*`, "-d", join(folder, "classes"), join(from, "Proxy.java")];
+  const to = join(folder, "classes");
+  // Whatever this computer's language is.
+  const compile = ["-nowarn", "-encoding", "UTF-8", "-cp", `${jars}/*`, "-d", to, ...sources];
   await run(report, "javac", compile, "the compiler's messages are above");
   writeFileSync(stamp, wanted);
   return path;
@@ -604,7 +625,7 @@ export async function racePeers() {
   return {
     wrk: await optional("wrk", (report) => debian(report, "wrk", ["wrk"])),
     libcoap: await optional("libcoap", libcoapServer),
-    californium: await optional("Californium", californiumProxy),
+    californium: await optional("Californium", californiumPeers),
   };
 }
 

@@ -28,9 +28,16 @@ const laptop = ["--workspace", ...left.flatMap((crate) => ["--exclude", crate])]
 
 const denied = ["--", "-D", "warnings"];
 const strictDocs = { RUSTDOCFLAGS: "-D warnings" };
-const portable = ["engine", "compiler", "coap", "oscore", "node", "net", "sensors"].flatMap(
-  (crate) => ["-p", `wasmote-${crate}`],
-);
+const portable = [
+  "engine",
+  "compiler",
+  "coap",
+  "oscore",
+  "edhoc",
+  "node",
+  "net",
+  "sensors",
+].flatMap((crate) => ["-p", `wasmote-${crate}`]);
 /** Clippy for what builds only for the chip. Debian's Rust for the chip comes without clippy. */
 const chipLints =
   environment().toolchain?.what === "rustup"

@@ -303,11 +303,13 @@ function record(): bool {
   let nameLength = 0;
   let value: f64 = NaN;
   let time: f64 = -1;
+  let state = false;
   if (!pass(0x7b)) return false;
   do {
     const length = quoted();
     if (length < 0) return false;
     const key = length == 1 ? <u32>load<u8>(begun) : 0;
+    const word = length == 2 && load<u16>(begun) == 0x7376;
     if (!pass(0x3a)) return false;
     space();
     if (place < last && load<u8>(place) == 0x22) {
@@ -317,6 +319,8 @@ function record(): bool {
         name = begun;
         nameLength = size;
       }
+      // "vs", where a node says what is wrong with a sensor.
+      if (word) state = true;
     } else {
       const given = numeral();
       if (isNaN(given)) return false;
@@ -326,7 +330,7 @@ function record(): bool {
   } while (pass(0x2c));
   if (!pass(0x7d)) return false;
   space();
-  if (place != last || nameLength == 0 || isNaN(value)) return false;
+  if (place != last || nameLength == 0 || (isNaN(value) && !state)) return false;
   sample(name, nameLength, <f32>value, time);
   return true;
 }
@@ -349,6 +353,7 @@ function sample(name: usize, length: i32, value: f32, time: f64): void {
   const sensor = sensorOf(name, length);
   if (sensor < 0) return;
   store<f32>(latest + (<usize>sensor << 2), value);
+  if (isNaN(value)) return;
   filterSample(sensor, value);
 }
 

@@ -9,7 +9,7 @@ import { describeTrap, sourcePlace, trapAdvice } from "../lib/backtrace.ts";
 import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
 import { stateCost, stateMinutes } from "../lib/states.ts";
-import { oneLine } from "../lib/text.ts";
+import { counted, oneLine } from "../lib/text.ts";
 import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { projectSamples, samplesFrom } from "./samples.ts";
@@ -95,7 +95,7 @@ export async function checkVerb(
     const after =
       kind === "fuel"
         ? `a run uses more than the ${runFuel} units of fuel that nodes grant`
-        : `it traps after ${fuel.length} runs`;
+        : `it traps after ${counted(fuel.length, "run")}`;
     faults.push(
       `${after}\n${describeTrap(
         kind,
@@ -125,10 +125,12 @@ export async function checkVerb(
     });
   }
   const kinds = Object.entries(counts).filter(([, count]) => count > 0);
+  const own = samples.filter(({ sensor }) => facts.sensors.includes(sensor)).length;
+  const repeated = counts.sample > own ? `; the ${counted(own, "given sample")} over and over` : "";
   const measured =
     kinds.length === 0
       ? "the start only: --samples measures more"
-      : `${result.meanFuel} on average, ${start} at the start, in ${kinds.map(([kind, count]) => `${count} ${kind}s`).join(", ")}`;
+      : `${result.meanFuel} on average, ${start} at the start, in ${kinds.map(([kind, count]) => counted(count, kind)).join(", ")}${repeated}`;
   const without = unexercised.map((sensor) => `sensor ${sensor}: no samples of it`);
   const fits = options.node === undefined ? [] : [["fits", `on ${address(options)}`] as const];
   const words = () =>

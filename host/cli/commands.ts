@@ -2,7 +2,8 @@
 import { Command, Option } from "commander";
 import packageFile from "../../package.json" with { type: "json" };
 import { UserError } from "../lib/errors.ts";
-import { interruptedCode, interruption } from "./context.ts";
+import { patienceOf } from "./context.ts";
+import { interruptedCode } from "./interruption.ts";
 import { oneLine } from "../lib/text.ts";
 import { report } from "./report.ts";
 
@@ -11,6 +12,11 @@ const key = () => new Option("--key <file>", "the key to sign with (.wasmote/key
 const chip = () =>
   new Option("--chip <chip>", "the chip's name for probe-rs").default("STM32F407VGTx");
 const samples = () => new Option("--samples <csv>", "samples: a column for each sensor");
+const force = () => new Option("--force", "write over a file that is somebody's own");
+const gateway = () => [
+  new Option("--gateway <url>", "the gateway (WASMOTE_GATEWAY, else the one on this computer)"),
+  new Option("--token <token>", "a token of the gateway's (WASMOTE_TOKEN)"),
+];
 const heap = () =>
   new Option("--heap <bytes>", "memory that handlers have at least, beyond what the start takes");
 /** What every verb has that talks to a node. */
@@ -19,7 +25,12 @@ const node = () => [
     "-n, --node <node>",
     "address (HOST, coap://HOST, /dev/PORT) or name of the node",
   ).argParser((given: string, before: string[] | undefined) => [...(before ?? []), given]),
-  new Option("--timeout <seconds>", "how long the node may take").default("30"),
+  new Option("--timeout <seconds>", "how long the node may take")
+    .default("30")
+    .argParser((timeout: string) => {
+      patienceOf({ timeout });
+      return timeout;
+    }),
   json(),
 ];
 /** What a verb has besides that is for several nodes at once. */
@@ -60,16 +71,16 @@ With --json the result is one JSON document a line on standard output, a failure
 
 Exit codes:
   0 done
-  1 failed
-  2 wrong words
+  1 failed: a file that is not there, a tool that is missing
+  2 wrong words: an option, a name or a setting that is not as it should be
   3 the source does not build
   4 the node cannot be reached
   5 the node refused
   6 a check found something
-  130 interrupted
+  130 interrupted by Ctrl-C
 
-Ctrl-C is the regular end of observe, watch, logs --follow, emulate and run on
-live samples: they end with 0.`,
+Ctrl-C is the regular end of observe, watch, logs --follow, rollout --follow,
+retrain --every, gateway, emulate and run on live samples: they end with 0.`,
   );
 
 /** An option that takes a value does not take the next option for it. */
@@ -122,7 +133,7 @@ verb(
   "build [file]",
   "compile a source into a module",
   () => import("./build.ts"),
-  [new Option("-o, --output <file>", "where the module goes (NAME.wasm)"), heap(), json()],
+  [new Option("-o, --output <file>", "where the module goes (NAME.wasm)"), force(), heap(), json()],
   ["build", "build src/other.ts -o other.wasm"],
 );
 verb(
@@ -150,6 +161,7 @@ verb(
     new Option("--inputs <names>", "names of the inputs, with commas (those in the file)"),
     new Option("--outputs <names>", "names of the outputs"),
     new Option("--samples <csv>", "rows of inputs, for the error against ONNX Runtime"),
+    force(),
     json(),
   ],
   ["model flood.onnx", "model flood.onnx --arithmetic int8 --module --samples days.csv"],
@@ -165,8 +177,14 @@ verb(
       "how the node is reached: ethernet, serial, ieee802154, lora",
     ).default("ethernet"),
     new Option("--feed <sensor=resource...>", "what feeds a sensor there: level=wye/sensors/level"),
+    new Option(
+      "--station <node>",
+      "a flood alarm by its days: moves, and no alarm is lost or doubled",
+    ),
+    new Option("--rain <node>", "the station that has the rain, where it is another"),
     new Option("--gateway <url>", "the gateway"),
     new Option("--cloud <url>", "a second gateway, as the cloud"),
+    new Option("--cloud-token <token>", "of the cloud"),
     new Option("--token <token>", "of the gateways (WASMOTE_TOKEN)"),
     new Option("--dry-run", "say where it would go, and why"),
     key(),
@@ -174,6 +192,7 @@ verb(
   ],
   [
     "place flood.onnx --dry-run --link lora",
+    "place evening.onnx --station wye --on cloud --gateway GATEWAY:8080 --cloud CLOUD:8080",
     "place src/main.ts --on gateway --gateway http://127.0.0.1:8080 --feed level=wye/sensors/level",
   ],
 );
@@ -182,7 +201,7 @@ verb(
   "a winter of floods on two emulated stations, a gateway and a cloud: alarms, moves, cut links, and the figures",
   () => import("./flood.ts"),
   [
-    new Option("--winter <year>", "that begins in this year, 1935 to 2016").default("2013"),
+    new Option("--winter <year>", "that begins in this year, 1970 to 2016").default("2013"),
     new Option("--days <n>", "only the first so many, at least 10"),
     new Option("--pace <ms>", "how long a day takes at least").default("350"),
     new Option("--machine <machine>", "what the stations run on: qemu-mps2, native"),
@@ -191,6 +210,32 @@ verb(
     json(),
   ],
   ["flood", "flood --winter 2000 --machine native --plain"],
+);
+verb(
+  "retrain <placement>",
+  "train a flood alarm on what a gateway has gathered; a better one goes to one node, then all",
+  () => import("./retrain.ts"),
+  [
+    ...gateway(),
+    new Option("--history <csv>", "older days: day, rain, flow (the river Wye's)"),
+    new Option("--gaugings <csv>", "level in mm, flow in m3/s: the rating curve is estimated anew"),
+    new Option("--only-parameters", "train nothing; estimate threshold and rating of what runs"),
+    new Option("--trained <folder>", "what examples/flood/train.py made already"),
+    new Option("--rounds <n>", "of the training").default("30"),
+    new Option("--seeds <n>", "networks that are tried").default("3"),
+    new Option("--teachers <n>", "networks that each learns from").default("5"),
+    new Option("--select <nodes...>", "nodes that get it, * at the end for any rest (the station)"),
+    new Option("--soak <seconds>", "how long a node runs it before it is judged").default("60"),
+    new Option("--dry-run", "train and judge, and send nothing"),
+    new Option("--every <seconds>", "a round each so often, until it is interrupted"),
+    key(),
+    json(),
+  ],
+  [
+    "retrain wye-flood --gateway http://127.0.0.1:8080",
+    "retrain wye-flood --only-parameters --gaugings gauged.csv",
+    "retrain wye-flood --every 604800",
+  ],
 );
 verb(
   "run [file]",
@@ -217,7 +262,7 @@ verb(
   "test",
   "run the project's own tests",
   () => import("./test.ts"),
-  [new Option("--junit <file>", "write what came of them as JUnit's XML"), json()],
+  [new Option("--junit <file>", "write what came of them as JUnit's XML"), force(), json()],
   ["test", "test --junit tests.xml"],
 );
 verb(
@@ -233,6 +278,7 @@ verb(
   () => import("./package.ts"),
   [
     new Option("-o, --output <file>", "where it goes (NAME.wpkg)"),
+    force(),
     new Option("--sequence <n>", "its sequence number (the last one plus one)"),
     new Option("--class <class>", "the class of boards it is for"),
     heap(),
@@ -247,6 +293,7 @@ verb(
   () => import("./pod.ts"),
   [
     new Option("-o, --output <file>", "where it goes (NAME.pod.wasm)"),
+    force(),
     new Option("--oci <folder>", "an OCI image layout beside it, as registries take"),
     heap(),
     json(),
@@ -312,6 +359,7 @@ verb(
   [
     new Option("--count <n>", "end after so many values"),
     new Option("--record <file>", "keep them, for `run --replay`"),
+    force(),
     new Option("--chart", "draw them"),
     ...several(),
   ],
@@ -392,7 +440,7 @@ verb(
   "bring a package to the nodes of a gateway in waves: start, status, pause, resume, approve, halt",
   () => import("./rollout.ts"),
   [
-    new Option("--gateway <url>", "the gateway (WASMOTE_GATEWAY, else the one on this computer)"),
+    ...gateway(),
     new Option(
       "--select <nodes>",
       "names, * at the end stands for any rest; all without",
@@ -403,12 +451,17 @@ verb(
     new Option("--tolerate <share>", "nodes that may fail (0.01)"),
     new Option("--at-once <nodes>", "nodes that are sent to at once (8)"),
     new Option("--approve", "wait for `rollout approve` between waves"),
+    new Option(
+      "--shadow <hours>",
+      "first, what it makes of the last hours of the nodes that get it first",
+    ),
     new Option("--go", "begin at once; without, every node is checked and nothing is sent"),
     new Option("-f, --follow", "show how it goes until it has ended"),
     json(),
   ],
   [
     "rollout start river.wpkg --select 'wye-*'",
+    "rollout start river.wpkg --shadow 48",
     "rollout start 1 --follow",
     "rollout status 1",
     "rollout halt 1",
@@ -419,7 +472,7 @@ verb(
   "what a gateway has kept of a resource",
   () => import("./history.ts"),
   [
-    new Option("--gateway <url>", "the gateway (WASMOTE_GATEWAY, else the one on this computer)"),
+    ...gateway(),
     new Option("--since <time>", "from then on: 90s, 15m, 2h, 7d ago, or a moment (1d)"),
     new Option("--until <time>", "up to then, likewise (now)"),
     new Option("--step <step>", "raw: every value; 1m, 1h: what each step of time had").default(
@@ -445,6 +498,7 @@ verb(
     new Option("--directory <address>", "takes registrations of nodes there (RFC 9176), over CoAP"),
     new Option("--discover", "looks for nodes on the networks here"),
     new Option("--demo", "starts three nodes here, with a winter of the river Wye"),
+    new Option("--new-token", "makes another token for an administrator, where the first was lost"),
     json(),
   ],
   ["gateway --demo", "gateway --listen 0.0.0.0:8080 --directory 0.0.0.0:5683"],
@@ -468,12 +522,17 @@ verb(
     new Option("--open", "answer everybody, and not only those who have a security context"),
     new Option("--hidden", "no answer at all to whoever has no security context"),
     new Option(
+      "--initiator <rights=credential...>",
+      "others to exchange keys with (`wasmote keys identity` there)",
+    ),
+    new Option(
       "--height <millimetres>",
       "from the bed up to the ranger: level = height - distance",
     ),
     new Option("--directory <address>", "resource directory where the node registers by itself"),
     new Option("--lifetime <seconds>", "for so long at a time (600)"),
     new Option("--flash", "write it to the board with probe-rs"),
+    force(),
     chip(),
     json(),
   ],
@@ -481,7 +540,7 @@ verb(
 );
 verb(
   "keys [action] [place]",
-  "who may do what with a node: list, add, rotate, revoke, claim, forget",
+  "who may do what with a node: list, add, rotate, revoke, claim, exchange, identity, forget",
   () => import("./keys.ts"),
   [
     new Option("--rights <rights>", "of a context to add: read, operate, install, admin, or all"),
@@ -494,6 +553,7 @@ verb(
     "keys rotate",
     "keys revoke 3",
     "keys claim --node serial:/dev/ttyUSB0",
+    "keys exchange",
   ],
 );
 verb(
@@ -525,7 +585,6 @@ export async function run(): Promise<void> {
   process.stderr.on("error", () => {});
   program.exitOverride();
   for (const command of program.commands) command.exitOverride();
-  interruption();
   try {
     const [first, second] = process.argv.slice(2);
     // Commander shows all of the help for a verb that there is none of, as if nothing were wrong.

@@ -4,7 +4,10 @@ import { NodeError, UserError } from "../lib/errors.ts";
 import { Node } from "../lib/node.ts";
 import { nameFault } from "../lib/names.ts";
 import { emulationStarts, heard, nodeAddress, openProject, type Project } from "../lib/project.ts";
+import { askGateway, type AskOptions, type GatewayPlace } from "../lib/gateway.ts";
+import { inForeground } from "../lib/foreground.ts";
 import { oneLine, printable, safeJson } from "../lib/text.ts";
+import { endsRegularly, heeding, interruptedExit } from "./interruption.ts";
 
 /** Exit codes, as `wasmote --help` lists them. */
 export const exitCode = {
@@ -14,7 +17,7 @@ export const exitCode = {
   unreachable: 4,
   refused: 5,
   check: 6,
-  interrupted: 130,
+  interrupted: interruptedExit,
 } as const;
 
 let opened: Project | undefined;
@@ -63,12 +66,12 @@ const longestStart = 15_000;
 
 /** The address of a node by its name; one that is just being started is waited for. */
 export function findNode(given: string): string {
-  for (const began = Date.now(); ;) {
+  for (const began = performance.now(); ;) {
     try {
       return nodeAddress(project(), given);
     } catch (error) {
       const limit = emulationStarts(project(), given) ? longestStart : grace;
-      if (nameFault(given) !== undefined || Date.now() - began > limit) throw error;
+      if (nameFault(given) !== undefined || performance.now() - began > limit) throw error;
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
   }
@@ -97,25 +100,39 @@ export interface Session {
 
 /**
  * Runs with a node and closes the link whatever happens. All of it has to be done within `--timeout`, unless the verb opens the session;
- * a longer limit is for what takes long by itself.
+ * a longer limit is for what takes long by itself. A stranger speaks under no context, whatever there is.
  */
-export async function withNode<T>(
+export function withNode<T>(
   options: NodeOptions,
   work: (node: Node, session: Session) => Promise<T>,
-  { place = address(options), longest }: { place?: string; longest?: number } = {},
+  {
+    place = address(options),
+    longest,
+    stranger = false,
+  }: { place?: string; longest?: number; stranger?: boolean } = {},
 ): Promise<T> {
-  const patience = milliseconds(options.timeout ?? "30", "--timeout 10", "time-out");
+  const patience = patienceOf(options);
+  return heeding((interrupted) =>
+    connected(interrupted, place, { patience, longest: longest ?? patience, stranger }, work),
+  );
+}
+
+async function connected<T>(
+  interrupted: AbortSignal,
+  place: string,
+  { patience, longest, stranger }: { patience: number; longest: number; stranger: boolean },
+  work: (node: Node, session: Session) => Promise<T>,
+): Promise<T> {
   const limit = new AbortController();
-  const interrupted = interruption();
-  const over = new Error(`does not answer in full within ${(longest ?? patience) / 1000} s`);
-  const timer = setTimeout(() => limit.abort(over), longest ?? patience);
+  const over = new Error(`does not answer in full within ${longest / 1000} s`);
+  const timer = setTimeout(() => limit.abort(over), longest);
   const stop = () => limit.abort(interrupted.reason);
   interrupted.addEventListener("abort", stop);
   if (interrupted.aborted) stop();
   const { signal } = limit;
   const open = () => {
     clearTimeout(timer);
-    regular = true;
+    endsRegularly();
     return signal;
   };
   try {
@@ -123,6 +140,7 @@ export async function withNode<T>(
       project: project(),
       patience,
       within: signal,
+      ...(stranger ? { context: null } : {}),
     });
     const result = await work(node, { node, address: place, signal, open });
     heard(project(), place);
@@ -140,33 +158,18 @@ export async function withNode<T>(
   }
 }
 
-/** Whether Ctrl-C is how the verb ends, and no failure. */
-let regular = false;
-
-let interrupting: AbortController | undefined;
-
-/** Fires at Ctrl-C, when the terminal is closed, or when the verb is told to end; a second time it ends at once. */
-export function interruption(): AbortSignal {
-  if (interrupting !== undefined) return interrupting.signal;
-  const controller = (interrupting = new AbortController());
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    process.on(name, () => {
-      if (controller.signal.aborted) process.exit(exitCode.interrupted);
-      controller.abort(new Error(`interrupted (${name})`));
-    });
-  return controller.signal;
+/** How long a node or a gateway may take, in milliseconds. */
+export function patienceOf({ timeout = "30" }: NodeOptions): number {
+  return milliseconds(timeout, "--timeout 10", "time-out");
 }
 
-/** Until Ctrl-C, for a verb that goes on until then. */
-export function untilInterrupted(): AbortSignal {
-  regular = true;
-  return interruption();
-}
-
-/** The exit code of a verb that was interrupted: 0 where that is its regular end. */
-export function interruptedCode(): number | undefined {
-  if (interrupting?.signal.aborted !== true) return undefined;
-  return regular ? 0 : exitCode.interrupted;
+/** Asks a gateway, until Ctrl-C. */
+export function ask<T = unknown>(
+  place: GatewayPlace,
+  path: string,
+  options: Omit<AskOptions<T>, "signal"> = {},
+): Promise<T> {
+  return heeding((signal) => askGateway(place, path, { ...options, signal }));
 }
 
 // ---- output -------------------------------------------------------------------------------------------------------------
@@ -215,9 +218,9 @@ export function say(text: string): void {
 /** Progress of what may take over a second: only on a terminal. */
 export function progress(title: string): (done: number, total: number) => void {
   if (!process.stderr.isTTY) return () => {};
-  const began = Date.now();
+  const began = performance.now();
   return (done, total) => {
-    if (done < total && Date.now() - began < 300) return;
+    if ((done < total && performance.now() - began < 300) || !inForeground()) return;
     const width = 30;
     const full = Math.round((width * done) / Math.max(1, total));
     const bar = "#".repeat(full) + "-".repeat(width - full);
@@ -229,16 +232,19 @@ export function progress(title: string): (done: number, total: number) => void {
 /** Shows that something is under way, with the seconds it has taken: only on a terminal, and from half a second on. */
 export async function waiting<T>(title: string, work: Promise<T>): Promise<T> {
   if (!process.stderr.isTTY) return await work;
-  const began = Date.now();
+  const began = performance.now();
+  let shown = false;
   const timer = setInterval(() => {
-    const seconds = (Date.now() - began) / 1000;
-    if (seconds > 0.5) process.stderr.write(`\r\x1b[K${oneLine(title)} … ${seconds.toFixed(0)} s`);
+    const seconds = (performance.now() - began) / 1000;
+    // In the background the line belongs to a shell.
+    if (seconds > 0.5 && (shown = inForeground()))
+      process.stderr.write(`\r\x1b[K${oneLine(title)} … ${seconds.toFixed(0)} s`);
   }, 200);
   try {
     return await work;
   } finally {
     clearInterval(timer);
-    process.stderr.write("\r\x1b[K");
+    if (shown || inForeground()) process.stderr.write("\r\x1b[K");
   }
 }
 

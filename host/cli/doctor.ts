@@ -3,11 +3,12 @@ import { spawnSync } from "node:child_process";
 import { machines, missing } from "../lib/emulate.ts";
 import { engineNames, missingEngine } from "../lib/engine.ts";
 import { chosenNode, paint, print, project, withNode, type NodeOptions } from "./context.ts";
-import { UserError } from "../lib/errors.ts";
+import { NodeError, UserError } from "../lib/errors.ts";
+import { packageRoot } from "../lib/root.ts";
 import { oneLine } from "../lib/text.ts";
 import type { Node } from "../lib/node.ts";
 import { describeEvent } from "./info.ts";
-import { listKeys } from "./keys.ts";
+import { listKeys } from "./keys-listed.ts";
 
 interface Finding {
   what: string;
@@ -22,8 +23,11 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
   const findings: Finding[] = [];
   const find = (what: string, ok: boolean, mend: string, needed = false) =>
     findings.push({ what, ok, needed, ...(ok ? {} : { mend }) });
-  const program = (name: string, mend: string) =>
-    find(name, spawnSync(name, ["--version"], { stdio: "ignore" }).status === 0, mend);
+  // In a folder of nobody's: what lies in this one (rust-toolchain.toml) may say which program runs under a name.
+  const program = (name: string, mend: string) => {
+    const ran = spawnSync(name, ["--version"], { stdio: "ignore", cwd: packageRoot });
+    find(name, ran.status === 0, mend);
+  };
   find(
     "Node.js 20 or newer",
     Number(process.versions.node.split(".")[0]) >= 20,
@@ -68,6 +72,12 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
           info.security === "secured",
           "wasmote provision --name NAME --flash",
         );
+        if (info.readout !== undefined)
+          find(
+            `${node}: its secrets cannot be read out through its debug port`,
+            !info.readout,
+            "STM32_Programmer_CLI -c port=SWD -ob RDP=0xBB (going back erases the chip)",
+          );
         if (info.security === "secured") await contexts(node, one, find);
         const happened = describeEvent(app);
         const trouble = happened === undefined ? "" : `\n  ${happened.replaceAll("\n", "\n  ")}`;
@@ -75,16 +85,21 @@ export async function doctorVerb(options: NodeOptions): Promise<void> {
           `${node}: the last package did not fail${trouble}`,
           happened === undefined,
           "wasmote push",
+          // What a person took back did not fail.
+          app.event?.what !== undefined && app.event.what !== "rollback",
         );
       });
     } catch (error) {
-      find(`${node} answers (${oneLine((error as Error).message)})`, false, "wasmote scan", true);
+      if (error instanceof NodeError && error.code === "aborted") throw error;
+      const insecure = error instanceof NodeError && error.code === "insecure";
+      const mend = insecure ? "wasmote keys exchange" : "wasmote scan";
+      find(`${node} answers (${oneLine((error as Error).message)})`, false, mend, true);
     }
   }
   print(options.json, findings, () =>
     findings
       .map(({ what, ok, needed, mend }) => {
-        const word = ok ? "ok     " : needed ? "missing" : "without";
+        const word = ok ? "ok     " : needed ? "failed " : "without";
         const colour = ok ? "green" : needed ? "red" : "yellow";
         return `${paint(colour, word)}  ${what}${mend ? `\n         mend it with: ${mend}` : ""}`;
       })

@@ -1,12 +1,11 @@
 // Starts a node on this computer and keeps it until it is interrupted. One with a name can be used by that name, and keeps its
 // flash from one time to the next.
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { emulate, machines, missing, unfitLink, type Link, type Machine } from "../lib/emulate.ts";
 import { announce, feedLine } from "../lib/emulated.ts";
-import { UserError } from "../lib/errors.ts";
+import { NodeError, UserError } from "../lib/errors.ts";
 import {
   allRights,
   emulatedName,
@@ -18,14 +17,18 @@ import {
   nodeKeys,
   type NodeKey,
 } from "../lib/keys.ts";
+import { exchangesKeys } from "../lib/identity.ts";
 import { nameFault } from "../lib/names.ts";
 import { flashFault, makeFlash } from "../lib/package.ts";
 import type { Sample } from "../lib/samples.ts";
 import { emulatedNode, signingKey, starting } from "../lib/project.ts";
 import { writeWhole } from "../lib/state.ts";
-import { print, project, say, untilInterrupted, waiting } from "./context.ts";
+import { print, project, say, waiting } from "./context.ts";
+import { untilInterrupted } from "./interruption.ts";
 import { samplesFrom } from "./samples.ts";
 import { readLines } from "./terminal.ts";
+import { temporaryFolder } from "../lib/temporary.ts";
+import { Node } from "../lib/node.ts";
 
 interface Options {
   flash?: string;
@@ -66,7 +69,7 @@ export async function emulateVerb(machine: string | undefined, options: Options)
   const { state } = project();
   using scratch = folderFor(options);
   const made = flashOf(chosen, options, scratch?.path);
-  const { flash, key, security } = made;
+  const { flash, key } = made;
   const file = `${name}.address`;
   // Whoever asks for it by its name in this moment waits.
   if (name !== undefined) state.write(`${starting}\n${process.pid}\n`, ["emulated", file]);
@@ -83,6 +86,12 @@ export async function emulateVerb(machine: string | undefined, options: Options)
     }),
   );
   if (name !== undefined) state.write(`${node.address}\n${process.pid}\n`, ["emulated", file]);
+  const security = made.security ?? (await saidBy(node.address, signal));
+  const feed = (sensor: string, value: number) => node.feed(sensor, value);
+  const own = key === undefined ? {} : { key: keptKey(key) };
+  const about = { name: name ?? "", address: node.address, machine: chosen, ...own };
+  // Before it is said to be there: whoever reads that may use it at once.
+  const announced = await announce(about, feed);
   const shown = { address: node.address, machine: chosen, security };
   print(
     options.json,
@@ -90,10 +99,6 @@ export async function emulateVerb(machine: string | undefined, options: Options)
     () =>
       `${name ?? node.address}${name === undefined ? "" : ` at ${node.address}`}, ${guarded(security)}\n(samples as lines on standard input: level 1234; Ctrl-C ends it)`,
   );
-  const feed = (sensor: string, value: number) => node.feed(sensor, value);
-  const own = key === undefined ? {} : { key: keptKey(key) };
-  const about = { name: name ?? "", address: node.address, machine: chosen, ...own };
-  const announced = await announce(about, feed);
   const input = readLines((line) => {
     try {
       if (line.trim() !== "") feedLine(line, feed);
@@ -114,14 +119,29 @@ interface Made {
   flash: string;
   /** The context with a node that has no name, as long as it runs. */
   key?: NodeKey;
-  security: "secured" | "open" | "unclaimed";
+  /** Not known of a flash that somebody else provisioned: the node says it. */
+  security: "secured" | "open" | undefined;
+}
+
+/** How a node says it is guarded. One that is to say nothing to strangers is secured. */
+async function saidBy(address: string, signal: AbortSignal): Promise<string> {
+  try {
+    await using node = await Node.connect(address, {
+      context: null,
+      patience: 5_000,
+      within: signal,
+    });
+    return (await node.front(signal)).security;
+  } catch (error) {
+    if (error instanceof NodeError && error.code === "timeout") return "secured";
+    throw error;
+  }
 }
 
 /** Where the flash of a node lies that nobody will start again. */
 function folderFor({ flash, name }: Options) {
   if (flash !== undefined || name !== undefined) return undefined;
-  const path = mkdtempSync(join(tmpdir(), "wasmote-flash-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+  return temporaryFolder("flash");
 }
 
 /**
@@ -152,7 +172,7 @@ function flashOf(machine: Machine, options: Options, scratch: string | undefined
         `${name} was made to answer this project alone, and its flash is kept`,
         `take another name, or remove ${file} to begin it anew`,
       );
-    return { flash: file, security: secured ? "secured" : "open" };
+    return { flash: file, security: secured ? "secured" : undefined };
   }
   if (!open && options.flash !== undefined && name === undefined)
     throw new UserError(
@@ -164,8 +184,10 @@ function flashOf(machine: Machine, options: Options, scratch: string | undefined
   const key = open ? undefined : makeKey(0, allRights);
   // Before the node has it; contexts with an earlier node of this name are of no use any more.
   if (kept !== undefined) keepNodeKeys(project(), kept, key === undefined ? [] : [key]);
+  const secured = key !== undefined && kept !== undefined;
   const contexts = key === undefined ? { open } : { contexts: encodeKeys([key]) };
-  const provision = { name: name ?? "emulated", keys, development: dev, ...contexts };
+  const exchanges = secured ? exchangesKeys(project(), kept) : {};
+  const provision = { name: name ?? "emulated", keys, development: dev, ...contexts, ...exchanges };
   writeWhole(file, makeFlash(provision), 0o600);
   const unnamed = key !== undefined && name === undefined ? { key } : {};
   return { flash: file, ...unnamed, security: open ? "open" : "secured" };
@@ -178,12 +200,12 @@ async function play(
   feed: (sensor: string, value: number) => void,
   ended: Promise<void>,
 ): Promise<void> {
-  const began = Date.now();
+  const began = performance.now();
   let over = false;
   void ended.then(() => (over = true));
   for (const { at, sensor, value } of samples) {
     // By the clock, so that what a timer is late by does not add up.
-    await delay(Math.max(0, began + at / speed - Date.now()));
+    await delay(Math.max(0, began + at / speed - performance.now()));
     if (over) return;
     try {
       feed(sensor, value);
@@ -191,5 +213,5 @@ async function play(
       say((error as Error).message);
     }
   }
-  say(`all ${samples.length} samples were played`);
+  say(`all samples were played: ${samples.length}`);
 }

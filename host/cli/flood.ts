@@ -1,14 +1,13 @@
 // Shows a winter of floods on emulated stations, a gateway and a cloud: alarms, moves, cut links, and what it was worth.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createScreen } from "../demo/screen.ts";
 import type { Figures } from "../flood/figures.ts";
-import { runWinter } from "../flood/winter.ts";
+import { buildModules, runWinter, type WinterOptions } from "../flood/winter.ts";
 import { missing } from "../lib/emulate.ts";
 import { NodeError, UserError } from "../lib/errors.ts";
-import { oneLine } from "../lib/text.ts";
-import { interruption, print, say, table } from "./context.ts";
+import { counted, oneLine } from "../lib/text.ts";
+import { print, say, table, waiting } from "./context.ts";
+import { heeding } from "./interruption.ts";
+import { temporaryFolder } from "../lib/temporary.ts";
 
 interface Options {
   winter: string;
@@ -21,39 +20,52 @@ interface Options {
 }
 
 export async function floodVerb(options: Options): Promise<void> {
-  const signal = interruption();
-  const winter = whole(options.winter, "--winter 2013", 1935, 2016);
+  const winter = whole(options.winter, "--winter 2013", 1970, 2016);
   const days = options.days === undefined ? undefined : whole(options.days, "--days 60", 10, 183);
   const pace = whole(options.pace, "--pace 400", 0, 60_000);
   const port = whole(options.listen, "--listen 8080", 0, 65_535);
   const machine = machineOf(options.machine);
+  const modules = await waiting("building the stations' modules", buildModules());
+  const figures = await heeding((signal) =>
+    shown({ machine, winter, days, pace, port, modules, signal }, options.plain ?? false),
+  );
+  print(options.json, figures, () => describe(figures));
+}
+
+async function shown(
+  options: Omit<WinterOptions, "folder" | "screen">,
+  plain: boolean,
+): Promise<Figures> {
+  const { signal } = options;
   // What is drawn goes beside the result, so that --json stays JSON.
-  const screen = createScreen(process.stderr, options.plain ?? false);
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-flood-"));
+  const screen = createScreen(process.stderr, plain, {
+    name: "place",
+    legend: "n: on the node, g: at the gateway, c: in the cloud",
+  });
+  using scratch = temporaryFolder("flood");
+  const folder = scratch.path;
+  const stopping = () => {
+    screen.end();
+    say("stopping");
+  };
+  signal.addEventListener("abort", stopping, { once: true });
   try {
-    const figures = await runWinter({
+    return await runWinter({
+      ...options,
       folder,
-      machine,
-      winter,
-      days,
-      pace,
-      port,
-      signal,
       screen: {
         step: (title) => screen.step(title),
-        say: (text) => screen.say(oneLine(text)),
-        day: ({ place, ...shown }) => screen.point({ ...shown, version: place }),
+        // Behind "stopping" there is nothing to tell.
+        say: (text) => void (signal.aborted || screen.say(oneLine(text))),
+        day: ({ place, ...day }) => screen.point({ ...day, version: place }),
       },
     });
-    screen.end();
-    signal.throwIfAborted();
-    print(options.json, figures, () => describe(figures));
   } catch (error) {
     if (signal.aborted) throw new NodeError("aborted", "interrupted", { cause: error });
     throw error;
   } finally {
+    signal.removeEventListener("abort", stopping);
     screen.end();
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -89,21 +101,35 @@ function machineOf(given: string | undefined): "native" | "qemu-mps2" {
 const short = (value: number) =>
   Number.isFinite(value) ? String(Number(value.toPrecision(3))) : "-";
 
+const where = { node: "on the node", gateway: "at the gateway", cloud: "in the cloud" } as const;
+const ahead = (days: number) => (days === 1 ? "a day" : `${short(days)} days`);
+
 function describe(figures: Figures): string {
-  const { worth, persistence, costs, bytes, alarms, ledger, from, to } = figures;
+  const { worth, persistence, costs, bytes, alarms, others, undecided, ledger, from, to } = figures;
   const everything = bytes.samples;
   return table([
-    ["days", `${from} to ${to}`],
+    [
+      "days",
+      `${from} to ${to}; a decision is made of five days, so there is none on the first ${undecided}, and a flood behind them is not counted`,
+    ],
     [
       "flood days",
       `${worth.floodDaysCaught} of ${worth.floodDays} warned of on the evening before`,
     ],
     [
       "onsets",
-      `${worth.onsetsCaught} of ${worth.onsets}, ${worth.leadDays === null ? "none" : `${short(worth.leadDays)} days`} ahead; ${persistence.onsetsCaught} by "today as tomorrow"`,
+      `${worth.onsetsCaught} of ${worth.onsets} (days with a flood after one without)${worth.leadDays === null ? "" : ` ${ahead(worth.leadDays)} ahead`}; ${persistence.onsetsCaught} by "today as tomorrow"`,
     ],
     ["false alarms", `${worth.falseAlarms}; ${persistence.falseAlarms} by "today as tomorrow"`],
-    ["webhooks", `${alarms.raised} alarms and ${alarms.ended} ends, each once`],
+    [
+      "webhooks",
+      [["hereford-flood", alarms] as const, ...Object.entries(others)]
+        .map(
+          ([name, { raised, ended }]) =>
+            `${name} ${counted(raised, "alarm")} and ${counted(ended, "end")}`,
+        )
+        .join(", ") + ", each once",
+    ],
     [
       "moves",
       `${ledger.moves}; decisions that came again ${ledger.repeated}, days that were never decided ${ledger.missed}`,
@@ -113,8 +139,8 @@ function describe(figures: Figures): string {
       `on hereford's link: ${everything} to send every sample, ${bytes.days} to fetch the days, ${bytes.alarms} for the alarm's changes`,
     ],
     ...costs.map((cost): [string, string] => [
-      `on the ${cost.place}`,
-      `${cost.decisions} decisions: ${cost.fuel} fuel, ${short(cost.milliseconds)} ms, ${short(cost.bytes)} bytes, ${short(cost.energy)} uJ of the station each (by LoRa)`,
+      where[cost.place],
+      `${counted(cost.decisions, "decision")}: ${cost.fuel} fuel, ${short(cost.milliseconds)} ms, ${short(cost.bytes)} bytes, ${short(cost.energy)} uJ of the station each by LoRa${cost.estimate === null ? "" : `; ${short(cost.estimate)} uJ were estimated${cost.place === "node" ? "" : ", without the gateway's questions: it asks each second, as a day takes no longer here"}`}`,
     ]),
   ]);
 }

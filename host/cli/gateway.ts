@@ -1,13 +1,14 @@
 // Starts the gateway and keeps it until it is interrupted.
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { defaults, readConfig } from "../gateway/config.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { UserError } from "../lib/errors.ts";
 import { emulatedNodes } from "../lib/project.ts";
-import { print, project, say, untilInterrupted, waiting } from "./context.ts";
+import { print, project, say, waiting } from "./context.ts";
+import { untilInterrupted } from "./interruption.ts";
+import { temporaryFolder } from "../lib/temporary.ts";
 
 interface Options {
   listen?: string;
@@ -16,6 +17,7 @@ interface Options {
   directory?: string;
   discover?: boolean;
   demo?: boolean;
+  newToken?: boolean;
   json?: boolean;
 }
 
@@ -25,59 +27,56 @@ export async function gatewayVerb(options: Options): Promise<void> {
   const signal = untilInterrupted();
   const file = resolve(project().folder, options.config ?? "gateway.toml");
   if (options.config !== undefined && !existsSync(file))
-    throw new UserError(
-      `there is no file ${file}`,
-      "check the name: docs/gateway.md shows one",
-      "usage",
-    );
+    throw new UserError(`there is no file ${file}`, "check the name: docs/gateway.md shows one");
   const config = { ...readConfig(file) };
   if (options.listen !== undefined)
     config.listen = place(options.listen, "--listen 127.0.0.1:8080");
   if (options.directory !== undefined)
     config.directory = place(options.directory, "--directory 0.0.0.0:5683");
   if (options.discover) config.discover = true;
-  const passing = options.demo && options.data === undefined;
-  const folder = passing
-    ? mkdtempSync(join(tmpdir(), "wasmote-gateway-"))
-    : resolve(project().folder, options.data ?? "gateway-data");
+  using passing =
+    options.demo && options.data === undefined ? temporaryFolder("gateway") : undefined;
+  const folder = passing?.path ?? resolve(project().folder, options.data ?? "gateway-data");
   const nodes = Object.fromEntries(
     emulatedNodes(project()).map(({ name, address }) => [name, address]),
   );
-  try {
-    const starting = Gateway.start({ folder, config, project: project(), nodes, say });
-    const gateway = await waiting("starting the gateway", starting).catch((cause: unknown) => {
-      const { code, message } = cause as NodeJS.ErrnoException;
-      if (code !== "EADDRINUSE" && code !== "EACCES") throw cause;
-      throw new UserError(message, "choose another address: --listen 127.0.0.1:8081", "failed", {
-        cause,
-      });
+  const starting = Gateway.start({ folder, config, project: project(), nodes, say });
+  const gateway = await waiting("starting the gateway", starting).catch((cause: unknown) => {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code !== "EADDRINUSE" && code !== "EACCES") throw cause;
+    throw new UserError(message, "choose another address: --listen 127.0.0.1:8081", "failed", {
+      cause,
     });
-    try {
-      const { first } = gateway.access;
-      const { url } = gateway;
-      print(options.json, { url, folder, ...(first === undefined ? {} : { token: first }) }, () =>
-        first === undefined
-          ? `${url}  (data in ${folder}; Ctrl-C ends it)`
-          : `${url}/#token=${first}\n  this token is shown once: keep it. Until the next start, this computer needs none (data in ${folder}; Ctrl-C ends it)`,
-      );
-      const demo = options.demo
-        ? await waiting(
-            "starting three nodes",
-            import("../gateway/demo.ts").then(({ startDemo }) => startDemo(gateway, folder)),
-          )
-        : undefined;
-      if (demo !== undefined)
-        say("three nodes run the flood alarm; a day of a winter passes each half second");
-      await new Promise<void>((done) => {
-        signal.addEventListener("abort", () => done());
-        if (signal.aborted) done();
-      });
-      await demo?.stop();
-    } finally {
-      await gateway.stop();
-    }
+  });
+  try {
+    const { first } = gateway.access;
+    const token = first ?? (options.newToken ? gateway.access.another() : undefined);
+    const { url } = gateway;
+    const local = first === undefined ? "" : ". Until the next start, this computer needs none";
+    print(options.json, { url, folder, ...(token === undefined ? {} : { token }) }, () =>
+      token === undefined
+        ? `${url}  (data in ${folder}; Ctrl-C ends it)\n  whoever has lost its token: --new-token makes another`
+        : `${url}/#token=${token}\n  this token is shown once: keep it${local} (data in ${folder}; Ctrl-C ends it)`,
+    );
+    const demo = options.demo
+      ? await waiting(
+          "starting three nodes",
+          import("../gateway/demo.ts").then(({ startDemo }) => startDemo(gateway, folder, signal)),
+        ).catch((error: unknown) => {
+          // Ctrl-C goes to the nodes as well: whatever fails from there on is no fault.
+          if (signal.aborted) return undefined;
+          throw error;
+        })
+      : undefined;
+    if (demo !== undefined)
+      say("three nodes run the flood alarm; a day of a winter passes each half second");
+    await new Promise<void>((done) => {
+      signal.addEventListener("abort", () => done());
+      if (signal.aborted) done();
+    });
+    await demo?.stop();
   } finally {
-    if (passing) rmSync(folder, { recursive: true, force: true });
+    await gateway.stop();
   }
 }
 

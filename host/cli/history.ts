@@ -1,13 +1,14 @@
 // Shows what a gateway has kept of a resource: values, or what steps of time had.
 import { mostPoints, resolutions, type Point } from "../gateway/history.ts";
 import { UserError } from "../lib/errors.ts";
-import { askGateway, gatewayNodes, gatewayPlace } from "../lib/gateway.ts";
+import { gatewayPlace } from "../lib/gateway.ts";
 import { throughGateway } from "../lib/project.ts";
 import { oneLine, shortest } from "../lib/text.ts";
-import { interruption, print, project, say } from "./context.ts";
+import { ask, print, project, say } from "./context.ts";
 
 interface Options {
   gateway?: string;
+  token?: string;
   since?: string;
   until?: string;
   step?: string;
@@ -34,23 +35,12 @@ export async function historyVerb(given: string, path: string, options: Options)
   const now = Date.now();
   if (options.since !== undefined) query.set("from", String(moment(options.since, now)));
   if (options.until !== undefined) query.set("to", String(moment(options.until, now)));
-  const place = gatewayPlace(through?.url ?? options.gateway);
-  const kept = await askGateway(place, `/api/history?${query.toString()}`, {
-    signal: interruption(),
-    is: hasPoints,
-  });
+  const place = gatewayPlace(through?.url ?? options.gateway, options.token);
+  const kept = await ask(place, `/api/history?${query.toString()}`, { is: hasPoints });
   const { points } = kept;
-  if (points.length === 0) {
-    const nodes = await gatewayNodes(place, interruption());
-    if (!nodes.includes(node))
-      throw new UserError(
-        `the gateway has kept nothing of a node ${oneLine(node)}, and knows none of this name`,
-        nodes.length === 0 ? "it has no nodes" : `it has ${oneLine(nodes.slice(0, 10).join(", "))}`,
-      );
-    if (options.json !== true) {
-      say(`the gateway has kept nothing of ${node} ${oneLine(resource)} in that time`);
-      return;
-    }
+  if (points.length === 0 && options.json !== true) {
+    say(`the gateway has kept nothing of ${oneLine(`${node} ${resource}`)} in that time`);
+    return;
   }
   print(options.json, kept, () => points.map(line).join("\n"));
   // The gateway gives the oldest first, so that what is newer is missing.

@@ -17,24 +17,14 @@ import {
 } from "../lib/keys.ts";
 import { nameFault } from "../lib/names.ts";
 import { sleep } from "../lib/coap/endpoint.ts";
+import { exchangeKeys, showIdentity } from "./keys-exchange.ts";
+import { listKeys, type Listed } from "./keys-listed.ts";
 import type { Node } from "../lib/node.ts";
 import { address, print, project, table, withNode, type NodeOptions } from "./context.ts";
 
 interface Options extends NodeOptions {
   rights?: string;
   output?: string;
-}
-
-/** A context as a node lists it. */
-interface Listed {
-  place: number;
-  peer: number;
-  rights: number;
-  /** The place of the context that goes when this one was used. */
-  replaces?: number;
-  /** How often its keys were used at most, and whether it should be rotated. */
-  used: number;
-  worn: boolean;
 }
 
 export async function keysVerb(
@@ -48,6 +38,8 @@ export async function keysVerb(
     rotate: () => rotate(options),
     revoke: () => revoke(place, options),
     claim: () => claim(options),
+    exchange: () => exchangeKeys(place, options),
+    identity: () => Promise.resolve(showIdentity(place, options)),
     forget: () => forget(place, options),
   };
   const chosen = action ?? "list";
@@ -61,32 +53,13 @@ export async function keysVerb(
   await run();
 }
 
-/** What a node lists. A node is not trusted: anything odd is an error. */
-export async function listKeys(node: Node, signal?: AbortSignal): Promise<Listed[]> {
-  const value = (await node.read("keys", { accept: "cbor", signal })) as Record<string, unknown>;
-  const column = (name: string): number[] => {
-    const all = value?.[name];
-    if (!Array.isArray(all) || all.length > places || !all.every((one) => Number.isInteger(one)))
-      throw new NodeError("protocol", `/keys: ${name} is not a list of numbers`);
-    return all as number[];
-  };
-  const columns = ["peer", "rights", "replaces", "used", "worn"].map(column);
-  return column("place").map((place, at) => {
-    const [peer = 0, rights = 0, replaces = places, used = 0, worn = 0] = columns.map(
-      (one) => one[at] ?? 0,
-    );
-    const replaced = replaces < places ? { replaces } : {};
-    return { place, peer, rights, ...replaced, used, worn: worn !== 0 };
-  });
-}
-
 async function list(options: Options): Promise<void> {
   await withNode(options, async (node, { address: at, signal }) => {
     const all = await listKeys(node, signal);
     const name = nameOf(project(), at);
     const own = name === undefined ? [] : nodeKeys(project(), name);
     const mine = ({ place, peer }: Listed) =>
-      own.some((key) => key.place === place && key.peer === peer);
+      own.some((key) => (key.place === place || key.place === places) && key.peer === peer);
     const shown = all.map((one) => ({ ...one, rights: rightsText(one.rights), own: mine(one) }));
     print(options.json, shown, () =>
       shown.length === 0
@@ -165,11 +138,17 @@ async function add(options: Options): Promise<void> {
 export function writeExport(folder: string, key: NodeKey): void {
   mkdirSync(folder, { mode: 0o700 });
   const { aiocoap, libcoap } = exported(key);
-  for (const [name, text] of [
-    ["settings.json", aiocoap],
-    ["libcoap.conf", libcoap],
-  ] as const)
-    writeFileSync(join(folder, name), text, { mode: 0o600, flag: "wx" });
+  try {
+    for (const [name, text] of [
+      ["settings.json", aiocoap],
+      ["libcoap.conf", libcoap],
+    ] as const)
+      writeFileSync(join(folder, name), text, { mode: 0o600, flag: "wx" });
+  } catch (error) {
+    // A half of it would be taken for the whole.
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 async function put(
@@ -190,12 +169,13 @@ const busyLimit = 10_000;
 
 /** Asks again while the node is busy with its flash. */
 async function patiently(work: () => Promise<unknown>, signal?: AbortSignal): Promise<void> {
-  for (const until = Date.now() + busyLimit; ;) {
+  for (const until = performance.now() + busyLimit; ;) {
     try {
       await work();
       return;
     } catch (error) {
-      const busy = error instanceof NodeError && error.status === "5.03" && Date.now() < until;
+      const busy =
+        error instanceof NodeError && error.status === "5.03" && performance.now() < until;
       if (!busy) throw error;
     }
     await sleep(200, signal);
@@ -217,7 +197,8 @@ async function rotate(options: Options): Promise<void> {
     // Connecting has found out which of several the node knows.
     const own = nodeKeys(project(), name)[0]!;
     const all = await listKeys(node, signal);
-    const there = all.find(({ place, peer }) => place === own.place && peer === own.peer);
+    // No two have one peer's ID.
+    const there = all.find(({ peer }) => peer === own.peer);
     if (there === undefined) throw new NodeError("protocol", "/keys does not list our context");
     const key = makeKey(
       freePlace(all, 0),
@@ -225,7 +206,7 @@ async function rotate(options: Options): Promise<void> {
       all.map(({ peer }) => peer),
     );
     keepNodeKeys(project(), name, [key, own]);
-    await put(node, key, own.place, signal);
+    await put(node, key, there.place, signal);
   });
   // Connecting forgets the old one once the node has answered under the new one.
   await withNode(options, async (node, { signal }) => {

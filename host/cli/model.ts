@@ -1,5 +1,4 @@
 // Makes a source or a module of an ONNX file, and says what it costs and how exact it is.
-import { statSync } from "node:fs";
 import { basename, extname } from "node:path";
 import { readWhole } from "../lib/files.ts";
 import { UserError } from "../lib/errors.ts";
@@ -19,7 +18,7 @@ import {
 import { evaluate } from "../model/reference.ts";
 import { pythonWithRuntime, runRuntime } from "../model/runtime.ts";
 import { print, table } from "./context.ts";
-import { writeResult } from "./program.ts";
+import { refuseResult, writeResult, type Writing } from "./result.ts";
 
 export interface ModelVerbOptions {
   output?: string;
@@ -28,6 +27,7 @@ export interface ModelVerbOptions {
   inputs?: string;
   outputs?: string;
   samples?: string;
+  force?: boolean;
   json?: boolean;
 }
 
@@ -47,15 +47,23 @@ export async function modelVerb(file: string, options: ModelVerbOptions): Promis
       `take one of ${arithmetics.join(", ")}`,
       "usage",
     );
+  const writing: Writing = {
+    kind: options.module ? "a module of Wasmote" : "a source of `wasmote model`",
+    given: options.output,
+    own: options.module ? `${name}.wasm` : `${name}.ts`,
+    force: options.force,
+  };
+  refuseResult(writing);
   const model = compileModel(bytes, {
     name,
     arithmetic,
     ...(options.inputs === undefined ? {} : { inputs: options.inputs.split(",") }),
     ...(options.outputs === undefined ? {} : { outputs: options.outputs.split(",") }),
   });
+  // What is wrong with them is known before seconds are spent.
+  const rows = options.samples === undefined ? [] : readRows(options.samples, model);
   const filter = await buildFilter(model);
   const cost = costOf(model, filter);
-  const rows = options.samples === undefined ? [] : readRows(options.samples, model);
   const loaded = await loadModel(model);
   const results = (rows.length === 0 ? [model.plan.inputs.map(() => 1)] : rows).map((row) =>
     loaded.run(row),
@@ -70,9 +78,7 @@ export async function modelVerb(file: string, options: ModelVerbOptions): Promis
           rows,
           results.map(({ outputs }) => outputs),
         );
-  const output = options.module
-    ? writeResult(options.output, `${name}.wasm`, filter.module)
-    : writeResult(options.output, `${name}.ts`, Buffer.from(model.source));
+  const output = writeResult(options.module ? filter.module : Buffer.from(model.source), writing);
   const { inputs, outputs, opset } = model.plan;
   print(
     options.json,
@@ -119,38 +125,12 @@ const describe = (arithmetic: Arithmetic) =>
   })[arithmetic];
 
 function readModel(file: string): Uint8Array {
-  try {
-    // Looked at before it is read: what is too long is not taken into memory.
-    const { size } = statSync(file);
-    if (size > mostBytes)
-      throw new UserError(
-        `${oneLine(file)} has ${size} bytes, and at most ${mostBytes} are read`,
-        "name a smaller model: a node has room for a few KiB of weights",
-        "usage",
-      );
-    return readWhole(file, mostBytes);
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw new UserError(
-      `${oneLine(file)} cannot be read: ${(error as Error).message}`,
-      "check the name, and that it may be read",
-      "usage",
-    );
-  }
+  return readWhole(file, mostBytes);
 }
 
 /** Rows of inputs: a line of their names, then numbers; lines with # are comments. */
 function readRows(file: string, model: Model): number[][] {
-  let text: string;
-  try {
-    text = readWhole(file).toString("utf8");
-  } catch (error) {
-    throw new UserError(
-      `${oneLine(file)} cannot be read: ${(error as Error).message}`,
-      "check the name, and that it may be read",
-      "usage",
-    );
-  }
+  const text = readWhole(file).toString("utf8");
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "" && !line.startsWith("#"));
   const head = (lines[0] ?? "").split(",").map((one) => one.trim());
   const columns = model.plan.inputs.map(({ name }) => head.indexOf(name));
@@ -159,6 +139,12 @@ function readRows(file: string, model: Model): number[][] {
     throw new UserError(
       `${oneLine(file)} has no column ${missing.map(({ name }) => name).join(", ")}`,
       `its first line is to name the inputs: ${model.plan.inputs.map(({ name }) => name).join(",")}`,
+      "usage",
+    );
+  if (lines.length < 2)
+    throw new UserError(
+      `${oneLine(file)} has no rows below the names of the inputs`,
+      "write a line of numbers for each row, with commas",
       "usage",
     );
   return lines.slice(1).map((line, index) => {

@@ -2,15 +2,18 @@
 import { UserError } from "../lib/errors.ts";
 import type { Node, Reading } from "../lib/node.ts";
 import { clock, shownReading } from "../lib/text.ts";
+import { Drawing } from "../lib/drawing.ts";
 import { charts, spark, type Series } from "./chart.ts";
 import { print, say, withNode, type Session } from "./context.ts";
 import { recorder, type Recorder } from "./record.ts";
+import { refuseForeign } from "./result.ts";
 import { targets, worstOf, type SeveralOptions, type Target } from "./several.ts";
 
 interface Options extends SeveralOptions {
   count?: string;
   record?: string;
   chart?: boolean;
+  force?: boolean;
 }
 
 export async function observeVerb(paths: string[], options: Options): Promise<void> {
@@ -24,6 +27,7 @@ export async function observeVerb(paths: string[], options: Options): Promise<vo
       "run the verb once for each, with a file of its own",
       "usage",
     );
+  if (options.record !== undefined) refuseForeign(options.record, "a recording", options.force);
   const wanted = paths.map((path) => path.replace(/^\//, ""));
   const screen = new Screen(options, list.length > 1);
   // The first that fails ends it where it is the only one; of several the others go on.
@@ -42,7 +46,7 @@ export async function observeVerb(paths: string[], options: Options): Promise<vo
       say(`${target.name}: ${(error as Error).message}`);
     });
   });
-  await Promise.all(all);
+  await Promise.all(all).finally(() => screen.end());
   if (failures.length > 0) process.exitCode = worstOf(failures);
 }
 
@@ -116,14 +120,18 @@ const longestSeries = 500;
 class Screen {
   readonly #options: Options;
   readonly #several: boolean;
-  readonly #drawing: boolean;
+  readonly #drawing: Drawing | undefined;
   readonly #seen = new Map<string, Series>();
-  #drawn = 0;
 
   constructor(options: Options, several: boolean) {
     this.#options = options;
     this.#several = several;
-    this.#drawing = options.chart === true && process.stdout.isTTY && options.json !== true;
+    if (options.chart === true && process.stdout.isTTY && options.json !== true)
+      this.#drawing = new Drawing(process.stdout, { hides: false });
+  }
+
+  end(): void {
+    this.#drawing?.end();
   }
 
   /** Says what is waited for, which may take long. */
@@ -137,7 +145,7 @@ class Screen {
     const series = this.#seen.get(label) ?? { label, points: [] };
     series.points = [...series.points, { at, value }].slice(-longestSeries);
     this.#seen.set(label, series);
-    if (this.#drawing) return this.#draw();
+    if (this.#drawing) return this.#draw(this.#drawing);
     const { json, chart } = this.#options;
     const whose = this.#several ? { node: name } : {};
     const bars = () => spark(series.points.slice(-60).map((point) => point.value));
@@ -148,11 +156,9 @@ class Screen {
     );
   }
 
-  #draw(): void {
-    const rows = charts([...this.#seen.values()], { columns: process.stdout.columns ?? 80 });
-    // Back to the first line of the last picture, and over it.
-    const back = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
-    process.stdout.write(`${back}${rows.map((row) => `\x1b[K${row}\n`).join("")}`);
-    this.#drawn = rows.length;
+  #draw(drawing: Drawing): void {
+    const all = charts([...this.#seen.values()], { columns: process.stdout.columns ?? 80 });
+    // What has scrolled away cannot be drawn over. A terminal that does not know how large it is has room for all.
+    drawing.draw(all.slice(0, Math.max(1, (process.stdout.rows || Infinity) - 1)));
   }
 }

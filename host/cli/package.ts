@@ -5,7 +5,8 @@ import { textFault } from "../lib/names.ts";
 import { signingKey } from "../lib/project.ts";
 import { nextSequence, takeSequence } from "../lib/sequence.ts";
 import { print, project } from "./context.ts";
-import { load, writeResult, type MemoryOptions } from "./program.ts";
+import { load, type MemoryOptions } from "./program.ts";
+import { refuseResult, writeResult, type Writing } from "./result.ts";
 
 export async function packageVerb(
   file: string | undefined,
@@ -14,6 +15,7 @@ export async function packageVerb(
     sequence?: string;
     class?: string;
     key?: string;
+    force?: boolean;
     json?: boolean;
   },
 ): Promise<void> {
@@ -28,12 +30,16 @@ export async function packageVerb(
   const fault = textFault(boardClass);
   if (fault !== undefined) throw new UserError(fault, "add --class stm32f407", "usage");
   const key = signingKey(project(), options.key);
+  const own = `${program.name}.wpkg`;
+  const writing: Writing = { kind: "a package", given: options.output, own, force: options.force };
+  // Before a number is taken, which there is no second time.
+  refuseResult(writing);
   const sequence =
     options.sequence === undefined
       ? nextSequence(project(), { highest: 0, era: 0 })
       : takeSequence(project(), Number(options.sequence));
   const bytes = signProgram(project(), program, key, { sequence, boardClass });
-  const output = writeResult(options.output, `${program.name}.wpkg`, bytes);
+  const output = writeResult(bytes, writing);
   print(
     options.json,
     { output, bytes: bytes.length, sequence, class: boardClass },

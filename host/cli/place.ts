@@ -1,42 +1,25 @@
 // Puts a model or a filter where it costs least, or where one says: on the node, at the gateway, on a second gateway as the cloud.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { basename, extname, join } from "node:path";
+import { links, places, type Place, type Situation } from "../flood/place.ts";
 import { readWhole } from "../lib/files.ts";
-import { choose, links, places, type Place, type Situation } from "../flood/place.ts";
 import { UserError } from "../lib/errors.ts";
 import { inspect } from "../lib/engine.ts";
-import { askGateway, gatewayPlace } from "../lib/gateway.ts";
+import { gatewayPlace } from "../lib/gateway.ts";
 import { installProgram, signProgram } from "../lib/install.ts";
 import type { Program } from "../lib/program.ts";
-import { signingKey } from "../lib/project.ts";
+import type { KeyPair } from "../lib/package.ts";
 import { nextSequence } from "../lib/sequence.ts";
 import { runFuel, Simulation } from "../lib/simulate.ts";
 import { oneLine } from "../lib/text.ts";
-import {
-  interruption,
-  milliseconds,
-  print,
-  project,
-  table,
-  withNode,
-  type NodeOptions,
-} from "./context.ts";
+import { ask, patienceOf, print, project, say, table, withNode } from "./context.ts";
+import { chosen, cutOf, estimated, keyOf, type PlaceOptions } from "./placing.ts";
+import { placeStation } from "./place-station.ts";
 import { load } from "./program.ts";
-
-export interface PlaceOptions extends NodeOptions {
-  on: string;
-  link: string;
-  feed?: string[];
-  gateway?: string;
-  cloud?: string;
-  token?: string;
-  key?: string;
-  dryRun?: boolean;
-}
+import { temporaryFolder } from "../lib/temporary.ts";
 
 export async function placeVerb(file: string, options: PlaceOptions): Promise<void> {
-  const on = [...places, "auto"].find((one) => one === options.on);
+  const on = ([...places, "auto"] as const).find((one) => one === options.on);
   if (on === undefined)
     throw new UserError(
       `${oneLine(options.on)} is not a place`,
@@ -49,21 +32,16 @@ export async function placeVerb(file: string, options: PlaceOptions): Promise<vo
       `take one of ${Object.keys(links).join(", ")}`,
       "usage",
     );
+  if (options.station !== undefined) return placeStation(file, on, options);
+  const key = options.dryRun === true ? undefined : keyOf(on, options);
   const program = await programOf(file);
   const feeds = feedsOf(options.feed ?? [], program.facts.sensors);
-  const situation = situationOf(program, feeds, options);
-  const decision = (() => {
-    try {
-      return choose(situation);
-    } catch (error) {
-      if (error instanceof RangeError)
-        throw new UserError(error.message, "--on names a place yourself", "check");
-      throw error;
-    }
-  })();
-  const place: Place = on === "auto" ? decision.place : (on as Place);
+  const situation = situationOf(program, feeds, options, await cutOf(options));
+  const decision = chosen(situation);
+  const place: Place = on === "auto" ? decision.place : on;
   const because = on === "auto" ? decision.because : "it was said so";
-  if (options.dryRun !== true) await put(place, program, feeds, options);
+  const hosting = key && (await put(place, program, feeds, options, key));
+  for (const one of hosting?.unknown ?? []) say(`it waits for what feeds it: ${oneLine(one)}`);
   print(
     options.json,
     {
@@ -72,21 +50,23 @@ export async function placeVerb(file: string, options: PlaceOptions): Promise<vo
       fuel: situation.fuel,
       estimates: decision.estimates,
       moved: options.dryRun !== true,
+      ...hosting,
     },
     () =>
       table([
         [options.dryRun === true ? "would go to" : "runs on", place],
         ["because", because],
-        ...decision.estimates.map((one): [string, string] => [
-          one.place,
-          one.why ??
-            `cost ${short(one.cost)}: ${short(one.energy)} uJ of the node, ${short(one.bytes)} bytes on its link, ${short(one.staleness)} ms`,
-        ]),
+        ...outputsOf(program, hosting),
+        ...estimated(decision),
       ]),
   );
 }
 
-const short = (value = 0) => String(Number(value.toPrecision(3)));
+/** Where the outputs of what runs at a gateway are read. */
+const outputsOf = ({ facts }: Program, hosting: Hosting | undefined): [string, string][] =>
+  hosting === undefined
+    ? []
+    : facts.outputs.map((output) => ["read it at", `${hosting.url}/${output.name}`]);
 
 /** A source or a module as other verbs take it; an ONNX file as the filter that it is. */
 async function programOf(file: string): Promise<Program> {
@@ -94,13 +74,10 @@ async function programOf(file: string): Promise<Program> {
   const { buildFilter, compileModel } = await import("../model/model.ts");
   const name = basename(file, ".onnx");
   const { module } = await buildFilter(compileModel(readWhole(file), { name, arithmetic: "int8" }));
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-place-"));
-  try {
-    writeFileSync(join(folder, `${name}.wasm`), module);
-    return await load(join(folder, `${name}.wasm`));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  using scratch = temporaryFolder("place");
+  const folder = scratch.path;
+  writeFileSync(join(folder, `${name}.wasm`), module);
+  return await load(join(folder, `${name}.wasm`));
 }
 
 /** `level=wye/sensors/level`: what feeds each sensor where the module is hosted. */
@@ -124,6 +101,7 @@ function situationOf(
   { module, facts }: Program,
   feeds: Map<string, string>,
   options: PlaceOptions,
+  cut: NonNullable<Situation["cut"]>,
 ): Situation {
   const simulation = new Simulation(module, { fuel: Number.MAX_SAFE_INTEGER });
   facts.sensors.forEach((sensor, at) => simulation.sample({ at, sensor, value: 1 }));
@@ -142,10 +120,7 @@ function situationOf(
     ...(footprint.total > room
       ? { misfit: `it needs ${footprint.total} bytes of RAM, a node has ${room}` }
       : {}),
-    // Where it is only asked, what is not named could be there.
-    cut: (["gateway", "cloud"] as const).filter(
-      (one) => options.dryRun !== true && options[one] === undefined,
-    ),
+    cut,
   };
 }
 
@@ -155,8 +130,9 @@ async function put(
   program: Program,
   feeds: Map<string, string>,
   options: PlaceOptions,
-): Promise<void> {
-  const key = signingKey(project(), options.key);
+  key: KeyPair,
+): Promise<Hosting | undefined> {
+  let hosting: Hosting | undefined;
   const gateways = { gateway: options.gateway, cloud: options.cloud };
   if (place === "node")
     await withNode(options, (node) => installProgram(node, project(), program, key));
@@ -165,39 +141,46 @@ async function put(
       sequence: nextSequence(project(), { highest: 0, era: 0 }),
       boardClass: "hosted",
     });
-    await ask(place, gateways[place], `PUT`, program.name, options, { feeds, bytes });
+    hosting = await host(place, gateways[place], `PUT`, program.name, options, { feeds, bytes });
   }
   for (const other of ["gateway", "cloud"] as const)
     if (other !== place && gateways[other] !== undefined)
-      await ask(other, gateways[other], "DELETE", program.name, options);
+      await host(other, gateways[other], "DELETE", program.name, options);
+  return hosting;
 }
 
-async function ask(
+/** What runs at a gateway: where its outputs are, and what is said of sources that there are not. */
+interface Hosting {
+  url: string;
+  unknown: readonly string[];
+}
+
+async function host(
   place: "gateway" | "cloud",
   base: string | undefined,
   method: "PUT" | "DELETE",
   name: string,
-  { token, timeout }: PlaceOptions,
+  options: PlaceOptions,
   sent?: { feeds: Map<string, string>; bytes: Uint8Array },
-): Promise<void> {
+): Promise<Hosting> {
   if (base === undefined)
     throw new UserError(
       `nothing says where the ${place} is`,
       `add --${place} http://HOST:PORT`,
       "usage",
     );
-  const limit = milliseconds(timeout ?? "30", "--timeout 10", "time-out");
   const feeds = new URLSearchParams([...(sent?.feeds ?? [])]).toString();
-  const at = gatewayPlace(base);
-  await askGateway(
-    { ...at, token: token ?? at.token },
+  const at = gatewayPlace(base, options.token);
+  const answer = await ask<{ unknown?: unknown } | undefined>(
+    at,
     `/api/hosted/${encodeURIComponent(name)}?${feeds}`,
     {
       method,
-      limit,
+      limit: patienceOf(options),
       what: place,
-      signal: interruption(),
       ...(sent === undefined ? {} : { body: sent.bytes }),
     },
   );
+  const unknown = Array.isArray(answer?.unknown) ? answer.unknown.map(String) : [];
+  return { url: `${at.url}/nodes/${encodeURIComponent(name)}/outputs`, unknown };
 }

@@ -1,5 +1,5 @@
 // What the verbs that take a source have in common: it is loaded with the time it takes shown, and its key is the one named.
-import { existsSync, lstatSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { makeFolder } from "../lib/state.ts";
 import { UserError } from "../lib/errors.ts";
@@ -19,21 +19,6 @@ export function load(given: string | undefined, { heap }: MemoryOptions = {}): P
   if (!/^\d+$/.test(heap) || bytes > 2 ** 24)
     throw new UserError(`${heap} is not a number of bytes`, "write: --heap 8192", "usage");
   return loadProgram({ ...project(), heap: bytes }, given, waiting);
-}
-
-/**
- * Writes what a verb makes. Under the name that the verb chose itself, a link that is there already is not followed: whoever made it
- * chose which file would be overwritten.
- */
-export function writeResult(given: string | undefined, own: string, content: Uint8Array): string {
-  const output = given ?? own;
-  if (given === undefined && lstatSync(own, { throwIfNoEntry: false })?.isSymbolicLink())
-    throw new UserError(
-      `${own} is a symbolic link: nothing is written through it`,
-      "remove it, or name the file with --output",
-    );
-  writeFileSync(output, content);
-  return output;
 }
 
 /** Lets `import … from "wasmote"` find this package in a project, for its tests and for editors, installed or not. */

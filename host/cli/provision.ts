@@ -1,14 +1,24 @@
 // Makes the record that gives a board its name and the keys it trusts.
-import { writeFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { flash, limits } from "../lib/contract.ts";
 import { encodeProvision, provisionOffset, type Provision } from "../lib/package.ts";
 import { UserError } from "../lib/errors.ts";
-import { allRights, encodeKeys, keepNodeKeys, makeKey, nodeKeys } from "../lib/keys.ts";
+import type { Credential } from "../lib/coap/edhoc.ts";
+import { exchangesKeys, readCredential } from "../lib/identity.ts";
+import {
+  allRights,
+  encodeKeys,
+  keepNodeKeys,
+  makeKey,
+  nodeKeys,
+  parseRights,
+} from "../lib/keys.ts";
 import { nameFault, textFault } from "../lib/names.ts";
 import { signingKey } from "../lib/project.ts";
+import { writeOutput } from "../lib/state.ts";
 import { print, project } from "./context.ts";
 import { download } from "./probe.ts";
+import { refuseForeign } from "./result.ts";
 
 export async function provisionVerb(
   output: string | undefined,
@@ -22,7 +32,9 @@ export async function provisionVerb(
     lifetime?: string;
     open?: boolean;
     hidden?: boolean;
+    initiator?: string[];
     flash?: boolean;
+    force?: boolean;
     chip: string;
     json?: boolean;
   },
@@ -55,14 +67,30 @@ export async function provisionVerb(
     return Buffer.from(text, "hex");
   }) ?? [signingKey(project()).publicKey];
   const open = options.open ?? project().open;
+  if (options.hidden && (options.initiator ?? []).length > 0)
+    throw new UserError(
+      "a hidden node takes part in no key exchange",
+      "write --hidden or --initiator",
+      "usage",
+    );
   if (open && options.hidden)
     throw new UserError(
       "a node that answers everybody is not hidden",
       "write --open or --hidden",
       "usage",
     );
-  const contexts = open ? { open } : { contexts: secure(options.name) };
-  const record = encodeProvision({
+  if (output !== undefined) refuseForeign(output, "a provisioning record", options.force);
+  const others = options.initiator?.map(initiatorOf) ?? [];
+  if (others.length >= limits.initiators)
+    throw new UserError(
+      `a node exchanges keys with ${limits.initiators} at most, of which this project is one`,
+      "leave some out: `wasmote keys add` gives contexts to others",
+      "usage",
+    );
+  const contexts = open
+    ? { open }
+    : { contexts: secure(options.name), ...exchangesKeys(project(), options.name, others) };
+  const record = encoded({
     ...contexts,
     hidden: options.hidden ?? false,
     name: options.name,
@@ -74,7 +102,7 @@ export async function provisionVerb(
   });
   const file = output ?? project().state.write(record, ["provision.bin"]);
   // It holds a secret: for this user only.
-  if (output !== undefined) writeFileSync(output, record, { mode: 0o600 });
+  if (output !== undefined) writeOutput(output, record, 0o600);
   const place = `0x${(flash.start + provisionOffset).toString(16)}`;
   const { chip, json } = options;
   print(
@@ -89,6 +117,26 @@ export async function provisionVerb(
   );
   if (!options.flash) return;
   download(file, { chip, json, address: place });
+}
+
+/** A record that fits three times. */
+function encoded(provision: Provision): Uint8Array {
+  try {
+    return encodeProvision(provision);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UserError(
+      `this is too much for one board: ${error.message}`,
+      "leave out some of --public or --initiator",
+      "usage",
+    );
+  }
+}
+
+/** Somebody whom the node is to exchange keys with, as `read,operate=CREDENTIAL`. */
+function initiatorOf(text: string): { credential: Credential; rights: number } {
+  const [, rights = "", credential = ""] = /^([^=]*)=(.*)$/.exec(text) ?? [];
+  return { credential: readCredential(credential), rights: parseRights(rights) };
 }
 
 /** Where the node is to register. A board has no names to look up: its address in numbers. */

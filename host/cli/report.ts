@@ -2,7 +2,8 @@
 import type { NodeError, UserError } from "../lib/errors.ts";
 import type { Fault } from "../lib/fault.ts";
 import { safeJson } from "../lib/text.ts";
-import { exitCode, interruptedCode, paint, say } from "./context.ts";
+import { exitCode, paint, say } from "./context.ts";
+import { interruptedCode } from "./interruption.ts";
 
 /** What to do about each error of the library's. */
 const advice: Partial<Record<NodeError["code"], string>> = {
@@ -10,6 +11,8 @@ const advice: Partial<Record<NodeError["code"], string>> = {
   link: "`wasmote scan` lists the ports and the nodes that answer",
   closed: "is the cable plugged in? the same command goes on where it stopped",
   protocol: "is it a node that listens there? `wasmote scan` lists the nodes that answer",
+  insecure:
+    "this computer's context may be gone from the node: `wasmote keys exchange` sets up another one, or an administrator gives one (`wasmote keys add`)",
   answer: "`wasmote info` and `wasmote logs` show the node's state",
 };
 
@@ -57,7 +60,8 @@ export function report(error: unknown, json = false): number {
     const { bare: _, ...shown } = told;
     process.stdout.write(`${safeJson({ error: shown })}\n`);
   }
-  return told.exit;
+  // Whatever fails because it was interrupted was interrupted.
+  return code || told.exit;
 }
 
 /** An error in words. */
@@ -111,7 +115,7 @@ export function tell(error: unknown): Told {
     const known = Object.keys(databaseAdvice).find((one) => of_.startsWith(one)) ?? "";
     return {
       code: "failed",
-      message: `the gateway's history: ${message}`,
+      message: `the gateway's data: ${message}`,
       advice: databaseAdvice[known] ?? "name another folder for the data: --data FOLDER",
       exit: exitCode.failed,
     };
@@ -157,8 +161,8 @@ const databaseAdvice: Record<string, string> = {
   SQLITE_READONLY: "the folder may not be written: name another with --data FOLDER",
   SQLITE_BUSY: "another gateway uses the folder: end it, or name another with --data FOLDER",
   SQLITE_LOCKED: "another gateway uses the folder: end it, or name another with --data FOLDER",
-  SQLITE_NOTADB: "move the file away: a new history is begun",
-  SQLITE_CORRUPT: "move the file away: a new history is begun",
+  SQLITE_NOTADB: "move that file away: what was in it is lost, and a new one is begun",
+  SQLITE_CORRUPT: "move that file away: what was in it is lost, and a new one is begun",
 };
 
 /** What to do about an answer, by its code (RFC 7252 §5.9). */

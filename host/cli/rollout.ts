@@ -4,11 +4,14 @@ import type { Member, Rollout } from "../gateway/rollout/machine.ts";
 import { acts, type Act, type RolloutView } from "../gateway/rollout/rollouts.ts";
 import { UserError } from "../lib/errors.ts";
 import { askGateway, gatewayPlace, type GatewayPlace } from "../lib/gateway.ts";
-import { oneLine } from "../lib/text.ts";
-import { interruption, paint, print, say, untilInterrupted } from "./context.ts";
+import { counted, oneLine } from "../lib/text.ts";
+import { describeShadows, hoursOf, shadowsOf } from "./shadowed.ts";
+import { ask, paint, print, say } from "./context.ts";
+import { untilInterrupted } from "./interruption.ts";
 
 interface Options {
   gateway?: string;
+  token?: string;
   select?: string[];
   waves?: string;
   silence?: string;
@@ -16,6 +19,7 @@ interface Options {
   tolerate?: string;
   atOnce?: string;
   approve?: boolean;
+  shadow?: string;
   go?: boolean;
   follow?: boolean;
   json?: boolean;
@@ -26,7 +30,7 @@ export async function rolloutVerb(
   argument: string | undefined,
   options: Options,
 ): Promise<void> {
-  const place = gatewayPlace(options.gateway);
+  const place = gatewayPlace(options.gateway, options.token);
   if (what === "status") return status(place, argument, options);
   if (what === "start" && !/^\d+$/.test(argument ?? "")) return plan(place, argument, options);
   if (!(acts as readonly string[]).includes(what))
@@ -60,33 +64,43 @@ async function plan(
       "make one with `wasmote package`, then: wasmote rollout start river.wpkg --select 'wye-*'",
       "usage",
     );
+  const shadow = options.shadow === undefined ? undefined : hoursOf(options.shadow);
   const query = new URLSearchParams();
   for (const name of options.select ?? ["*"]) query.append("select", name);
   for (const key of ["waves", "silence", "soak", "tolerate"] as const)
     if (options[key] !== undefined) query.set(key, options[key]);
   if (options.atOnce !== undefined) query.set("at-once", options.atOnce);
   if (options.approve) query.set("approve", "");
-  const made = await askGateway(place, `/api/rollouts?${query.toString()}`, {
+  const bytes = new Uint8Array(readWhole(file));
+  const made = await ask(place, `/api/rollouts?${query.toString()}`, {
     is: isView,
     method: "POST",
-    signal: interruption(),
-    body: new Uint8Array(readWhole(file)),
+    body: bytes,
   });
-  if (options.go !== true) {
-    print(options.json, made, () => describe(made).join("\n"));
+  const shadows = shadow === undefined ? {} : await shadowsOf(place, made.members, bytes, shadow);
+  const told = shadow === undefined ? made : { ...made, shadows };
+  const lines = () => [...describe(made), ...describeShadows(shadows)].join("\n");
+  const trapped = Object.entries(shadows).find(([, { trap }]) => trap !== undefined);
+  if (options.go !== true || trapped !== undefined) {
+    print(options.json, told, lines);
+    if (trapped !== undefined)
+      throw new UserError(
+        `the package traps on what ${oneLine(trapped[0])} measured: ${oneLine(trapped[1].trap!)}`,
+        `nothing was sent; \`wasmote rollout start ${made.id}\` begins it all the same`,
+        "check",
+      );
     if (options.json !== true)
       say(`nothing was sent: wasmote rollout start ${made.id} begins it (or --go at once)`);
     return;
   }
-  if (options.json !== true) print(false, made, () => describe(made).join("\n"));
+  if (options.json !== true) print(false, told, lines);
   await act(place, "start", String(made.id), options);
 }
 
 async function act(place: GatewayPlace, what: Act, id: string, options: Options): Promise<void> {
-  const rollout = await askGateway(place, `/api/rollouts/${id}/${what}`, {
+  const rollout = await ask(place, `/api/rollouts/${id}/${what}`, {
     is: isRollout,
     method: "POST",
-    signal: interruption(),
   });
   if (options.follow) return follow(place, id, options);
   print(options.json, rollout, () => line(rollout));
@@ -98,18 +112,12 @@ async function status(
   options: Options,
 ): Promise<void> {
   if (id === undefined) {
-    const all = await askGateway(place, "/api/rollouts", {
-      is: areRollouts,
-      signal: interruption(),
-    });
+    const all = await ask(place, "/api/rollouts", { is: areRollouts });
     print(options.json, all, () => (all.length === 0 ? "no rollouts" : all.map(line).join("\n")));
     return;
   }
   if (options.follow) return follow(place, idOf(id), options);
-  const view = await askGateway(place, `/api/rollouts/${idOf(id)}`, {
-    is: isView,
-    signal: interruption(),
-  });
+  const view = await ask(place, `/api/rollouts/${idOf(id)}`, { is: isView });
   print(options.json, view, () => describe(view).join("\n"));
 }
 
@@ -159,7 +167,7 @@ function areRollouts(answer: unknown): answer is Rollout[] {
   return Array.isArray(answer) && answer.every(isRollout);
 }
 
-function isView(answer: unknown): answer is RolloutView {
+export function isView(answer: unknown): answer is RolloutView {
   const { members } = (answer ?? {}) as Partial<RolloutView>;
   return isRollout(answer) && Array.isArray(members) && members.every(isMember);
 }
@@ -196,7 +204,7 @@ function counts(members: readonly Member[]): string {
 function describe(view: RolloutView): string[] {
   const waves = view.settings.waves.map((_, wave) => {
     const of = view.members.filter((member) => member.wave === wave);
-    return `  wave ${wave + 1}: ${of.length} nodes${of.length === 0 ? "" : `  (${counts(of)})`}`;
+    return `  wave ${wave + 1}: ${counted(of.length, "node")}${of.length === 0 ? "" : `  (${counts(of)})`}`;
   });
   const told = view.members
     .filter(({ reason }) => reason !== undefined)

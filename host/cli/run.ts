@@ -8,16 +8,10 @@ import { UserError } from "../lib/errors.ts";
 import { keptModule } from "../lib/kept.ts";
 import { levelName } from "../lib/log.ts";
 import { readingOf, shown, writable } from "../lib/states.ts";
-import { oneLine, shortest } from "../lib/text.ts";
+import { counted, oneLine, shortest } from "../lib/text.ts";
 import type { Program } from "../lib/program.ts";
-import {
-  assignments,
-  print,
-  project,
-  untilInterrupted,
-  withNode,
-  type NodeOptions,
-} from "./context.ts";
+import { assignments, print, project, withNode, type NodeOptions } from "./context.ts";
+import { untilInterrupted } from "./interruption.ts";
 import { load, type MemoryOptions } from "./program.ts";
 import { readRecording } from "./record.ts";
 import { projectSamples, samplesFrom } from "./samples.ts";
@@ -148,7 +142,7 @@ async function live(
   options: Options,
 ): Promise<void> {
   const simulation = new Simulation(program.module, { engine, parameters });
-  const began = Date.now();
+  const began = performance.now();
   let shown = 0;
   const tell = () => {
     for (; shown < simulation.happenings.length; shown++)
@@ -157,7 +151,7 @@ async function live(
     if (last?.kind === "trap") throw trapError(last, program);
   };
   const take = (sensor: string, value: number) => {
-    simulation.sample({ at: Date.now() - began, sensor, value });
+    simulation.sample({ at: Math.round(performance.now() - began), sensor, value });
     tell();
   };
   tell();
@@ -165,7 +159,7 @@ async function live(
   let failed: unknown;
   const timer = setInterval(() => {
     try {
-      simulation.until(Date.now() - began);
+      simulation.until(Math.round(performance.now() - began));
       tell();
     } catch (error) {
       failed = error;
@@ -301,6 +295,6 @@ function replay(
     json,
     { samples: recording.samples.length, outputs: compared, same },
     () =>
-      `${recording.samples.length} samples, ${compared} outputs: as recorded${same ? "" : ", with another module"}`,
+      `${counted(recording.samples.length, "sample")}, ${counted(compared, "output")}: as recorded${same ? "" : ", with another module"}`,
   );
 }

@@ -5,7 +5,7 @@ import { Node } from "../lib/node.ts";
 import { UserError } from "../lib/errors.ts";
 import { normalAddress } from "../lib/coap/address.ts";
 import { emulatedHere } from "../lib/emulated.ts";
-import { oneLine } from "../lib/text.ts";
+import { counted, oneLine } from "../lib/text.ts";
 import { heard, lastSeen } from "../lib/project.ts";
 import { print, project, table, waiting } from "./context.ts";
 
@@ -67,7 +67,7 @@ function emulated(): Found[] {
 function ago(seen: string | null): string {
   if (seen === null) return "never seen from this folder";
   const minutes = Math.max(0, Date.now() - Date.parse(seen)) / 60_000;
-  if (minutes < 90) return `last seen ${Math.round(minutes)} minutes ago`;
+  if (minutes < 90) return `last seen ${counted(Math.round(minutes), "minute")} ago`;
   if (minutes < 48 * 60) return `last seen ${Math.round(minutes / 60)} hours ago`;
   return `last seen ${Math.round(minutes / 1440)} days ago`;
 }

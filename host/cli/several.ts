@@ -3,12 +3,11 @@ import { UserError } from "../lib/errors.ts";
 import { gatewayNodes, gatewayPlace } from "../lib/gateway.ts";
 import type { Node } from "../lib/node.ts";
 import { throughGateway } from "../lib/project.ts";
-import { oneLine } from "../lib/text.ts";
+import { counted, oneLine } from "../lib/text.ts";
 import {
   chosenNode,
   exitCode,
   findNode,
-  interruptedCode,
   paint,
   print,
   project,
@@ -18,6 +17,7 @@ import {
   type NodeOptions,
   type Session,
 } from "./context.ts";
+import { interruptedCode } from "./interruption.ts";
 import { tell } from "./report.ts";
 
 export interface SeveralOptions extends NodeOptions {
@@ -189,7 +189,7 @@ function finish<T>(
   const worst = Math.max(0, ...failed.map(({ failure }) => failure?.exit ?? 0));
   if (worst === 0) return;
   const advice = new Set(failed.flatMap(({ failure }) => failure?.advice ?? []));
-  say(`${paint("red", "error:")} ${failed.length} of ${all.length} nodes failed`);
+  say(`${paint("red", "error:")} ${failed.length} of ${counted(all.length, "node")} failed`);
   for (const line of advice) say(`  what to do: ${line}`);
   process.exitCode = interruptedCode() ?? worst;
 }

@@ -1,32 +1,9 @@
 // Reading lines from standard input without being stopped: a job in the background that reads its terminal is sent SIGTTIN and stands
 // still (POSIX.1-2017 §11.1.4). So a terminal is read only in the foreground.
-import { spawnSync } from "node:child_process";
-import { fstatSync, readFileSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { createInterface, type Interface } from "node:readline";
 import { isatty } from "node:tty";
-
-/** Whether this process may read the terminal now. */
-export function inForeground(): boolean {
-  const [group, foreground] = groups();
-  return group === undefined || foreground === undefined || group === foreground;
-}
-
-/** The process group of this process, and the one that its terminal is for; undefined where they cannot be told. */
-function groups(): [number?, number?] {
-  const numbers = (text: string) => text.trim().split(/\s+/).map(Number);
-  try {
-    // proc(5): behind the name in brackets come state, parent, group, session, terminal, the terminal's group.
-    const stat = readFileSync("/proc/self/stat", "utf8");
-    const fields = numbers(stat.slice(stat.lastIndexOf(")") + 4));
-    return [fields[1], fields[4]];
-  } catch {
-    const words = ["-o", "pgid=,tpgid=", "-p", String(process.pid)];
-    const { stdout, status } = spawnSync("ps", words, { encoding: "utf8" });
-    if (status !== 0) return [];
-    const [group, foreground] = numbers(stdout);
-    return [group, foreground];
-  }
-}
+import { inForeground } from "../lib/foreground.ts";
 
 /** Whether lines come in by themselves: a pipe, a file, a socket; not a terminal and not nothing. */
 export function inputIsGiven(): boolean {

@@ -1,8 +1,9 @@
 // Pushes at every change of the source, and shows what the node publishes, and where it trapped.
 import { statSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, relative } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { installProgram } from "../lib/install.ts";
+import { programFile } from "../lib/program.ts";
 import { signingKey } from "../lib/project.ts";
 import { print, project, say, withNode, type NodeOptions } from "./context.ts";
 import { describeEvent } from "./info.ts";
@@ -19,7 +20,7 @@ export async function watchVerb(
   file: string | undefined,
   options: NodeOptions & MemoryOptions & { key?: string },
 ): Promise<void> {
-  const source = file === undefined ? join(project().folder, project().main) : resolve(file);
+  const source = programFile(project(), file);
   const shownSource = relative(process.cwd(), source);
   await withNode(options, async (node, { open }) => {
     // Who is not there is said now; what goes wrong later, the next change may mend.

@@ -1,8 +1,7 @@
 // `npm start`: a board is started, a filter written in TypeScript is built, priced, signed and pushed to it, a winter of river
 // data goes by, and the filter is replaced by a better and by a broken one. All of it is real; nothing is played back.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { mkdirSync, readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "../lib/build/build.ts";
 import { machines } from "../lib/emulate.ts";
@@ -16,6 +15,9 @@ import { picture, type Mark } from "./picture.ts";
 import { flowOf, readRiver } from "./river.ts";
 import { createScreen, type Point, type Screen } from "./screen.ts";
 import { openStage, type Level, type Stage } from "./stage.ts";
+import { refuseForeign } from "../cli/result.ts";
+import { writeOutput } from "../lib/state.ts";
+import { temporaryFolder } from "../lib/temporary.ts";
 
 const usage = `usage: npm start -- [--target TARGET] [--plain] [--picture FILE] [--key FILE] [--samples N]
 
@@ -44,22 +46,30 @@ async function main(): Promise<void> {
   const samples = Number(values.samples);
   if (!Number.isInteger(samples) || samples < 1)
     throw new Error(`--samples ${values.samples}: a whole number from 1 on is wanted`);
+  if (values.picture !== undefined) refuseForeign(values.picture, "a picture of `npm start`");
   const screen = createScreen(process.stdout, values.plain);
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-demo-"));
+  using scratch = temporaryFolder("demo");
+  const folder = scratch.path;
   let stage: Stage | undefined;
+  // Ctrl-C and its relatives: boards end with this process; the terminal and the folder are put right before.
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.once(name, () => {
+      screen.end();
+      scratch[Symbol.dispose]();
+      process.kill(process.pid, name);
+    });
   try {
     const real = { key: values.key, samples };
     stage = await openStage(values.target, folder, real, (text) => screen.say(text));
     const { points, marks } = await play(stage, screen);
     if (values.picture !== undefined) {
       mkdirSync(dirname(resolve(values.picture)), { recursive: true });
-      writeFileSync(values.picture, picture(points, marks));
+      writeOutput(values.picture, picture(points, marks));
     }
   } finally {
     await stage?.node.close();
     await stage?.stop();
     screen.end();
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -101,7 +111,7 @@ function about({ address }: Node, { limits, security, keys }: NodeInfo): [string
 
 /** The story from its beginning to its end. */
 async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; marks: Mark[] }> {
-  const began = Date.now();
+  const began = performance.now();
   const { node, key } = stage;
   screen.step(`A board: ${stage.title}`);
   const info = await node.info();
@@ -145,10 +155,10 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
   const pass = async ({ date, level }: Level) => {
     const flow = flowOf(level);
     const expected = () => Math.abs(newest - flow) <= flow / 1000 + 0.001;
-    const deadline = Date.now() + stage.patience;
-    while (!expected() && Date.now() < deadline) {
+    const deadline = performance.now() + stage.patience;
+    while (!expected() && performance.now() < deadline) {
       await new Promise<void>((woken) => {
-        const timer = setTimeout(woken, deadline - Date.now());
+        const timer = setTimeout(woken, deadline - performance.now());
         arrived = () => {
           clearTimeout(timer);
           woken();
@@ -164,10 +174,10 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
     screen.point(point);
   };
   const push = async (program: Awaited<ReturnType<typeof pack>>) => {
-    const start = Date.now();
+    const start = performance.now();
     await node.push(program.packed);
     version = (await node.app()).version ?? version;
-    return Date.now() - start;
+    return Math.round(performance.now() - start);
   };
   const [before, between, after] = stage.acts;
 
@@ -240,7 +250,7 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
     ["samples shown", `${outputs} of ${points.length}`],
     [
       "times",
-      `installed in ${installed} ms, replaced in ${replaced} ms, all in ${((Date.now() - began) / 1000).toFixed(1)} s`,
+      `installed in ${installed} ms, replaced in ${replaced} ms, all in ${((performance.now() - began) / 1000).toFixed(1)} s`,
     ],
   ]);
   suggest(screen);
@@ -249,10 +259,11 @@ async function play(stage: Stage, screen: Screen): Promise<{ points: Point[]; ma
 
 function suggest(screen: Screen): void {
   screen.step("To try next");
-  screen.say("   npx wasmote new my-river");
-  screen.say("   npx wasmote emulate native --dev");
-  screen.say("   npx wasmote gateway --demo");
-  screen.say("   npx wasmote --help");
+  screen.say("   npm link");
+  screen.say("   wasmote new my-river");
+  screen.say("   wasmote emulate native --dev");
+  screen.say("   wasmote gateway --demo");
+  screen.say("   wasmote --help");
 }
 
 try {

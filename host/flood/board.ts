@@ -5,7 +5,7 @@ import { emulate, type Emulated, type Machine } from "../lib/emulate.ts";
 import { NodeError } from "../lib/errors.ts";
 import { Node } from "../lib/node.ts";
 import { makeFlash } from "../lib/package.ts";
-import { dayLength } from "./days.ts";
+import { dateOf, dayLength, readNodeDays, type NodeDay } from "./days.ts";
 import { DatagramLink } from "./relay.ts";
 
 export interface BoardOptions {
@@ -15,6 +15,9 @@ export interface BoardOptions {
   publicKey: Uint8Array;
   signal?: AbortSignal | undefined;
 }
+
+/** Milliseconds after which a day that does not end is a fault. */
+const longest = 300_000;
 
 /** Where the level of a day differs from its mean while it is measured, in millimetres. */
 const swing = [-15, 5, 15, -5];
@@ -106,6 +109,38 @@ export class Board {
     if (rain !== undefined) this.#feed("rain", rain);
   }
 
+  /**
+   * That day from its samples to what the station has decided of it, asked on the way that nobody cuts. Only then may another day come:
+   * a clock that is set before the rain was dealt with gives the rain to the next day.
+   */
+  async pass(day: number, level: number, rain: number): Promise<NodeDay> {
+    const published = this.published();
+    await this.measure(day, level, rain);
+    await published;
+    for (const began = performance.now(); performance.now() - began < longest;) {
+      const found = await this.#ask(day);
+      if (found !== undefined) return found;
+      await this.published();
+      this.#options.signal?.throwIfAborted();
+    }
+    throw new Error(`waited five minutes in vain: ${this.name} ends ${dateOf(day)}`);
+  }
+
+  async #ask(day: number): Promise<NodeDay | undefined> {
+    try {
+      const { payload } = await this.#node.request("FETCH", "app/x/days", {
+        payload: Buffer.from(String(day)),
+        format: "text",
+        signal: this.#options.signal,
+      });
+      return readNodeDays(payload).find((one) => one.day === day);
+    } catch (error) {
+      // Asked too often, or not started yet.
+      if (error instanceof NodeError && error.code === "answer") return undefined;
+      throw error;
+    }
+  }
+
   /** Samples in their order, by one way in. */
   #feed(sensor: string, value: number): void {
     if (this.#emulated.command !== undefined) this.#emulated.command(`sample ${sensor} ${value}`);
@@ -120,6 +155,8 @@ export class Board {
       } catch (error) {
         if (!(error instanceof NodeError) || !["answer", "refused"].includes(error.code))
           throw error;
+        // A time that no clock has, such as one before 1970, does not become one by waiting.
+        if (error.status === "4.00") throw error;
         await new Promise((resolve) => setTimeout(resolve, 250));
         this.#options.signal?.throwIfAborted();
       }

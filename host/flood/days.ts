@@ -1,4 +1,5 @@
 // Days of a river station: as they are on the wire (assembly/flood/days.ts), and decided here by the package that decides on the node.
+import { setImmediate as turn } from "node:timers/promises";
 import { Simulation } from "../lib/simulate.ts";
 
 /** How many days before tomorrow an alarm is made of, the newest included. */
@@ -74,6 +75,9 @@ export function writeDays(days: readonly DayInputs[]): Uint8Array {
 /** The hour of the day at which a day's values are put together: any would do. */
 const evening = 0.75 * dayLength;
 
+/** Days between two turns of the loop: some 50 ms. */
+const daysAtOnce = 50;
+
 /** What decided: days, units of fuel, milliseconds. */
 export interface Spent {
   decisions: number;
@@ -106,7 +110,24 @@ export class DayRunner {
 
   /** Decisions of the days from `from` on, of which those before it are what they are made of; a day with too few before has none. */
   decide(days: readonly DayInputs[], from: number): Decision[] {
-    const began = performance.now();
+    const decisions: Decision[] = [];
+    this.#begin(days, from);
+    for (const one of days) this.#pass(one, from, decisions);
+    return decisions;
+  }
+
+  /** The same for days that take seconds, with turns of the loop in between. */
+  async decideAll(days: readonly DayInputs[], from: number): Promise<Decision[]> {
+    const decisions: Decision[] = [];
+    this.#begin(days, from);
+    for (const [index, one] of days.entries()) {
+      if (index % daysAtOnce === 0) await turn();
+      this.#pass(one, from, decisions);
+    }
+    return decisions;
+  }
+
+  #begin(days: readonly DayInputs[], from: number): void {
     const first = days[0]?.day ?? from;
     if (!(this.#known < from && first <= this.#known + 1)) {
       this.#simulation = new Simulation(this.#module, {
@@ -115,35 +136,36 @@ export class DayRunner {
       });
       this.#known = first - 1;
     }
+  }
+
+  /** A day goes by; what was decided is added. */
+  #pass({ day, level, rain }: DayInputs, from: number, decisions: Decision[]): void {
+    if (day <= this.#known) return;
+    const began = performance.now();
     const simulation = this.#simulation!;
-    const decisions: Decision[] = [];
-    for (const { day, level, rain } of days) {
-      if (day <= this.#known) continue;
-      const at = day * dayLength + evening;
-      // A station that wakes by ticks slept in between.
-      simulation.skipTo(at);
-      simulation.sample({ at, sensor: "level", value: level });
-      simulation.sample({ at, sensor: "rain", value: rain });
-      this.#known = day;
-      const made = new Map<string, number>();
-      for (const one of simulation.happenings) {
-        if (one.kind === "output") made.set(one.name, one.value);
-        if (one.kind === "trap") {
-          this.#simulation = undefined;
-          this.#known = Number.NaN;
-          throw new Error(`the module trapped: ${one.ended.trap ?? "trap"}`);
-        }
+    const at = day * dayLength + evening;
+    // A station that wakes by ticks slept in between.
+    simulation.skipTo(at);
+    simulation.sample({ at, sensor: "level", value: level });
+    simulation.sample({ at, sensor: "rain", value: rain });
+    this.#known = day;
+    const made = new Map<string, number>();
+    for (const one of simulation.happenings) {
+      if (one.kind === "output") made.set(one.name, one.value);
+      if (one.kind === "trap") {
+        this.#simulation = undefined;
+        this.#known = Number.NaN;
+        throw new Error(`the module trapped: ${one.ended.trap ?? "trap"}`);
       }
-      simulation.happenings.length = 0;
-      const alarm = made.get("alarm");
-      if (alarm === undefined || day < from) continue;
-      decisions.push({ day, danger: made.get("danger") ?? Number.NaN, alarm: alarm === 1 });
     }
+    simulation.happenings.length = 0;
     for (const fuel of simulation.fuel) this.spent.fuel += fuel;
     simulation.fuel.length = 0;
     simulation.hostFuel.length = 0;
-    this.spent.decisions += decisions.length;
     this.spent.milliseconds += performance.now() - began;
-    return decisions;
+    const alarm = made.get("alarm");
+    if (alarm === undefined || day < from) return;
+    this.spent.decisions++;
+    decisions.push({ day, danger: made.get("danger") ?? Number.NaN, alarm: alarm === 1 });
   }
 }

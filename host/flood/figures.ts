@@ -2,7 +2,7 @@
 import type { PlacementView } from "../gateway/placement/placements.ts";
 import { dateOf } from "./days.ts";
 import { floodFlow, type RiverDay } from "./history.ts";
-import { links, places, prices, type Place } from "./place.ts";
+import { links, places, prices, type Estimate, type Place } from "./place.ts";
 import type { Carried } from "./relay.ts";
 
 /** How alarms did, each on the evening before. */
@@ -30,11 +30,15 @@ export interface Cost {
   bytes: number;
   /** Of the station, for a decision: radio (LoRa) and computing, in microjoules. */
   energy: number;
+  /** What was thought before, by the table of host/flood/place.ts. */
+  estimate: number | null;
 }
 
 export interface Figures {
   from: string;
   to: string;
+  /** Days at the beginning that nothing was decided of: a decision is made of five. */
+  undecided: number;
   worth: Worth;
   /** The same for "a flood today, so a flood tomorrow", which needs no network. */
   persistence: Worth;
@@ -42,6 +46,8 @@ export interface Figures {
   /** Bytes of CoAP on the station's link: all samples as they come; days as the gateway fetched them; only alarms. */
   bytes: { samples: number; days: number; alarms: number; rest: number; cloud: number };
   alarms: { raised: number; ended: number };
+  /** The same of the other stations, by their placements. */
+  others: Record<string, { raised: number; ended: number }>;
   ledger: { repeated: number; missed: number; moves: number };
 }
 
@@ -85,6 +91,9 @@ export interface FiguresOptions {
   days: readonly RiverDay[];
   decisions: readonly { day: number; alarm: boolean; at: Place }[];
   view: PlacementView;
+  /** Names of the other stations' placements. */
+  others: readonly string[];
+  estimates: readonly Estimate[];
   carried: ReadonlyMap<string, Carried>;
   cloudBytes: number;
   /** Of a decision. */
@@ -93,7 +102,7 @@ export interface FiguresOptions {
 }
 
 export function figuresOf(options: FiguresOptions): Figures {
-  const { days, decisions, view, carried, cloudBytes, fuel, messages } = options;
+  const { days, decisions, view, others, estimates, carried, cloudBytes, fuel, messages } = options;
   const alarms = new Map(decisions.map(({ day, alarm }) => [day, alarm]));
   const decided = days.filter(({ day }) => alarms.has(day));
   const sum = (wanted: (path: string) => boolean) =>
@@ -134,21 +143,28 @@ export function figuresOf(options: FiguresOptions): Figures {
         milliseconds: milliseconds[place],
         bytes: sent,
         energy: energyOf(sent, place === "node" ? fuel : 0),
+        estimate: estimates.find((one) => one.place === place)?.energy ?? null,
       },
     ];
   });
-  const ours = messages.filter(({ text }) => text.startsWith(`${view.name}:`));
+  const told = (name: string) => {
+    const ours = messages.filter(({ text }) => text.startsWith(`${name}:`));
+    return {
+      raised: ours.filter(({ change }) => change === "raised").length,
+      ended: ours.filter(({ change }) => change === "ended").length,
+    };
+  };
+  const first = days.findIndex(({ day }) => alarms.has(day));
   return {
     from: dateOf(days[0]!.day),
     to: dateOf(days.at(-1)!.day),
+    undecided: first < 0 ? days.length : first,
     worth: worthOf(days, alarms),
     persistence: worthOf(days, new Map(decided.map(({ day, flow }) => [day, flow >= floodFlow]))),
     costs,
     bytes,
-    alarms: {
-      raised: ours.filter(({ change }) => change === "raised").length,
-      ended: ours.filter(({ change }) => change === "ended").length,
-    },
+    alarms: told(view.name),
+    others: Object.fromEntries(others.map((name) => [name, told(name)])),
     ledger: { repeated: view.repeated, missed: view.missed, moves: view.moves },
   };
 }

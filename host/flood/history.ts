@@ -1,8 +1,8 @@
 // Days of a river: rain and flow, from the record of the Wye in examples/flood or from a file of the same form.
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { UserError } from "../lib/errors.ts";
+import { readWhole } from "../lib/files.ts";
 import { packageRoot } from "../lib/root.ts";
 import { oneLine } from "../lib/text.ts";
 
@@ -34,9 +34,13 @@ export function ratingFlow(level: number, rating = 20): number {
 export const levelOf = (flow: number, rating = 20): number =>
   Math.round(1000 * (flow / rating) ** (2 / 3));
 
+/** Whether a river can have had that: rain in mm, flow in m3/s. */
+export const isRiverDay = ({ rain, flow }: Pick<RiverDay, "rain" | "flow">): boolean =>
+  rain >= 0 && rain < 1e4 && flow > 0 && flow < 1e6;
+
 /** Reads days; a line that is not one is a UserError with its number. */
 export function readDays(file = riverFile): RiverDay[] {
-  const bytes = readFileSync(file);
+  const bytes = readWhole(file);
   const text = (
     file.endsWith(".gz") ? gunzipSync(bytes, { maxOutputLength: 64 << 20 }) : bytes
   ).toString("utf8");
@@ -48,8 +52,8 @@ export function readDays(file = riverFile): RiverDay[] {
     const date = german ? `${german[3]}-${german[2]}-${german[1]}` : when;
     const time = /^\d{4}-\d\d-\d\d$/.test(date) ? Date.parse(date) : Number.NaN;
     const one = { date, day: time / 86_400_000, rain: Number(rain), flow: Number(flow) };
-    const sound = rain !== "" && one.rain >= 0 && one.rain < 1e4 && one.flow > 0 && one.flow < 1e6;
-    if (!Number.isInteger(one.day) || !sound || one.day <= (days.at(-1)?.day ?? -1e9))
+    const sound = rain !== "" && isRiverDay(one) && Number.isInteger(one.day);
+    if (!sound || one.day <= (days.at(-1)?.day ?? -1e9))
       throw new UserError(
         `${oneLine(file)}:${index + 1}: not a day, its rain and its flow`,
         undefined,

@@ -5,6 +5,8 @@
 // What does not fit, or cannot be reached, is no choice and says why. The cheapest of the rest is chosen; among equals the one
 // nearest to the sensor, since it goes on when links go.
 
+import { runFuel } from "../lib/simulate.ts";
+
 export const places = ["node", "gateway", "cloud"] as const;
 export type Place = (typeof places)[number];
 
@@ -113,6 +115,23 @@ function estimate(place: Place, situation: Situation): Estimate {
   return { place, cost, energy, bytes, staleness };
 }
 
+/** A flood alarm by the days of a station: level and rain of a day go into a decision, and an alarm changes seldom. */
+export function stationSituation(
+  fuel: number,
+  { link, sources, cut = [] }: Pick<Situation, "link" | "sources" | "cut">,
+): Situation {
+  return {
+    fuel,
+    inputs: 2,
+    outputs: 1,
+    sources,
+    changes: 0.05,
+    link,
+    budget: { node: runFuel },
+    cut,
+  };
+}
+
 /** Chooses a place, and says why; throws a RangeError where there is none. */
 export function choose(situation: Situation): Decision {
   const estimates = places.map((place) => estimate(place, situation));
@@ -128,11 +147,11 @@ export function choose(situation: Situation): Decision {
   const against = rest.map((one) =>
     one.cost === undefined
       ? `${one.place}: ${one.why}`
-      : `${one.place} would cost ${short(one.cost)}: ${reason(best, one as typeof best)}`,
+      : `${one.place} would cost ${short(one.cost)} uJ: ${reason(best, one as typeof best)}`,
   );
   return {
     place: best.place,
-    because: `${best.place} costs ${short(best.cost)} a decision; ${against.join("; ")}`,
+    because: `${best.place} costs ${short(best.cost)} uJ a decision; ${against.join("; ")}`,
     estimates,
   };
 }

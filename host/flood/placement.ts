@@ -9,8 +9,8 @@
 // may be killed at any moment, and no alarm is lost or told twice.
 import { Ledger, type Change } from "./alarms.ts";
 import {
+  dayLength,
   depth,
-  mostGiven,
   mostRead,
   type DayInputs,
   type DayRunner,
@@ -83,12 +83,18 @@ export interface PlacementOptions {
   cloud?: Cloud | undefined;
   /** Within the transaction that keeps it. */
   onChange: (change: Change, decision: Decision, at: Place) => void;
+  /** Milliseconds since 1970. */
+  now?: () => number;
   /** Behind it. */
   onDecision?: (decision: Decision, at: Place) => void;
 }
 
-/** A clock that is further ahead than this is wrong. */
+/** A day that is so many after the one before is one of a clock that is wrong. */
 const furthest = 366;
+/** Days that a station keeps: a jump to one of them is to what it measured before it was asked. */
+const kept = 64;
+/** Days by which two clocks that are right may differ: zones, and the end of a day. */
+const ahead = 2;
 /** Days that are decided at a time. */
 const batch = 128;
 
@@ -221,14 +227,7 @@ export class Placement {
     for (;;) {
       // The newest day that is known is asked for again: a station that does not have it has lost its days.
       const days = await stations.read(station, known ?? 0);
-      const far = days.find(({ day }, index) => {
-        const last = index === 0 ? known : days[index - 1]!.day;
-        return last !== undefined && day - last > furthest;
-      });
-      if (far !== undefined)
-        throw new RangeError(
-          `${station} is ${far.day - (known ?? 0)} days ahead: its clock is wrong`,
-        );
+      this.#checkClock(station, known, days);
       store.put(measured, days, own);
       if (!own)
         for (const day of days)
@@ -247,6 +246,22 @@ export class Placement {
     }
   }
 
+  /**
+   * Days are believed up to this gateway's own. A jump of more than a year is one of a clock that is wrong, unless it ends where this gateway's
+   * clock is: then the one before it was wrong, as that of a station which began without a clock.
+   */
+  #checkClock(station: string, known: number | undefined, days: readonly NodeDay[]): void {
+    const today = Math.floor((this.#options.now ?? Date.now)() / dayLength);
+    const far = days.find(({ day }, index) => {
+      const last = index === 0 ? known : days[index - 1]!.day;
+      if (day > today + ahead) return true;
+      return last !== undefined && day - last > furthest && day < today - kept;
+    });
+    if (far === undefined) return;
+    const [from, of] = far.day > today + ahead ? [today, " of this gateway"] : [known ?? 0, ""];
+    throw new RangeError(`${station} is ${far.day - from} days ahead${of}: its clock is wrong`);
+  }
+
   /** A station that was reset without its days, or has too few to decide, gets those that are known here. */
   async #restore(
     station: string,
@@ -258,8 +273,9 @@ export class Placement {
     if (newest === undefined || (last?.day === newest && last.alarm !== undefined)) return;
     // In the middle of many days there is nothing to restore yet.
     if (last !== undefined && last.day < newest && last.alarm !== undefined) return;
+    // As many as an alarm is made of: those before are decided here, and a run of the station takes no longer than that of a day.
     const days: DayInputs[] = [];
-    for (const { day, level, rain } of store.days(newest - mostGiven + 1).toReversed()) {
+    for (const { day, level, rain } of store.days(newest - depth + 1).toReversed()) {
       // Of the other station there may be more.
       if (day > newest) continue;
       const there = measured.every((one) => (one === "level" ? level : rain) !== null);

@@ -119,13 +119,15 @@ export class ConnectionLink implements Link {
   readonly #server: Server;
   readonly #open = new Set<Connection>();
   #cut = false;
+  #target: number;
   bytes = 0;
   port = 0;
 
   private constructor(target: number) {
+    this.#target = target;
     this.#server = createServer((near) => {
       if (this.#cut) return void near.destroy();
-      const far = connect(target, "127.0.0.1");
+      const far = connect(this.#target, "127.0.0.1");
       for (const [from, to] of [
         [near, far],
         [far, near],
@@ -151,6 +153,11 @@ export class ConnectionLink implements Link {
     const address = link.#server.address();
     link.port = typeof address === "object" && address !== null ? address.port : 0;
     return link;
+  }
+
+  /** What stood behind it is at another port. */
+  retarget(target: number): void {
+    this.#target = target;
   }
 
   get cut(): boolean {

@@ -1,11 +1,11 @@
 // The package of a river station: assembly/flood with the network of an ONNX file, as a module that node, gateway and cloud run.
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build, type Built } from "../lib/build/build.ts";
 import { packageRoot } from "../lib/root.ts";
 import { compileModel } from "../model/model.ts";
 import type { Arithmetic } from "../model/emit.ts";
+import { temporaryFolder } from "../lib/temporary.ts";
 
 /** The network that was trained on the river Wye, and its judgement. */
 export const eveningFile = join(packageRoot, "examples/flood/evening.onnx");
@@ -52,13 +52,10 @@ async function built(
   sources: (source: string) => Record<string, string>,
 ): Promise<Built> {
   const from = join(packageRoot, "assembly/flood");
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-station-"));
-  try {
-    copyFileSync(join(from, "days.ts"), join(folder, "days.ts"));
-    const files = sources(readFileSync(join(from, `${name}.ts`), "utf8"));
-    for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
-    return await build(join(folder, `${name}.ts`));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  using scratch = temporaryFolder("station");
+  const folder = scratch.path;
+  copyFileSync(join(from, "days.ts"), join(folder, "days.ts"));
+  const files = sources(readFileSync(join(from, `${name}.ts`), "utf8"));
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
+  return await build(join(folder, `${name}.ts`));
 }

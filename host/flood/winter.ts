@@ -10,20 +10,19 @@ import { createServer, type Server } from "node:http";
 import { once } from "node:events";
 import { Gateway } from "../gateway/gateway.ts";
 import type { PlacementView } from "../gateway/placement/placements.ts";
-import { NodeError } from "../lib/errors.ts";
 import type { Machine } from "../lib/emulate.ts";
 import { inspect } from "../lib/engine.ts";
 import { makePackage, type KeyPair } from "../lib/package.ts";
 import { keepKey, openProject, signingKey, type Project } from "../lib/project.ts";
-import { runFuel } from "../lib/simulate.ts";
 import { readFacts } from "../lib/build/section.ts";
 import { Board } from "./board.ts";
-import { DayRunner, dateOf, depth, readNodeDays } from "./days.ts";
+import { DayRunner, dateOf, depth } from "./days.ts";
 import { floodFlow, levelOf, ratingFlow, readDays, type RiverDay } from "./history.ts";
-import { choose, type Place } from "./place.ts";
+import { choose, stationSituation, type Estimate, type Place } from "./place.ts";
 import { ConnectionLink } from "./relay.ts";
 import { figuresOf, type Figures } from "./figures.ts";
 import { buildGauge, buildStation } from "./station.ts";
+import type { Built } from "../lib/build/build.ts";
 
 /** The stations, and the placements that decide for each. */
 export const stationNames = ["hereford", "erwood"] as const;
@@ -50,6 +49,18 @@ export interface WinterOptions {
   port: number;
   screen: WinterScreen;
   signal: AbortSignal;
+  modules: WinterModules;
+}
+
+/** What the stations run. */
+export interface WinterModules {
+  station: Built;
+  gauge: Built;
+}
+
+/** Builds what the stations run. The compiler takes seconds in which no signal is heard, so it is done before anything is started. */
+export async function buildModules(): Promise<WinterModules> {
+  return { station: await buildStation(), gauge: await buildGauge() };
 }
 
 /** What is done before a day. */
@@ -77,12 +88,14 @@ export function scriptOf(days: readonly Pick<RiverDay, "flow">[]): Map<number, A
   const onsets = days.flatMap(({ flow }, index) =>
     flow >= floodFlow && (days[index - 1]?.flow ?? 0) < floodFlow ? [index] : [],
   );
-  /** The first flood from a share of the winter on. */
-  const flood = (share: number) =>
-    onsets.find((index) => index >= share * count) ?? Math.round(share * count);
+  const mended = { station: 0, cloud: 0 };
+  /** Around the first flood from a share of the winter on, once the link is whole. */
   const around = (share: number, link: "station" | "cloud") => {
-    at(flood(share) - 3, { do: "cut", link });
-    at(flood(share) + 3, { do: "mend", link });
+    const from = Math.max(share * count, mended[link] + 4);
+    const flood = onsets.find((index) => index >= from) ?? Math.round(from);
+    at(flood - 3, { do: "cut", link });
+    at(flood + 3, { do: "mend", link });
+    mended[link] = flood + 3;
   };
   around(0.1, "station");
   at(0.3 * count, { do: "move", to: "gateway" });
@@ -166,6 +179,8 @@ class Winter {
   package!: Uint8Array;
   module!: Uint8Array;
   messages: { change: string; text: string }[] = [];
+  /** What was thought at the beginning that each place would cost. */
+  #estimates: readonly Estimate[] = [];
 
   constructor(options: WinterOptions) {
     this.options = options;
@@ -187,7 +202,8 @@ class Winter {
   }
 
   async start(ending: Ending): Promise<void> {
-    const { folder, machine, screen, signal, port } = this.options;
+    const { folder, machine, screen, signal, port, modules } = this.options;
+    const { station, gauge } = modules;
     const project = openProject(folder);
     keepKey(project);
     const key = signingKey(project);
@@ -197,7 +213,6 @@ class Winter {
       ending.add(() => board.stop());
       return board;
     });
-    const [station, gauge] = await Promise.all([buildStation(), buildGauge()]);
     this.boards = await Promise.all(boards);
     signal.throwIfAborted();
     this.module = station.module;
@@ -212,15 +227,8 @@ class Winter {
       `   stations hereford (level, rain) and erwood (level) on ${machine}; module ${station.module.length} bytes with its network`,
     );
     await this.#gateways(ending, project, port);
-    const decision = choose({
-      fuel: this.#fuel(),
-      inputs: 5,
-      outputs: 2,
-      sources: 1,
-      changes: 0.05,
-      link: "lora",
-      budget: { node: runFuel },
-    });
+    const decision = choose(stationSituation(this.#fuel(), { link: "lora", sources: 1 }));
+    this.#estimates = decision.estimates;
     screen.say(`   hereford's alarm begins on the ${decision.place}: ${decision.because}`);
     await this.#place("hereford", "hereford", decision.place);
     await this.#place("erwood", "hereford", "gateway");
@@ -298,10 +306,11 @@ class Winter {
 
   /** Waits for something that comes by itself; that it does not come within five minutes is a fault. */
   async #until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-    const began = Date.now();
+    const began = performance.now();
     while (!(await look())) {
       this.options.signal.throwIfAborted();
-      if (Date.now() - began > 300_000) throw new Error(`waited five minutes in vain: ${what}`);
+      if (performance.now() - began > 300_000)
+        throw new Error(`waited five minutes in vain: ${what}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -335,20 +344,11 @@ class Winter {
     const { day, flow, rain, date } = this.days[index]!;
     const [hereford, erwood] = this.boards;
     const level = Math.min(9_900, levelOf(flow));
-    const began = Date.now();
-    const published = hereford!.published();
-    await Promise.all([
-      hereford!.measure(day, level, rain),
+    const began = performance.now();
+    const [{ alarm = false }] = await Promise.all([
+      hereford!.pass(day, level, rain),
       erwood!.measure(day, level, undefined),
     ]);
-    await published;
-    let alarm = false;
-    await this.#until(`hereford ends ${date}`, async () => {
-      const found = await this.#ask(hereford!, day);
-      alarm = found?.alarm ?? false;
-      if (found === undefined) await hereford!.published();
-      return found !== undefined;
-    });
     if (!hereford!.link.cut)
       await this.#until(`the gateway knows of ${date}`, () => {
         const { next } = this.view;
@@ -358,7 +358,7 @@ class Winter {
     const { decidedAt, place } = this.view;
     const at = hereford!.link.cut ? "node" : (decidedAt ?? place);
     this.options.screen.day({ date, level, flow: ratingFlow(level), alarm, place: at });
-    const rest = this.options.pace - (Date.now() - began);
+    const rest = this.options.pace - (performance.now() - began);
     if (rest > 0)
       await new Promise<void>((resolve) => {
         const done = () => {
@@ -370,22 +370,6 @@ class Winter {
         this.options.signal.addEventListener("abort", done, { once: true });
       });
     this.options.signal.throwIfAborted();
-  }
-
-  /** What a station has of a day, on the way that nobody cuts. */
-  async #ask(board: Board, day: number): ReturnType<typeof find> {
-    try {
-      const { payload } = await board.node.request("FETCH", "app/x/days", {
-        payload: Buffer.from(String(day)),
-        format: "text",
-        signal: this.options.signal,
-      });
-      return find(payload, day);
-    } catch (error) {
-      // Asked too often, or not started yet.
-      if (error instanceof NodeError && error.code === "answer") return undefined;
-      throw error;
-    }
   }
 
   async end(): Promise<Figures> {
@@ -403,16 +387,14 @@ class Winter {
       days: this.days,
       decisions,
       view: this.view,
+      others: stationNames.map(placementOf).filter((name) => name !== this.view.name),
+      estimates: this.#estimates,
       carried: hereford!.link.carried,
       cloudBytes: this.cloudLink.bytes,
       fuel: this.#fuel(),
       messages: this.messages,
     });
   }
-}
-
-async function find(payload: Uint8Array, day: number) {
-  return readNodeDays(payload).find((one) => one.day === day);
 }
 
 /** Runs a winter to its end; throws the signal's reason where that ends it before. */

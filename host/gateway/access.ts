@@ -2,6 +2,7 @@
 // first time, which makes the first token and shows it.
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { resources } from "../lib/contract.ts";
 import { steady } from "./steady.ts";
 import type { Store } from "./sqlite/store.ts";
 
@@ -33,23 +34,64 @@ export function allows(role: Role, needed: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(needed);
 }
 
+/** The contract's resources, as patterns of their paths. */
+const contract = resources.map(({ path, rights }) => ({
+  pattern: new RegExp(`^${path.replace("{name}", "[^/]+").replace("*", ".*")}$`),
+  rights: rights as Partial<Record<string, Role | "public">>,
+}));
+
+/**
+ * The role that a request for a node's resource needs: what the node's own contract says. The gateway speaks with all its rights for
+ * whoever has the role. `path` is decoded: whichever way it was written, it is what the node gets.
+ */
+export function roleOf(method: string, path: string): Role {
+  // However a node may read segments that are empty, or that have a slash in them.
+  const plain = path.split("/").filter(Boolean).join("/");
+  const asked = method === "HEAD" ? "GET" : method;
+  const found = contract.find(({ pattern }) => pattern.test(plain));
+  const needed = found?.rights[asked];
+  if (needed !== undefined) return needed === "public" ? "read" : needed;
+  // The node refuses what its contract does not name. Should it not, then this is as much as anything of that kind needs.
+  const kind = plain.split("/")[0];
+  const all = resources.filter(({ path: known }) => known.split("/")[0] === kind);
+  const named = all.flatMap((one) => Object.values(one.rights) as (Role | "public")[]);
+  const least = asked === "GET" || asked === "FETCH" ? "read" : "operate";
+  return roles.toReversed().find((role) => role === least || named.includes(role)) ?? least;
+}
+
 const digest = (token: string) => createHash("sha256").update(token).digest("hex");
 
 export class Access {
   readonly #store: Store;
-  /** The token that the first start made; undefined on every later one. */
-  readonly first: string | undefined;
+  #first: string | undefined;
   readonly #buckets = new Map<string, Bucket>();
   /** Tokens in memory: looked up for each request. */
   #known: (TokenInfo & { hash: string })[] = [];
+  /**
+   * Whose each token is that was shown lately, until one is made or revoked: only those that are good, so that the time of a look-up says
+   * nothing of what a wrong one lacks.
+   */
+  readonly #shown = new Map<string, Principal>();
+  /** What is open for each token, by its name. */
+  readonly #open = new Map<string, Set<() => void>>();
 
   constructor(store: Store) {
     this.#store = store;
     this.#load();
-    if (this.#known.length === 0) this.first = this.create("first", "admin");
+  }
+
+  /** The token that the first start made; undefined on every later one. */
+  get first(): string | undefined {
+    return this.#first;
+  }
+
+  /** Makes the first token where there is none: once all else of a start has worked, so that somebody gets to see it. */
+  begin(): void {
+    if (this.#known.length === 0) this.#first = this.create("first", "admin");
   }
 
   #load(): void {
+    this.#shown.clear();
     this.#known = this.#store.database
       .prepare("SELECT * FROM token ORDER BY created")
       .all() as (TokenInfo & {
@@ -67,6 +109,13 @@ export class Access {
     return token;
   }
 
+  /** One more for an administrator, under a name that is free: whoever starts the gateway has its data, and so may have one. */
+  another(): string {
+    let number = 2;
+    while (this.has(`admin-${number}`)) number++;
+    return this.create(`admin-${number}`, "admin");
+  }
+
   list(): TokenInfo[] {
     return this.#known.map(({ name, role, created }) => ({ name, role, created }));
   }
@@ -75,17 +124,39 @@ export class Access {
     return this.#known.some((token) => token.name === name);
   }
 
+  /** Whether nobody could make a token any more without this one. */
+  isLastAdmin(name: string): boolean {
+    const admins = this.#known.filter(({ role }) => role === "admin");
+    return admins.length === 1 && admins[0]?.name === name;
+  }
+
   revoke(name: string): boolean {
     const { changes } = this.#store.database.prepare("DELETE FROM token WHERE name = ?").run(name);
     this.#load();
+    for (const end of this.#open.get(name) ?? []) end();
     return changes > 0;
+  }
+
+  /** What lasts longer than a request, such as a stream, ends with its token; the function that is returned says that it has ended by itself. */
+  hold({ name }: Principal, end: () => void): () => void {
+    const open = this.#open.get(name) ?? new Set();
+    this.#open.set(name, open.add(end));
+    return () => {
+      open.delete(end);
+      if (open.size === 0 && this.#open.get(name) === open) this.#open.delete(name);
+    };
   }
 
   /** Who bears this token. */
   bearer(token: string): Principal | undefined {
+    const shown = this.#shown.get(token);
+    if (shown !== undefined) return shown;
     const hash = Buffer.from(digest(token));
     const found = this.#known.find((one) => timingSafeEqual(Buffer.from(one.hash), hash));
-    return found && { name: found.name, role: found.role };
+    if (found === undefined) return undefined;
+    const principal = { name: found.name, role: found.role };
+    this.#shown.set(token, principal);
+    return principal;
   }
 
   /** Who sends this request: by `Authorization: Bearer`, by the dashboard's cookie, or as somebody at this computer at the first start. */

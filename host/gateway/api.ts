@@ -15,12 +15,17 @@ import { rolloutRoutes } from "./rollout/routes.ts";
 import { audited, longestPackage, type Context, type Route } from "./route.ts";
 import { linkFits, writeLink } from "./links.ts";
 import { csv, senml } from "./senml.ts";
-import { lastSeq, serveEvents } from "./stream.ts";
+import { refuseUnknown } from "./known.ts";
+import { holdEvents, lastSeq, serveEvents } from "./stream.ts";
 import { describeThing } from "./thing.ts";
 
 function nodeOf({ gateway, parts }: Context): ManagedNode {
   const node = gateway.nodes.get(parts["node"] ?? "");
-  if (node === undefined) throw new Refused(404, `there is no node ${parts["node"] ?? ""}`);
+  if (node === undefined) {
+    const name = parts["node"] ?? "";
+    refuseUnknown(gateway, [name]);
+    throw new Refused(404, `${name} runs at the gateway, and is no node`);
+  }
   return node;
 }
 
@@ -75,16 +80,22 @@ function wellKnown(gateway: Core, query: URLSearchParams): string[] {
     .map((link) => writeLink(link, link.path));
 }
 
-function timeOf(text: string | null, standard: number): number {
+const iso = /^[+-]?\d{4,6}(?:-\d\d){1,2}(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/i;
+
+/** A time in a query: milliseconds since 1970, negative ones before now, or ISO 8601, in UTC where no zone is named. */
+export function timeOf(text: string | null, standard: number, now = Date.now()): number {
   if (text === null) return standard;
-  const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Date.parse(text);
+  if (/^-?\d{1,15}$/.test(text)) return Number(text) < 0 ? now + Number(text) : Number(text);
+  const found = iso.exec(text);
+  // Without a zone it is not the one that the gateway's computer happens to be in.
+  const zone = found !== null && text.includes("T") && found[1] === undefined ? "Z" : "";
+  const value = found === null ? Number.NaN : Date.parse(text + zone);
   if (Number.isNaN(value))
     throw new Refused(
       400,
       `${text} is not a time: write milliseconds since 1970 or 2026-11-28T12:00:00Z`,
     );
-  // A negative number is a time ago.
-  return value < 0 ? Date.now() + value : value;
+  return value;
 }
 
 function limitOf(query: URLSearchParams, standard: number, most: number): number {
@@ -121,6 +132,9 @@ export async function history(context: Context): Promise<void> {
     resolution: resolution as Resolution,
     limit: limitOf(query, 10_000, mostPoints),
   });
+  // What was gathered of a node stays when the node has gone.
+  const gone = () => gateway.history.series().then((all) => all.some((one) => one.node === node));
+  if (points.length === 0 && !(await gone())) refuseUnknown(gateway, [node]);
   const wanted =
     query.get("format") ??
     /\b(csv|senml\+json)\b/.exec(request.headers.accept ?? "")?.[1] ??
@@ -327,8 +341,13 @@ export const routes: readonly Route[] = [
       resource: "a resource's path, likewise",
       last: "the last number that was seen",
     },
-    handle: ({ gateway, request, response, query }) =>
-      serveEvents(gateway.hub, filterOf(query), lastSeq(request, query), response),
+    handle: ({ gateway, principal, request, response, query }) => {
+      const filter = filterOf(query);
+      refuseUnknown(gateway, filter.nodes ?? []);
+      const last = lastSeq(request, query);
+      holdEvents(gateway.access, principal, response);
+      serveEvents(gateway.hub, filter, last, response);
+    },
   },
   {
     method: "GET",
@@ -423,9 +442,15 @@ export const routes: readonly Route[] = [
     summary: "Revokes a token",
     handle: async (context) => {
       const name = context.parts["name"] ?? "";
-      const gone = await audited(context, "revoke", name, () =>
-        Promise.resolve(context.gateway.access.revoke(name)),
-      );
+      const { access } = context.gateway;
+      const gone = await audited(context, "revoke", name, async () => {
+        if (access.isLastAdmin(name))
+          throw new Refused(
+            409,
+            `${name} is the last token of an administrator: make another first`,
+          );
+        return access.revoke(name);
+      });
       if (!gone) throw new Refused(404, `there is no token ${name}`);
       send(context.response, 204, {});
     },
@@ -484,9 +509,3 @@ export const routes: readonly Route[] = [
     handle: ({ response }) => tryPage(response, routes),
   },
 ];
-
-/** The role that a CoAP request through /nodes needs: what reads, what operates, and what changes the program. */
-export function roleOf(method: string, path: string): Role {
-  if (method === "GET" || method === "HEAD") return "read";
-  return /^app(\/(staged|rollback))?\/?$/.test(path) ? "install" : "operate";
-}

@@ -21,9 +21,28 @@ export interface Key {
   method: string;
   options: readonly Option[];
   payload?: Uint8Array | undefined;
+  /** What it is kept by, once somebody asked: one request is looked up several times. A changed copy of a key has none. */
+  names?: Names;
 }
 
-const bytesOfEntry = 512;
+interface Names {
+  /** Everything that an answer depends on (RFC 7252 §5.6). */
+  whole: string;
+  /** The resource: what a change of it makes stale. */
+  path: string;
+}
+
+/** An entry in the list of those of the same resource. */
+interface Listed extends Entry {
+  bytes: number;
+  whole: string;
+  path: string;
+  before: Listed | undefined;
+  after: Listed | undefined;
+}
+
+/** What an entry takes besides its bytes, as it was measured: objects, options, its places in two tables. */
+const bytesOfEntry = 2_048;
 /** Option numbers by the codec's names; those it has no name for are numbers already. */
 const noCacheKey = new Set(["Size1", "Size2", "ETag", "Block1", "Block2", "Observe", "Hop-Limit"]);
 const kept = new Set([
@@ -46,9 +65,9 @@ const kept = new Set([
 
 export class Cache {
   readonly #limit: number;
-  readonly #entries = new Map<string, Entry & { path: string }>();
-  /** Names of entries by what a change makes stale. */
-  readonly #byPath = new Map<string, Set<string>>();
+  readonly #entries = new Map<string, Listed>();
+  /** The newest entry of each resource, at the head of a list of them all. */
+  readonly #byPath = new Map<string, Listed>();
   #bytes = 0;
   hits = 0;
   misses = 0;
@@ -60,7 +79,7 @@ export class Cache {
 
   /** A fresh response, or a stale one to be validated. */
   find(key: Key, now = steady()): { entry: Entry; fresh: boolean } | undefined {
-    const name = nameOf(key);
+    const name = namesOf(key).whole;
     const entry = this.#entries.get(name);
     if (entry === undefined) return undefined;
     // Used just now: to the end.
@@ -73,31 +92,41 @@ export class Cache {
   /** Keeps a response, where it may be kept. */
   keep(key: Key, response: Response, now = steady()): Entry | undefined {
     const maxAge = maxAgeOf(response);
-    this.#drop(nameOf(key));
+    const { whole, path } = namesOf(key);
+    this.#drop(whole);
     if (!kept.has(response.status) || maxAge === 0) return undefined;
     if (response.payload.length > this.#limit / 8) return undefined;
-    const entry = {
+    const head = this.#byPath.get(path);
+    // The names are somebody else's to choose, as the payload is.
+    const own = response.options.reduce((sum, { value }) => sum + value.length, 0);
+    const bytes = bytesOfEntry + response.payload.length + own + whole.length + path.length;
+    const entry: Listed = {
       response,
       at: now,
       maxAge,
       etag: optionOf(response, "ETag"),
       stale: false,
-      path: pathOf(key),
+      whole,
+      path,
+      bytes,
+      before: undefined,
+      after: head,
     };
-    this.#entries.set(nameOf(key), entry);
-    const same = this.#byPath.get(entry.path) ?? new Set();
-    this.#byPath.set(entry.path, same.add(nameOf(key)));
-    this.#bytes += bytesOfEntry + response.payload.length;
-    for (const [name] of this.#entries) {
-      if (this.#bytes <= this.#limit) break;
-      this.#drop(name);
-    }
+    if (head !== undefined) head.before = entry;
+    this.#entries.set(whole, entry);
+    this.#byPath.set(path, entry);
+    this.#bytes += bytes;
+    if (this.#bytes > this.#limit)
+      for (const name of this.#entries.keys()) {
+        if (this.#bytes <= this.#limit) break;
+        this.#drop(name);
+      }
     return entry;
   }
 
   /** 2.03: what is kept is as good as new (RFC 7252 §5.6.2). */
   refresh(key: Key, response: Response, now = steady()): Entry | undefined {
-    const entry = this.#entries.get(nameOf(key));
+    const entry = this.#entries.get(namesOf(key).whole);
     const etag = optionOf(response, "ETag");
     if (entry === undefined || (etag !== undefined && entry.etag?.equals(etag) !== true))
       return undefined;
@@ -110,16 +139,14 @@ export class Cache {
 
   /** A change went through: what is kept of the resource is stale (RFC 7252 §5.6, §5.8). */
   invalidate(key: Key): void {
-    for (const name of this.#byPath.get(pathOf(key)) ?? []) {
-      const entry = this.#entries.get(name);
-      if (entry !== undefined) entry.stale = true;
-    }
+    let entry = this.#byPath.get(namesOf(key).path);
+    for (; entry !== undefined; entry = entry.after) entry.stale = true;
   }
 
   /** A node is another one now, as after a new package: whatever is kept of it is stale. */
   invalidateAll(authority: string): void {
     for (const [name, entry] of this.#entries)
-      if (name.startsWith(`${authority} `)) entry.stale = true;
+      if (name.startsWith(placeOf(authority))) entry.stale = true;
   }
 
   /**
@@ -128,21 +155,23 @@ export class Cache {
    */
   observed(authority: string, path: string, response: Response): void {
     const options = path.split("/").map((part) => ({ name: "Uri-Path", value: Buffer.from(part) }));
-    const key = { authority, method: "GET", options };
+    const key: Key = { authority, method: "GET", options };
     this.invalidate(key);
     this.keep(key, response);
     const text = { name: "Accept", value: Buffer.alloc(0) };
-    this.keep({ ...key, options: [...options, text] }, response);
+    this.keep({ authority, method: "GET", options: [...options, text] }, response);
   }
 
   #drop(name: string): void {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
     this.#entries.delete(name);
-    const same = this.#byPath.get(entry.path);
-    same?.delete(name);
-    if (same?.size === 0) this.#byPath.delete(entry.path);
-    this.#bytes -= bytesOfEntry + entry.response.payload.length;
+    const { before, after, path } = entry;
+    if (after !== undefined) after.before = before;
+    if (before !== undefined) before.after = after;
+    else if (after !== undefined) this.#byPath.set(path, after);
+    else this.#byPath.delete(path);
+    this.#bytes -= entry.bytes;
   }
 
   get size(): number {
@@ -174,19 +203,34 @@ export function optionOf({ options }: Pick<Response, "options">, name: string): 
   return options.find((option) => option.name === name)?.value;
 }
 
-/** What an answer is kept by: whatever it depends on (RFC 7252 §5.6). */
-export function nameOf(key: Key): string {
-  const options = key.options
-    .filter(({ name }) => !noCacheKey.has(String(name)) && !((Number(name) & 0x1e) === 0x1c))
-    .map(({ name, value }) => `${name}=${value.toString("base64")}`);
-  const body = key.method === "FETCH" ? Buffer.from(key.payload ?? []).toString("base64") : "";
-  return [key.authority, key.method, ...options, body].join(" ");
+/** Each part with its length: two requests that differ have names that differ, whatever bytes are in them. */
+const partOf = ({ name, value }: Option) => `${name}:${value.length}:${value.toString("latin1")};`;
+const placeOf = (authority: string) => `${authority.length}:${authority}/`;
+
+/** RFC 7252 §5.4.6: what says of itself that it is no part of the cache key, and what the gateway itself answers for. */
+const outside = ({ name }: Option) =>
+  noCacheKey.has(String(name)) || (Number(name) & 0x1e) === 0x1c;
+
+/** What two requests have to agree in for one to get the other's answer while that is under way. */
+export function joinedBy(key: Key): string {
+  const more = key.options.filter(outside);
+  const { whole } = namesOf(key);
+  return more.length === 0 && key.payload === undefined
+    ? whole
+    : `${whole} ${more.map(partOf).join("")} ${Buffer.from(key.payload ?? []).toString("latin1")}`;
 }
 
-function pathOf(key: Key): string {
-  const parts = key.options.filter(({ name }) => name === "Uri-Path" || name === "Uri-Query");
-  return [
-    key.authority,
-    ...parts.map(({ name, value }) => `${name}=${value.toString("base64")}`),
-  ].join(" ");
+/** What an answer is kept by. */
+export function namesOf(key: Key): Names {
+  if (key.names !== undefined) return key.names;
+  let path = placeOf(key.authority);
+  let rest = key.method;
+  for (const option of key.options) {
+    const { name } = option;
+    if (name === "Uri-Path" || name === "Uri-Query") path += partOf(option);
+    else if (!outside(option)) rest += ` ${partOf(option)}`;
+  }
+  if (key.method === "FETCH") rest += Buffer.from(key.payload ?? []).toString("latin1");
+  key.names = { whole: `${path} ${rest}`, path };
+  return key.names;
 }

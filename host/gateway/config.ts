@@ -6,6 +6,7 @@ import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { gatewayFault } from "./adapters/nats/names.ts";
 import { roles, type Role } from "./access.ts";
+import type { LinkConfig } from "./rates.ts";
 import { UriTemplate } from "./uri-template.ts";
 
 /** A resource that is made of others. */
@@ -110,6 +111,9 @@ export interface Config {
   akri: { directory: string; listen: string | undefined } | undefined;
   osb: OsbConfig | undefined;
   nats: NatsConfig | undefined;
+  /** Telemetry of all gateways, from the hub into this database. */
+  collect: { postgres: string; user: string | undefined; password: string | undefined } | undefined;
+  links: LinkConfig[];
   virtual: VirtualConfig[];
   rules: RuleConfig[];
   deliveries: DeliveryConfig[];
@@ -142,6 +146,8 @@ export const defaults: Config = {
   akri: undefined,
   osb: undefined,
   nats: undefined,
+  collect: undefined,
+  links: [],
   virtual: [],
   rules: [
     {
@@ -322,11 +328,15 @@ export function parseConfig(table: unknown): Config {
     akri: akri(top.table("akri")),
     osb: osb(top.table("osb")),
     nats: nats(top.table("nats")),
+    collect: collect(top.table("collect")),
+    links: top.named("links", link),
     virtual: top.named("virtual", virtual),
     rules: top.named("rules", rule),
     deliveries: top.named("deliveries", delivery),
   };
   top.end();
+  if (config.collect !== undefined && config.nats === undefined)
+    throw wrong("collect", "needs [nats]: where the telemetry is");
   for (const one of defaults.rules)
     if (!config.rules.some(({ name }) => name === one.name)) config.rules.push(one);
   return config;
@@ -450,6 +460,29 @@ function nats(reader: Reader | undefined): Config["nats"] {
   };
   reader.end();
   return config;
+}
+
+function collect(reader: Reader | undefined): Config["collect"] {
+  if (reader === undefined) return undefined;
+  const config = {
+    postgres: reader.needed("postgres"),
+    user: reader.text("user", undefined),
+    password: reader.text("password", undefined),
+  };
+  reader.end();
+  return config;
+}
+
+function link(name: string, reader: Reader): LinkConfig {
+  const config = {
+    name,
+    nodes: reader.texts("nodes", undefined),
+    rate: reader.number("bytes-per-second", undefined, 1),
+    atOnce: reader.number("at-once", 1, 1),
+  };
+  if (config.rate === undefined) throw wrong(`links.${name}.bytes-per-second`, "is missing");
+  if (config.nodes.length === 0) throw wrong(`links.${name}.nodes`, "names no node");
+  return { ...config, rate: config.rate, atOnce: Math.floor(config.atOnce) };
 }
 
 function virtual(name: string, reader: Reader): VirtualConfig {

@@ -20,6 +20,7 @@ import { Rollouts } from "./rollout/rollouts.ts";
 import { Shared } from "./shared.ts";
 import { Store } from "./sqlite/store.ts";
 import { Upstream } from "./upstream.ts";
+import type { FirstWords } from "./trouble.ts";
 import { UriTemplate } from "./uri-template.ts";
 import { Virtuals } from "./virtual.ts";
 import type { AkriHandler } from "./adapters/akri/handler.ts";
@@ -44,6 +45,8 @@ export interface GatewayOptions {
   stationPeriod?: number;
   /** How often it is looked whether the certificate was renewed, in milliseconds. */
   renewal?: number;
+  /** Connections of HTTP at most (4,096). */
+  connections?: number;
 }
 
 /** Addresses that something besides the gateway's own routes serves. */
@@ -83,10 +86,13 @@ export class Core {
   coap: CoapServer | undefined;
   coapProxy: CoapServer | undefined;
   bridge: Bridge | undefined;
+  /** What is told of the nodes that are in the configuration. */
+  firstWords: FirstWords | undefined;
   akri: AkriHandler | undefined;
   /** What else is served over HTTP, at addresses of its own. */
   also: Also | undefined;
   port = 0;
+  #there = true;
 
   constructor(
     options: GatewayOptions,
@@ -107,6 +113,7 @@ export class Core {
     this.nodes = new Nodes({
       hub: this.hub,
       project: this.project,
+      links: this.config.links,
       onHappening: (happening) => this.#happened(happening),
       onNotification: (node, path, response) => this.upstream.cache.observed(node, path, response),
       ...(period === undefined ? {} : { period }),
@@ -165,7 +172,10 @@ export class Core {
       say: this.options.say,
       period: this.options.stationPeriod ?? this.config.stationPeriod * 1_000,
     });
-    this.timer = setInterval(() => this.alarms.tick(this.nodes), 1_000);
+    this.timer = setInterval(() => {
+      this.alarms.tick(this.nodes);
+      this.#lookForFolder();
+    }, 1_000);
   }
 
   add(name: string, address: string, origin: Origin, context?: Context): void {
@@ -197,6 +207,7 @@ export class Core {
 
   #happened(happening: Happening): void {
     this.#event(happening);
+    this.firstWords?.take(happening);
     this.alarms.happened(happening);
     if (happening.what === "heard") this.placements.nudge(happening.node);
   }
@@ -219,9 +230,23 @@ export class Core {
     }
   }
 
-  /** What the disk does not take, or undefined where it takes all again. */
-  disk(text: string | undefined): void {
-    const id = "disk/gateway/";
+  /** Says once that the folder was taken away, and once that it is back. */
+  #lookForFolder(): void {
+    let there = false;
+    try {
+      there = this.store.isThere;
+    } catch {
+      // A folder that may not be looked into is no better than none.
+    }
+    if (there === this.#there) return;
+    this.#there = there;
+    const text = `${this.options.folder} was removed or moved: what comes in is lost when the gateway ends; put it back`;
+    this.disk(there ? undefined : text, "folder");
+  }
+
+  /** What the disk does not take, or undefined where it takes all again; of the folder or of what is written. */
+  disk(text: string | undefined, of: "" | "folder" = ""): void {
+    const id = `disk/gateway/${of}`;
     if (text === undefined) return this.alarms.end(id);
     this.options.say(`the disk takes nothing: ${text}`);
     this.alarms.raise({

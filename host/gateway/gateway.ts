@@ -10,9 +10,10 @@ import { Node } from "../lib/node.ts";
 import { nameFault } from "../lib/names.ts";
 import { Core, type GatewayOptions } from "./core.ts";
 import { defaults, type Config } from "./config.ts";
-import { roleOf } from "./api.ts";
+import { roleOf } from "./access.ts";
 import { CoapProxy } from "./coap-proxy.ts";
 import { CoapServer } from "./coap-server.ts";
+import type { Collector } from "./adapters/nats/collector.ts";
 import type { HubLink } from "./adapters/nats/link.ts";
 import type { ServiceBroker } from "./adapters/osb/index.ts";
 import { Directory } from "./directory.ts";
@@ -20,7 +21,10 @@ import type { History } from "./history.ts";
 import { startKept } from "./hosted-routes.ts";
 import { HttpServer } from "./server.ts";
 import { readSecrets } from "./tls.ts";
+import { FirstWords } from "./trouble.ts";
+import { takeFolder } from "./sqlite/database.ts";
 import { SqliteHistory } from "./sqlite/history.ts";
+import type { Bridge } from "./bridge.ts";
 
 export type { GatewayOptions } from "./core.ts";
 
@@ -28,6 +32,8 @@ export class Gateway extends Core {
   readonly #server = new HttpServer(this);
   readonly #stopping = new AbortController();
   link: HubLink | undefined;
+  collecting: { collector: Collector; stop: () => Promise<void> } | undefined;
+  #giveBack: () => void = () => {};
   #osb: ServiceBroker | undefined;
 
   /** The service broker, where there is one; it has addresses of its own. */
@@ -40,41 +46,48 @@ export class Gateway extends Core {
     this.also = broker;
   }
 
-  /** Starts a gateway; resolves once it listens. */
+  /** Starts a gateway; resolves once it listens. Whatever fails, nothing of it is left. */
   static async start(options: GatewayOptions): Promise<Gateway> {
     makeFolder(options.folder, 0o700);
     const config = { ...defaults, ...options.config };
     // Before anything is opened.
     if (config.tls !== undefined) readSecrets(config.tls);
-    let trouble: (text: string | undefined) => void = () => {};
-    const history = await openHistory(options.folder, config, (text) => trouble(text));
-    const mqtt = config.mqtt;
-    const bridge =
-      mqtt === undefined
-        ? undefined
-        : await import("./bridge.ts").then(
-            ({ Bridge }) =>
-              (gateway: Pick<Core, "hub" | "nodes">) =>
-                new Bridge(mqtt, gateway.hub, gateway.nodes),
-          );
-    const gateway = new Gateway(options, history, bridge);
-    trouble = (text) => gateway.disk(text);
+    const giveBack = await takeFolder(options.folder);
+    let history: History | undefined;
+    let gateway: Gateway | undefined;
     try {
-      const { host, port } = config.listen;
-      gateway.port = await gateway.#server.listen(host, port);
-      await gateway.#openCoap();
-      await gateway.#openAkri();
+      let trouble: (text: string | undefined) => void = () => {};
+      history = await openHistory(options.folder, config, (text) => trouble(text));
+      gateway = new Gateway(options, history, await bridgeOf(config));
+      gateway.#giveBack = giveBack;
+      trouble = (text) => gateway?.disk(text);
+      await gateway.#begin();
+      return gateway;
     } catch (error) {
-      await gateway.stop();
+      if (gateway !== undefined) await gateway.stop();
+      else {
+        await history?.close();
+        giveBack();
+      }
       throw error;
     }
-    const named = { ...options.project?.nodes, ...options.nodes };
-    for (const [name, address] of Object.entries(named)) gateway.add(name, address, "configured");
-    startKept(gateway);
-    await gateway.#openBroker();
-    await gateway.#openLink();
-    if (config.discover) void gateway.#discover();
-    return gateway;
+  }
+
+  async #begin(): Promise<void> {
+    const { project, nodes, say } = this.options;
+    await this.history.resume(this.store.identity());
+    const { host, port } = this.config.listen;
+    this.port = await this.#server.listen(host, port);
+    await this.#openCoap();
+    await this.#openAkri();
+    const named = { ...project?.nodes, ...nodes };
+    this.firstWords = new FirstWords(Object.keys(named), say);
+    for (const [name, address] of Object.entries(named)) this.add(name, address, "configured");
+    startKept(this);
+    await this.#openBroker();
+    await this.#openLink();
+    if (this.config.discover) void this.#discover();
+    this.access.begin();
   }
 
   /** The directory and the proxy for those who come with CoAP, at one address or at two. */
@@ -144,6 +157,12 @@ export class Gateway extends Core {
     if (nats === undefined) return;
     const { HubLink } = await import("./adapters/nats/link.ts");
     this.link = new HubLink(this, nats);
+    const { collect, retentionDays } = this.config;
+    if (collect === undefined) return;
+    const { startCollector } = await import("./adapters/nats/collector.ts");
+    const { say } = this.options;
+    const retention = retentionDays * 86_400_000;
+    this.collecting = await startCollector(nats, collect, { retention, say });
   }
 
   /** Looks for nodes on the networks here, again and again; each is called what it calls itself. */
@@ -180,6 +199,7 @@ export class Gateway extends Core {
     this.directory?.close();
     await this.akri?.stop();
     await this.osb?.stop();
+    await this.collecting?.stop();
     await this.link?.stop();
     await this.rollouts.stop();
     await this.placements.stop();
@@ -189,7 +209,16 @@ export class Gateway extends Core {
     await this.bridge?.close();
     await this.history.close();
     this.store.close();
+    this.#giveBack();
   }
+}
+
+async function bridgeOf({
+  mqtt,
+}: Config): Promise<((gateway: Pick<Core, "hub" | "nodes">) => Bridge) | undefined> {
+  if (mqtt === undefined) return undefined;
+  const { Bridge } = await import("./bridge.ts");
+  return ({ hub, nodes }) => new Bridge(mqtt, hub, nodes);
 }
 
 async function openHistory(
@@ -209,6 +238,5 @@ async function openHistory(
     retention: config.retentionDays * 86_400_000,
     quota: config.quotaMegabytes * 1e6,
     onTrouble,
-    gaps: true,
   });
 }

@@ -60,6 +60,11 @@ export interface HistoryState {
 }
 
 export interface History {
+  /**
+   * Begins a gateway's run, for who writes and not who reads: nobody looked since it ended, which is a gap behind the last value of each series
+   * that no other gateway writes meanwhile. `gateway` is its identity, the same in each of its runs.
+   */
+  resume(gateway: string): Promise<void>;
   /** Takes a value; it is on the disk within 200 ms, unless the disk does not take it. */
   append(row: Row): void;
   query(query: Query): Promise<Point[]>;

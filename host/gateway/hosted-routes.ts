@@ -1,13 +1,14 @@
 // Hosted instances over HTTP: signed packages that run at the gateway, kept in its folder over a restart.
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { makeFolder } from "../lib/state.ts";
+import { makeFolder, writeWhole } from "../lib/state.ts";
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { digestOf, openPackage } from "../lib/package.ts";
 import { signingKey } from "../lib/project.ts";
 import type { Core } from "./core.ts";
 import { Refused, readBody, sendJson } from "./http.ts";
+import { refuseTaken, strange } from "./known.ts";
 import type { HostedConfig, HostedState } from "./hosted.ts";
 import { audited, longestPackage, type Context, type Route } from "./route.ts";
 
@@ -30,8 +31,9 @@ const folderOf = (gateway: Core) => join(gateway.options.folder, "hosted");
 
 /** `level=wye/sensors/level`, as often as the module has sensors; `param.limit=150` for parameters. */
 function configOf({ query, parts }: Context, bytes: Uint8Array): HostedConfig {
-  const inputs: Record<string, string> = {};
-  const parameters: Record<string, number> = {};
+  // Without what every object has: a sensor may be called `constructor`, and a parameter that there is not `__proto__`.
+  const inputs = Object.create(null) as Record<string, string>;
+  const parameters = Object.create(null) as Record<string, number>;
   for (const [key, value] of query) {
     if (key.startsWith("param.")) {
       const number = Number(value);
@@ -46,13 +48,13 @@ function configOf({ query, parts }: Context, bytes: Uint8Array): HostedConfig {
   return { name: parts["name"] ?? "", package: bytes, inputs, parameters };
 }
 
-function started(gateway: Core, config: HostedConfig): HostedState {
-  if (gateway.nodes.get(config.name) !== undefined)
-    throw new Refused(409, `a node is called ${config.name}`);
+function started(gateway: Core, config: HostedConfig, kept?: () => void): HostedState {
+  refuseTaken(gateway, config.name, "hosted");
   try {
-    return gateway.hosted.start(config);
+    return gateway.hosted.start(config, undefined, kept);
   } catch (error) {
-    if (error instanceof UserError) throw new Refused(422, error.message);
+    if (error instanceof UserError)
+      throw new Refused(422, [error.message, error.advice].filter(Boolean).join("; "));
     // A module that the engine does not take, or parameters that it does not have.
     if (error instanceof Error && /ModuleError|RangeError/.test(error.name))
       throw new Refused(422, error.message);
@@ -66,12 +68,13 @@ async function start(context: Context): Promise<void> {
   const bytes = new Uint8Array(await readBody(context.request, longestPackage));
   checked(gateway, bytes);
   const config = configOf(context, bytes);
-  const state = await audited(context, "host", name, async () => {
-    const made = started(gateway, config);
-    keep(gateway, config);
-    return made;
-  });
-  sendJson(context.response, state);
+  // A node may come later than what it feeds: it is told, and no reason to refuse.
+  const sources = Object.values(config.inputs);
+  const unknown = [...new Set(sources.flatMap((source) => strange(gateway, source) ?? []))];
+  const state = await audited(context, "host", name, async () =>
+    started(gateway, config, () => keep(gateway, config)),
+  );
+  sendJson(context.response, { ...state, ...(unknown.length > 0 ? { unknown } : {}) });
 }
 
 /** Written whole or not at all: the package is in the same file as what feeds it. */
@@ -88,8 +91,7 @@ export function keep(
     parameters,
     package: Buffer.from(bytes).toString("base64"),
   });
-  writeFileSync(`${file}.new`, text);
-  renameSync(`${file}.new`, file);
+  writeWhole(file, text, 0o600);
 }
 
 /** What was kept under a name goes. */

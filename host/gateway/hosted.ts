@@ -4,12 +4,16 @@
 //
 // An instance is named like a node, and what it publishes is `outputs/NAME` of that name: a viewer, a rule or an alarm does not see
 // where a module runs. A trap stops the instance, as it stops a module on a node, and is told; the others go on.
+//
+// Instances that feed each other are no recursion: values wait in a row. A circle is refused; who gets too many values for one from outside
+// all the same, through a virtual resource or because values double, is stopped.
 import { UserError } from "../lib/errors.ts";
 import { nameFault } from "../lib/names.ts";
 import { openPackage } from "../lib/package.ts";
 import { inspect } from "../lib/engine.ts";
 import { Simulation } from "../lib/simulate.ts";
 import { readingOf } from "../lib/states.ts";
+import { steady } from "./steady.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Happening } from "./nodes.ts";
 
@@ -21,6 +25,12 @@ export interface HostedLimits {
 }
 
 export const hostedLimits: HostedLimits = { instances: 1000, memory: 1 << 20 };
+
+/** Milliseconds whose ticks are made up for where the gateway stood still; of those before only the newest happens, as on a node. */
+const mostMadeUp = 60_000;
+
+/** Values that an instance may be given for one from outside. */
+const mostForOne = 1_000;
 
 export interface HostedConfig {
   /** The name that its outputs come under. */
@@ -46,6 +56,9 @@ export interface HostedState {
 /** Takes what a module publishes on an output: a number, or what stands for it as a text. */
 type Publish = (name: string, made: { value: number; text?: string }) => void;
 
+/** What of an envelope feeds an instance. */
+type Value = Pick<Envelope, "node" | "resource" | "value" | "time">;
+
 /** Where values come from and go to: the hub. */
 export interface Exchange {
   publish(envelope: Omit<Envelope, "seq">): void;
@@ -55,9 +68,14 @@ class Instance {
   readonly name: string;
   readonly inputs: Record<string, string>;
   readonly memory: number;
+  readonly outputs: readonly string[];
   readonly #simulation: Simulation;
   readonly #began: number;
+  /** The latest time that its module has seen, in milliseconds since it began. */
+  #seen = 0;
   #read = 0;
+  /** Values it was given for the present one from outside. */
+  forOne = 0;
   taken = 0;
   fuel = 0;
   trap: string | undefined;
@@ -76,11 +94,12 @@ class Instance {
     this.memory = footprint.total;
     this.#began = now;
     this.#simulation = new Simulation(module, { parameters });
-    const unfed = this.#simulation.facts.sensors.filter((sensor) => inputs[sensor] === undefined);
+    this.outputs = this.#simulation.facts.outputs.map((output) => output.name);
+    const unfed = this.#simulation.facts.sensors.filter((sensor) => !Object.hasOwn(inputs, sensor));
     if (unfed.length > 0)
       throw new UserError(
         `nothing feeds the sensor ${unfed.join(", ")}`,
-        "name a resource for each sensor: level=NODE/sensors/level",
+        "name a resource for each sensor: --feed level=NODE/sensors/level",
         "usage",
       );
     this.#account();
@@ -93,19 +112,36 @@ class Instance {
     );
   }
 
-  /** Gives a sensor a value; what the module publishes is handed on, with the time of the value. */
-  take(sensor: string, value: number, time: number, publish: Publish): void {
+  /**
+   * The time of its module, which begins with the instance, as a node's does, and goes by a clock that nobody sets: neither one that is put
+   * right nor a value that says it is of another year makes a year's ticks happen.
+   */
+  #time(now: number): number {
+    const at = Math.max(this.#seen, now - this.#began);
+    if (at > this.#seen + mostMadeUp) this.#simulation.leaveOut(at - mostMadeUp);
+    this.#seen = at;
+    return at;
+  }
+
+  /** Gives a sensor a value; what the module publishes is handed on. */
+  take(sensor: string, value: number, now: number, publish: Publish): void {
     if (this.trap !== undefined) return;
     this.taken++;
-    // The simulation's clock begins with the instance, as a node's does.
-    this.#simulation.sample({ at: Math.max(0, time - this.#began), sensor, value });
+    this.#simulation.sample({ at: this.#time(now), sensor, value });
+    this.#drain(publish);
+  }
+
+  /** What feeds a sensor has no value now: nor has the sensor. */
+  lose(sensor: string, now: number, publish: Publish): void {
+    if (this.trap !== undefined) return;
+    this.#simulation.lose(this.#time(now), sensor);
     this.#drain(publish);
   }
 
   /** Time passes: ticks that are due happen. */
-  until(time: number, publish: Publish): void {
+  until(now: number, publish: Publish): void {
     if (this.trap !== undefined) return;
-    this.#simulation.until(Math.max(0, time - this.#began));
+    this.#simulation.until(this.#time(now));
     this.#drain(publish);
   }
 
@@ -147,6 +183,9 @@ export class Hosted {
   readonly #onHappening: (happening: Happening) => void;
   readonly #all = new Map<string, Instance>();
   readonly #timer: NodeJS.Timeout;
+  /** Values that came while another is handed on. */
+  readonly #waiting: Value[] = [];
+  #handing = false;
 
   constructor(exchange: Exchange, onHappening: (happening: Happening) => void = () => {}) {
     this.#exchange = exchange;
@@ -155,8 +194,11 @@ export class Hosted {
     this.#timer.unref();
   }
 
-  /** Starts an instance; one of the same name is replaced once the new one has started, and stays where it does not start. */
-  start(config: HostedConfig, now = Date.now()): HostedState {
+  /**
+   * Starts an instance; one of the same name is replaced once the new one has started and `keep` has written it down, and stays where
+   * either fails.
+   */
+  start(config: HostedConfig, now = steady(), keep: () => void = () => {}): HostedState {
     const fault = nameFault(config.name);
     if (fault !== undefined) throw new UserError(fault, undefined, "usage");
     if (!this.#all.has(config.name) && this.#all.size >= hostedLimits.instances)
@@ -165,43 +207,91 @@ export class Hosted {
         "stop one",
         "check",
       );
+    const circle = this.#circle(config);
+    if (circle !== undefined)
+      throw new UserError(
+        `${config.name} would be fed by what it makes, through ${circle.join(", ")}`,
+        "feed it by a node",
+        "usage",
+      );
     const instance = new Instance(config, now);
+    keep();
     this.#all.set(config.name, instance);
     return instance.state();
+  }
+
+  /** The other instances through which one would be fed by itself, from the one that feeds it on. */
+  #circle({ name, inputs }: HostedConfig): string[] | undefined {
+    const nodeOf = (source: string) => source.slice(0, source.indexOf("/"));
+    /** Who feeds it, directly or not, and whom each feeds. */
+    const feeds = new Map<string, string>();
+    const waiting: [string, HostedConfig["inputs"]][] = [[name, inputs]];
+    for (const [fed, sources] of waiting)
+      for (const node of new Set(Object.values(sources).map(nodeOf))) {
+        if (node === name && fed !== name) {
+          const through = [fed];
+          for (let next = feeds.get(fed)!; next !== name; next = feeds.get(next)!)
+            through.push(next);
+          return through.toReversed();
+        }
+        const other = this.#all.get(node);
+        if (node === name || other === undefined || feeds.has(node)) continue;
+        feeds.set(node, fed);
+        waiting.push([node, other.inputs]);
+      }
+    return undefined;
   }
 
   stop(name: string): boolean {
     return this.#all.delete(name);
   }
 
+  /** The outputs of an instance, none where there is no such instance. */
+  outputsOf(name: string): readonly string[] {
+    return this.#all.get(name)?.outputs ?? [];
+  }
+
   states(): HostedState[] {
     return [...this.#all.values()].map((one) => one.state());
   }
 
-  /** A value came in: it is given to each instance that it feeds. What an instance makes may feed another one, not itself. */
-  take({
-    node,
-    resource,
-    value,
-    time,
-  }: Pick<Envelope, "node" | "resource" | "value" | "time">): void {
-    if (value === null) return;
+  /**
+   * A value came in: it is given to each instance that it feeds, and what that publishes has the value's time. What an instance makes may
+   * feed another one, not itself.
+   */
+  take(value: Value, now = steady()): void {
+    this.#waiting.push(value);
+    if (this.#handing) return;
+    this.#handing = true;
+    try {
+      for (const instance of this.#all.values()) instance.forOne = 0;
+      for (let at = 0; at < this.#waiting.length; at++) this.#give(this.#waiting[at]!, now);
+    } finally {
+      this.#waiting.length = 0;
+      this.#handing = false;
+    }
+  }
+
+  #give({ node, resource, value, time }: Value, now: number): void {
     const source = `${node}/${resource}`;
     for (const instance of this.#all.values()) {
       if (instance.name === node) continue;
       for (const sensor of instance.sensorsOf(source))
-        this.#guarded(instance, () =>
-          instance.take(sensor, value, time, (name, made) =>
-            this.#publish(instance, name, made, time),
-          ),
-        );
+        this.#guarded(instance, () => {
+          const publish: Publish = (name, made) => this.#publish(instance, name, made, time);
+          if (++instance.forOne > mostForOne)
+            instance.trap = `it is fed by what it makes: one value became more than ${mostForOne}`;
+          else if (value === null) instance.lose(sensor, now, publish);
+          else instance.take(sensor, value, now, publish);
+        });
     }
   }
 
-  tick(now = Date.now()): void {
+  tick(now = steady()): void {
+    const time = Date.now();
     for (const instance of this.#all.values())
       this.#guarded(instance, () =>
-        instance.until(now, (name, made) => this.#publish(instance, name, made, now)),
+        instance.until(now, (name, made) => this.#publish(instance, name, made, time)),
       );
   }
 

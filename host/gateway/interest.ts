@@ -4,7 +4,7 @@
 import { NodeError } from "../lib/errors.ts";
 import type { Response } from "../lib/coap/endpoint.ts";
 import type { Node } from "../lib/node.ts";
-import { nameOf, observingPays, type Cache, type Key } from "./cache.ts";
+import { namesOf, observingPays, type Cache, type Key } from "./cache.ts";
 import { steady } from "./steady.ts";
 
 /** Reads and changes that are looked back on, and reads that it takes to judge at all. */
@@ -46,8 +46,8 @@ export class Interest {
 
   /** A representation came in, asked for or not; where observing pays from here on, it begins. */
   came(key: Key, response: Response, connect: () => Promise<Node>, now = steady()): void {
-    const known = this.#of(key, now);
     if (response.status !== "2.05") return;
+    const known = this.#known.get(namesOf(key).whole) ?? this.#of(key, now);
     if (known.newest !== undefined && !known.newest.equals(response.payload)) {
       known.changes.push(now);
       if (known.changes.length > most) known.changes.shift();
@@ -57,7 +57,7 @@ export class Interest {
   }
 
   #of(key: Key, now: number): Known {
-    const name = nameOf(key);
+    const name = namesOf(key).whole;
     let known = this.#known.get(name);
     if (known !== undefined) {
       // Used just now: to the end.
@@ -74,11 +74,12 @@ export class Interest {
       };
     }
     this.#known.set(name, known);
-    for (const [other, { observing }] of this.#known) {
-      if (this.#known.size <= mostKnown) break;
-      observing?.abort();
-      this.#known.delete(other);
-    }
+    if (this.#known.size > mostKnown)
+      for (const [other, { observing }] of this.#known) {
+        if (this.#known.size <= mostKnown) break;
+        observing?.abort();
+        this.#known.delete(other);
+      }
     return known;
   }
 

@@ -14,9 +14,10 @@ import {
 } from "../lib/node.ts";
 import type { Project } from "../lib/project.ts";
 import { channelFault } from "../lib/names.ts";
-import { oneLine } from "../lib/text.ts";
 import type { Hub } from "./hub.ts";
+import { SharedLinks, type LinkConfig, type SharedLink } from "./rates.ts";
 import { steady } from "./steady.ts";
+import { troubleOf } from "./trouble.ts";
 
 /** What befell a node. */
 export interface Happening {
@@ -50,9 +51,12 @@ export interface NodesOptions {
   reconnect?: number;
   /** Whose security contexts with the nodes count. */
   project?: Project | undefined;
+  /** Links that packages do not fill. */
+  links?: readonly LinkConfig[];
 }
 
-type Settings = Required<Omit<NodesOptions, "project">> & Pick<NodesOptions, "project">;
+type Settings = Required<Omit<NodesOptions, "project" | "links">> &
+  Pick<NodesOptions, "project"> & { shared: SharedLinks };
 
 /** Where a node's name comes from. */
 export type Origin = "configured" | "registered" | "discovered" | "demo";
@@ -78,6 +82,8 @@ export class ManagedNode {
   info: NodeInfo | undefined;
   app: AppState | undefined;
   stats: Stats | undefined;
+  #statsAt = -Infinity;
+  #refreshing = false;
   resources: Resource[] = [];
   /** Why it cannot be talked to, where that is known. */
   trouble: string | undefined;
@@ -112,6 +118,11 @@ export class ManagedNode {
 
   get address(): string {
     return this.#address;
+  }
+
+  /** The link that it shares with others, where packages may not fill that. */
+  get link(): SharedLink | undefined {
+    return this.#options.shared.of(this.name);
   }
 
   /** The open connection; throws a NodeError where there is none just now. */
@@ -165,10 +176,11 @@ export class ManagedNode {
       try {
         await this.#talk(this.#session.signal);
       } catch (error) {
-        const text = error instanceof NodeError ? error.message : String((error as Error).message);
-        if (this.trouble === undefined && !this.#session.signal.aborted)
-          this.#happened("silent", oneLine(text));
-        if (!this.#session.signal.aborted) this.trouble = oneLine(text);
+        if (!this.#session.signal.aborted) {
+          const text = troubleOf(error);
+          if (this.trouble === undefined) this.#happened("silent", text);
+          this.trouble = text;
+        }
       }
       this.#session.abort();
       this.#node = undefined;
@@ -344,11 +356,33 @@ export class ManagedNode {
     return true;
   }
 
+  #took(stats: Stats): void {
+    this.stats = stats;
+    this.#statsAt = steady();
+    this.seen();
+  }
+
+  /** Milliseconds since it said what `stats` has; Infinity where it never did. */
+  statsAge(): number {
+    return steady() - this.#statsAt;
+  }
+
+  /** Asks for `stats` now, unless that is under way; whoever wants them looks again. */
+  refresh(): void {
+    const node = this.#node;
+    if (this.#refreshing || node === undefined) return;
+    this.#refreshing = true;
+    void node
+      .stats(this.#session.signal)
+      .then((stats) => this.#took(stats))
+      .catch(() => {})
+      .finally(() => (this.#refreshing = false));
+  }
+
   /** Asks how the node is: its answer is its last word, and an uptime that fell is a reset. */
   async #ask(node: Node, period: number, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.stats = await node.stats(signal);
-      this.seen();
+      this.#took(await node.stats(signal));
       await delay(period * (0.9 + Math.random() / 5), undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
       const info = await node.info(signal);
@@ -387,8 +421,11 @@ export class Nodes {
     patience = 12_000,
     reconnect = longestPause,
     project,
+    links,
   }: NodesOptions) {
-    this.#options = { hub, onHappening, onNotification, period, patience, reconnect, project };
+    const shared = new SharedLinks(links);
+    const told = { onHappening, onNotification };
+    this.#options = { hub, ...told, period, patience, reconnect, project, shared };
   }
 
   /** Adds a node, or moves the one that has this name. It is spoken to under this context, or the one that is kept with a node of its name. */

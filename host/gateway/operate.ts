@@ -60,12 +60,24 @@ export async function fitOf(node: ManagedNode, bytes: Uint8Array): Promise<Fit> 
   };
 }
 
-/** Installs a package that fits; what does not fit is refused here, with all reasons. */
-export async function push(node: ManagedNode, bytes: Uint8Array): Promise<object> {
+/** Installs a package that fits, as fast as its link may carry it; what does not fit is refused here, with all reasons. */
+export async function push(
+  node: ManagedNode,
+  bytes: Uint8Array,
+  signal?: AbortSignal,
+): Promise<object> {
   const fit = await fitOf(node, bytes);
   if (!fit.fits)
     throw new Refused(409, `the package does not fit ${node.name}: ${fit.reasons.join("; ")}`);
-  const installed = await installPackage(node.connection, bytes, { wait: 0 });
+  const { link } = node;
+  const shared =
+    link === undefined
+      ? {}
+      : {
+          blockSize: link.blockSize,
+          pace: (length: number) => link.turn(length, signal),
+        };
+  const installed = await installPackage(node.connection, bytes, { wait: 0, signal, ...shared });
   node.seen();
   return installed;
 }

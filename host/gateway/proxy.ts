@@ -105,7 +105,8 @@ export class Proxy {
         400,
         "an escape in the address is broken, or a part of it is longer than 255 bytes",
       );
-    const mapped = await this.#map(request, segments, words);
+    const mapped = this.#map(request, segments, words);
+    if (mapped.method !== "GET") await this.#body(request, mapped);
     const { ask } = this.own(name)!;
     await this.#answer(request, response, mapped, `/nodes/${name}`, () => ask(mapped));
   }
@@ -172,17 +173,23 @@ export class Proxy {
         `${place} is not among the targets that the gateway's configuration allows`,
       );
     if (target.scheme === "coaps") throw new Refused(501, "this gateway does not speak coaps");
-    const mapped = await this.#map(request, target.path, target.query);
+    const mapped = this.#map(request, target.path, target.query);
+    if (mapped.method !== "GET") await this.#body(request, mapped);
     const { ask } = this.foreign(place);
     await this.#answer(request, response, mapped, `/hc/coap://${place}`, () => ask(mapped));
   }
 
   #connect(place: string): Promise<Node> {
     const known = this.#foreign.get(place);
-    this.#foreign.delete(place);
+    if (known !== undefined) {
+      // Used just now: to the end.
+      this.#foreign.delete(place);
+      this.#foreign.set(place, known);
+      return known;
+    }
     // As a stranger: what this computer may do with a node is not lent to whoever may use the proxy.
     const stranger = { patience: this.#options.patience, context: null };
-    const connecting = known ?? Node.connect(`coap://${place}`, stranger);
+    const connecting = Node.connect(`coap://${place}`, stranger);
     this.#foreign.set(place, connecting);
     connecting.catch(() => this.#foreign.delete(place));
     // The one used longest ago goes.
@@ -194,11 +201,8 @@ export class Proxy {
     return connecting;
   }
 
-  async #map(
-    request: IncomingMessage,
-    path: readonly string[],
-    query: readonly string[],
-  ): Promise<Mapped> {
+  /** Everything of a request but its body. */
+  #map(request: IncomingMessage, path: readonly string[], query: readonly string[]): Mapped {
     const method = methods[request.method ?? ""];
     if (method === undefined) throw new Refused(501, `CoAP has no method ${request.method}`);
     const options: Option[] = [
@@ -226,10 +230,15 @@ export class Proxy {
       options.push({ name: "If-None-Match", value: Buffer.alloc(0) });
       fromHeader = true;
     }
-    const payload = changes ? await readBody(request, this.#options.longestBody) : undefined;
-    if (payload !== undefined && payload.length > 0) options.push(...this.#format(headers));
     const conditional = !changes && none !== undefined;
-    return { method, options, payload, conditional, fromHeader };
+    return { method, options, payload: undefined, conditional, fromHeader };
+  }
+
+  /** The body of what changes something, with its format. */
+  async #body(request: IncomingMessage, mapped: Mapped): Promise<void> {
+    const payload = await readBody(request, this.#options.longestBody);
+    mapped.payload = payload;
+    if (payload.length > 0) mapped.options.push(...this.#format(request.headers));
   }
 
   #format(headers: IncomingMessage["headers"]): Option[] {
@@ -314,12 +323,13 @@ function tagsOf(header: string): Buffer[] {
 
 /** Location-Path and Location-Query as an address below `base` (RFC 8075 §7, note 1). */
 function locationOf(options: readonly Option[], base: string): string | undefined {
+  if (!options.some(({ name }) => name === "Location-Path" || name === "Location-Query"))
+    return undefined;
   const parts = (name: string) =>
     options
       .filter((option) => option.name === name)
       .map(({ value }) => encodeURIComponent(value.toString("utf8")));
   const path = parts("Location-Path");
   const query = parts("Location-Query");
-  if (path.length === 0 && query.length === 0) return undefined;
   return `${base}/${path.join("/")}${query.length > 0 ? `?${query.join("&")}` : ""}`;
 }

@@ -1,18 +1,28 @@
 // The HTTP server: who asks, which route, what went wrong. Malformed input ends its connection and nothing else.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  STATUS_CODES,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createSecure, type Server as SecureServer } from "node:https";
 import { once } from "node:events";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { WebSocketServer } from "ws";
+import { WebSocketServer, type WebSocket } from "ws";
 import { NodeError } from "../lib/errors.ts";
-import { allows, sameOrigin, type Principal, type Role } from "./access.ts";
-import { filterOf, roleOf, routes } from "./api.ts";
+import { allows, roleOf, sameOrigin, type Principal, type Role } from "./access.ts";
+import { filterOf, routes } from "./api.ts";
 import type { Context, Route } from "./route.ts";
 import type { Config } from "./config.ts";
+import { Connections } from "./connections.ts";
 import type { Core } from "./core.ts";
 import { Refused, sendJson } from "./http.ts";
 import { page } from "./page.ts";
-import { lastSeq, serveEvents, serveSocket } from "./stream.ts";
+import { serveInstance } from "./instance.ts";
+import { refuseUnknown } from "./known.ts";
+import { holdEvents, lastSeq, serveEvents, serveSocket } from "./stream.ts";
 import { readSecrets, stateOf } from "./tls.ts";
 import { serveTunnel } from "./tunnel.ts";
 import { failureStatus } from "./upstream.ts";
@@ -20,6 +30,8 @@ import { failureStatus } from "./upstream.ts";
 /** Connections at most; what a viewer sends at most. */
 const mostConnections = 4_096;
 const longestMessage = 4_096;
+/** Bytes of a request before its body. */
+const longestHeader = 16_384;
 
 interface Compiled {
   route: Route;
@@ -36,6 +48,7 @@ const compiled: Compiled[] = routes.map((route) => ({
 export class HttpServer {
   readonly #gateway: Core;
   readonly #server: Server;
+  readonly #connections: Connections;
   readonly #renewal: NodeJS.Timeout | undefined;
   readonly #sockets = new WebSocketServer({
     noServer: true,
@@ -47,7 +60,7 @@ export class HttpServer {
     this.#gateway = gateway;
     const { tls } = gateway.config;
     const limits = {
-      maxHeaderSize: 16_384,
+      maxHeaderSize: longestHeader,
       requestTimeout: 60_000,
       headersTimeout: 20_000,
       keepAliveTimeout: 65_000,
@@ -59,11 +72,12 @@ export class HttpServer {
         ? createServer(limits, serve)
         : (createSecure({ ...limits, ...readSecrets(tls) }, serve) as unknown as Server);
     if (tls !== undefined) this.#renewal = this.#watch(tls);
-    this.#server.maxConnections = mostConnections;
-    this.#server.on("clientError", (_, socket) => {
-      if (socket.writable)
-        socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-      else socket.destroy();
+    this.#connections = new Connections(gateway.options.connections ?? mostConnections);
+    this.#server.on("connection", (socket: Socket) => this.#connections.take(socket));
+    this.#server.on("clientError", (error: ClientError, socket) => {
+      if (!socket.writable) return void socket.destroy();
+      const [status, message] = unread(error);
+      socket.end(rawError(status, message));
     });
     this.#server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
       this.#upgrade(request, socket, head),
@@ -108,6 +122,7 @@ export class HttpServer {
         403,
         `this needs the role ${needed}; ${principal.name} has ${principal.role}`,
       );
+    this.#connections.admit(request.socket);
     const wait = access.limit(principal);
     if (wait !== undefined)
       throw new Refused(429, "too many requests", { "retry-after": String(wait) });
@@ -119,7 +134,8 @@ export class HttpServer {
     try {
       await this.#route(request, response);
     } catch (error) {
-      if (response.headersSent) return void response.destroy();
+      // Nobody is there any more: a client that hung up in the middle of its body is no fault of the gateway.
+      if (response.headersSent || response.destroyed) return void response.destroy();
       if (error instanceof Refused) sendError(response, error.status, error.message, error.headers);
       else if (error instanceof NodeError && (error.code === "answer" || error.code === "refused"))
         sendError(response, 409, error.message);
@@ -135,10 +151,11 @@ export class HttpServer {
   }
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname, query, search } = addressOf(request);
+    const { pathname, search } = addressOf(request);
     const method = request.method ?? "";
     if (pathname.startsWith("/nodes/") || pathname.startsWith("/hc/"))
       return this.#proxy(request, response, pathname, search);
+    const query = new URLSearchParams(search);
     const { also } = this.#gateway;
     if (also?.has(pathname)) return also.serve(request, response, pathname, query);
     for (const { route, pattern, names } of compiled) {
@@ -180,59 +197,66 @@ export class HttpServer {
     const { proxy, hub } = this.#gateway;
     const method = request.method ?? "";
     const query = search.slice(1);
-    const write = (principal: Principal, target: string) =>
-      response.on("finish", () => {
-        if (method !== "GET" && method !== "HEAD")
-          this.#gateway.audit({
-            who: principal.name,
-            what: method,
-            target,
-            result: String(response.statusCode),
-          });
-      });
+    const write = (principal: Principal, target: string) => {
+      if (method === "GET" || method === "HEAD") return;
+      response.on("finish", () =>
+        this.#gateway.audit({
+          who: principal.name,
+          what: method,
+          target,
+          result: String(response.statusCode),
+        }),
+      );
+    };
     if (pathname.startsWith("/hc/")) {
       // A foreign target is asked for whoever has at least the right to operate (RFC 8075 §10.1: default deny).
       write(this.#admit(request, "operate"), pathname);
       return proxy.forward(request, response, proxy.unpack(pathname.slice("/hc/".length) + search));
     }
     const [, name = "", path = ""] = /^\/nodes\/([^/]+)\/?(.*)$/.exec(pathname) ?? [];
-    write(this.#admit(request, roleOf(method, path)), pathname);
-    if (method === "GET" && /\btext\/event-stream\b/.test(request.headers.accept ?? ""))
-      return serveEvents(
-        hub,
-        { nodes: [decode(name)], resources: [decode(path)] },
-        lastSeq(request, new URLSearchParams(query)),
-        response,
-      );
-    return proxy.reverse(request, response, decode(name), path, query);
+    // What the node gets is what counts, and not how it was written here.
+    const written = path.includes("%") ? decode(path) : path;
+    const principal = this.#admit(request, roleOf(method, written));
+    write(principal, pathname);
+    const own = decode(name);
+    refuseUnknown(this.#gateway, [own]);
+    if (method === "GET" && /\btext\/event-stream\b/.test(request.headers.accept ?? "")) {
+      const last = lastSeq(request, new URLSearchParams(query));
+      holdEvents(this.#gateway.access, principal, response);
+      return serveEvents(hub, { nodes: [own], resources: [written] }, last, response);
+    }
+    if (this.#gateway.nodes.get(own) === undefined)
+      return serveInstance(this.#gateway, request, response, own, written);
+    return proxy.reverse(request, response, own, path, query);
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on("error", () => socket.destroy());
-    const refuse = (status: string) =>
-      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    const refuse = (status: number, message: string) => socket.end(rawError(status, message));
     try {
-      const { pathname, query } = addressOf(request);
+      const { pathname, search } = addressOf(request);
+      const query = new URLSearchParams(search);
       const through = /^\/api\/nodes\/([^/]+)\/coap$/.exec(pathname)?.[1];
       if (through !== undefined) return this.#through(decode(through), request, socket, head);
       const [, name, path] = /^\/nodes\/([^/]+)\/(.+)$/.exec(pathname) ?? [];
-      if (pathname !== "/api/stream" && name === undefined) return void refuse("404 Not Found");
+      if (pathname !== "/api/stream" && name === undefined)
+        return void refuse(404, `there is nothing at ${pathname}`);
       // A page of somebody else's may open a WebSocket to anywhere: the browser says whose it is.
-      if (!sameOrigin(request)) return void refuse("403 Forbidden");
-      this.#admit(request, "read");
+      if (!sameOrigin(request)) return void refuse(403, "a foreign page");
+      const principal = this.#admit(request, "read");
       const filter =
         name === undefined
           ? filterOf(query)
           : { nodes: [decode(name)], resources: [decode(path ?? "")] };
-      this.#sockets.handleUpgrade(request, socket, head, (opened) =>
-        serveSocket(this.#gateway.hub, filter, lastSeq(request, query), opened),
-      );
+      refuseUnknown(this.#gateway, filter.nodes ?? []);
+      const last = lastSeq(request, query);
+      this.#sockets.handleUpgrade(request, socket, head, (opened) => {
+        this.#hold(principal, opened);
+        serveSocket(this.#gateway.hub, filter, last, opened);
+      });
     } catch (error) {
-      refuse(
-        error instanceof Refused
-          ? `${error.status} ${{ 401: "Unauthorized", 404: "Not Found" }[error.status] ?? "Refused"}`
-          : "400 Bad Request",
-      );
+      if (error instanceof Refused) refuse(error.status, error.message);
+      else refuse(400, "this is not a request that can be read");
     }
   }
 
@@ -241,10 +265,20 @@ export class HttpServer {
     if (!sameOrigin(request)) throw new Refused(403, "a foreign page");
     const principal = this.#admit(request, "read");
     const node = this.#gateway.nodes.get(name);
-    if (node === undefined) throw new Refused(404, "there is no such node");
-    this.#sockets.handleUpgrade(request, socket, head, (opened) =>
-      serveTunnel(this.#gateway, node, principal, opened),
-    );
+    if (node === undefined) {
+      refuseUnknown(this.#gateway, [name]);
+      throw new Refused(404, `${name} runs at the gateway, and is no node`);
+    }
+    this.#sockets.handleUpgrade(request, socket, head, (opened) => {
+      this.#hold(principal, opened);
+      serveTunnel(this.#gateway, node, principal, opened);
+    });
+  }
+
+  /** A token that is revoked ends what was opened with it. */
+  #hold(principal: Principal, socket: WebSocket): void {
+    const end = () => socket.close(1008, "the token was revoked");
+    socket.on("close", this.#gateway.access.hold(principal, end));
   }
 
   async close(): Promise<void> {
@@ -267,17 +301,40 @@ function sendError(
   sendJson(response, { error: { status, message } }, status);
 }
 
+type ClientError = Error & { code?: string; rawPacket?: Buffer };
+
+/** What is said of a request that Node.js could not read (RFC 9110 §15.5.15, RFC 6585 §5). */
+function unread({ code, rawPacket }: ClientError): [status: number, message: string] {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return [408, "the request did not come in time"];
+  if (code !== "HPE_HEADER_OVERFLOW") return [400, "this is not HTTP as RFC 9112 has it"];
+  return rawPacket?.includes("\r\n") === true
+    ? [431, `the header has more than ${longestHeader} bytes`]
+    : [414, `the address has more than ${longestHeader} bytes`];
+}
+
+/** A refusal on a connection that has no response. */
+function rawError(status: number, message: string): string {
+  const body = `${JSON.stringify({ error: { status, message } })}\n`;
+  return [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}`,
+    "Connection: close",
+    "Content-Type: application/json",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "",
+    body,
+  ].join("\r\n");
+}
+
 /** The address of a request, undecoded: `//` and dots stay what they are. */
 function addressOf({ url = "/" }: IncomingMessage): {
   pathname: string;
   search: string;
-  query: URLSearchParams;
 } {
   if (!url.startsWith("/")) throw new Refused(400, "the address does not begin with a slash");
   const at = url.indexOf("?");
   const pathname = at < 0 ? url : url.slice(0, at);
   const search = at < 0 ? "" : url.slice(at);
-  return { pathname, search, query: new URLSearchParams(search) };
+  return { pathname, search };
 }
 
 function decode(text: string): string {

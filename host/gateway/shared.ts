@@ -1,7 +1,7 @@
 // Observations on behalf of others: one upstream for all who observe the same of the same node, begun with the first and ended with the last.
 import type { Response } from "../lib/coap/endpoint.ts";
 import type { Node } from "../lib/node.ts";
-import { nameOf, type Key } from "./cache.ts";
+import { namesOf, type Key } from "./cache.ts";
 
 /** Told of each state; of nothing when the observation is over. */
 type Listener = (response: Response | undefined) => void;
@@ -17,7 +17,7 @@ export class Shared {
 
   /** Observes; the function that is returned ends it. */
   join(key: Key, connect: () => Promise<Node>, listener: Listener): () => void {
-    const name = nameOf(key);
+    const name = namesOf(key).whole;
     let running = this.#running.get(name);
     if (running === undefined) {
       running = { listeners: new Set(), newest: undefined, ending: new AbortController() };

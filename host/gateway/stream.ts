@@ -2,7 +2,9 @@
 // and gets what it missed; if that is gone, a `resync` is sent, then the newest values.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { WebSocket } from "ws";
+import type { Access, Principal } from "./access.ts";
 import { matches, type Envelope, type Filter } from "./envelope.ts";
+import { Refused } from "./http.ts";
 import { steady } from "./steady.ts";
 import type { Hub, Sink, Viewer } from "./hub.ts";
 
@@ -32,11 +34,29 @@ function begin(hub: Hub, filter: Filter, last: number | undefined, { say, sink }
   return viewer;
 }
 
-/** The last number a viewer has, from `Last-Event-ID` or the query. */
-export function lastSeq(request: IncomingMessage, query: URLSearchParams): number | undefined {
-  const text = request.headers["last-event-id"] ?? query.get("last");
+const seqOf = (text: unknown): number | undefined => {
   const value = typeof text === "string" && /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   return Number.isSafeInteger(value) ? value : undefined;
+};
+
+/**
+ * The last number a viewer has, from `Last-Event-ID` or the query. The header is a browser's, which sends what it was given last, by whomever;
+ * what somebody writes in the query and is no number is refused.
+ */
+export function lastSeq(request: IncomingMessage, query: URLSearchParams): number | undefined {
+  const asked = query.get("last");
+  const last = seqOf(asked);
+  if (asked !== null && last === undefined)
+    throw new Refused(400, "last is the number of an envelope: its seq");
+  return seqOf(request.headers["last-event-id"]) ?? last;
+}
+
+/** A token that is revoked ends the streams that were opened with it. */
+export function holdEvents(access: Access, principal: Principal, response: ServerResponse): void {
+  response.on(
+    "close",
+    access.hold(principal, () => response.destroy()),
+  );
 }
 
 /** Server-Sent Events (HTML, "server-sent events"): `id:` is the envelope's number. */
@@ -81,6 +101,23 @@ export function serveEvents(
   response.on("error", () => {});
 }
 
+/** Ends a WebSocket whose other end is not heard of any more: a connection that broke without a word would stay for ever. */
+export function keepAlive(socket: WebSocket): { heard: () => void } {
+  let alive = true;
+  const heard = () => void (alive = true);
+  const timer = setInterval(() => {
+    if (!alive) return socket.terminate();
+    alive = false;
+    socket.ping();
+  }, heartbeat);
+  socket.on("pong", heard);
+  socket.on("close", () => clearInterval(timer));
+  return { heard };
+}
+
+/** Whether there is room for more behind what waits for the other end. */
+export const hasRoom = (socket: WebSocket): boolean => socket.bufferedAmount < mostBuffered;
+
 /** A WebSocket: envelopes as text messages; `{"event":"resync",…}` beside them. What the viewer says is not listened to. */
 export function serveSocket(
   hub: Hub,
@@ -89,31 +126,22 @@ export function serveSocket(
   socket: WebSocket,
 ): void {
   let full = false;
-  let alive = true;
+  const { heard } = keepAlive(socket);
   const taken = (): void => {
     if (!full || socket.bufferedAmount > mostBuffered / 4) return;
     full = false;
-    alive = true;
+    heard();
     viewer.drained();
   };
   const write = (value: unknown): boolean => {
     socket.send(JSON.stringify(value), taken);
-    full = socket.bufferedAmount >= mostBuffered;
+    full = !hasRoom(socket);
     return !full;
   };
   const viewer = begin(hub, filter, last, {
     say: (event, data) => void write({ event, ...(data as object) }),
     sink: { send: (envelope: Envelope) => write(envelope) },
   });
-  const timer = setInterval(() => {
-    if (!alive) return socket.terminate();
-    alive = false;
-    socket.ping();
-  }, heartbeat);
-  socket.on("pong", () => (alive = true));
   socket.on("error", () => {});
-  socket.on("close", () => {
-    clearInterval(timer);
-    viewer.close();
-  });
+  socket.on("close", () => viewer.close());
 }

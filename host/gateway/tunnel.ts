@@ -4,11 +4,11 @@
 // What is protected end to end (OSCORE) goes along unread: all that is seen of it is a POST to the node.
 import type { WebSocket } from "ws";
 import type { Method, Option } from "../lib/coap/endpoint.ts";
-import { allows, type Principal } from "./access.ts";
-import { roleOf } from "./api.ts";
+import { allows, roleOf, type Principal } from "./access.ts";
 import { Bad, CoapServer, type Asked, type Reply } from "./coap-server.ts";
 import type { Core } from "./core.ts";
 import type { ManagedNode } from "./nodes.ts";
+import { hasRoom, keepAlive } from "./stream.ts";
 import { Busy, failureStatus } from "./upstream.ts";
 
 const methods: Record<string, Method> = {
@@ -31,9 +31,13 @@ export function serveTunnel(
 ): void {
   const server = new CoapServer({
     raw: true,
-    send: (bytes) => socket.send(bytes),
+    // Who does not read loses datagrams, as anywhere; they do not pile up here.
+    send: (bytes) => {
+      if (hasRoom(socket)) socket.send(bytes);
+    },
     serve: (asked) => serve(gateway, node, principal, asked),
   });
+  keepAlive(socket);
   socket.on("message", (data, isBinary) => {
     if (isBinary && Buffer.isBuffer(data)) server.receive(data, far);
   });
@@ -57,6 +61,8 @@ async function serve(
   const needed = roleOf(method, path);
   if (!allows(principal.role, needed))
     throw new Bad("4.03", `this needs the role ${needed}; ${principal.name} has ${principal.role}`);
+  // A message is a request like any other: the limit of its token holds here too.
+  if (gateway.access.limit(principal) !== undefined) throw new Bad("5.03", "too many requests");
   const reads = method === "GET" || method === "FETCH";
   const write = (result: string) =>
     gateway.audit({

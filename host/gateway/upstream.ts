@@ -1,11 +1,17 @@
 // Requests to nodes on behalf of others: one at a time to each node (NSTART, RFC 7252 §4.7), a bounded queue behind it, identical ones
 // joined, answers kept. A node that is slow holds up nobody who asks another one.
-import { answerOf, type Method, type Option, type Response } from "../lib/coap/endpoint.ts";
+import {
+  answerOf,
+  type Method,
+  type Option,
+  type RequestOptions,
+  type Response,
+} from "../lib/coap/endpoint.ts";
 import { NodeError } from "../lib/errors.ts";
 import type { Node } from "../lib/node.ts";
 import { Interest } from "./interest.ts";
 import { steady } from "./steady.ts";
-import { Cache, maxAgeOf, optionOf, type Entry, type Key } from "./cache.ts";
+import { Cache, joinedBy, maxAgeOf, optionOf, type Entry, type Key } from "./cache.ts";
 
 export interface UpstreamOptions {
   cache: Cache;
@@ -91,7 +97,7 @@ export class Upstream {
       return kept(found.entry, "cache");
     }
     this.cache.misses++;
-    const name = joinName(ask);
+    const name = joinedBy(ask);
     const other = this.#joined.get(name);
     if (other !== undefined) {
       this.joined++;
@@ -145,10 +151,15 @@ export class Upstream {
 
   /** One request, in its turn; a response with an error code is a response. */
   async #send({ authority, method, options, payload, connect, heard }: Ask): Promise<Response> {
-    await this.#enter(authority);
+    const turn = this.#enter(authority);
+    if (turn !== undefined) await turn;
     try {
       this.requests++;
-      const response = await this.#blocks(await connect(), { authority, method, options, payload });
+      const node = await connect();
+      const response =
+        payload === undefined
+          ? await answered(node, method, { options })
+          : await this.#blocks(node, { authority, method, options, payload });
       heard?.();
       return response;
     } finally {
@@ -167,11 +178,7 @@ export class Upstream {
     }: Pick<Ask, "authority" | "method" | "options" | "payload">,
   ): Promise<Response> {
     const send = (blockwise: { threshold: number; size: number } | false) =>
-      node.request(method, "", { options, payload, blockwise }).catch((error: unknown) => {
-        const answer = answerOf(error);
-        if (answer === undefined) throw error;
-        return answer;
-      });
+      answered(node, method, { options, payload, blockwise });
     const length = payload?.length ?? 0;
     const { threshold, size } = this.#blockwise;
     const knows = !this.#blockless.has(authority);
@@ -216,6 +223,17 @@ export class Upstream {
   }
 }
 
+/** What a server answers; an error code is an answer. */
+async function answered(node: Node, method: Method, options: RequestOptions): Promise<Response> {
+  try {
+    return await node.request(method, "", options);
+  } catch (error) {
+    const answer = answerOf(error);
+    if (answer === undefined) throw error;
+    return answer;
+  }
+}
+
 /** The size of blocks that a server names with its 4.13 (RFC 7959 §2.9.3). */
 function wantedBlock(response: Response): number | undefined {
   const value = optionOf(response, "Block1");
@@ -230,11 +248,6 @@ const below = (length: number): number =>
 function kept(entry: Entry, from: "cache" | "validated"): Answer {
   const age = Math.max(0, Math.floor((steady() - entry.at) / 1000));
   return { response: entry.response, age, left: Math.max(0, entry.maxAge - age), from };
-}
-
-function joinName({ authority, method, options, payload }: Ask): string {
-  const words = options.map(({ name, value }) => `${name}=${value.toString("base64")}`);
-  return [authority, method, ...words, Buffer.from(payload ?? []).toString("base64")].join(" ");
 }
 
 /** What HTTP says of a node that could not be asked. */

@@ -75,7 +75,7 @@ export const imports = {
     link: "v",
     parameters: ["i32", "i32", "i32"],
     result: null,
-    fuel: 95,
+    fuel: 98,
     fuelBytes: 4,
   },
   tell: {
@@ -140,6 +140,8 @@ export const provisionKeys = {
   contexts: 6,
   open: 7,
   hidden: 9,
+  identity: 10,
+  initiators: 11,
 } as const;
 
 /** Limits that both sides must know. */
@@ -155,6 +157,7 @@ export const limits = {
   fuel: 2000000,
   request_buffer: 256,
   provisioned_keys: 4,
+  initiators: 4,
   envelope: 512,
 } as const;
 
@@ -169,7 +172,7 @@ export const rights = {
 /** Where things are in flash, in bytes from its start; `start` is its address. */
 export const flash = {
   start: 134217728,
-  provision: 15360,
+  provision: 14336,
   slots: 16384,
   slot: 16384,
   end: 65536,
@@ -293,6 +296,8 @@ export type NodeDocument = {
   hertz?: number;
   /** Parts that this kind of board can have and this one lacks. */
   missing?: string[];
+  /** Whether the chip's flash can be read out through its debug port; absent where that is not known. */
+  readout?: boolean;
   /** Whether packages without a known key are accepted. */
   development?: boolean;
   /** Millimetres from the bed up to the ranger. */
@@ -426,6 +431,8 @@ export type KeysDocument = {
   replaces: number[];
   used: number[];
   worn: number[];
+  /** Whose key exchange each came from: from 0 on; 4: nobody's. */
+  initiator?: number[];
 };
 
 /** The document `/app/staged`. Bytes are hexadecimal text here. */
@@ -472,6 +479,9 @@ export const documents = {
     },
     missing: {
       type: "list of text",
+    },
+    readout: {
+      type: "bool",
     },
     development: {
       type: "bool",
@@ -748,6 +758,9 @@ export const documents = {
       type: "list of uint32",
       always: true,
     },
+    initiator: {
+      type: "list of uint32",
+    },
   },
   staged: {
     digest: {
@@ -952,6 +965,16 @@ export const resources = [
     },
     rt: "wasmote.key",
     interface: "wasmote.write",
+  },
+  {
+    name: "exchange",
+    path: ".well-known/edhoc",
+    methods: ["POST"],
+    rights: {
+      POST: "public",
+    },
+    rt: "core.edhoc",
+    interface: "wasmote.exchange",
   },
 ] as const;
 

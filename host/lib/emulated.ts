@@ -1,18 +1,19 @@
 // The nodes that are emulated on this computer just now: each leaves a note in the user's folder for state, so that `scan` names it at once
 // and `feed` reaches it, and takes samples on a socket of its own.
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { UserError } from "./errors.ts";
 import { makeFolder, userFolder, writeWhole } from "./state.ts";
 import { oneLine } from "./text.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 /** A security context in a file: its secret in hexadecimal. */
 export interface KeptKey {
   place: number;
   secret: string;
+  salt?: string;
   peer: number;
   node: number;
   rights: number;
@@ -60,8 +61,8 @@ export async function announce(
   note: Pick<EmulatedNote, "name" | "address" | "machine" | "key">,
   feed: (sensor: string, value: number) => void,
 ): Promise<{ end: () => void }> {
-  const place = mkdtempSync(join(tmpdir(), "wasmote-feed-"));
-  const socket = join(place, "feed");
+  const place = temporaryFolder("feed");
+  const socket = join(place.path, "feed");
   const server = createServer((connection) => {
     connection.on("error", () => {});
     createInterface({ input: connection }).on("line", (line) => {
@@ -89,7 +90,7 @@ export async function announce(
       server.close();
       rmSync(file, { force: true });
       rmSync(numbersOf(process.pid), { recursive: true, force: true });
-      rmSync(place, { recursive: true, force: true });
+      place[Symbol.dispose]();
     },
   };
 }

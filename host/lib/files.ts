@@ -12,7 +12,7 @@ const patience = 10_000;
  * those in `readFileSync` hears no Ctrl-C and fills the memory.
  */
 export function readWhole(path: string, limit = most): Buffer {
-  const file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  const file = opened(path);
   try {
     const kind = fstatSync(file);
     if (kind.size > limit) throw tooLong(path, limit);
@@ -23,29 +23,51 @@ export function readWhole(path: string, limit = most): Buffer {
   }
 }
 
+function opened(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+    throw new UserError(`there is no file ${path}`, "check the name", "failed", { cause });
+  }
+}
+
+/** Waits without a turn of the loop. Meanwhile signals do what they do by themselves: whoever listens for them would not hear them. */
+function stand(time: number): void {
+  const names = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const listeners = names.map((name) => [name, process.rawListeners(name)] as const);
+  for (const name of names) process.removeAllListeners(name);
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, time);
+  } finally {
+    for (const [name, all] of listeners)
+      for (const one of all) process.on(name, one as NodeJS.SignalsListener);
+  }
+}
+
 function readStream(file: number, path: string, limit: number): Buffer {
   const pieces: Buffer[] = [];
   let length = 0;
   const pipe = fstatSync(file).isFIFO();
-  for (let silent = Date.now(); ;) {
+  for (let silent = performance.now(); ;) {
     const piece = Buffer.alloc(1 << 16);
     const read = readSome(file, piece);
     if (read !== undefined && read > 0) {
       pieces.push(piece.subarray(0, read));
       length += read;
       if (length > limit) throw tooLong(path, limit);
-      silent = Date.now();
+      silent = performance.now();
       continue;
     }
     // A pipe that nobody has begun to write ends, too.
     if (read === 0 && !(pipe && length === 0)) return Buffer.concat(pieces);
-    if (Date.now() - silent > patience)
+    if (performance.now() - silent > patience)
       throw new UserError(
         `${path} says nothing for ${patience / 1000} s`,
         "is there somebody who writes to it?",
         "usage",
       );
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    stand(20);
   }
 }
 

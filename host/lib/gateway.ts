@@ -8,8 +8,8 @@ export interface GatewayPlace {
   token?: string | undefined;
 }
 
-/** The gateway that is meant: the one that was named, that of WASMOTE_GATEWAY, or the one on this computer. */
-export function gatewayPlace(given: string | undefined): GatewayPlace {
+/** The gateway that is meant: the one that was named, that of WASMOTE_GATEWAY, or the one on this computer; its token likewise. */
+export function gatewayPlace(given: string | undefined, token?: string): GatewayPlace {
   const text = given ?? (process.env["WASMOTE_GATEWAY"] || "http://127.0.0.1:8080");
   const whole = /^https?:\/\//i.test(text) ? text : `http://${text}`;
   if (!URL.canParse(whole))
@@ -18,7 +18,7 @@ export function gatewayPlace(given: string | undefined): GatewayPlace {
       "write: --gateway http://127.0.0.1:8080",
       "usage",
     );
-  return { url: new URL(whole).origin, token: process.env["WASMOTE_TOKEN"] };
+  return { url: new URL(whole).origin, token: token ?? process.env["WASMOTE_TOKEN"] };
 }
 
 /** How long a gateway may take, and how many bytes of an answer are read. */
@@ -28,6 +28,7 @@ const mostBytes = 32 * 1024 * 1024;
 export interface AskOptions<T> {
   method?: string;
   body?: Uint8Array;
+  headers?: Record<string, string>;
   signal?: AbortSignal;
   /** Milliseconds for the whole of it. */
   limit?: number;
@@ -44,10 +45,20 @@ export interface AskOptions<T> {
 export async function askGateway<T = unknown>(
   { url, token }: GatewayPlace,
   path: string,
-  { method = "GET", body, signal, limit = longest, what = "gateway", is }: AskOptions<T> = {},
+  {
+    method = "GET",
+    body,
+    headers: more = {},
+    signal,
+    limit = longest,
+    what = "gateway",
+    is,
+  }: AskOptions<T> = {},
 ): Promise<T> {
-  const headers: Record<string, string> =
-    token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const headers: Record<string, string> = {
+    ...more,
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+  };
   const late = AbortSignal.timeout(limit);
   const ends = signal === undefined ? late : AbortSignal.any([late, signal]);
   const given = {
@@ -96,11 +107,13 @@ export async function askGateway<T = unknown>(
     String(response.status);
   throw new UserError(
     `the ${what} refuses: ${said}`,
-    denied
-      ? "set WASMOTE_TOKEN to a token with the right role"
-      : reason === undefined
-        ? `is it a gateway of Wasmote that listens at ${url}?`
-        : "its dashboard shows what it has",
+    said.includes("key did not sign")
+      ? "run it in the folder of the gateway's project, or name that project's key: --key FILE"
+      : denied
+        ? "set WASMOTE_TOKEN to a token with the right role, or name it with --token; where it is lost, `wasmote gateway --new-token` makes another"
+        : reason === undefined
+          ? `is it a gateway of Wasmote that listens at ${url}?`
+          : "its dashboard shows what it has",
     denied || response.status === 409 ? "refused" : "failed",
   );
 }

@@ -37,6 +37,9 @@ export interface InstallOptions {
   /** What is to execute this package and those that follow; as the node has it where this is not given. */
   tier?: Tier;
   onProgress?: (sent: number, total: number) => void;
+  /** For a link that others use too: see PushOptions. */
+  pace?: (bytes: number) => Promise<void>;
+  blockSize?: number;
   signal?: AbortSignal | undefined;
 }
 
@@ -113,12 +116,17 @@ export async function installPackage(
   bytes: Uint8Array,
   options: InstallOptions = {},
 ): Promise<Installed> {
-  const { began = Date.now(), wait = 10_000, signal, onProgress } = options;
+  const { began = Date.now(), wait = 10_000, signal, onProgress, pace, blockSize } = options;
   const { manifest, module } = openPackage(bytes);
   const { sequence, name } = manifest;
   const digest = hex(manifest.digest);
   if (options.tier !== undefined) await node.setTier(options.tier, signal);
-  await node.push(bytes, { signal, ...(onProgress ? { onProgress } : {}) });
+  await node.push(bytes, {
+    signal,
+    ...(onProgress ? { onProgress } : {}),
+    ...(pace ? { pace } : {}),
+    ...(blockSize === undefined ? {} : { blockSize }),
+  });
   const installed = Date.now() - began;
   const done: Installed = { name, bytes: bytes.length, sequence, digest, installed };
   const { outputs } = factsOf(module);

@@ -26,9 +26,11 @@ export const allRights = Object.values(rightBits).reduce<number>((sum, bit) => s
 
 /** A security context between a node and one peer. */
 export interface NodeKey {
-  /** Its place in the node, 0 to 7. */
+  /** Its place in the node, 0 to 7; 8 where that is not known. */
   place: number;
   secret: Uint8Array;
+  /** Of what came of a key exchange. */
+  salt?: Uint8Array;
   /** The ID that the peer sends with, and that of the node. */
   peer: number;
   node: number;
@@ -84,8 +86,9 @@ export function rightsText(mask: number): string {
 }
 
 /** What OSCORE's keys are derived from, at the peer's end. */
-export function materialOf({ secret, peer, node }: NodeKey): Material {
-  return { secret, sender: Uint8Array.of(peer), recipient: Uint8Array.of(node) };
+export function materialOf({ secret, salt, peer, node }: NodeKey): Material {
+  const ids = { sender: Uint8Array.of(peer), recipient: Uint8Array.of(node) };
+  return salt === undefined ? { secret, ...ids } : { secret, salt, ...ids };
 }
 
 /** How a node is guarded, in words. */
@@ -109,12 +112,18 @@ const fileOf = (name: string) => ["keys", name, "contexts.json"];
 /** The contexts with a node of this name, the newest first. */
 export function nodeKeys({ state }: Project, name: string): NodeKey[] {
   const kept = state.readJson<KeptKey[]>(...fileOf(name)) ?? [];
-  return kept.map((key) => ({ ...key, secret: Buffer.from(key.secret, "hex") }));
+  return kept.map(({ salt, ...key }) => ({
+    ...key,
+    secret: Buffer.from(key.secret, "hex"),
+    ...(salt === undefined ? {} : { salt: Buffer.from(salt, "hex") }),
+  }));
 }
 
 /** A context as it is kept in files. */
-export function keptKey(key: NodeKey): KeptKey {
-  return { ...key, secret: Buffer.from(key.secret).toString("hex") };
+export function keptKey({ salt, ...key }: NodeKey): KeptKey {
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+  const salted = salt === undefined ? {} : { salt: hex(salt) };
+  return { ...key, secret: hex(key.secret), ...salted };
 }
 
 /** Keeps the contexts with a node: they are on disk when this returns. None: they are forgotten. */
@@ -145,13 +154,21 @@ export const emulatedName = (name: string) => `${name}@emulated`;
 /** The name of the node at an address, where this computer has a context with one of that name. */
 export function nameOf(project: Project, address: string): string | undefined {
   const known = project.state.list("keys");
-  if (known.length === 0) return undefined;
+  return known.length === 0 ? undefined : nameAt(project, address, (name) => known.includes(name));
+}
+
+/** The name that this project has for an address, where it is one that counts. */
+export function nameAt(
+  project: Project,
+  address: string,
+  counts: (name: string) => boolean,
+): string | undefined {
   const named = Object.entries(project.nodes).concat(
     emulatedNodes(project).map(({ name, address: at }) => [emulatedName(name), at]),
   );
   const wanted = normalAddress(address) ?? address;
   const found = named.find(
-    ([name, place]) => (normalAddress(place) ?? place) === wanted && known.includes(name),
+    ([name, place]) => (normalAddress(place) ?? place) === wanted && counts(name),
   );
   return found?.[0];
 }
@@ -185,7 +202,8 @@ export function contextsWith(
   const wanted = normalAddress(address) ?? address;
   const note = emulatedHere().find((one) => one.key !== undefined && one.address === wanted);
   if (note?.key === undefined) return undefined;
-  const key = { ...note.key, secret: Buffer.from(note.key.secret, "hex") };
+  const { salt: _, ...rest } = note.key;
+  const key = { ...rest, secret: Buffer.from(rest.secret, "hex") };
   return {
     contexts: [new Context(materialOf(key), new ReservedNumbers(numbersOf(note.process)))],
     settle: () => {},
@@ -200,20 +218,24 @@ export function hasContexts({ state }: Project): boolean {
 // ---- for others ---------------------------------------------------------------------------------------------------------
 
 /** A context in the words of other programs: aiocoap's `settings.json`, and what libcoap's -E takes. */
-export function exported({ secret, peer, node }: NodeKey): { aiocoap: string; libcoap: string } {
+export function exported({ secret, salt, peer, node }: NodeKey): {
+  aiocoap: string;
+  libcoap: string;
+} {
   const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
   const id = (value: number) => hex(Uint8Array.of(value));
   const aiocoap = {
     "sender-id_hex": id(peer),
     "recipient-id_hex": id(node),
     secret_hex: hex(secret),
-    salt_hex: "",
+    salt_hex: salt === undefined ? "" : hex(salt),
     algorithm: "AES-CCM-16-64-128",
     "kdf-hashfun": "sha256",
     window: 32,
   };
   const libcoap = [
     `master_secret,hex,"${hex(secret)}"`,
+    ...(salt === undefined ? [] : [`master_salt,hex,"${hex(salt)}"`]),
     `sender_id,hex,"${id(peer)}"`,
     `recipient_id,hex,"${id(node)}"`,
     "replay_window,integer,32",

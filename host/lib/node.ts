@@ -73,6 +73,8 @@ export interface PushOptions {
   /** Bytes of a block. */
   blockSize?: number;
   onProgress?: (sent: number, total: number) => void;
+  /** Resolves when it is the turn of a block of so many bytes. */
+  pace?: (bytes: number) => Promise<void>;
 }
 
 export class Node {
@@ -309,7 +311,7 @@ export class Node {
    * on trial; a refusal is a NodeError with the code `refused`.
    */
   async push(bytes: Uint8Array, options: PushOptions = {}): Promise<void> {
-    const { blockSize = 512, onProgress } = options;
+    const { blockSize = 512, onProgress, pace } = options;
     const { signal } = this.#limited(options);
     const digest = Buffer.from(openPackage(bytes).manifest.digest).toString("hex");
     const place = async () => {
@@ -326,6 +328,7 @@ export class Node {
           signal,
           blockSize,
           from,
+          pace,
           onProgress: (sent, total) => {
             confirmed = sent;
             onProgress?.(sent, total);

@@ -11,6 +11,7 @@ import {
 import { decode, encode, Tag } from "cbor2";
 import { contractVersion, flash, manifestKeys, provisionKeys, texts } from "./contract.ts";
 import { fits } from "./names.ts";
+import { keepOutOfCores } from "./cores.ts";
 
 /** What the module needs of a node. */
 export interface Needs {
@@ -50,11 +51,13 @@ export interface KeyPair {
 }
 
 export function generateKey(): KeyPair {
+  keepOutOfCores();
   return keyPair(generateKeyPairSync("ed25519").privateKey);
 }
 
 /** Reads a private key from PEM; anything but Ed25519 is an error. */
 export function readKey(pem: string): KeyPair {
+  keepOutOfCores();
   const privateKey = createPrivateKey(pem);
   if (privateKey.asymmetricKeyType !== "ed25519") {
     throw new Error(`packages are signed with Ed25519, not ${privateKey.asymmetricKeyType}`);
@@ -293,6 +296,10 @@ export interface Provision {
   directory?: { address: string; port: number; lifetime: number };
   /** Security contexts, as keys.ts writes them. */
   contexts?: Uint8Array;
+  /** The node's own key for EDHOC, with its Claims Set. */
+  identity?: { secret: Uint8Array; ccs: Uint8Array };
+  /** Whom it exchanges keys with: their Claims Sets, bits of their rights, and the place of the context that each of them has already. */
+  initiators?: readonly { ccs: Uint8Array; rights: number; place?: number }[];
   /** Answers everybody, whatever contexts there are. */
   open?: boolean;
   /** Answers nobody who has no context. */
@@ -301,7 +308,7 @@ export interface Provision {
 
 /**
  * The provisioning record: `WMPR`, length, CBOR map, CRC-32. Three times, each from a whole word on, so that two bits which flip change
- * nothing; one with more than 340 bytes, which `wasmote provision` never makes, as often as there is room for.
+ * nothing. All of the place is written, so that nothing of an earlier record stays behind it. A RangeError: too long for that.
  */
 export function encodeProvision({
   name,
@@ -311,6 +318,8 @@ export function encodeProvision({
   height,
   directory,
   contexts,
+  identity,
+  initiators,
   open,
   hidden,
 }: Provision): Uint8Array {
@@ -328,6 +337,14 @@ export function encodeProvision({
   if (contexts?.length) entries.push([provisionKeys.contexts, contexts]);
   if (open) entries.push([provisionKeys.open, true]);
   if (hidden) entries.push([provisionKeys.hidden, true]);
+  const bytesOf = (bytes: Uint8Array) => Uint8Array.from(bytes);
+  if (identity)
+    entries.push([provisionKeys.identity, [bytesOf(identity.secret), bytesOf(identity.ccs)]]);
+  if (initiators?.length) {
+    const none = 8;
+    const all = initiators.map(({ ccs, rights, place = none }) => [bytesOf(ccs), rights, place]);
+    entries.push([provisionKeys.initiators, all]);
+  }
   const map = encode(new Map(entries));
   const word = (value: number) => {
     const bytes = Buffer.alloc(4);
@@ -336,9 +353,12 @@ export function encodeProvision({
   };
   const record = [...provisionMagic, ...word(map.length), ...map, ...word(crc32(map))];
   while (record.length % 4 !== 0) record.push(0xff);
-  const room = Math.floor((flash.slots - flash.provision) / record.length);
-  const copies = Math.max(1, Math.min(3, room));
-  return Uint8Array.from(Array.from({ length: copies }, () => record).flat());
+  const room = flash.slots - flash.provision;
+  if (3 * record.length > room)
+    throw new RangeError(`a provisioning record has at most ${Math.floor(room / 3)} bytes`);
+  const whole = new Uint8Array(room).fill(0xff);
+  for (let copy = 0; copy < 3; copy++) whole.set(record, copy * record.length);
+  return whole;
 }
 
 /** CRC-32/ISO-HDLC. */

@@ -22,12 +22,8 @@ export interface Program
 /** Called around a build that takes seconds. */
 export type Waiting = <T>(title: string, work: Promise<T>) => Promise<T>;
 
-/** Builds a source, or takes a module as it is. Without a name it is the project's main file. */
-export async function loadProgram(
-  project: Project,
-  given: string | undefined,
-  waiting: Waiting = (_, work) => work,
-): Promise<Program> {
+/** The file that is meant, which is there. */
+export function programFile(project: Project, given: string | undefined): string {
   const file = given === undefined ? join(project.folder, project.main) : resolve(given);
   if (!existsSync(file))
     throw new UserError(
@@ -36,6 +32,16 @@ export async function loadProgram(
         ? "name a source, or begin a project with `wasmote new NAME`"
         : "check the name",
     );
+  return file;
+}
+
+/** Builds a source, or takes a module as it is. Without a name it is the project's main file. */
+export async function loadProgram(
+  project: Project,
+  given: string | undefined,
+  waiting: Waiting = (_, work) => work,
+): Promise<Program> {
+  const file = programFile(project, given);
   const kind = statSync(file);
   if (kind.isDirectory())
     throw new UserError(`${file} is a folder, not a source`, "name a file in it", "source");

@@ -100,7 +100,7 @@ export class Simulation {
     this.#wallClock = options.wallClock ?? false;
     this.#latest = this.facts.sensors.map(() => Number.NaN);
     this.#parameters = this.facts.parameters.map(({ name, initial }) =>
-      Math.fround(parameters[name] ?? initial),
+      Math.fround(Object.hasOwn(parameters, name) ? (parameters[name] ?? initial) : initial),
     );
     inspect(module).imports.forEach(clearName);
     this.#instance = instantiate(module, engine, this.#host);
@@ -163,6 +163,13 @@ export class Simulation {
     if (this.#instance.has("sample")) this.#run("sample", [index, Math.fround(value)]);
   }
 
+  /** A sensor is silent or faulty: it has no value until its next sample. No handler runs, as on the node. */
+  lose(at: number, sensor: string): void {
+    this.until(at);
+    const index = this.facts.sensors.indexOf(sensor);
+    if (index >= 0) this.#latest[index] = Number.NaN;
+  }
+
   /** A request below `/app/x`; its answer is the reply that happens, or there is none. Methods are CoAP's codes: 1 GET … 7 iPATCH. */
   request(at: number, method: number, path: string, payload = ""): void {
     this.ask(at, method, path, new TextEncoder().encode(payload));
@@ -192,6 +199,12 @@ export class Simulation {
       this.#run("tick", []);
     }
     this.#now = Math.max(this.#now, at);
+  }
+
+  /** Of the ticks that were due by then only the newest will happen: as on a node that is late. */
+  leaveOut(by: number): void {
+    const missed = Math.floor((by - this.#nextTick) / this.facts.tick);
+    if (missed > 0 && Number.isFinite(missed)) this.#nextTick += missed * this.facts.tick;
   }
 
   /** Time passes, and no tick that would be due happens: as if the node had been asleep. */

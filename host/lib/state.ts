@@ -6,12 +6,14 @@
 // (when a node was last seen) is read without a mark.
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import {
+  chmodSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   readFileSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -200,6 +202,35 @@ export function writeWhole(path: string, content: string | Uint8Array, mode = 0o
   } catch (error) {
     rmSync(beside, { force: true });
     throw error;
+  }
+}
+
+/** Says that a folder takes no new file, though the file in it may take a new content. */
+const closed = new Set(["EACCES", "EPERM", "EROFS", "EBUSY", "EXDEV"]);
+
+/**
+ * Writes a file that the user named: as a whole or not at all, so that a full disk leaves what was there. A link is followed, and what is no
+ * plain file (/dev/stdout, a pipe) is written to. Where `mode` is given, nobody else may read it, whoever could read what was there.
+ */
+export function writeOutput(path: string, content: string | Uint8Array, mode?: number): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isFile()) {
+    writeFileSync(path, content);
+    return;
+  }
+  const target = found === undefined ? path : realpathSync(path);
+  try {
+    writeWhole(target, content, 0o600);
+    chmodSync(
+      target,
+      mode ?? (found === undefined ? 0o666 & ~process.umask() : found.mode & 0o777),
+    );
+  } catch (error) {
+    // A file whose folder is closed, or that is mounted by itself into a container.
+    if (found === undefined || !closed.has((error as NodeJS.ErrnoException).code ?? ""))
+      throw error;
+    writeFileSync(target, content);
+    if (mode !== undefined) chmodSync(target, mode);
   }
 }
 

@@ -36,6 +36,11 @@ export function shortest(value: number): string {
   return String(Number(value.toPrecision(9)));
 }
 
+/** So many of something that takes an s: `1 node`, `3 nodes`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** A value of a node as people read it: a number in its shortest form, or the text that it is. */
 export function shownReading({ value, text }: { value: number; text?: string }): string {
   return text ?? shortest(value);

@@ -1,7 +1,6 @@
 // From an ONNX file to a source or a module: what `wasmote model` does, as a function, and the report of what it costs.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { tmpdir } from "node:os";
 import { build, type Built } from "../lib/build/build.ts";
 import { inspect, instantiate, type Instance } from "../lib/engine.ts";
 import { channelFault, unitFault } from "../lib/names.ts";
@@ -10,6 +9,7 @@ import { runFuel } from "../lib/simulate.ts";
 import { bareOf, filterOf, identifier, sourceOf, type Arithmetic } from "./emit.ts";
 import { mostBytes, readOnnx, refuse } from "./onnx.ts";
 import { planOf, type Channel, type Plan } from "./plan.ts";
+import { temporaryFolder } from "../lib/temporary.ts";
 
 export { arithmetics, type Arithmetic } from "./emit.ts";
 export { supported, type Plan } from "./plan.ts";
@@ -90,15 +90,12 @@ function described(text: string | undefined, key: string): Channel[] | undefined
 
 /** Builds the sources of a model in a folder of their own: as a filter, or with `run` exported for whoever feeds it from outside. */
 async function built(model: Model, plain: boolean): Promise<Built> {
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-model-"));
-  try {
-    writeFileSync(join(folder, `${model.name}.ts`), model.source);
-    const file = join(folder, `${model.name}-${plain ? "bare" : "filter"}.ts`);
-    writeFileSync(file, plain ? bareOf(model.name) : model.filter);
-    return await build(file, { plain });
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  using scratch = temporaryFolder("model");
+  const folder = scratch.path;
+  writeFileSync(join(folder, `${model.name}.ts`), model.source);
+  const file = join(folder, `${model.name}-${plain ? "bare" : "filter"}.ts`);
+  writeFileSync(file, plain ? bareOf(model.name) : model.filter);
+  return await build(file, { plain });
 }
 
 /** Inputs of a filter that is made for a model: a bit each says which have come. */

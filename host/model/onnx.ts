@@ -177,7 +177,8 @@ interface RawModel {
 const float = 1;
 const int64 = 7;
 
-const shown = (text: string) => oneLine(text).slice(0, 60) || "(no name)";
+/** A name of a file as it is shown. */
+export const shown = (text: string) => oneLine(text).slice(0, 60) || "(no name)";
 
 /** Reads a file; one that is not taken is a UserError that says why. */
 export function readOnnx(bytes: Uint8Array): Graph {
@@ -205,6 +206,12 @@ export function readOnnx(bytes: Uint8Array): Graph {
     const name = node.name === "" ? `number ${index + 1}` : shown(node.name);
     if (node.domain !== "" && node.domain !== "ai.onnx")
       throw refuse(`the operator ${shown(node.domain)}.${shown(node.operator)} of node ${name}`);
+    const seen = new Set<string>();
+    for (const { name: one } of node.attributes) {
+      if (seen.has(one))
+        throw refuse(`${shown(node.operator)} (node ${name}) has two attributes ${shown(one)}`);
+      seen.add(one);
+    }
     const attributes = new Map(
       node.attributes.map((one): [string, Attribute] => [
         one.name,

@@ -7,6 +7,7 @@ import {
   countOf,
   mostElements,
   refuse,
+  shown,
   type Attribute,
   type Graph,
   type GraphNode,
@@ -147,7 +148,7 @@ class Planner {
     const found = this.known.get(name);
     if (found !== undefined) return found;
     if (name === "") throw this.fault(`has no input number ${index + 1}`);
-    throw this.fault(`uses ${JSON.stringify(name.slice(0, 60))}, which nothing before it makes`);
+    throw this.fault(`uses "${shown(name)}", which nothing before it makes`);
   }
 
   has(index: number): boolean {
@@ -526,6 +527,14 @@ const operators: Record<string, ((plan: Planner, node: GraphNode) => Known) | un
 /** Names of operators that are taken. */
 export const supported = Object.keys(operators).sort();
 
+/** Constants of a step: each was finite, and what several make together is to be, too. */
+function numbersOf(step: Step): (readonly number[])[] {
+  if (step.do === "dense" || step.do === "conv") return [step.weights, step.bias ?? []];
+  return ("from" in step ? [step.from] : [step.a, step.b]).map((one) =>
+    "constant" in one ? one.constant : [],
+  );
+}
+
 /** Makes the plan of a graph; `channels` gives names to what comes in and goes out. */
 export function planOf(
   graph: Graph,
@@ -544,10 +553,9 @@ export function planOf(
     const count = countOf(dims);
     if (count === undefined || (dims.length > 1 && dims[0] !== 1))
       throw refuse(
-        `the input ${JSON.stringify(name.slice(0, 60))} has the shape [${given.join(", ")}]; only the first dimension may be open, and is 1`,
+        `the input "${shown(name)}" has the shape [${given.join(", ")}]; only the first dimension may be open, and is 1`,
       );
-    if (plan.known.has(name))
-      throw refuse(`two inputs are called ${JSON.stringify(name.slice(0, 60))}`);
+    if (plan.known.has(name)) throw refuse(`two inputs are called "${shown(name)}"`);
     plan.known.set(name, { is: "value", value: input, offset: plan.sizes[input]!, dims });
     plan.sizes[input]! += count;
     ports.push({ name, dims, count });
@@ -563,8 +571,12 @@ export function planOf(
     );
   const out = plan.known.get(port.name);
   if (out?.is !== "value" || out.value === input)
-    throw refuse(`nothing computes its output ${JSON.stringify(port.name.slice(0, 60))}`);
+    throw refuse(`nothing computes its output "${shown(port.name)}"`);
   const count = product(out.dims);
+  for (const step of plan.steps)
+    for (const numbers of numbersOf(step))
+      if (!numbers.every((one) => Number.isFinite(Math.fround(one))))
+        throw refuse(`what it multiplies or adds leaves 32 bits, put together (${step.do})`);
   return {
     opset: graph.opset,
     steps: plan.steps,

@@ -23,8 +23,8 @@ for row in json.load(sys.stdin):
 json.dump(answers, sys.stdout)
 `;
 
-/** The Python that has ONNX Runtime, or nothing: WASMOTE_PYTHON, that of this repository's set-up, the system's. */
-export function pythonWithRuntime(): string | undefined {
+/** The Python that has these modules, or nothing: WASMOTE_PYTHON, that of this repository's set-up, the system's. */
+export function pythonWith(modules: string): string | undefined {
   const candidates = [
     process.env["WASMOTE_PYTHON"],
     join(packageRoot, ".cache/python/bin/python"),
@@ -34,9 +34,11 @@ export function pythonWithRuntime(): string | undefined {
     (one) =>
       one !== undefined &&
       (one === "python3" || existsSync(one)) &&
-      spawnSync(one, ["-c", "import onnxruntime"], { stdio: "ignore" }).status === 0,
+      spawnSync(one, ["-c", `import ${modules}`], { stdio: "ignore" }).status === 0,
   );
 }
+
+export const pythonWithRuntime = (): string | undefined => pythonWith("onnxruntime");
 
 /** What ONNX Runtime computes for each row of inputs. */
 export async function runRuntime(
@@ -58,5 +60,9 @@ export async function runRuntime(
   });
   if (code !== 0)
     throw new Error(`ONNX Runtime: ${wrong.trim().split("\n").at(-1) ?? `ended with ${code}`}`);
-  return JSON.parse(said) as number[][];
+  // Python writes numbers that JSON does not have.
+  const text = said.replaceAll(/-?Infinity|NaN/g, '"$&"');
+  return JSON.parse(text, (_, value: unknown) =>
+    typeof value === "string" ? Number(value) : value,
+  ) as number[][];
 }

@@ -10,8 +10,10 @@ import { command, environment } from "../../host/setup.mjs";
 import { startTarget } from "../harness/target.ts";
 import { measureBoard } from "./coap-board.ts";
 import { costTables, measureCost } from "./coap-cost.ts";
+import { handshakeTables, measureHandshake } from "./edhoc-cost.ts";
 import { load, mean, quantile, type LoadResult } from "./load.ts";
 import { figure, type Report } from "./report.ts";
+import { measureSecurity, securityTable } from "./security-size.ts";
 
 interface Server {
   port: number;
@@ -19,7 +21,7 @@ interface Server {
 }
 
 /** Every server: its name, and how to start it or why it cannot be. */
-const servers: Record<string, () => Promise<Server | string>> = {
+export const servers: Record<string, () => Promise<Server | string>> = {
   Wasmote: async () => {
     const node = await startTarget("native", { arguments: ["--dev"] });
     node.feed("level", 1234);
@@ -132,7 +134,10 @@ export async function run(): Promise<Report> {
     `The load comes from one Node process on the same machine; the fastest rate here, ${figure(Math.max(...names.map(last)))} a second, may be its limit.`,
   );
   const cost = measureCost();
+  const handshake = measureHandshake();
   if (typeof cost === "string") notes.push(`What requests cost the chip is left out: ${cost}.`);
+  const security = measureSecurity();
+  if (typeof security === "string") notes.push(`The flash of security is left out: ${security}.`);
   const board = await measureBoard();
   if (typeof board === "string") notes.push(`The emulated board is left out: ${board}.`);
   else notes.push(...board.notes);
@@ -149,6 +154,8 @@ export async function run(): Promise<Report> {
       { title: "Response times", columns, rows },
       ...(typeof board === "string" ? [] : board.tables),
       ...(typeof cost === "string" ? [] : costTables(cost)),
+      ...(typeof handshake === "string" ? [] : handshakeTables(handshake)),
+      ...(typeof security === "string" ? [] : [securityTable(security)]),
     ],
     plots: [
       {

@@ -20,16 +20,18 @@ const filters = ["moving average", "flood alarm", "vibration"];
 /** Samples of a run that is measured, after one of `warmUp`. */
 const [warmUp, samples] = [100, 1000];
 
-const chip = "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16".split(" ");
+/** What every object for the chip is compiled with, and how objects and the harness become an image. */
+export const chip = "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16".split(" ");
 const compile = [...chip, ..."-O2 -ffunction-sections -fdata-sections -w".split(" ")];
-const link = [
+export const link = [
   ...chip,
   "-T",
   join(folder, "link.ld"),
   ..."-nostartfiles --specs=nano.specs --specs=rdimon.specs -Wl,--gc-sections".split(" "),
 ];
 
-interface Measured {
+/** What the harness tells of a program. */
+export interface Measured {
   load: number;
   loadHeap: number;
   loadStack: number;
@@ -63,6 +65,13 @@ const peers: Peer[] = [
     program: async () =>
       (await build(join(root, "assembly/bench/filters.ts"), { plain: true })).module,
     libraries: async () => [await engineLibrary()],
+  },
+  {
+    name: "Wasmote compiled",
+    source: "../../../assembly/bench/filters.ts",
+    program: async () =>
+      (await build(join(root, "assembly/bench/filters.ts"), { plain: true })).module,
+    libraries: async () => [await engineLibrary(["compiled"])],
   },
   {
     name: "Lua 5.4",
@@ -192,9 +201,9 @@ interface Python {
   globals: { get: (name: string) => unknown };
 }
 
-async function measure(peer: Peer, elf: string): Promise<Measured> {
+/** Runs an image with the harness in it on the emulated chip; its program lies beside it. */
+export async function emulateImage(elf: string): Promise<Measured> {
   const place = dirname(elf);
-  writeFileSync(join(place, "program"), await peer.program());
   const machine = "-M mps2-an386 -icount shift=0 -display none -monitor none -serial none";
   const run = execute(
     "qemu-system-arm",
@@ -204,8 +213,13 @@ async function measure(peer: Peer, elf: string): Promise<Measured> {
   run.child.stdin?.end();
   const { stdout } = await run;
   const found = JSON.parse(stdout) as Partial<Measured>;
-  if (found.runs?.length !== filters.length) throw new Error(`${peer.name}: ${stdout}`);
+  if (found.runs?.length !== filters.length) throw new Error(`${elf}: ${stdout}`);
   return found as Measured;
+}
+
+async function measure(peer: Peer, elf: string): Promise<Measured> {
+  writeFileSync(join(dirname(elf), "program"), await peer.program());
+  return emulateImage(elf);
 }
 
 export async function run(): Promise<Report> {
@@ -228,7 +242,7 @@ export async function run(): Promise<Report> {
     const flash = readImage(elf, () => "all").flash - base.flash;
     all.push({ peer, measured, source, flash, sent: (await peer.program()).length });
   }
-  const [c, own, ...others] = all as [Entry, Entry, ...Entry[]];
+  const [c, own, compiled, ...others] = all as [Entry, Entry, Entry, ...Entry[]];
 
   const running = ({ measured: { runs } }: Entry) =>
     Math.max(...runs.map(({ peakHeap, stack }) => peakHeap + stack));
@@ -258,7 +272,7 @@ export async function run(): Promise<Report> {
           `Wasmote loses to ${entry.peer.name} in ${what}: ${figure(of(own))} to ${figure(of(entry))}.`,
       ),
   );
-  const engines = [own, ...others];
+  const engines = [own, compiled, ...others];
   return {
     name: "compare",
     title: "Compare: filters in Wasmote, Lua and JavaScript",
@@ -267,7 +281,8 @@ export async function run(): Promise<Report> {
       `hysteresis, the root mean square of a vibration over 64. Each engine is an image of its own on an emulated Cortex-M4F, with the same ` +
       `harness in C, compiled with -O2 (Wasmote's as on a node); a run feeds ${samples} samples, after ${warmUp} to warm up. All give the results ` +
       "that this computer's JavaScript gives, or nothing is measured. Instructions are QEMU's, heap is what the engine asks for, stack is what it " +
-      "paints over. Flash is that of the image without what the filters in C need, C library included where an engine uses it. Wasmote's " +
+      "paints over. Wasmote compiled: the same module, through the compiler and the verifier when it is loaded, with as much memory for its code as it " +
+      "takes. Flash is that of the image without what the filters in C need, C library included where an engine uses it. Wasmote's " +
       "table of branches counts as flash, where a node keeps it. Lua is built with numbers of 32 bits, as its manual advises for small targets; " +
       "QuickJS (quickjs-ng) knows doubles alone, which this chip computes in software. Wasmote counts fuel and checks bounds in all of this.",
     notes: [

@@ -1,7 +1,7 @@
 // The node's engine beside those that a user would pick instead, and beside native code, on an emulated Cortex-M4F: speed,
 // flash, RAM, loading. Figures are instructions counted by QEMU, so that every machine gets the same.
 import { command, engineImage, environment } from "../../host/setup.mjs";
-import { readMemory } from "../../host/lib/build/section.ts";
+import { readMemory, sections } from "../../host/lib/build/section.ts";
 import { readImage } from "./elf.ts";
 import {
   buildKernel,
@@ -21,6 +21,7 @@ const engines = ["Wasmote", "wasmi", "wasm3"] as const;
 type Engine =
   | (typeof engines)[number]
   | "native"
+  | "GCC"
   | "compiled"
   | "wasmi with fuel"
   | "wasmi in a loop";
@@ -28,6 +29,7 @@ type Engine =
 /** An image each; wasmi with fuel is wasmi's, told to count. */
 const images: Record<Engine, string> = {
   native: "native",
+  GCC: "gcc",
   Wasmote: "wasmote",
   compiled: "compiled",
   wasmi: "wasmi",
@@ -45,6 +47,8 @@ interface Row extends Job {
 const geometric = (values: number[]) =>
   Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
+/** Compiled code against the same work in C by GCC. */
+const againstC = (row: Row) => row.of.compiled.run / row.of.GCC.run;
 const slowdown = (row: Row, engine: Engine) => row.of[engine].run / row.of.native.run;
 /** Wasmote against the faster of the others: below 1 it is ahead. */
 const against = (row: Row) => row.of.Wasmote.run / Math.min(row.of.wasmi.run, row.of.wasm3.run);
@@ -70,7 +74,8 @@ export async function run(): Promise<Report> {
       "CoreMark (list, matrix, state machine, CRC) and micro-kernels, in AssemblyScript (assembly/bench) and as twins in Rust. Each " +
       "engine has an image of its own for QEMU's mps2-an386, a Cortex-M4F; `-icount` counts instructions (in steps of 40), so the figures " +
       "are the same on every machine. Timed is the kernel, not the filling of its arrays. Before anything is reported, the checksums of " +
-      "all engines and of native code have to be equal, to the bit. Native: Rust at opt-level 3, no fused multiply-add. Wasmote: as the " +
+      "all engines and of native code have to be equal, to the bit. Native: Rust at opt-level 3, no fused multiply-add. GCC: the same work in C " +
+      "at -O3, without contraction, with the doubles of its own library, on the arrays of the Rust twin; square roots of doubles are Rust's in both. Wasmote: as the " +
       "node has it, fuel on, the module executed where it lies, in a region of the predicted size; compiled: the same, through the compiler and the " +
       "verifier as on a board, with 20 KiB for code. wasmi 2.0.0: opt-level 3, from one " +
       "instruction to the next by calls in tail position, as it does by itself on ARM (Rust does not promise that they leave the stack as " +
@@ -107,7 +112,7 @@ async function measure(): Promise<Row[]> {
   const wide = jobs.map((job) => ({ ...job, module: withStandardPages(job.module) }));
   const rows: Row[] = jobs.map((job) => ({ ...job, bytes: job.module.length, of: {} as never }));
   for (const [engine, name] of Object.entries(images) as [Engine, string][]) {
-    const own = engine === "native" || engine === "Wasmote" || engine === "compiled";
+    const own = ["native", "GCC", "Wasmote", "compiled"].includes(engine);
     const fuel = engine === "wasmi with fuel";
     const found = await emulateKernels(
       await image(name),
@@ -166,6 +171,7 @@ function gains(rows: Row[], single: Row[], flashOf: Record<string, number>): str
   return [
     `Against wasmi with fuel, PolyBench f32 takes Wasmote ${geometric(single.map((row) => row.of.Wasmote.run / row.of["wasmi with fuel"].run)).toFixed(2)} times the instructions.`,
     `Beside the linear memory the others take more RAM (${each((engine) => `${engine} ${figure(more(beside, engine))} times`)}), more flash (${each((engine) => `${engine} ${(flashOf[engine]! / flashOf["Wasmote"]!).toFixed(1)} times`)}) and longer to load (${each((engine) => `${engine} ${more((row, one) => row.of[one].load, engine).toFixed(1)} times`)}); what they take is not known beforehand.`,
+    `Compiled code takes ${(["f32", "f64"] as const).map((real) => `${figure(geometric(rows.filter((row) => polybench.includes(row.kernel) && row.real === real).map(againstC)))} times GCC's instructions in PolyBench ${real}`).join(", ")}. Its bytes are ${figure(geometric(rows.map((row) => row.of.compiled.flash / row.bytes)))} times the module's, and ${figure(geometric(rows.map((row) => row.of.compiled.flash / codeOf(row.module))))} times those of its code section. Loading takes ${figure(geometric(rows.map((row) => row.of.compiled.load / row.bytes)))} instructions for each byte of the module, of which ${figure(geometric(rows.map((row) => row.of.Wasmote.load / row.bytes)))} are not the compiler's or the verifier's.`,
     `Wasmote's RAM at its peak was what it predicted in all ${rows.length} cases: the region was painted before, and so were 256 bytes behind it.`,
   ];
 }
@@ -175,7 +181,15 @@ function speed(title: string, rows: Row[]): Table {
   const mean = (of: (row: Row) => number) => geometric(rows.map(of));
   return {
     title,
-    columns: ["kernel", "native", "compiled", ...engines, "Wasmote / faster peer"],
+    columns: [
+      "kernel",
+      "native",
+      "compiled",
+      ...engines,
+      "Wasmote / faster peer",
+      "GCC",
+      "compiled / GCC",
+    ],
     rows: [
       ...rows.map((row): Cell[] => [
         row.kernel,
@@ -183,6 +197,8 @@ function speed(title: string, rows: Row[]): Table {
         times(slowdown(row, "compiled")),
         ...engines.map((engine) => times(slowdown(row, engine))),
         against(row).toFixed(2),
+        times(slowdown(row, "GCC")),
+        againstC(row).toFixed(2),
       ]),
       [
         "geometric mean",
@@ -190,6 +206,8 @@ function speed(title: string, rows: Row[]): Table {
         times(mean((row) => slowdown(row, "compiled"))),
         ...engines.map((engine) => times(mean((row) => slowdown(row, engine)))),
         mean(against).toFixed(2),
+        times(mean((row) => slowdown(row, "GCC"))),
+        mean(againstC).toFixed(2),
       ],
     ],
   };
@@ -202,6 +220,10 @@ function ramBeside({ module, of }: Row, engine: Engine): number {
   if (engine === "Wasmote") return of.Wasmote.predicted - memoryOf(module);
   return of[engine].heap - (memoryOf(module) === 0 ? 0 : 65536);
 }
+
+/** Bytes of the code section's body. */
+const codeOf = (module: Uint8Array) =>
+  sections(module).reduce((sum, { id, body }) => sum + (id === 10 ? body.length : 0), 0);
 
 /** Bytes of linear memory, in the kernel's own pages. */
 function memoryOf(module: Uint8Array): number {
@@ -238,6 +260,8 @@ function engineTable(
           most(({ of }) => (engine === "Wasmote" ? of.Wasmote.peak : of[engine].heap)),
         ),
       ],
+      ["for compiling, painted before", most(({ of }) => of.compiled.scratch), "-", "-"],
+      ["the chip's stack, compiling too", most(({ of }) => of.compiled.stackLoad), "-", "-"],
       ["the chip's stack, loading", ...column((engine) => most(({ of }) => of[engine].stackLoad))],
       ["the chip's stack, running", ...column((engine) => most(({ of }) => of[engine].stack))],
       [

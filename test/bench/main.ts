@@ -14,6 +14,10 @@ const benchmarks: Record<
     what: "speed, flash, RAM and loading, against wasmi, wasm3 and native code",
     load: () => import("./engine.ts"),
   },
+  breakdown: {
+    what: "what the slowest compiled kernels spend their instructions on",
+    load: () => import("./breakdown.ts"),
+  },
   size: {
     what: "programs beside native code; flash and RAM of the firmware images, by part",
     load: () => import("./size.ts"),
@@ -41,6 +45,18 @@ const benchmarks: Record<
   model: {
     what: "a neural network on the chip and at the gateway: bytes, instructions, hosted instances",
     load: () => import("./model.ts"),
+  },
+  hub: {
+    what: "a hundred gateways with a thousand simulated nodes each, and their hub",
+    load: () => import("./hub.ts"),
+  },
+  continuum: {
+    what: "the evaluation of the prototype again: many instances in three places, callers of a model, requests at once",
+    load: () => import("./continuum.ts"),
+  },
+  protocols: {
+    what: "a sensor by CoAP, HTTP and MQTT on the emulated board: packets, bytes, instructions",
+    load: () => import("./protocols.ts"),
   },
   coap: { what: "requests at once, against other CoAP servers", load: () => import("./coap.ts") },
 };

@@ -3,15 +3,16 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../host/setup.mjs";
 import { build } from "../../host/lib/build/build.ts";
-import { inspect } from "../../host/lib/engine.ts";
+import { compiled as compile, inspect } from "../../host/lib/engine.ts";
 import { readImage } from "./elf.ts";
 import { buildKernel, kernels, realsOf, sourceOf } from "./kernels.ts";
 import { missingNative, nativeFilter, nativeKernel } from "./native.ts";
-import type { Cell, Report, Table } from "./report.ts";
+import { figure, type Cell, type Report, type Table } from "./report.ts";
 
 /** The images in dist/ and what each may occupy: flash and static RAM, in bytes. */
 export const budgets = [
-  { image: "stm32f407-discovery.elf", flash: 352 * 1024, ram: 96 * 1024 },
+  // Of the 448 KiB from sector 4 on. Key exchanges (EDHOC) with the curve P-256 took 352 to 376.
+  { image: "stm32f407-discovery.elf", flash: 376 * 1024, ram: 96 * 1024 },
   // The engine and next to nothing else: linking fails above this too (test/machine/engine.x).
   { image: "engine.elf", flash: 64 * 1024, ram: 0 },
 ];
@@ -21,6 +22,7 @@ const groups: [string, RegExp][] = [
   ["compiler", /wasmote_compiler/],
   ["engine", /wasmote_engine/],
   ["coap", /wasmote_coap/],
+  ["edhoc", /wasmote_edhoc|p256|primeorder|primefield|elliptic_curve|crypto_bigint/],
   ["oscore", /wasmote_oscore|(?:^|\d)(?:aes|ccm|hkdf|hmac|cipher|aead|ctr)\d/],
   ["node", /wasmote_node/],
   ["signature", /salty|ed25519|curve25519|sha2|digest/],
@@ -58,7 +60,7 @@ export async function run(): Promise<Report> {
       "(without its source map's address) and after the build's last step (16 KiB pages, names of sensors and outputs); and of the same as " +
       "native code for the chip: the twin in Rust (test/bench/engine/src) at opt-level s, as an object, as a static library of it, and as a " +
       "shared library without symbols but the dynamic ones, by GNU ld. The last column is what of the shared library would be loaded: code, " +
-      "constants, initial values. A kernel is the functions setup, run and checksum; of native filters the names of sensors and outputs " +
+      "constants, initial values. Compiled on the board: what the node's compiler makes of the module, its table of functions with it. A kernel is the functions setup, run and checksum; of native filters the names of sensors and outputs " +
       "are missing. RAM is what the engine says beforehand of the module; that it takes that much and no more is measured by the benchmark `engine`. " +
       "Images: read from the linked files, sections for the totals, symbols for the parts. `language` is Rust's core library, the compiler's " +
       "routines and small crates; a generic function counts for the crate it is made for.",
@@ -92,6 +94,7 @@ async function programs(notes: string[]): Promise<{ table: Table; shares: Share[
   if (missing) notes.push(`Native code is left out: ${missing}.`);
   const rows: Cell[][] = [];
   const shares: Share[] = [];
+  const codes: { name: string; ratio: number }[] = [];
   const add = (
     name: string,
     source: string,
@@ -106,6 +109,7 @@ async function programs(notes: string[]): Promise<{ table: Table; shares: Share[
         `${name}: the module takes ${module.length} bytes, more than half of the ${sharedLibrary} of the native shared library`,
       );
     const ram = inspect(module).footprint.total;
+    const { code } = compile(module);
     rows.push([
       name,
       statSync(source).size,
@@ -116,7 +120,9 @@ async function programs(notes: string[]): Promise<{ table: Table; shares: Share[
       sharedLibrary,
       loaded,
       ram,
+      code.length || NaN,
     ]);
+    codes.push({ name, ratio: code.length / module.length });
     if (!missing) shares.push({ name, module: module.length, loaded, library: sharedLibrary });
   };
   const examples = join(root, "assembly/examples");
@@ -143,6 +149,13 @@ async function programs(notes: string[]): Promise<{ table: Table; shares: Share[
       `Every module is at most half of the native shared library: at most ${percent(library.at(-1))}, in the middle ${percent(library[library.length >> 1])}.`,
     );
   }
+  const made = codes.filter(({ ratio }) => ratio > 0).toSorted((a, b) => a.ratio - b.ratio);
+  const mean = Math.exp(made.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / made.length);
+  const [least, most] = [made[0], made.at(-1)];
+  if (least && most)
+    notes.push(
+      `Compiled on the board a module takes ${figure(mean)} times its bytes (geometric mean of ${made.length}), from ${figure(least.ratio)} (${least.name}) to ${figure(most.ratio)} (${most.name}); ${codes.length - made.length} are beyond a limit of the compiler and stay interpreted.`,
+    );
   const table = {
     title: "Programs",
     columns: [
@@ -155,6 +168,7 @@ async function programs(notes: string[]): Promise<{ table: Table; shares: Share[
       "shared library",
       "of it loaded",
       "RAM of the module",
+      "compiled on the board",
     ],
     rows,
   };

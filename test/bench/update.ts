@@ -85,7 +85,12 @@ export function moduleOf(size: number, sign: 1 | -1): Uint8Array {
   throw new Error(`no module of ${size} bytes can be made`);
 }
 
-function pack(module: Uint8Array, boardClass: string, sequence: number, key: KeyPair): Uint8Array {
+export function pack(
+  module: Uint8Array,
+  boardClass: string,
+  sequence: number,
+  key: KeyPair,
+): Uint8Array {
   const needs = { ram: 1024, table: 512, fuel: 1000, sensors: 1, outputs: 1 };
   const names = { vendor: "", name: "bench", version: "1" };
   return makePackage(module, { ...names, class: boardClass, sequence, needs }, key);
@@ -126,8 +131,13 @@ function emulate(path: string, job: Uint8Array): number[] {
 
 const phases = ["receive", "hash", "verify", "store", "validate", "activate"] as const;
 
-/** What each phase of an installation takes on the chip, in instructions. */
-export function measure(path: string, size: number, block: number): Record<string, number> {
+/** What each phase of an installation takes on the chip, in instructions; and the bytes of code, if packages are compiled. */
+export function measure(
+  path: string,
+  size: number,
+  block: number,
+  compiled = false,
+): Record<string, number> {
   const key = generateKey();
   const length = (bytes: Uint8Array) => {
     const prefix = Buffer.alloc(4);
@@ -135,7 +145,7 @@ export function measure(path: string, size: number, block: number): Record<strin
     return Buffer.concat([prefix, bytes]);
   };
   const head = Buffer.alloc(2);
-  head.writeUInt16LE(block);
+  head.writeUInt16LE(block | (compiled ? 0x8000 : 0));
   const packages = [
     pack(moduleOf(256, 1), "bench", 1, key),
     pack(moduleOf(size, -1), "bench", 2, key),
@@ -160,7 +170,10 @@ export function measure(path: string, size: number, block: number): Record<strin
   if (Math.abs(sum - whole) > whole * 0.01)
     throw new Error(`the phases take ${sum} instructions, all together ${whole}`);
   // The server's share, the messages' and the queues', goes with what receives.
-  return { receive: receive + rest, hash, verify, store, validate, activate, whole };
+  const code = numbers.at(-1) ?? 0;
+  if (code > 0 !== compiled)
+    throw new Error(`${code} bytes of code for a package of ${size} bytes`);
+  return { receive: receive + rest, hash, verify, store, validate, activate, whole, code };
 }
 
 /** Crates that verify Ed25519, each in an image of its own: flash beyond the image without one, and instructions. */
@@ -297,6 +310,21 @@ export async function command(size: number): Promise<number> {
   }
 }
 
+/** What the activation of a module takes, interpreted and compiled. */
+function activation(path: string, size: number): Cell[] {
+  const [interpreted, compiled] = [measure(path, size, 512), measure(path, size, 512, true)];
+  const more = compiled["activate"]! - interpreted["activate"]!;
+  return [
+    size,
+    interpreted["activate"]!,
+    compiled["activate"]!,
+    Math.round(more / size),
+    compiled["code"]!,
+    // One instruction a cycle, at 168 MHz.
+    compiled["activate"]! / 168_000,
+  ];
+}
+
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 export async function run(): Promise<Report> {
@@ -384,6 +412,18 @@ export async function run(): Promise<Report> {
         title: "Instructions on the node",
         columns: ["module", "block", ...phases, "all"],
         rows: chipRows,
+      },
+      {
+        title: "Activation, interpreted and compiled",
+        columns: [
+          "module",
+          "interpreted",
+          "compiled",
+          "more, for each byte of the module",
+          "bytes of code",
+          "compiled, ms of instructions at 168 MHz",
+        ],
+        rows: sizes.map((size) => activation(install, size)),
       },
       {
         title: "On the wire",

@@ -218,7 +218,9 @@ eachTarget(
         /package 2: trap\nsrc\/bad\.ts:4:\d+: trap: unreachable\n {4}if \(value > 10\)/,
       );
       const doctor = await wasmote(project, "doctor");
+      expect(doctor.out).toMatch(/failed +.*the last package did not fail/);
       expect(doctor.out).toContain("src/bad.ts:4:");
+      expect(doctor.code).toBe(6);
     });
 
     test("a package that the node refuses says why, and what to do, for each reason", async () => {

@@ -54,7 +54,7 @@ describe("a project", () => {
     expect(out).toMatch(/^RAM +\d+ bytes: memory 16384, stack \d+, globals \d+, tables 0$/m);
     expect(out).toMatch(/^stack +\d+ bytes at worst, \d+ calls? deep$/m);
     expect(out).toMatch(
-      /^fuel +\d+ at most \(\d+ on average, \d+ at the start, in \d+ samples\)$/m,
+      /^fuel +\d+ at most \(\d+ on average, \d+ at the start, in \d+ samples; the \d+ given samples over and over\)$/m,
     );
     expect(out).toMatch(/^code +\d+ bytes, compiled by boards with room for it$/m);
     expect(out).toMatch(
@@ -171,7 +171,7 @@ describe("a project", () => {
     expect(again.err).toMatch(/is already there\n {2}what to do: a key that nodes trust/);
     const record = await wasmoteJson<{ file: string }>(project, "provision", "--name", "wye");
     expect(readFileSync(record.file).subarray(0, 4).toString()).toBe("WMPR");
-    expect(record).toMatchObject({ address: "0x8003c00" });
+    expect(record).toMatchObject({ address: "0x8003800" });
   });
 });
 
@@ -275,7 +275,7 @@ describe("errors say what was wrong and what to do", () => {
     const called = readFileSync(join(folder.path, "called"), "utf8").split("\n");
     expect(called[0]).toBe("download --chip STM32F407VGTx --restore-unwritten --verify image.elf");
     expect(called[2]).toMatch(
-      /^download --chip STM32F407VGTx --restore-unwritten --binary-format bin --base-address 0x8003c00 .*provision\.bin$/,
+      /^download --chip STM32F407VGTx --restore-unwritten --binary-format bin --base-address 0x8003800 .*provision\.bin$/,
     );
     stub(['[ "$1" = list ] && exit 0', "exit 1"]);
     const none = await wasmoteIn(project, path, "flash", "image.elf");
@@ -437,7 +437,7 @@ test("doctor says what is missing and how to get it", async () => {
     "1",
   );
   expect(ran.code).toBe(6);
-  expect(ran.out).toMatch(/missing {2}coap:.* answers \(.*\)\n +mend it with: wasmote scan/);
+  expect(ran.out).toMatch(/failed {3}coap:.* answers \(.*\)\n +mend it with: wasmote scan/);
 });
 
 test("a wasmote.toml that cannot be read is named, with what is wrong", async () => {

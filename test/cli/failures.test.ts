@@ -165,7 +165,7 @@ describe("a verb ends by itself and says why", () => {
     await using silent = await peer(() => {});
     const doctor = await wasmote(project, "doctor", "--node", silent.address, "--timeout", "1");
     expect(doctor.code).toBe(6);
-    expect(doctor.out).toMatch(/missing .* answers \(.*does not answer/);
+    expect(doctor.out).toMatch(/failed .* answers \(.*does not answer/);
     const scan = await wasmote(project, "scan", "--seconds", "0.2");
     expect(scan.code).toBe(0);
   });

@@ -1,11 +1,11 @@
 // A secured node by the verbs of the command line: nobody is asked for keys, and they can be changed.
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { emulate } from "../../host/lib/emulate.ts";
 import { emulatedHere, numbersOf } from "../../host/lib/emulated.ts";
 import { Node } from "../../host/lib/node.ts";
-import { makeFlash } from "../../host/lib/package.ts";
+import { makeFlash, provisionOffset } from "../../host/lib/package.ts";
 import { begin, wasmote, wasmoteJson } from "../harness/command.ts";
 import { scratch } from "../harness/target.ts";
 
@@ -181,6 +181,15 @@ test("key material is in no output, error or log, and in no file that others may
   const node = begin(project, ["emulate", "--name", "wye", "--json"]);
   try {
     await node.shows(/"address":"coap/);
+    // Nor in a core file of the verb or of the node (core(5)).
+    if (existsSync("/proc/self/coredump_filter")) {
+      const { pid } = node.child;
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+      const filters = [pid, ...children].map((one) =>
+        readFileSync(`/proc/${one}/coredump_filter`, "utf8").trim(),
+      );
+      expect(new Set(filters)).toEqual(new Set(["00000000"]));
+    }
     const said: string[] = [];
     for (const words of [
       ["info", "--verbose"],
@@ -241,5 +250,167 @@ test("key material is in no output, error or log, and in no file that others may
   } finally {
     node.child.kill("SIGINT");
     await node.ended;
+  }
+});
+
+test("keys are exchanged with a node, which is this project's again when what it had with it is lost", async () => {
+  using folder = scratch();
+  const project = join(folder.path, "river");
+  expect((await wasmote(folder.path, "new", project)).code).toBe(0);
+  const node = begin(project, ["emulate", "--name", "wye", "--json"]);
+  try {
+    await node.shows(/"address":"coap/);
+    const { address } = JSON.parse(node.ran.out) as { address: string };
+    const kept = join(project, ".wasmote/keys/wye@emulated/contexts.json");
+    const read = () =>
+      JSON.parse(readFileSync(kept, "utf8")) as { secret: string; salt?: string }[];
+    const keys = (...more: string[]) =>
+      wasmoteJson<never>(project, "keys", ...more, "--node", "wye");
+    const before = read();
+    expect(await keys("exchange")).toEqual({ node: "wye@emulated", place: 1 });
+    const after = read();
+    expect(after).toHaveLength(1);
+    expect(after[0]!.salt).toMatch(/^[0-9a-f]{16}$/);
+    expect(after[0]!.secret).not.toBe(before[0]!.secret);
+    expect(statSync(kept).mode & 0o777).toBe(0o600);
+    // What came of it is as any other: it is used by itself, listed and rotated.
+    expect((await wasmote(project, "get", "stats", "--node", "wye")).code).toBe(0);
+    const all = async () => (await keys()) as Listed[];
+    await expect.poll(async () => (await all()).length).toBe(1);
+    expect(await all()).toMatchObject([
+      { place: 1, own: true, rights: "read,operate,install,admin" },
+    ]);
+    await keys("rotate");
+    await expect.poll(async () => (await all()).length).toBe(1);
+    // Nothing is left of it here but who the node is.
+    await wasmote(project, "keys", "forget", "wye@emulated");
+    expect((await wasmote(project, "get", "stats", "--node", "wye")).code).not.toBe(0);
+    await keys("exchange");
+    await expect.poll(async () => (await all()).length).toBe(1);
+    // Another project is not known to it, whatever it knows of the node.
+    const other = join(folder.path, "other");
+    await wasmote(folder.path, "new", other);
+    const told = (await wasmoteJson<never>(project, "keys", "identity", "wye")) as {
+      credential: string;
+      kid: string;
+    };
+    expect(told).toEqual({
+      credential: expect.stringMatching(/^a1/) as unknown,
+      kid: expect.stringMatching(/^[0-9a-f]{8}$/) as unknown,
+    });
+    const blind = await wasmote(other, "keys", "exchange", "--node", address);
+    expect(blind.err).toMatch(/does not know the credential of wye/);
+    const refused = await wasmote(other, "keys", "exchange", told.credential, "--node", address);
+    expect(refused.err).toMatch(/it does not know our credential/);
+    expect(existsSync(join(other, ".wasmote/keys/wye/contexts.json"))).toBe(false);
+    const wrong = await wasmote(other, "keys", "exchange", "a108", "--node", address);
+    expect(wrong).toMatchObject({ code: 2 });
+    // The secrets of neither stand in what was printed.
+    const identity = readFileSync(join(project, ".wasmote/identity.json"), "utf8");
+    const { secret } = JSON.parse(identity) as { secret: string };
+    expect(statSync(join(project, ".wasmote/identity.json")).mode & 0o777).toBe(0o600);
+    for (const { out, err } of [blind, refused, wrong])
+      for (const one of [secret, ...read().map((key) => key.secret)])
+        expect(out + err).not.toContain(one);
+  } finally {
+    node.child.kill("SIGINT");
+    await node.ended;
+  }
+});
+
+test("a node that says it is called as another one of the project takes nothing of that one's away", async () => {
+  using folder = scratch();
+  const [project, other] = ["river", "other"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+  ];
+  for (const one of [project, other]) await wasmote(folder.path, "new", one);
+  const identity = async (one: string, ...more: string[]) =>
+    (await wasmoteJson<{ credential: string }>(one, "keys", "identity", ...more)).credential;
+  // Each project has a node wye; the other one's takes this project's key.
+  const provision = ["provision", "record.bin", "--name", "wye"];
+  expect((await wasmote(project, ...provision)).code).toBe(0);
+  const ours = await identity(project);
+  expect((await wasmote(other, ...provision, "--initiator", `admin=${ours}`)).code).toBe(0);
+  const flash = makeFlash({ keys: [] });
+  flash.set(readFileSync(join(other, "record.bin")), provisionOffset);
+  const file = join(folder.path, "flash");
+  writeFileSync(file, flash);
+  const node = await emulate({ machine: "native", flash: file });
+  try {
+    const kept = ["keys/wye/contexts.json", "credentials/wye.json"].map((one) =>
+      join(project, ".wasmote", one),
+    );
+    const before = kept.map((one) => readFileSync(one, "utf8"));
+    const theirs = await identity(other, "wye");
+    const ask = () => wasmote(project, "keys", "exchange", theirs, "--node", node.address);
+    const refused = await ask();
+    expect(refused.code).toBe(6);
+    expect(refused.err).toMatch(/this project has a node wye already[^]*what to do: .*--name/);
+    expect(kept.map((one) => readFileSync(one, "utf8"))).toEqual(before);
+    // Nor where only its contexts are known.
+    rmSync(kept[1]!);
+    expect((await ask()).code).toBe(6);
+    expect(readFileSync(kept[0]!, "utf8")).toBe(before[0]);
+  } finally {
+    await node.stop();
+  }
+});
+
+test("others are provisioned to exchange keys with a node, with their rights", async () => {
+  using folder = scratch();
+  const [project, other] = ["river", "other"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+  ];
+  for (const one of [project, other]) await wasmote(folder.path, "new", one);
+  const { credential } = (await wasmoteJson<never>(other, "keys", "identity")) as {
+    credential: string;
+  };
+  const record = join(project, "record.bin");
+  const words = ["provision", record, "--name", "wye", "--initiator"];
+  expect((await wasmote(project, ...words, "read=a108")).code).toBe(2);
+  expect((await wasmote(project, ...words, `fly=${credential}`)).code).toBe(2);
+  const hidden = await wasmote(project, ...words, `read=${credential}`, "--hidden");
+  expect(hidden).toMatchObject({ code: 2 });
+  expect(hidden.err).toMatch(/takes part in no key exchange/);
+  const four = Array.from({ length: 4 }, () => `read=${credential}`);
+  expect((await wasmote(project, ...words, ...four)).err).toMatch(/4 at most/);
+  expect((await wasmote(project, ...words, `read=${credential}`)).code).toBe(0);
+  const flash = makeFlash({ keys: [] });
+  flash.set(readFileSync(record), provisionOffset);
+  const file = join(folder.path, "flash");
+  writeFileSync(file, flash);
+  // Who starts it without its name is told how it is guarded all the same.
+  const unnamed = begin(project, ["emulate", "native", "--flash", file, "--json"]);
+  await unnamed.shows(/"address"/);
+  expect(JSON.parse(unnamed.ran.out)).toMatchObject({ security: "secured" });
+  unnamed.child.kill("SIGINT");
+  await unnamed.ended;
+  const node = await emulate({ machine: "native", flash: file });
+  try {
+    const here = (await wasmoteJson<never>(project, "keys", "identity", "wye")) as {
+      credential: string;
+    };
+    const words = ["keys", "exchange", here.credential, "--node", node.address];
+    expect(await wasmoteJson<never>(other, ...words)).toEqual({ node: "wye" });
+    expect((await wasmote(other, "get", "stats", "--node", node.address)).code).toBe(0);
+    const refused = await wasmote(other, "put", "time", "5", "--node", node.address);
+    expect(refused.err).toMatch(/4\.03/);
+    // The administrator takes it away for good.
+    const all = (await wasmoteJson<never>(project, "keys", "--node", node.address)) as Listed[];
+    const { place } = all.find((one) => one.rights === "read")!;
+    const revoked = await wasmote(project, "keys", "revoke", `${place}`, "--node", node.address);
+    expect(revoked.code).toBe(0);
+    const again = await wasmote(other, ...words);
+    expect(again.err).toMatch(/it does not know our credential/);
+    // Whose context is gone is told how to come to another.
+    const gone = await wasmote(other, "get", "stats", "--node", node.address);
+    expect(gone.err).toMatch(/what to do: .*`wasmote keys exchange`/);
+    expect((await wasmote(other, "doctor", "--node", node.address)).out).toMatch(
+      /mend it with: wasmote keys exchange/,
+    );
+  } finally {
+    await node.stop();
   }
 });

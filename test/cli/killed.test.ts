@@ -1,5 +1,6 @@
 // A verb that is killed, and can do nothing about it: what it started ends with it all the same.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { missing, type Machine } from "../../host/lib/emulate.ts";
 import { begin } from "../harness/command.ts";
@@ -34,3 +35,30 @@ for (const machine of ["native", "qemu-stm32", "qemu-mps2"] satisfies Machine[])
     },
   );
 }
+
+test("what a killed verb left in the folder for temporary files goes with the next, and nobody else's", async () => {
+  using folder = scratch();
+  const place = join(folder.path, "temporary");
+  mkdirSync(place);
+  const emulated = async () => {
+    const verb = begin(folder.path, ["emulate", "native", "--json"], { TMPDIR: place });
+    await verb.shows(/"address"/);
+    return verb;
+  };
+  const first = await emulated();
+  const left = readdirSync(place).filter((name) => name.startsWith("wasmote-"));
+  expect(left.length).toBeGreaterThan(0);
+  first.child.kill("SIGKILL");
+  await first.ended;
+  expect(readdirSync(place)).toEqual(expect.arrayContaining(left));
+  const [model] = left;
+  const another = model!.replace(/-\w+-\d+-/, `-elsewhere-${first.child.pid}-`);
+  const alive = model!.replace(/-\d+-/, `-${process.pid}-`);
+  const others = [another, alive, "wasmote-1-2-3", "something"].toSorted();
+  for (const name of others) mkdirSync(join(place, name));
+  const second = await emulated();
+  expect(readdirSync(place).filter((name) => left.includes(name))).toEqual([]);
+  second.child.kill("SIGINT");
+  expect((await second.ended).code).toBe(0);
+  expect(readdirSync(place).toSorted()).toEqual(others);
+});

@@ -40,7 +40,7 @@ test.skipIf(why)(
     /** The vector table's first words: the stack, and where the firmware begins, in its own sectors. */
     const expectFirmware = () => {
       const bytes = flash();
-      expect(bytes.readUInt32LE(0)).toBe(0x2000_7000);
+      expect(bytes.readUInt32LE(0)).toBe(0x2000_7400);
       const begin = bytes.readUInt32LE(4);
       expect(begin).toBeGreaterThan(0x0801_0000);
       expect(bytes.readUInt32LE((begin & ~1) - 0x0800_0000)).not.toBe(0xffff_ffff);

@@ -1,7 +1,8 @@
 // The command line where people use it: in a terminal with job control, in the foreground and in the background.
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { emulatedHere } from "../../host/lib/emulated.ts";
@@ -43,6 +44,59 @@ describe.skipIf(reason)(`in a terminal${reason ? ` (skipped: ${reason})` : ""}`,
     const ended = await run("kill %1; wait %1");
     expect(ended.code).toBe(0);
     expect(emulatedHere()).toEqual([]);
+  });
+
+  test("what is drawn over itself is told in lines where it does not fit, and has no colours where nobody wants them", async () => {
+    using folder = scratch();
+    await using terminal = await openTerminal(await newProject(folder.path));
+    /** All that goes to a terminal of this size meanwhile. */
+    const shown = async (rows: number, columns: number) => {
+      const before = terminal.raw().length;
+      const flood = "NO_COLOR=1 wasmote flood --days 10 --machine native --pace 0";
+      const { code } = await terminal.run(`stty rows ${rows} cols ${columns}; ${flood}`);
+      expect(code).toBe(0);
+      return terminal.raw().slice(before);
+    };
+    // oxlint-disable-next-line no-control-regex
+    const [up, coloured] = [/\x1b\[\d+A/, /\x1b\[[\d;]*m/];
+    const small = await shown(8, 40);
+    expect(small).toContain("alarm off");
+    expect(small).not.toMatch(up);
+    expect(small).not.toMatch(coloured);
+    const large = await shown(40, 100);
+    expect(large).toMatch(up);
+    expect(large).not.toMatch(coloured);
+  });
+
+  test("a chart gives the cursor back before it stands still, and wipes nothing that a shell wrote meanwhile", async () => {
+    using folder = scratch();
+    await using terminal = await openTerminal(await newProject(folder.path));
+    // oxlint-disable-next-line no-control-regex
+    const [up, hidden, shown] = [/\x1b\[\d+A/, "\x1b[?25l", "\x1b[?25h"];
+    const back = () => terminal.raw().lastIndexOf(shown) > terminal.raw().lastIndexOf(hidden);
+    terminal.type("stty rows 40 cols 100; wasmote flood --machine native --pace 200\n");
+    const drawn = (from: number) =>
+      expect.poll(() => terminal.raw().slice(from), { timeout: 120_000 });
+    await drawn(0).toMatch(up);
+    expect(back()).toBe(false);
+    for (const again of ["fg\n", "fg\n"]) {
+      terminal.type("\x1a");
+      await terminal.shows(/Stopped/);
+      expect(back()).toBe(true);
+      await terminal.run("echo what a shell writes");
+      const from = terminal.raw().length;
+      terminal.type(again);
+      await drawn(from).toMatch(up);
+      // What it draws first goes below what stands there.
+      const first = terminal.raw().slice(from);
+      expect(first.indexOf("m3/s")).toBeGreaterThan(-1);
+      expect(first.indexOf("m3/s")).toBeLessThan(first.search(up));
+      expect(back()).toBe(false);
+    }
+    terminal.type("\x03");
+    await terminal.shows(/stopping/);
+    expect((await terminal.run("echo ended")).out).toContain("ended");
+    expect(back()).toBe(true);
   });
 
   test("no verb is stopped in the background, though the terminal stops who reads or sets it there", async () => {
@@ -109,6 +163,46 @@ describe.skipIf(reason)(`in a terminal${reason ? ` (skipped: ${reason})` : ""}`,
       expect(await interrupted(`wasmote ${verb} -n ${nowhere}`, heard), verb).toBe(130);
     await run("kill %1; wait %1");
     silent.close();
+  });
+
+  test("Ctrl-C ends the gateway's demonstration while it is being started, too", async () => {
+    using folder = scratch();
+    await using terminal = await openTerminal(folder.path);
+    terminal.type('wasmote gateway --demo --data kept --listen 0; echo "co""de=$?"\n');
+    await terminal.shows("starting three nodes");
+    terminal.type("\x03");
+    await terminal.shows(/code=\d+/);
+    expect(terminal.screen()).toMatch(/code=0/);
+    expect(terminal.screen()).not.toMatch(/error:|fault of wasmote/);
+    // The flash of its nodes is of no use to anybody.
+    const kept = readdirSync(join(folder.path, "kept"));
+    expect(kept.length).toBeGreaterThan(0);
+    expect(kept.filter((file) => file.endsWith(".flash"))).toEqual([]);
+  });
+
+  test("a verb whose terminal is closed ends by itself: Node.js sets back a terminal that is gone, and crashes", () => {
+    using folder = scratch();
+    const main = join(import.meta.dirname, "../../host/cli/main.ts");
+    const words = [
+      process.execPath,
+      "--import",
+      import.meta.resolve("tsx"),
+      main,
+      "gateway",
+      "--listen",
+      "0",
+    ];
+    const script = `import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
+said = b""
+while b"Ctrl-C ends it" not in said: said += os.read(terminal, 4096)
+os.close(terminal)
+status = os.waitpid(pid, 0)[1]
+print("signal" if os.WIFSIGNALED(status) else "exit", flush=True)`;
+    const options = { encoding: "utf8", cwd: folder.path, timeout: 120_000 } as const;
+    const { stdout, stderr } = spawnSync("python3", ["-c", script, ...words], options);
+    expect([stdout, stderr]).toEqual(["exit\n", ""]);
   });
 
   test("the terminal that is closed takes the node in it along", async () => {

@@ -325,7 +325,9 @@ describe("a peer that is not as it should be", () => {
       "5.03",
       "7.31",
     ];
+    let mute = false;
     await using hostile = await peer((request, send) => {
+      if (mute) return;
       for (let copies = 1 + draw(2); copies > 0; copies--) {
         if (draw(4) < 1) send(bytes(60));
         else {
@@ -357,6 +359,8 @@ describe("a peer that is not as it should be", () => {
     const outcomes = new Map<string, number>();
     const bytes_ = await pack("native", "flood-alarm", 1);
     for (let round = 0; round < 24; round++) {
+      // However fast everything goes, there are some whom nobody answers.
+      mute = round % 6 === 5;
       await using node = await Node.connect(hostile.address, { ackTimeout: 5, patience: 25 });
       const limit = AbortSignal.timeout(250);
       const drain = async (items: AsyncIterable<unknown>) => {

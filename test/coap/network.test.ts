@@ -2,12 +2,15 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
-import { generate } from "coap-packet";
+import { generate, parse } from "coap-packet";
 import { expect, test } from "vitest";
 import { Node } from "../../host/lib/node.ts";
 import { echo, first, pack, provisioned } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
 import { feeding } from "../harness/feeding.ts";
+
+/** Echo (RFC 9175 §2.2.1), as the library that makes packets calls it. */
+const echoOption = "252";
 
 /** Counts its samples, and its ticks of 100 ms. */
 const counting = `import { every, output, sensor } from "wasmote";
@@ -50,6 +53,54 @@ eachTarget(
       await feeding(board, "level", 43, () =>
         first(node.observe("outputs/echo"), ({ value }) => value === 43),
       );
+    });
+
+    test("the ports of one host have its turns together", async () => {
+      using folder = scratch();
+      const board = await provisioned(start, folder.path);
+      await using node = await Node.connect(board.address);
+      const port = Number(new URL(board.address).port);
+      const uptime = async () => Number((await node.info()).uptime);
+      const before = await uptime();
+      let changed = 0;
+      // Each shows that it is where it says (RFC 9175 §2.3), as soon as it is asked to.
+      const abuse = async (client: number) => {
+        const socket = createSocket("udp4").bind(0, "127.0.0.1");
+        await once(socket, "listening");
+        const answers = new Map<number, (answer: ReturnType<typeof parse>) => void>();
+        socket.on("message", (bytes) => {
+          const answer = parse(bytes);
+          answers.get(answer.messageId)?.(answer);
+        });
+        let echo: Buffer | undefined;
+        for (let number = 0; number < 12; number++) {
+          const messageId = client * 100 + number;
+          const options = [
+            { name: "Uri-Path" as const, value: Buffer.from("time") },
+            ...(echo === undefined ? [] : [{ name: echoOption, value: echo }]),
+          ];
+          const about = { code: "0.03", confirmable: true, messageId, token: Buffer.of(client) };
+          const request = generate({ ...about, options, payload: Buffer.from("1700000000") });
+          const answered = new Promise<ReturnType<typeof parse>>((resolve) =>
+            answers.set(messageId, resolve),
+          );
+          // As a client does: again until it is answered (RFC 7252 §4.2).
+          const again = setInterval(() => socket.send(request, port), 2_000);
+          socket.send(request, port);
+          const { code, options: said } = await answered;
+          clearInterval(again);
+          if (code === "2.04") changed++;
+          else expect(["4.01", "5.03"]).toContain(code);
+          const given = said.find(({ name }) => String(name) === echoOption)?.value;
+          if (Buffer.isBuffer(given)) echo = given;
+        }
+        socket.close();
+      };
+      await Promise.all(Array.from({ length: 16 }, (_, client) => abuse(client)));
+      // Sixteen at once and two a second, and as many of all together that have not shown themselves.
+      const most = 2 * (16 + ((await uptime()) - before) / 500);
+      expect(changed).toBeGreaterThan(8);
+      expect(changed).toBeLessThanOrEqual(most + 2);
     });
 
     // Renode's time lags behind ours by as much as there is to do, so a flood has no rate there.

@@ -5,19 +5,33 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { command, environment, root, targetFolder } from "../../host/setup.mjs";
 
-/** What there is to fuzz: see test/fuzz/src/lib.rs. */
-export const targets = ["validate", "run"] as const;
+/**
+ * What there is to fuzz: modules (see test/fuzz/src/lib.rs), messages of EDHOC (see test/fuzz/targets/handshake.rs), and programs of what
+ * happens to a secured node (see test/fuzz/src/secure.rs).
+ */
+export const targets = ["validate", "run", "handshake", "secure"] as const;
 export type Target = (typeof targets)[number];
 
-/** The inputs that are kept, for all targets: what libFuzzer chose is named by its SHA-1, what once failed by what it did. */
+/** The modules that are kept, for both targets: what libFuzzer chose is named by its SHA-1, what once failed by what it did. */
 export const corpus = join(import.meta.dirname, "corpus");
+
+/** The inputs that are kept for a target. */
+export function corpusOf(target: Target): string {
+  const folders = {
+    validate: "corpus",
+    run: "corpus",
+    handshake: "handshakes",
+    secure: "programs",
+  };
+  return join(import.meta.dirname, folders[target]);
+}
 
 /** Why there is no fuzzing here, if there is none. */
 export function missingFuzzer(): string | undefined {
   return command("c++") ? undefined : (environment().cxx?.what ?? "no C++ compiler");
 }
 
-/** What a run came to. An edge is a place of the engine that code goes through; a feature an edge so many times. */
+/** What a run came to. An edge is a place that code goes through; a feature an edge so many times. */
 export interface Fuzzed {
   /** Inputs executed. */
   runs: number;
@@ -26,7 +40,7 @@ export interface Fuzzed {
   /** Covered by the inputs it began with, and at its end. */
   edges: [number, number];
   features: [number, number];
-  /** The share of inputs that were accepted as modules. */
+  /** The share of inputs that were accepted: as modules, or as a handshake that came to its end. */
   accepted: number;
 }
 
@@ -40,7 +54,7 @@ export class Finding extends Error {
     super(
       `${told ?? output}\n\n${input.length} bytes made the target ${target} fail:\n${input.toString("hex")}\n` +
         `To see it again: xxd -r -p > input, and npm run fuzz -- ${target} input. Once that is mended, the input is kept\n` +
-        `as ${relative(root, corpus)}/WHAT-IT-DID.wasm.`,
+        `as ${relative(root, corpusOf(target))}/WHAT-IT-DID${corpusOf(target) === corpus ? ".wasm" : ""}.`,
     );
     this.input = input;
   }
@@ -67,7 +81,7 @@ function execute(name: string, words: string[], env: object, hear?: (text: strin
 }
 
 /**
- * Builds the targets, the engine with coverage counters and with every trust checked. Of all else it uses what is built for the
+ * Builds the targets, what they are about with coverage counters, the engine with every trust checked. Of all else it uses what is built for the
  * Rust tests anyway.
  */
 export async function buildTargets(): Promise<void> {

@@ -22,6 +22,7 @@ import { root } from "../../host/setup.mjs";
 import {
   buildTargets,
   corpus,
+  corpusOf,
   Finding,
   fuzz,
   missingFuzzer,
@@ -34,10 +35,11 @@ const longest = "-max_len=4096";
 /** As libFuzzer names an input. */
 const bySum = /^[0-9a-f]{40}$/;
 
-/** A folder of modules to begin with, made when there is none. */
-async function seeds(): Promise<string> {
+/** A folder of modules to begin with, made when there is none. Others need none but what is kept. */
+async function seeds(target: Target): Promise<string[]> {
+  if (corpusOf(target) !== corpus) return [];
   const folder = join(cache, "seeds");
-  if (existsSync(folder)) return folder;
+  if (existsSync(folder)) return [folder];
   const making = `${folder}.new`;
   rmSync(making, { recursive: true, force: true });
   mkdirSync(making, { recursive: true });
@@ -50,7 +52,7 @@ async function seeds(): Promise<string> {
     writeFileSync(join(making, name.replace(/ts$/, "wasm")), module);
   }
   renameSync(making, folder);
-  return folder;
+  return [folder];
 }
 
 /** What was found so far by fuzzing a target. */
@@ -61,18 +63,20 @@ function found(target: Target): string {
 }
 
 /** Replaces what is kept by as few inputs as cover the same edges as all there is. What has a name of its own stays. */
-async function keep(): Promise<void> {
+async function keep(target: Target): Promise<void> {
+  const kept = corpusOf(target);
   const merged = mkdtempSync(join(tmpdir(), "wasmote-corpus-"));
-  for (const name of readdirSync(corpus))
-    if (name.endsWith(".wasm")) copyFileSync(join(corpus, name), join(merged, name));
+  for (const name of readdirSync(kept))
+    if (!bySum.test(name)) copyFileSync(join(kept, name), join(merged, name));
   // Whole modules first: of what is refused not much is needed beside them.
-  for (const target of ["run", "validate"] as const) {
-    const all = [merged, corpus, await seeds(), found(target)];
-    await fuzz(target, ["-set_cover_merge=1", "-use_counters=0", longest], all);
+  const sharing = kept === corpus ? (["run", "validate"] as const) : [target];
+  for (const one of sharing) {
+    const all = [merged, kept, ...(await seeds(one)), found(one)];
+    await fuzz(one, ["-set_cover_merge=1", "-use_counters=0", longest], all);
   }
-  for (const name of readdirSync(corpus)) if (bySum.test(name)) rmSync(join(corpus, name));
+  for (const name of readdirSync(kept)) if (bySum.test(name)) rmSync(join(kept, name));
   for (const name of readdirSync(merged))
-    if (bySum.test(name)) copyFileSync(join(merged, name), join(corpus, name));
+    if (bySum.test(name)) copyFileSync(join(merged, name), join(kept, name));
   rmSync(merged, { recursive: true });
 }
 
@@ -99,13 +103,13 @@ try {
   const hear = (text: string) => process.stderr.write(text);
   if (files.length > 0) await fuzz(target, [], files, hear);
   else {
-    const all = [found(target), corpus, await seeds()];
+    const all = [found(target), corpusOf(target), ...(await seeds(target))];
     const options = [longest, `-max_total_time=${Math.ceil(seconds)}`];
     const { runs, edges, all: of, accepted } = await fuzz(target, options, all, hear);
-    await keep();
+    await keep(target);
     process.stdout.write(
       `${runs} inputs, ${Math.round(accepted * 100)} % of them accepted; ${edges[1]} of ${of} edges; ` +
-        `${readdirSync(corpus).filter((one) => bySum.test(one)).length} inputs kept\n`,
+        `${readdirSync(corpusOf(target)).filter((one) => bySum.test(one)).length} inputs kept\n`,
     );
   }
 } catch (error) {

@@ -1,5 +1,5 @@
 // Clocks that jump: set a year ahead or back while the gateway runs, or while it is off. What lasts is counted by a clock that nobody sets.
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -8,11 +8,18 @@ import { Alarms, type Alarm } from "../../host/gateway/alarms.ts";
 import { Cache } from "../../host/gateway/cache.ts";
 import { parseConfig } from "../../host/gateway/config.ts";
 import { Directory } from "../../host/gateway/directory.ts";
+import { Hosted } from "../../host/gateway/hosted.ts";
 import { Hub } from "../../host/gateway/hub.ts";
 import { Outbox } from "../../host/gateway/outbox.ts";
+import { Reconciler } from "../../host/gateway/adapters/nats/reconcile.ts";
+import { openDatabase } from "../../host/gateway/sqlite/database.ts";
 import { SqliteHistory } from "../../host/gateway/sqlite/history.ts";
 import { Store } from "../../host/gateway/sqlite/store.ts";
+import type { RolloutView } from "../../host/gateway/rollout/rollouts.ts";
 import { Virtuals } from "../../host/gateway/virtual.ts";
+import { build } from "../../host/lib/build/build.ts";
+import { emulateFleet, missing } from "../../host/lib/emulate.ts";
+import { pack } from "../harness/module.ts";
 import { scripted } from "./coap-server.ts";
 import { startGateway, until } from "./harness.ts";
 
@@ -113,6 +120,46 @@ describe.each([
     store.close();
   });
 
+  test("makes no year's ticks happen in a hosted module, and keeps none from happening", async () => {
+    const source = join(folder, "ticks.ts");
+    writeFileSync(
+      source,
+      `import { every, output, sensor } from "wasmote";
+      const level = sensor("level");
+      const ticks = output<i32>("ticks");
+      let count = 0;
+      level.onSample(() => { ticks.publish(count); });
+      every(10, () => { count++; });`,
+    );
+    const { module } = await build(source);
+    const told: (number | null)[] = [];
+    const hosted = new Hosted({ publish: ({ value }) => told.push(value) });
+    try {
+      // Before its own time begins: it takes a while until the engine is set up.
+      const began = performance.now();
+      hosted.start({ name: "ticks", package: module, inputs: { level: "wye/sensors/level" } });
+      set(by);
+      // A value may say that it is of another year, too.
+      const take = () =>
+        hosted.take({ node: "wye", resource: "sensors/level", value: 1, time: Date.now() + by });
+      await until(() => {
+        take();
+        return (told.at(-1) ?? 0) >= 10;
+      });
+      expect(told.at(-1)).toBeLessThanOrEqual((performance.now() - began) / 10 + 1);
+      expect(hosted.states()).toMatchObject([{ taken: told.length }]);
+      // Where the gateway stood still for a day, a minute is made up for.
+      told.length = 0;
+      const later = performance.now() + day;
+      hosted.tick(later);
+      hosted.take({ node: "wye", resource: "sensors/level", value: 1, time: 1 }, later);
+      expect(told.at(-1)).toBeGreaterThan(6_000);
+      expect(told.at(-1)).toBeLessThan(7_000 + (performance.now() - began) / 10);
+    } finally {
+      hosted.close();
+    }
+  });
+
   test("delays no message by as much", async () => {
     const store = new Store(folder);
     let tries = 0;
@@ -185,6 +232,42 @@ describe.each([
   });
 });
 
+describe.each([
+  ["ahead", year],
+  ["back", -year],
+])("what the hub wants, with a clock set a year %s", (_, by) => {
+  test("is tried again after its pause, and not before", async () => {
+    const asked: string[] = [];
+    const app = { state: "confirmed", digest: "00" };
+    const reconciler = new Reconciler({
+      nodes: [{ name: "wye", app }] as never,
+      packages: {
+        get: (digest: string) => {
+          asked.push(digest);
+          return Promise.reject(new Error("the hub is away"));
+        },
+      } as never,
+      database: openDatabase(join(folder, "hub.db")),
+      report: () => Promise.resolve(),
+      onEvent: () => {},
+    });
+    const settled = () => new Promise((resolve) => setImmediate(resolve));
+    reconciler.want("wye", { package: "aa", digest: "bb" });
+    await settled();
+    expect(asked).toHaveLength(1);
+    set(by);
+    reconciler.look();
+    await settled();
+    expect(asked).toHaveLength(1);
+    const steady = performance.now.bind(performance);
+    vi.spyOn(performance, "now").mockImplementation(() => steady() + 2_100);
+    reconciler.look();
+    await settled();
+    expect(asked).toHaveLength(2);
+    await reconciler.stop();
+  });
+});
+
 test("a virtual resource does not keep what came before the clock was put back", () => {
   const hub = new Hub();
   const virtuals = new Virtuals(hub, [
@@ -198,6 +281,52 @@ test("a virtual resource does not keep what came before the clock was put back",
   expect(hub.newest("gateway", "virtual/v")?.value).toBeNull();
   virtuals.stop();
 });
+
+/** A filter that is on trial for a second or so. */
+const counter = `
+import { every, output } from "wasmote";
+const count = output("count");
+let ticks: f32 = 0;
+every(100, () => { count.publish(++ticks); });
+`;
+const reason = missing("native");
+test.skipIf(reason !== undefined).each([
+  ["ahead", year],
+  ["back", -year],
+])(
+  `a rollout neither fails nor stalls when the clock is set %s${reason === undefined ? "" : ` (skipped: ${reason})`}`,
+  async (_, by) => {
+    const fleet = await emulateFleet(2, ["--dev"]);
+    try {
+      const nodes = Object.fromEntries(fleet.nodes.map(({ name, address }) => [name, address]));
+      await using running = await startGateway({}, { nodes });
+      await until(() => [...running.gateway.nodes].every(({ app }) => app !== undefined));
+      const planned = await running.ask("/api/rollouts?select=*&waves=1,100%25&soak=1&silence=60", {
+        method: "POST",
+        body: Buffer.from(await pack("native", counter, 1)),
+      });
+      const { id } = (await planned.json()) as RolloutView;
+      await running.json(`/api/rollouts/${id}/start`, { method: "POST" });
+      const view = () => running.json<RolloutView>(`/api/rollouts/${id}`);
+      const first = await until(async () =>
+        (await view()).members.find(({ state }) => state === "trial"),
+      );
+      const began = performance.now();
+      set(by);
+      const done = await until(async () => {
+        const now = await view();
+        return ["done", "halted"].includes(now.state) && now;
+      });
+      expect(done.members.map(({ state }) => state)).toEqual(["good", "good"]);
+      // A year is no second of soaking.
+      expect(performance.now() - began).toBeGreaterThan(1_000);
+      expect(done.members.find(({ node }) => node === first.node)?.failed).toBeUndefined();
+    } finally {
+      await fleet.stop();
+    }
+  },
+  120_000,
+);
 
 test("requests under way and observations go on while the clock is set about", async () => {
   let release: () => void = () => {};

@@ -46,6 +46,8 @@ describe.skipIf(reason !== undefined)(
       running = await start(0);
       browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"] });
       page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+      // As long as a test may take: a busy machine is no fault of the page's.
+      page.setDefaultTimeout(150_000);
       page.on("pageerror", (error) => faults.push(error.message));
     });
     afterAll(async () => {
@@ -174,6 +176,46 @@ describe.skipIf(reason !== undefined)(
       );
     });
 
+    test("a rollout has a lane for each wave; it is begun, waits for approval and is taken back, by keyboard", async () => {
+      await page.goto(`${running.url}/#`);
+      const counter = `
+import { every, output } from "wasmote";
+const count = output("count");
+let ticks: f32 = 0;
+every(100, () => { count.publish(ticks += 1); });
+`;
+      const planned = await running.ask(
+        "/api/rollouts?select=node-*&waves=1,100%25&soak=0&tolerate=0.5&approve",
+        { method: "POST", body: Buffer.from(await pack("native", counter, 1_000)) },
+      );
+      expect(planned.status).toBe(201);
+      const card = page.locator("[data-rollout]");
+      const lane = (wave: number) => card.locator(".lanes li").nth(wave - 1);
+      await card.getByText("planned, nothing was sent").waitFor();
+      await lane(2).getByText("2 waiting").waitFor();
+      expect(await violations()).toEqual([]);
+      const press = async (act: string) => {
+        await tabTo(`[data-act^="${act}"]`);
+        await page.keyboard.press("Enter");
+      };
+      await press("start");
+      await lane(1).getByText("1 good").waitFor();
+      await card.getByText("waits for approval, wave 2 of 2").waitFor();
+      expect(await lane(2).getAttribute("aria-current")).toBe("step");
+      await press("approve");
+      await card.getByText("● done").waitFor();
+      await lane(2).getByText("2 good").waitFor();
+      // Asked for twice, since every node returns.
+      await press("halt");
+      await card.getByText("Sure?").waitFor();
+      await card.getByText("● done").waitFor();
+      await page.keyboard.press("Enter");
+      await card.getByText("■ halted").waitFor();
+      await lane(1).getByText("1 returned").waitFor();
+      await lane(2).getByText("2 returned").waitFor();
+      expect(await violations()).toEqual([]);
+    });
+
     test("an alarm is announced and acknowledged by keyboard; a telephone has room for it", async () => {
       await page.setViewportSize({ width: 360, height: 640 });
       await page.goto(`${running.url}/#`);
@@ -192,7 +234,7 @@ describe.skipIf(reason !== undefined)(
       const { port } = running.gateway;
       await running.gateway.stop();
       await page.locator("#link.lost").waitFor({ timeout: 30_000 });
-      expect(await page.locator(".card").count()).toBe(3);
+      expect(await page.locator("#nodes .card").count()).toBe(3);
       running = await start(port);
       await page.locator("#link:not(.lost)").waitFor({ state: "attached", timeout: 60_000 });
       fleet.feed("node-3", "level", 4321);

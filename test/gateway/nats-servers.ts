@@ -6,7 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { rightsOf } from "../../host/gateway/adapters/nats/names.ts";
+import {
+  collectorOf,
+  collectorRightsOf,
+  rightsOf,
+} from "../../host/gateway/adapters/nats/names.ts";
 import { environment } from "../../host/setup.mjs";
 
 const found = (environment() as { nats?: { ok: boolean; what: string } }).nats;
@@ -42,11 +46,15 @@ export class NatsServers implements AsyncDisposable {
     this.#members = members;
   }
 
-  /** A cluster of so many, with a user for each gateway that has that gateway's rights, and `hub` that has all. */
-  static async start(count: number, gateways: readonly string[]): Promise<NatsServers> {
+  /** A cluster of so many, with a user for each gateway and each gateway's collector that has its rights, and `hub` that has all. */
+  static async start(
+    count: number,
+    gateways: readonly string[],
+    collectors: readonly string[] = [],
+  ): Promise<NatsServers> {
     // Ports that were free may be another test's by now: a server that ends for that is begun elsewhere.
     for (let attempts = 5; ; attempts--) {
-      const servers = await NatsServers.#prepared(count, gateways);
+      const servers = await NatsServers.#prepared(count, gateways, collectors);
       try {
         servers.#members.forEach((_, index) => servers.begin(index));
         await servers.ready();
@@ -58,7 +66,11 @@ export class NatsServers implements AsyncDisposable {
     }
   }
 
-  static async #prepared(count: number, gateways: readonly string[]): Promise<NatsServers> {
+  static async #prepared(
+    count: number,
+    gateways: readonly string[],
+    collectors: readonly string[],
+  ): Promise<NatsServers> {
     const folder = mkdtempSync(join(tmpdir(), "wasmote-nats-"));
     const ports = await freePorts(count * 2);
     const routes = ports.slice(count).map((port) => `nats://127.0.0.1:${port}`);
@@ -66,6 +78,10 @@ export class NatsServers implements AsyncDisposable {
       { user: "hub", password: "hub" },
       ...gateways.map((gateway) => {
         return { user: gateway, password: `of-${gateway}`, permissions: rightsOf(gateway) };
+      }),
+      ...collectors.map((gateway) => {
+        const user = collectorOf(gateway);
+        return { user, password: `of-${user}`, permissions: collectorRightsOf(gateway) };
       }),
     ];
     const members = ports.slice(0, count).map((port, index) => {

@@ -1,5 +1,7 @@
 // `wasmote model` and `wasmote place` as people use them: the report of a network, and a package on a node, at a gateway, in the cloud.
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { makeFlash, readKey } from "../../host/lib/package.ts";
@@ -48,12 +50,13 @@ describe("wasmote model", () => {
     using folder = scratch();
     writeFileSync(join(folder.path, "bad.onnx"), readFileSync(flow).subarray(0, 1000));
     writeFileSync(join(folder.path, "days.csv"), "rain\n1\n");
+    writeFileSync(join(folder.path, "head.csv"), "rain-1,rain-0,flow-1\n");
     for (const [words, said] of [
       [["bad.onnx"], /the model is refused/],
-      [["nowhere.onnx"], /cannot be read/],
       [[flow, "--arithmetic", "f16"], /f16 is not an arithmetic/],
       [[flow, "--inputs", "a,b"], /2 names are given for 3/],
       [[flow, "--samples", "days.csv"], /no column rain-1/],
+      [[flow, "--samples", "head.csv"], /head\.csv has no rows below the names of the inputs/],
     ] as const) {
       const { code, err } = await wasmote(folder.path, "model", ...words);
       expect([code, err]).toEqual([2, expect.stringMatching(said)]);
@@ -81,11 +84,15 @@ eachTarget("wasmote place", (start) => {
     const place = (on: string, token: string, ...more: string[]) =>
       wasmote(project, "place", "src/main.ts", "--on", on, "--token", token, ...more);
     const feed = ["--feed", "level=wye/sensors/level"];
+    // Nobody there knows wye: it is said, and where what comes of it will be.
     const running = async (one: typeof edge) =>
       (await one.json<{ hosted: { name: string }[] }>("/api/hosted")).hosted.length;
     expect(await place("gateway", edge.token, "--gateway", edge.url, ...feed)).toMatchObject({
       code: 0,
+      out: expect.stringContaining(`${edge.url}/nodes/river/outputs/alarm`) as string,
+      err: expect.stringContaining("there is no node wye; there are: none") as string,
     });
+    expect(await (await edge.ask("/nodes/river/outputs/alarm")).text()).toBe("");
     expect([await running(edge), await running(cloud)]).toEqual([1, 0]);
     expect(await place("cloud", cloud.token, "--cloud", cloud.url, ...feed)).toMatchObject({
       code: 0,
@@ -97,6 +104,16 @@ eachTarget("wasmote place", (start) => {
     // Started on the node, and stopped where it was.
     expect(await running(edge)).toBe(0);
     expect(await wasmoteJson(project, "get", "app", "--node", node.address)).toBeDefined();
+    // Nobody is where the cloud was said to be: it is no choice, and that is said.
+    const mute = createServer(() => {}).listen(0, "127.0.0.1");
+    await once(mute, "listening");
+    const gone = (mute.address() as AddressInfo).port;
+    const auto = ["place", "src/main.ts", "--dry-run", "--cloud", `127.0.0.1:${gone}`];
+    const asked = await wasmote(project, ...auto, "--timeout", "1");
+    mute.close();
+    expect(asked.code, asked.err).toBe(0);
+    expect(asked.out).toMatch(/cloud +the cloud is not reached/);
+    expect(asked.err).toContain(`the cloud http://127.0.0.1:${gone} cannot be reached`);
     const refused = await place("gateway", "wrong", "--gateway", edge.url, ...feed);
     expect([refused.code, refused.err]).toEqual([
       5,

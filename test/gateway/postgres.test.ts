@@ -1,69 +1,14 @@
 // History in PostgreSQL, against the distribution's server: the same answers as SQLite's, the server killed and back, clocks put back.
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import pg from "pg";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { History, Resolution, Row } from "../../host/gateway/history.ts";
 import { PostgresHistory } from "../../host/gateway/postgres/history.ts";
 import { SqliteHistory } from "../../host/gateway/sqlite/history.ts";
-import { environment } from "../../host/setup.mjs";
 import { startGateway, until } from "./harness.ts";
-
-const { postgres } = environment() as { postgres?: { ok: boolean; what: string } };
-const skip = postgres?.ok === true ? "" : ` (skipped: ${postgres?.what ?? "no PostgreSQL"})`;
-
-/** PostgreSQL does not run as root: then as nobody. */
-const id = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
-
-class Cluster {
-  readonly folder = mkdtempSync(join(tmpdir(), "wasmote-postgres-"));
-  readonly url: string;
-  #server: ChildProcess | undefined;
-
-  constructor() {
-    chmodSync(this.folder, 0o700);
-    if (id.uid !== undefined) chownSync(this.folder, id.uid, id.gid);
-    this.url = `postgres://tester@/postgres?host=${encodeURIComponent(this.folder)}`;
-    const words = ["-D", join(this.folder, "data"), "-A", "trust", "-U", "tester", "--no-sync"];
-    const made = spawnSync(join(postgres!.what, "initdb"), words, { ...id, encoding: "utf8" });
-    if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`);
-  }
-
-  /** Starts it at a socket in its folder: no port is taken. */
-  async start(): Promise<void> {
-    const settings = ["listen_addresses=", "fsync=off", `unix_socket_directories=${this.folder}`];
-    this.#server = spawn(
-      join(postgres!.what, "postgres"),
-      ["-D", join(this.folder, "data"), ...settings.flatMap((one) => ["-c", one])],
-      { ...id, stdio: ["ignore", "ignore", "pipe"] },
-    );
-    let said = "";
-    this.#server.stderr!.on("data", (text: Buffer) => (said += text.toString()));
-    await until(() => {
-      if (this.#server!.exitCode !== null) throw new Error(`postgres ended: ${said}`);
-      return said.includes("ready to accept connections");
-    });
-  }
-
-  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    const server = this.#server;
-    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
-    const ended = new Promise((resolve) => server.once("exit", resolve));
-    server.kill(signal);
-    await ended;
-    // Its children notice by themselves; until they have, no other server gets the shared memory.
-    await until(() => readdirSync("/proc").every((pid) => !/^\d+$/.test(pid) || !this.#ours(pid)));
-  }
-
-  #ours(pid: string): boolean {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(this.folder);
-    } catch {
-      return false;
-    }
-  }
-}
+import { Cluster, skip } from "./postgres-server.ts";
 
 describe.skipIf(skip !== "")(`PostgreSQL${skip}`, () => {
   let cluster: Cluster;
@@ -74,7 +19,7 @@ describe.skipIf(skip !== "")(`PostgreSQL${skip}`, () => {
   }, 180_000);
   afterAll(async () => {
     await cluster?.kill("SIGINT");
-    if (cluster !== undefined) rmSync(cluster.folder, { recursive: true, force: true });
+    cluster?.remove();
   });
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "wasmote-history-"));
@@ -167,6 +112,42 @@ describe.skipIf(skip !== "")(`PostgreSQL${skip}`, () => {
     await history.close();
   }, 180_000);
 
+  test("an answer that is lost costs no value and doubles none, whatever came meanwhile", async () => {
+    const node = `lost-${names++}`;
+    const history = await PostgresHistory.open(cluster.url);
+    const put = (time: number, value: number) =>
+      history.append({ node, resource: "x", time, value });
+    for (let value = 0; value < 5; value++) put(1_000, value);
+    await history.flush();
+    // Places that are taken: each of these is tried again and again, and the last answer is lost.
+    for (let value = 10; value < 13; value++) put(1_000, value);
+    let put_ = 0;
+    const { query } = pg.Pool.prototype as unknown as {
+      query: (this: unknown, ...words: unknown[]) => Promise<unknown>;
+    };
+    const spy = vi.spyOn(pg.Pool.prototype, "query").mockImplementation(async function (
+      this: unknown,
+      ...words: unknown[]
+    ) {
+      const result = await query.apply(this, words);
+      if (String(words[0]).includes("INSERT INTO wasmote_sample") && ++put_ === 3)
+        throw new Error("the connection broke");
+      return result;
+    } as never);
+    try {
+      await history.flush();
+    } finally {
+      spy.mockRestore();
+    }
+    expect([put_, history.state().waiting]).toEqual([3, 3]);
+    put(1_005, 20);
+    await history.flush();
+    const kept = (await values(history, node)).map(({ value }) => value!);
+    expect(kept.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 10, 11, 12, 20]);
+    expect(history.state()).toMatchObject({ waiting: 0, lost: 0 });
+    await history.close();
+  });
+
   test("while it is away a bounded number of values waits, and the rest is counted", async () => {
     const node = `waiting-${names++}`;
     const history = await PostgresHistory.open(cluster.url);
@@ -205,6 +186,69 @@ describe.skipIf(skip !== "")(`PostgreSQL${skip}`, () => {
     await history.close();
   });
 
+  test("whoever writes again begins with a gap behind what there was, unless another gateway writes it meanwhile", async () => {
+    const node = `gap-${names++}`;
+    const time = Date.now() - 60_000;
+    const series = async (history: History, resource: string) =>
+      (
+        await history.query({ node, resource, from: 0, to: 1e15, resolution: "raw", limit: 100 })
+      ).map(({ time: at, value, text }) => [at - time, text ?? value]);
+    const put = async (history: History, resource: string, at: number, more: Partial<Row> = {}) => {
+      history.append({ node, resource, time: time + at, value: at, ...more });
+      await history.flush();
+    };
+    const open = async (identity?: string) => {
+      const history = await PostgresHistory.open(cluster.url);
+      if (identity !== undefined) await history.resume(identity);
+      return history;
+    };
+    // Both begin at once, with a database that one of them prepares.
+    const [north, south] = await Promise.all([open("north"), open("south")]);
+    await put(north, "alone", 1);
+    await put(north, "text", 1, { value: null, text: "calm" });
+    await put(north, "ended", 1, { value: null });
+    await put(north, "both", 1);
+    await put(south, "both", 2);
+    await put(south, "theirs", 2);
+    await north.close();
+    // Who reads leaves it as it is.
+    const reader = await open();
+    expect(await series(reader, "alone")).toEqual([[1, 1]]);
+    for (let again = 0; again < 2; again++) {
+      const back = await open("north");
+      expect(await series(back, "alone")).toEqual([
+        [1, 1],
+        [2, null],
+      ]);
+      expect(await series(back, "text")).toEqual([
+        [1, "calm"],
+        [2, null],
+      ]);
+      expect(await series(back, "ended")).toEqual([[1, null]]);
+      // Somebody looked all the time.
+      expect(await series(back, "both")).toEqual([
+        [1, 1],
+        [2, 2],
+      ]);
+      expect(await series(back, "theirs")).toEqual([[2, 2]]);
+      await back.close();
+    }
+    // None is left: the first that comes back, or one that takes the place of a lost disk, marks what both had.
+    await south.close();
+    const other = await open("another");
+    expect(await series(other, "both")).toEqual([
+      [1, 1],
+      [2, 2],
+      [3, null],
+    ]);
+    expect(await series(other, "theirs")).toEqual([
+      [2, 2],
+      [3, null],
+    ]);
+    await other.close();
+    await reader.close();
+  });
+
   test("the whole gateway keeps its history there", async () => {
     await using running = await startGateway({ postgres: cluster.url });
     running.gateway.hub.publish({ node: "pg", resource: "x", time: Date.now(), value: 7 });
@@ -212,6 +256,24 @@ describe.skipIf(skip !== "")(`PostgreSQL${skip}`, () => {
       "/api/history?node=pg&resource=x",
     );
     expect(points.map(({ value }) => value)).toEqual([7]);
+    // The same gateway again, in its folder: a gap stands for the time that it was off.
+    const folder = mkdtempSync(join(tmpdir(), "wasmote-again-"));
+    try {
+      for (const values_ of [[8], [8, null, 9]]) {
+        await using again = await startGateway({ postgres: cluster.url }, { folder });
+        again.gateway.hub.publish({
+          node: "again",
+          resource: "x",
+          time: Date.now(),
+          value: values_.at(-1)!,
+        });
+        await again.gateway.history.flush();
+        const kept = await values(again.gateway.history, "again");
+        expect(kept.map(({ value }) => value)).toEqual(values_);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
     await expect(
       startGateway({ postgres: "postgres://nobody@/none?host=/nowhere" }),
     ).rejects.toThrow();

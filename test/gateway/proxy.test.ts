@@ -9,6 +9,7 @@ import {
   typeOf,
 } from "../../host/gateway/mapping.ts";
 import { Cache, observingPays } from "../../host/gateway/cache.ts";
+import { randomBelow } from "../harness/random.ts";
 import { option, pathOf, scripted, type Scripted, type ScriptedServer } from "./coap-server.ts";
 import { startGateway, until, type Running } from "./harness.ts";
 
@@ -318,6 +319,56 @@ describe("the cache (RFC 7252 §5.6)", () => {
       });
     expect(cache.bytes).toBeLessThanOrEqual(20_000);
     expect([cache.find(key(0)), cache.find(key(99))?.fresh]).toEqual([undefined, true]);
+  });
+
+  test("counts names as well as bodies: whoever asks for long ones gets no more room", () => {
+    const cache = new Cache(1_000_000);
+    for (let index = 0; index < 2_000; index++) {
+      const words = Array.from({ length: 10 }, (_, at) => `${index}-${at}`.padEnd(250, "x"));
+      const options = words.map((word) => ({ name: "Uri-Path", value: Buffer.from(word) }));
+      const key = { authority: "n", method: "GET", options };
+      const tags = [{ name: "9999", value: Buffer.alloc(1_000) }];
+      cache.keep(key, { status: "2.05", payload: Buffer.alloc(0), format: 0, options: tags });
+    }
+    expect(cache.size).toBeGreaterThan(50);
+    expect(cache.size * 3_500).toBeLessThan(1_000_000);
+  });
+
+  test("knows all representations of a resource, whichever came, went or were pushed out", () => {
+    const cache = new Cache(60_000);
+    const random = randomBelow(18);
+    const key = (path: number, accept: number) => ({
+      authority: "n",
+      method: "GET",
+      options: [
+        { name: "Uri-Path", value: Buffer.from(String(path)) },
+        { name: "Accept", value: Buffer.from([accept]) },
+      ],
+    });
+    const stale = new Map<string, boolean>();
+    for (let step = 0; step < 5_000; step++) {
+      const [path, accept] = [random(4), random(12)];
+      if (random(5) === 0) {
+        cache.invalidate(key(path, accept));
+        for (let other = 0; other < 12; other++) stale.set(`${path}/${other}`, true);
+      } else {
+        const payload = Buffer.alloc(random(8_000));
+        const kept = cache.keep(key(path, accept), {
+          status: "2.05",
+          payload,
+          format: 0,
+          options: [],
+        });
+        expect(kept === undefined).toBe(payload.length > 7_500);
+        stale.set(`${path}/${accept}`, false);
+      }
+      for (let one = 0; one < 4; one++)
+        for (let other = 0; other < 12; other++) {
+          const found = cache.find(key(one, other));
+          if (found !== undefined) expect(found.fresh).toBe(!stale.get(`${one}/${other}`));
+        }
+      expect(cache.bytes).toBeLessThanOrEqual(60_000);
+    }
   });
 
   test("observing pays where reads come more than twice as often as changes (RFC 8075 §8.2)", () => {

@@ -152,12 +152,12 @@ describe.skipIf(reason !== undefined)(
       const words = ["--gateway", place.url, "--soak", "0.2", "--waves", "1,5%,100%"];
       const dry = await run("start", "faulty.wpkg", ...words);
       expect(dry.code, dry.err).toBe(0);
-      expect(dry.out).toMatch(/wave 1: 1 nodes/);
+      expect(dry.out).toMatch(/wave 1: 1 node {2}/);
       expect(dry.err).toMatch(/nothing was sent/);
       const id = /^(\d+) /.exec(dry.out)![1]!;
       const going = await run("start", id, "--follow", "--gateway", place.url);
       expect(going.code, going.out + going.err).toBe(6);
-      expect(going.err).toMatch(/was halted: \d+ of \d+ nodes failed: trap/);
+      expect(going.err).toMatch(/was halted: \d+ of \d+ nodes? failed: trap/);
       const halted = await ended(Number(id), "halted");
       expect(halted.members.filter(({ state }) => state === "returned").length).toBeGreaterThan(0);
       expect(halted.members.every(({ state }) => state === "returned" || state === "waiting")).toBe(
@@ -167,11 +167,32 @@ describe.skipIf(reason !== undefined)(
       expect(await digests()).toEqual(new Map([[before, size]]));
     }, 240_000);
 
+    test("nodes that trapped with filters before are judged by the new one only", async () => {
+      // The good filter traps where the parameter is set; set anew, it is whole again, and the traps stay counted.
+      const repaired = await pack("native", filter("if (broken.value > 1) unreachable();"), 3);
+      const counted = await Promise.all(
+        fleet.nodes.map(async ({ address }) => {
+          await using node = await Node.connect(address);
+          return (await node.stats()).traps;
+        }),
+      );
+      expect(counted.filter((traps) => traps > 0).length).toBeGreaterThan(0);
+      const made = await plan(repaired, "waves=100%&tolerate=1");
+      await begin(made.id);
+      const done = await ended(made.id, "done");
+      // A busy machine may be late with values, or with a node's word; nothing else keeps a node from being good.
+      const others = done.members.filter(
+        ({ state, reason }) => state !== "good" && !/came \d+ times|silent/.test(reason ?? ""),
+      );
+      expect(others.map(({ node, state, reason }) => `${node}: ${state} ${reason}`)).toEqual([]);
+      expect(done.members.filter(({ state }) => state === "good").length).toBeGreaterThan(size / 2);
+    }, 240_000);
+
     test("what does not fit is refused before the first byte, with the reason; whoever lacks the right is refused too", async () => {
       const old = await pack("native", filter("ticks += 1;"), 1);
       const { members } = await plan(old, "");
       expect(members.every(({ state }) => state === "refused")).toBe(true);
-      expect(members[0]!.reason).toMatch(/sequence number 1, the node has had [12]/);
+      expect(members[0]!.reason).toMatch(/sequence number 1, the node has had [123]/);
       for (const query of ["waves=50%", "soak=-1", "tolerate=2", "silence=x"])
         await expect(plan(old, query)).rejects.toThrow(/the gateway refuses/);
       await expect(

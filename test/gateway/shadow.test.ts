@@ -7,8 +7,11 @@ import { shadowOf, type Shadow } from "../../host/gateway/rollout/shadow.ts";
 import { build } from "../../host/lib/build/build.ts";
 import { generateKey, makePackage } from "../../host/lib/package.ts";
 import { keepKey, openProject, signingKey } from "../../host/lib/project.ts";
+import { emulateFleet, missing } from "../../host/lib/emulate.ts";
+import type { RolloutView } from "../../host/gateway/rollout/rollouts.ts";
+import { newProject, wasmoteIn } from "../harness/command.ts";
 import { scratch } from "../harness/target.ts";
-import { startGateway } from "./harness.ts";
+import { startGateway, until } from "./harness.ts";
 
 const { rules } = parseConfig({
   rules: { high: { nodes: ["wye"], resource: "outputs/out", above: 15, hysteresis: 5 } },
@@ -33,7 +36,7 @@ const samples = [1, 10, 20, 12, 18, 9, 16].map((value, index) => ({
 test("says what a package makes of recorded samples, beside what there was, with the alarms it would begin", async () => {
   const module = await compiled("level.onSample((value) => { out.publish(value); });");
   const was = { out: [1, 2, 3] };
-  const shadow = await shadowOf(module, samples, was, rules, "wye");
+  const shadow = await shadowOf(module, samples, was, { rules, node: "wye" });
   expect(shadow).toMatchObject({
     samples: 7,
     cut: false,
@@ -44,10 +47,45 @@ test("says what a package makes of recorded samples, beside what there was, with
   });
   expect(shadow.fuel).toBeGreaterThan(0);
   expect(shadow.trap).toBeUndefined();
-  expect((await shadowOf(module, samples, was, rules, "usk")).outputs[0]!.alarms).toEqual({});
-  expect((await shadowOf(module, [], {}, rules, "wye")).outputs).toMatchObject([
+  expect((await shadowOf(module, samples, was, { rules, node: "usk" })).outputs[0]!.alarms).toEqual(
+    {},
+  );
+  expect((await shadowOf(module, [], {}, { rules, node: "wye" })).outputs).toMatchObject([
     { count: 0, median: null },
   ]);
+});
+
+test("runs what the node has on the same samples, and says where they differ", async () => {
+  const handler = (limit: number, more = "") =>
+    compiled(`level.onSample((value) => { if (value > ${limit}) out.publish(value ${more}); });`);
+  const old = await handler(10);
+  const same = await shadowOf(old, samples, {}, { rules, node: "wye", old });
+  // 1, 10, 20, 12, 18, 9, 16.
+  expect(same.outputs[0]!.differs).toEqual({
+    both: 4,
+    other: 0,
+    added: 0,
+    missing: 0,
+    most: 0,
+    at: null,
+    alarms: { high: 1 },
+  });
+  expect(same.oldFuel).toBe(same.fuel);
+  const higher = await shadowOf(await handler(15, "* 2"), samples, {}, { rules, node: "wye", old });
+  expect(higher.outputs[0]).toMatchObject({
+    count: 3,
+    alarms: { high: 1 },
+    differs: { both: 3, other: 3, added: 0, missing: 1, most: 20, at: 7_000 },
+  });
+  const lower = await shadowOf(await handler(5), samples, {}, { rules, node: "wye", old });
+  expect(lower.outputs[0]!.differs).toMatchObject({ both: 4, other: 0, added: 2, missing: 0 });
+  // An output that the old one does not have is compared with nothing.
+  const other = await compiled("level.onSample((value) => { out.publish(value); });");
+  const silent = await compiled("level.onSample(() => {});");
+  expect((await shadowOf(other, samples, {}, { old: silent })).outputs[0]!.differs).toMatchObject({
+    both: 0,
+    added: 7,
+  });
 });
 
 test("ends at a trap, and where it takes too much", async () => {
@@ -110,3 +148,83 @@ test("is asked for over HTTP with a package of the project's, on the history of 
   });
   expect((await ask(generateKey())).status).toBe(403);
 }, 60_000);
+
+const reason = missing("native");
+test.skipIf(reason !== undefined)(
+  `is told before the first wave, and nothing is begun that traps in it${reason ? ` (skipped: ${reason})` : ""}`,
+  async () => {
+    using folder = scratch();
+    const root = await newProject(folder.path);
+    const project = openProject(root);
+    const fleet = await emulateFleet(1, ["--dev"]);
+    try {
+      const nodes = { wye: fleet.nodes[0]!.address };
+      await using running = await startGateway({ rules }, { folder: root, project, nodes });
+      const about = {
+        vendor: "",
+        class: "native",
+        name: "f",
+        version: "1",
+        needs: { ram: 0, table: 0, fuel: 0, sensors: 1, outputs: 1 },
+      };
+      const made = async (sequence: number, handler: string) => {
+        const module = await compiled(`level.onSample((value) => { ${handler} });`);
+        return makePackage(module, { ...about, sequence }, signingKey(project));
+      };
+      const now = Date.now() - 60_000;
+      samples.forEach(({ value }, index) =>
+        running.gateway.history.append({
+          node: "wye",
+          resource: "sensors/level",
+          time: now + index,
+          value,
+        }),
+      );
+      await until(() => running.gateway.nodes.get("wye")?.app);
+      // What it runs came by a rollout, so that it is known here.
+      const old = await running.ask("/api/rollouts?select=wye&waves=100%25&soak=0", {
+        method: "POST",
+        body: Buffer.from(await made(1, "out.publish(value);")),
+      });
+      const { id } = (await old.json()) as RolloutView;
+      await running.json(`/api/rollouts/${id}/start`, { method: "POST" });
+      await until(async () => {
+        fleet.feed("node-1", "level", 1);
+        return (await running.json<RolloutView>(`/api/rollouts/${id}`)).state === "done";
+      });
+      await running.gateway.history.flush();
+      const start = async (name: string, bytes: Uint8Array, ...more: string[]) => {
+        writeFileSync(join(root, name), bytes);
+        const words = [
+          "rollout",
+          "start",
+          name,
+          "--gateway",
+          running.url,
+          "--shadow",
+          "1",
+          ...more,
+        ];
+        return wasmoteIn(root, { WASMOTE_TOKEN: running.token }, ...words);
+      };
+      const twice = await start("twice.wpkg", await made(2, "out.publish(value * 2);"));
+      expect(twice.code, twice.err).toBe(0);
+      expect(twice.out).toMatch(/shadow of wye: \d+ samples, \d+ of fuel at most \(today \d+\)/);
+      expect(twice.out).toMatch(/out: \d+ values, .* in the middle \(the node had \d+, /);
+      expect(twice.out).toMatch(/; (\d+) of \1 differ, by 20 at most \(\d{4}-/);
+      expect(twice.out).toMatch(/; alarm high \d+ times? \(today's 2\)/);
+      const words = await start(
+        "trap.wpkg",
+        await made(3, "if (value > 19) unreachable(); out.publish(value);"),
+        "--go",
+      );
+      expect(words.code, words.out).toBe(6);
+      expect(words.err).toMatch(/the package traps on what wye measured: unreachable/);
+      const all = await running.json<RolloutView[]>("/api/rollouts");
+      expect(all.map(({ state }) => state)).toEqual(["done", "planned", "planned"]);
+    } finally {
+      await fleet.stop();
+    }
+  },
+  180_000,
+);

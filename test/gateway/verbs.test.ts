@@ -176,7 +176,7 @@ test("history shows what a gateway has kept: values, steps, gaps, and what is le
   });
   const none = await history("river/usk", "outputs/flow");
   expect([none.code, none.out]).toEqual([1, ""]);
-  expect(none.err).toContain("the gateway has kept nothing of a node usk, and knows none");
+  expect(none.err).toContain("the gateway refuses: there is no node usk; there are: ");
   const both = await history("river/wye", "outputs/flow", "--gateway", running.url);
   expect([both.code, both.err]).toEqual([2, expect.stringContaining("mean two gateways")]);
   const stranger = await wasmoteIn(

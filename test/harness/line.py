@@ -22,7 +22,7 @@ while True:
         elif what == "login":
             os.write(master, b"\r\nDebian GNU/Linux 12\r\n\r\nlogin: ")
         elif what == "cut":
-            os.close(slave)
+            # The slave stays open, so that no other terminal gets its number: whoever tries this line again would write to that one.
             os.close(master)
             sys.stdin.read()
             break

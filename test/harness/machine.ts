@@ -25,7 +25,11 @@ export const f32 = (value: number): Typed => ({ type: "f32", value });
 export type MachineCommand =
   | { do: "instantiate"; name: string; module: Uint8Array }
   | { do: "register"; name: string; instance: string }
-  | { do: "invoke"; instance: string; name: string; values: Typed[] };
+  | { do: "invoke"; instance: string; name: string; values: Typed[] }
+  /** Fuel that ends at every unit up to `every` in each export, and by half more each time up to `most` in all of them. */
+  | { do: "sweep"; module: Uint8Array; exports: string[]; every: number; most: number }
+  /** Single bits of its code change, chosen by `seed`; what the verifier takes runs under the MPU. */
+  | { do: "flip"; module: Uint8Array; exports: string[]; seed: number; count: number };
 
 export interface Outcome {
   status: "ok" | "malformed" | "invalid" | "unsupported" | "unlinkable" | "trap" | "fuel" | "fault";
@@ -51,11 +55,13 @@ const statuses: Outcome["status"][] = [
   "fault",
 ];
 
-/** Executes commands in the emulator, with slices of `slice` units of fuel, interpreted or compiled. */
+/** Executes commands in the emulator, with slices of `slice` units of fuel, interpreted or compiled; `words` are more for QEMU. */
 export async function executeOnChip(
   commands: MachineCommand[],
   slice: number,
   tier: "interpreted" | "compiled" = "interpreted",
+  patience = 300_000,
+  words: string[] = [],
 ): Promise<Outcome[]> {
   const settings = Buffer.alloc(29);
   settings.writeBigUInt64LE(BigInt(slice), 0);
@@ -69,8 +75,13 @@ export async function executeOnChip(
   const machine = "-M mps2-an386 -icount shift=0 -display none -monitor none -serial none";
   const run = promisify(execFile)(
     "qemu-system-arm",
-    [...machine.split(" "), "-semihosting-config", "enable=on,target=native", "-kernel", image],
-    { cwd: folder.path, timeout: 300_000 },
+    [
+      ...machine.split(" "),
+      ...words,
+      ..."-semihosting-config enable=on,target=native -kernel".split(" "),
+      image,
+    ],
+    { cwd: folder.path, timeout: patience },
   );
   run.child.stdin?.end();
   await run;
@@ -110,6 +121,25 @@ function encode(command: MachineCommand): Buffer {
       return Buffer.concat([Buffer.from([1]), text(command.name), bytes(command.module)]);
     case "register":
       return Buffer.concat([Buffer.from([2]), text(command.name), text(command.instance)]);
+    case "sweep":
+    case "flip": {
+      const numbers = Buffer.alloc(16);
+      const [kind, first, second] =
+        command.do === "sweep"
+          ? [6, command.every, command.most]
+          : [7, command.seed, command.count];
+      numbers.writeUInt32LE(command.exports.length, 0);
+      numbers.writeUInt32LE(first, 4);
+      numbers.writeBigUInt64LE(BigInt(second), 8);
+      const names = command.exports.map(text);
+      return Buffer.concat([
+        Buffer.from([kind]),
+        bytes(command.module),
+        numbers.subarray(0, 4),
+        ...names,
+        numbers.subarray(4),
+      ]);
+    }
     case "invoke": {
       const count = Buffer.alloc(4);
       count.writeUInt32LE(command.values.length);

@@ -80,7 +80,7 @@ export async function openTerminal(
     child.stdin.write(text);
   };
   const shows = async (text: string | RegExp) => {
-    await expect.poll(() => screen().slice(from), { timeout: 40_000 }).toMatch(text);
+    await expect.poll(() => screen().slice(from), { timeout: 300_000 }).toMatch(text);
   };
   let count = 0;
   const run = async (line: string) => {

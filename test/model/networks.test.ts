@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { readDays } from "../../host/flood/history.ts";
+import { floodFlow, readDays } from "../../host/flood/history.ts";
 import { literal, quantise } from "../../host/model/emit.ts";
 import {
   arithmetics,
@@ -13,6 +13,7 @@ import {
   distanceOf,
   loadModel,
 } from "../../host/model/model.ts";
+import type { Operand, Plan } from "../../host/model/plan.ts";
 import { evaluate } from "../../host/model/reference.ts";
 import { pythonWithRuntime, runRuntime } from "../../host/model/runtime.ts";
 import { simulate } from "../../host/lib/simulate.ts";
@@ -160,6 +161,35 @@ describe("random networks", () => {
   );
 });
 
+/** Dense layers in 32-bit floats: sums in the order of the elements, each product added with one rounding. */
+function inOrder({ steps, sizes, output }: Plan, row: readonly number[]): number {
+  const values = sizes.map((size) => new Float64Array(size));
+  values[0]!.set(row.map(Math.fround));
+  const read = (from: Operand, index: number) =>
+    "value" in from
+      ? values[from.value]![from.offset + index]!
+      : Math.fround(from.constant[from.constant.length === 1 ? 0 : index]!);
+  for (const step of steps) {
+    const to = values[step.to]!;
+    to.forEach((_, place) => {
+      if (step.do === "dense") {
+        let sum = 0;
+        // A double holds the product of two floats without rounding.
+        for (let index = 0; index < step.inputs; index++)
+          sum = Math.fround(
+            sum + Math.fround(step.weights[place * step.inputs + index]!) * read(step.from, index),
+          );
+        sum = Math.fround(sum + Math.fround(step.bias?.[place] ?? 0));
+        to[place] = step.relu ? Math.max(0, sum) : sum;
+      } else if (step.do === "multiply" || step.do === "divide") {
+        const [a, b] = [read(step.a, place), read(step.b, place)];
+        to[place] = Math.fround(step.do === "multiply" ? a * b : a / b);
+      } else throw new Error(`${step.do} is not expected here`);
+    });
+  }
+  return values[output]![0]!;
+}
+
 describe("the flood models", () => {
   const days = readDays();
   const all = days.flatMap((_, index) => (index < 5 ? [] : [inputsAt(index)]));
@@ -170,61 +200,81 @@ describe("the flood models", () => {
     return [...before.map(({ flow }) => flow), ...before.map(({ rain }) => rain)];
   }
 
+  /** Rows of the network of the flow, for each of the 29,617 days that has one before it. */
+  const rows = days.slice(1).map(({ rain }, index) => [days[index]!.rain, rain, days[index]!.flow]);
+
+  /** Days whose decision is another one. */
+  const flips = (these: number[][], those: number[][], threshold: number) =>
+    these.filter(([one = 0], index) => one > threshold !== those[index]![0]! > threshold).length;
+
+  test("of the flow are on all days sums of products that are rounded once, in order", async () => {
+    const model = modelOf("flow");
+    const { run } = await loadModel(model);
+    expect(rows).toHaveLength(29_617);
+    const wrong = rows.filter((row) => run(row).outputs[0] !== inOrder(model.plan, row));
+    expect(wrong).toEqual([]);
+  });
+
   test.skipIf(noPython)(
-    "give on all days what ONNX Runtime gives; bytes flip few decisions",
+    "give on all days what ONNX Runtime gives, the flow within 1e-6 of each value",
+    async () => {
+      const model = modelOf("flow");
+      const outputs = await runRuntime(python!, join(examples, "flow.onnx"), rows);
+      const exact = await loadModel(model);
+      const results = rows.map((row) => exact.run(row).outputs);
+      const { absolute, relative } = distanceOf(results, outputs);
+      // ONNX Runtime chooses its kernels by the processor. Where they do not sum in order with one rounding, its own results are as far from the truth as ours.
+      const truth = rows.map((row) => evaluate(model.plan, row));
+      const own = distanceOf(outputs, truth).relative;
+      const ordered = outputs.every(
+        ([one], index) => one === Math.fround(inOrder(model.plan, rows[index]!)),
+      );
+      expect(relative, `ONNX Runtime is ${own} from the truth`).toBeLessThan(
+        ordered ? 1e-6 : own + 3e-6,
+      );
+      expect(absolute / Math.max(...outputs.flat())).toBeLessThan(1e-6);
+      // What doubles would give: no arithmetic with 32 bits is nearer to them than this.
+      expect(distanceOf(results, truth).relative).toBeLessThan(3e-6);
+    },
+  );
+
+  test("of the flow in bytes are within 3.1 m3/s of floats on all days, and flip 3 decisions of 29,617", async () => {
+    const exact = await loadModel(modelOf("flow"));
+    const floats = rows.map((row) => exact.run(row).outputs);
+    for (const arithmetic of ["int8", "integer"] as const) {
+      const coarse = await loadModel(modelOf("flow", arithmetic));
+      const bytes = rows.map((row) => coarse.run(row).outputs);
+      expect(distanceOf(bytes, floats).absolute).toBeLessThan(3.1);
+      expect(flips(bytes, floats, floodFlow)).toBe(3);
+    }
+  });
+
+  test.skipIf(noPython)(
+    "of the evening are near ONNX Runtime's on all days; bytes flip 24 of 29,613 decisions",
     async () => {
       expect(all.length).toBeGreaterThan(29_600);
       const outputs = await runRuntime(python!, join(examples, "evening.onnx"), all);
       const judged = JSON.parse(readFileSync(join(examples, "judgement.json"), "utf8")) as {
-        evening: { threshold_for_20: number };
+        evening: { threshold: number };
       };
-      const threshold = judged.evening.threshold_for_20;
+      const { threshold } = judged.evening;
       const exact = await loadModel(modelOf("evening"));
       const results = all.map((row) => exact.run(row).outputs);
       // In relation to 1, which is what the output is at a flood; near zero what is left of the sums has no more digits.
-      expect(distanceOf(results, outputs).absolute).toBeLessThan(1e-5);
-      const flips = (these: number[][]) =>
-        these.filter(([one = 0], index) => one > threshold !== outputs[index]![0]! > threshold)
-          .length;
+      expect(distanceOf(results, outputs).absolute).toBeLessThan(3e-6);
       // A day that lies on the threshold may fall on either side.
-      expect(flips(results)).toBeLessThanOrEqual(1);
+      expect(flips(results, outputs, threshold)).toBeLessThanOrEqual(1);
       const coarse = await loadModel(modelOf("evening", "int8"));
       const rounded = all.map((row) => coarse.run(row).outputs);
-      expect(distanceOf(rounded, outputs).absolute).toBeLessThan(0.15);
-      expect(flips(rounded)).toBeLessThan(60);
-    },
-  );
-
-  test.skipIf(noPython)(
-    "the flow of the next day is within 1e-6 of its range of ONNX Runtime's on all days; in bytes within a few m3/s",
-    async () => {
-      const rows = days
-        .slice(1)
-        .map(({ rain }, index) => [days[index]!.rain, rain, days[index]!.flow]);
-      expect(rows).toHaveLength(29_617);
-      const outputs = await runRuntime(python!, join(examples, "flow.onnx"), rows);
-      const exact = await loadModel(modelOf("flow"));
-      const { absolute, relative } = distanceOf(
-        rows.map((row) => exact.run(row).outputs),
-        outputs,
-      );
-      // What is left of sums that nearly cancel, as on dry days, has lost digits in both.
-      expect(absolute / Math.max(...outputs.flat())).toBeLessThan(1e-6);
-      expect(relative).toBeLessThan(1e-5);
-      const coarse = await loadModel(modelOf("flow", "int8"));
-      expect(
-        distanceOf(
-          rows.map((row) => coarse.run(row).outputs),
-          outputs,
-        ).absolute,
-      ).toBeLessThan(5);
+      expect(distanceOf(rounded, results).absolute).toBeLessThan(0.08);
+      expect(flips(rounded, results, threshold)).toBe(24);
     },
   );
 
   test.skipIf(noMachine !== "")(
     "are the same to the bit on the emulated chip, for a year",
     async () => {
-      const year = all.slice(-365);
+      const year = all.slice(-366);
       for (const arithmetic of ["f32", "int8"] as const) {
         const { module, run } = await loadModel(modelOf("evening", arithmetic));
         const invoke = (
@@ -251,7 +301,7 @@ describe("the flood models", () => {
         const results = outcomes
           .filter(({ values }) => values.length === 1)
           .map(({ values }) => values[0]!.value);
-        expect(results).toHaveLength(365);
+        expect(results).toHaveLength(366);
         expect(results).toEqual(year.map((row) => run(row).outputs[0]));
         const fuels = outcomes
           .slice(1)

@@ -440,11 +440,12 @@ describe("a placement", () => {
     b.cutPower();
     // Who takes the rain alone has no level to give.
     await joined.placement.settle();
-    expect([a.read(0), b.read(0).length]).toEqual([[], mostRead]);
+    expect([a.read(0), b.read(0).length]).toEqual([[], depth]);
     await alone.placement.settle();
     const given = a.read(days[25]!.day);
     expect(given.map(({ day, level, rain }) => ({ day, level, rain }))).toEqual(days.slice(25, 30));
-    expect(given.every(({ alarm }) => alarm !== undefined)).toBe(true);
+    // Decided of the newest: those before it are known at the gateway.
+    expect(given.at(-1)!.alarm).toBeDefined();
   });
 
   test("goes on behind days that nobody has, and counts them", async () => {
@@ -476,6 +477,30 @@ describe("a placement", () => {
       });
     }
     expect(plain(it.told)).toEqual(expected);
+  });
+
+  test("believes no day that is not here yet, and a station that gets a clock later", async () => {
+    const [a, b] = [new Station(station), new Station(station)];
+    const it = world("node", { a, b });
+    const today = Math.floor(Date.now() / 86_400_000);
+    // Ahead from the first word on: without the gateway's own clock nothing would be read of it before that day.
+    a.measure({ ...days[0]!, day: today + 100 });
+    await it.placement.settle();
+    expect(it.placement.trouble.get("a")).toMatch(/100 days ahead of this gateway/);
+    expect(it.placement.ledger.next).toBeUndefined();
+    for (let day = today - 10; day < today; day++) a.measure({ ...days[0]!, day });
+    await it.placement.settle();
+    expect(it.placement.trouble.size).toBe(0);
+    expect(it.placement.ledger.next).toBe(today);
+    // Days of 1970, from a station that had no clock, and then those of now.
+    const other = world("gateway", { a: b });
+    for (let day = 1; day < 8; day++) b.measure({ ...days[0]!, day });
+    await other.placement.settle();
+    expect(other.placement.ledger.next).toBe(8);
+    for (let day = today - 6; day <= today; day++) b.measure({ ...days[0]!, day });
+    await other.placement.settle();
+    expect(other.placement.trouble.size).toBe(0);
+    expect(other.placement.ledger.next).toBe(today + 1);
   });
 
   test("does not believe a station whose clock is years ahead", async () => {

@@ -17,6 +17,13 @@ import { feeding } from "../harness/feeding.ts";
 
 const product = join(root, "dist/stm32f407-discovery.elf");
 
+/** Publishes ten times a second what it reads. */
+const seeing = `import { every, output, sensor } from "wasmote";
+const level = sensor("level");
+const seen = output("seen");
+every(100, () => seen.publish(level.value));
+`;
+
 /** The product's own image in QEMU, as it is flashed: its serial line's address, and how to stop it. */
 async function boot(): Promise<{ address: string } & AsyncDisposable> {
   const words =
@@ -100,14 +107,25 @@ eachTarget(
       const board = await provisioned(start, folder.path);
       await using node = await Node.connect(board.address);
       const level = () => node.get("sensors/level");
-      await feeding(board, "level", 500, () => expect.poll(level).toBe("500"));
+      await node.push(await pack(target, seeing, 1));
+      // The module has the same value, and none where the resource has none.
+      const seen = () => node.get("outputs/seen");
+      await expect.poll(seen).toBe("NaN");
+      await feeding(board, "level", 500, async () => {
+        await expect.poll(level).toBe("500");
+        await expect.poll(seen).toBe("500");
+      });
       // A model for 5 m without an echo.
       board.feed("level", 5000);
       const stats = async () => JSON.stringify(await node.stats());
       await expect.poll(stats).toMatch(/"no_echo":[1-9]/);
       // A cut wire.
       await expect.poll(stats, { timeout: 30_000 }).toMatch(/"silent":[1-9]/);
-      await feeding(board, "level", 600, () => expect.poll(level).toBe("600"));
+      await expect.poll(seen).toBe("NaN");
+      await feeding(board, "level", 600, async () => {
+        await expect.poll(level).toBe("600");
+        await expect.poll(seen).toBe("600");
+      });
     });
 
     test("keeps every task within its time, and an interrupt within a byte at 921,600 baud", async () => {

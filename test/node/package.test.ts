@@ -80,10 +80,17 @@ describe("installed from its package", () => {
     const programs = ["engine.node", "wasm3.node", "wasmote-native"];
     const firmware = ["mps2-an386.elf", "stm32f407-discovery.elf", "stm32f407-qemu.elf"];
     const scripts =
-      /^(?:[\w-]+\.js|types(?:-gateway)?\/[\w/.-]+\.d\.ts|dashboard\/[\w.-]+\.(?:js|css|html|svg))$/;
+      /^(?:[\w-]+\.js|types(?:-(?:gateway|model))?\/[\w/.-]+\.d\.ts|dashboard\/[\w.-]+\.(?:js|css|html|svg))$/;
     const known = [...programs, ...firmware];
     expect(plain.filter((file) => !known.includes(file) && !scripts.test(file))).toEqual([]);
-    for (const name of ["wasmote.js", "index.js", "engine.node", "wasmote-native"])
+    for (const name of [
+      "wasmote.js",
+      "index.js",
+      "gateway.js",
+      "model.js",
+      "engine.node",
+      "wasmote-native",
+    ])
       expect(plain).toContain(name);
     // What the linker leaves for debuggers is not shipped.
     const stripped = spawnSync("strip", ["--version"]).status === 0;

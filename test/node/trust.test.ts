@@ -395,6 +395,49 @@ describe("state that somebody else's repository brings along", () => {
     }
   });
 
+  test("nothing in a repository is run, and nothing but sources makes what is built", async () => {
+    using folder = scratch();
+    const project = await newProject(folder.path);
+    const build = async () => (await wasmoteJson<{ digest: string }>(project, "build")).digest;
+    const honest = await build();
+    const traces = mkdirp(join(folder.path, "traces"));
+    const trace = (name: string) => JSON.stringify(join(traces, name));
+    // The compiler's own configuration may name a program that it runs, and options that change what comes out.
+    const evil = join(project, "evil.mjs");
+    writeFileSync(
+      evil,
+      `import { writeFileSync } from "node:fs";
+      writeFileSync(${trace("loaded")}, "");
+      export default class { afterParse() { writeFileSync(${trace("called")}, ""); } }`,
+    );
+    const config = { options: { transform: [evil], noAssert: true, optimizeLevel: 0 } };
+    for (const place of [".", "src"])
+      writeFileSync(join(project, place, "asconfig.json"), JSON.stringify(config));
+    // A package of the SDK's name, a toolchain that says which cargo is run, programs of the names that are looked for.
+    rmSync(join(project, "node_modules"), { recursive: true });
+    const fake = mkdirp(join(project, "node_modules/wasmote/assembly"));
+    writeFileSync(
+      join(fake, "index.ts"),
+      "export function sensor(name: string): i32 { return 0; }",
+    );
+    const bin = mkdirp(join(project, "bin"));
+    for (const name of ["cargo", "rustc", "probe-rs", "node"]) {
+      const script = `#!/bin/sh\n: > ${trace(name)}\n`;
+      writeFileSync(join(bin, name), script, { mode: 0o755 });
+      writeFileSync(join(project, name), script, { mode: 0o755 });
+    }
+    writeFileSync(join(project, "rust-toolchain.toml"), `[toolchain]\npath = "${project}"\n`);
+    // Nor is it what an earlier build left.
+    writeFileSync(
+      join(project, "src/main.ts"),
+      `${readFileSync(join(project, "src/main.ts"), "utf8")}\n`,
+    );
+    expect(await build()).toBe(honest);
+    for (const words of [["check"], ["run"], ["doctor"], ["package", "--class", "native"]])
+      await wasmote(project, ...words);
+    expect(readdirSync(traces)).toEqual([]);
+  });
+
   test("a link in .wasmote is not followed: what it points to stays as it is", async () => {
     using folder = scratch();
     await using there = await node({});

@@ -618,7 +618,7 @@ describe("what is known of Renode", () => {
       "const SEND_CHAINED",
       "const SEND_END: u32 = 1 << 21;\nconst SEND_CHAINED",
     ],
-    ["DMA does not reach", "linker", "RAM : ORIGIN = 0x20007000", "RAM : ORIGIN = 0x10000000"],
+    ["DMA does not reach", "linker", "RAM : ORIGIN = 0x20007400", "RAM : ORIGIN = 0x10000000"],
     [
       "before the sensor",
       "firmware",

@@ -11,7 +11,7 @@ import { benchImages, images, root } from "../../host/setup.mjs";
 import { load, quantile } from "../bench/load.ts";
 import { figure, markdown, svg, tableMarkdown, type Report } from "../bench/report.ts";
 import { partOf } from "../bench/size.ts";
-import { boards, loop, sampled } from "../bench/startup.ts";
+import { boards, entered, loop, sampled } from "../bench/startup.ts";
 import { moduleOf } from "../bench/update.ts";
 import { readFacts } from "../../host/lib/build/section.ts";
 import { createSocket } from "node:dgram";
@@ -137,8 +137,8 @@ describe("what only benchmarks build", () => {
       };
       for (const { features: named = [] } of looked) named.forEach(see);
       const unseen = [...features.keys()].filter((name) => !seen.has(name));
-      // One is wasmi's alone; the other's C sources are at hand only for the benchmark itself.
-      const others = crate === "wasmote-bench-engine" ? ["wasmi-loop", "wasm3"] : [];
+      // One is wasmi's alone; of the others the C is compiled only for the benchmark itself.
+      const others = crate === "wasmote-bench-engine" ? ["gcc", "wasmi-loop", "wasm3"] : [];
       expect(unseen, crate).toEqual(others);
       // None that there is no longer.
       expect([...seen].filter((name) => !features.has(name))).toEqual([]);
@@ -195,7 +195,8 @@ describe("the start", () => {
     // The benchmark finds functions by their symbols, which change when code moves.
     test.skipIf(reason !== undefined)(`is followed by functions that ${name} has${why}`, () => {
       const symbols = readFileSync(programs[machine], "latin1");
-      for (const mark of [loop, sampled, leaves]) expect(symbols, mark).toContain(mark);
+      for (const mark of [loop, sampled, leaves, ...Object.values(entered)])
+        expect(symbols, mark).toContain(mark);
     });
   }
 });

@@ -50,6 +50,18 @@ for (const machine of machines) {
   );
 }
 
+test("writes over no file of somebody's own", async () => {
+  using folder = scratch();
+  const own = join(folder.path, "plan.svg");
+  writeFileSync(own, "<svg>a year's work</svg>");
+  const words = ["host/demo/main.ts", "--target", "native", "--picture", own];
+  await expect(run(tsx, words, { cwd: root })).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("is there already") as string,
+  });
+  expect(readFileSync(own, "utf8")).toBe("<svg>a year's work</svg>");
+});
+
 const script = command("script") === undefined ? " (skipped: there is no `script`)" : "";
 test.skipIf(script)(
   `in a terminal the river is drawn, and the cursor is given back${script}`,

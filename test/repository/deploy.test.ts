@@ -2,9 +2,11 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Ajv, type ValidateFunction } from "ajv";
 import { parse as parseToml } from "smol-toml";
 import { describe, expect, test } from "vitest";
-import { parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import { parseDetails } from "../../host/gateway/adapters/akri/devices.ts";
 import { handlerName } from "../../host/gateway/adapters/akri/handler.ts";
 import { parseConfig } from "../../host/gateway/config.ts";
@@ -33,6 +35,54 @@ for one in json.load(sys.stdin):
         print(error, file=sys.stderr)
 `;
 
+/** Resources that others define: by their own definitions. */
+const isCustom = ({ apiVersion }: Manifest) => /^(akri\.sh|core\.spinkube\.dev)\//.test(apiVersion);
+
+type Schema = Record<string, unknown>;
+
+/** A schema of a definition as ajv takes it; a field that it does not have is a fault, as for `kubectl --validate=strict`. */
+function closed(given: unknown): unknown {
+  if (Array.isArray(given)) return given.map(closed);
+  if (typeof given !== "object" || given === null) return given;
+  const schema = Object.fromEntries(
+    Object.entries(given as Schema).map(([key, value]) => [key, closed(value)]),
+  ) as Schema;
+  if (schema["x-kubernetes-int-or-string"] === true) return { type: ["integer", "string"] };
+  if (
+    schema["type"] === "object" &&
+    schema["properties"] !== undefined &&
+    schema["additionalProperties"] === undefined &&
+    schema["x-kubernetes-preserve-unknown-fields"] !== true
+  )
+    schema["additionalProperties"] = false;
+  return schema;
+}
+
+/** Akri's and SpinKube's definitions, by group, version and kind. */
+function definitions(): Map<string, ValidateFunction> {
+  const ajv = new Ajv({ strict: false, validateFormats: false });
+  const from = fileURLToPath(new URL("crds", import.meta.url));
+  const found = new Map<string, ValidateFunction>();
+  for (const file of readdirSync(from)) {
+    const { spec } = parse(readFileSync(join(from, file), "utf8")) as {
+      spec: {
+        group: string;
+        names: { kind: string };
+        versions: { name: string; schema: { openAPIV3Schema: Schema } }[];
+      };
+    };
+    for (const { name, schema } of spec.versions) {
+      const whole = schema.openAPIV3Schema;
+      // What each resource has besides.
+      const common = { apiVersion: {}, kind: {}, metadata: {} };
+      whole["properties"] = { ...(whole["properties"] as object), ...common };
+      const key = `${spec.group}/${name} ${spec.names.kind}`;
+      found.set(key, ajv.compile(closed(whole) as object));
+    }
+  }
+  return found;
+}
+
 const folder = join(root, "docs/deploy");
 const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"));
 const manifests = files.flatMap((file) =>
@@ -46,7 +96,7 @@ describe("the manifests", () => {
   test.skipIf(missingTools !== undefined)(
     `are what Kubernetes 1.33 takes${missingTools === undefined ? "" : ` (skipped: ${missingTools})`}`,
     () => {
-      const own = manifests.filter(({ manifest }) => !manifest.apiVersion.startsWith("akri.sh/"));
+      const own = manifests.filter(({ manifest }) => !isCustom(manifest));
       expect(own.length).toBeGreaterThan(7);
       const service = own.find(({ manifest }) => manifest.kind === "Service")!.manifest;
       // The last ones show that it does say no.
@@ -67,6 +117,25 @@ describe("the manifests", () => {
     },
     120_000,
   );
+
+  test("of Akri and SpinKube are what their own definitions take", () => {
+    const by = definitions();
+    const custom = manifests.flatMap(({ manifest }) => (isCustom(manifest) ? [manifest] : []));
+    expect(custom.map(({ kind }) => kind).toSorted()).toEqual([
+      "Configuration",
+      "SpinApp",
+      "SpinAppExecutor",
+    ]);
+    for (const manifest of custom) {
+      const check = by.get(`${manifest.apiVersion} ${manifest.kind}`)!;
+      check(manifest);
+      expect(check.errors ?? [], manifest.kind).toEqual([]);
+      // They do say no: to a field that is not there, and to one of another kind.
+      expect(check({ ...manifest, spec: { ...manifest.spec, another: 1 } })).toBe(false);
+      const [first = ""] = Object.keys(manifest.spec!);
+      expect(check({ ...manifest, spec: { ...manifest.spec, [first]: [[]] } })).toBe(false);
+    }
+  });
 
   test("have settings that the gateway takes, and options that it has", async () => {
     const settings = manifests.flatMap(({ manifest }) => manifest.data?.["gateway.toml"] ?? []);

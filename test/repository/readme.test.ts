@@ -78,7 +78,7 @@ test.skipIf(reason)(
       // The board's firmware and its keys went where they belong.
       const probe = readFileSync(told, "utf8");
       expect(probe).toMatch(/download --chip STM32F407VGTx .*stm32f407-discovery\.elf/);
-      expect(probe).toMatch(/download .*--base-address 0x8003c00 .*provision\.bin/);
+      expect(probe).toMatch(/download .*--base-address 0x8003800 .*provision\.bin/);
     } finally {
       await Promise.all(boards.map((board) => board.stop()));
     }

@@ -108,7 +108,8 @@ const inwards: Record<string, string[]> = {
   compiler: ["engine"],
   coap: [],
   oscore: ["coap"],
-  node: ["engine", "compiler", "coap", "oscore"],
+  edhoc: ["oscore"],
+  node: ["engine", "compiler", "coap", "oscore", "edhoc"],
   net: ["node", "coap"],
   sensors: ["node"],
 };
@@ -154,7 +155,7 @@ describe("the portable crates", () => {
 });
 
 /** The crates of firmware/ that hold no unsafe code, and say so. */
-const safe = ["coap", "net", "node", "oscore", "sensors"];
+const safe = ["coap", "edhoc", "net", "node", "oscore", "sensors"];
 
 describe("unsafe code", () => {
   test.each(crates)("of %s is where it has a reason", (crate) => {

@@ -154,6 +154,10 @@ rain.onSample((value) => { out.publish(value); });
       ' { "n" : "rain" , "t" : 1.35e1 , "v" : -0.1e-2 } ',
       "",
       '{"n":"rain","t":13,"v":7}',
+      // What a node says of a sensor that is not well: it has no value any more, and no handler runs.
+      '{"n":"level","t":13.6,"vs":"silent"}',
+      '{"n":"rain","t":13.6,"vs":"no echo"}',
+      '{"n":"rain","t":14.6,"v":1}',
     ];
     const { code, out, err } = run(file, `${records.join("\r\n")}`);
     expect(code, err).toBe(0);
@@ -163,6 +167,8 @@ rain.onSample((value) => { out.publish(value); });
       '{"n":"out","t":13,"v":10}',
       '{"n":"out","t":13.5,"v":-0.001}',
       '{"n":"out","t":13.5,"v":7}',
+      '{"n":"out","t":14,"vs":"NaN"}',
+      '{"n":"out","t":14.6,"v":1}',
     ]);
   });
 

@@ -153,6 +153,11 @@ rain.onSample((mm) => {
         'const b = state("b b", 0);',
         '"b b" is not a name for a state: 1 to 32 letters, digits, - and _',
       ],
+      // What a program has in quotes begins no line of its own on a terminal.
+      [
+        'const n = state("n\\nerror: x\\t", 0);',
+        '"n\ufffderror: x\ufffd" is not a name for a state: 1 to 32 letters, digits, - and _',
+      ],
       ['const c = state("c", 0);', undefined],
       ['const d = state("c", 1);', 'the state "c" is declared twice'],
       [

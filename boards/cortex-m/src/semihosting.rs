@@ -203,3 +203,21 @@ pub fn seed() -> u64 {
     let (clock, time) = unsafe { (syscall!(CLOCK), syscall!(TIME)) };
     (time as u64) << 32 | clock as u64
 }
+
+/// The stated substitute for a generator of true random numbers: those of the operating system that the emulator runs on. Nothing of
+/// them goes into [`seed`], whose values are seen.
+pub fn random() -> Option<[u8; 32]> {
+    // "rb".
+    let file = open(c"/dev/urandom", 1);
+    if file == usize::MAX {
+        return None;
+    }
+    let mut bytes = [0u8; 32];
+    // SAFETY: SYS_READ of an open file into so many bytes, and SYS_CLOSE of it.
+    let left = unsafe {
+        let left = syscall!(READ, file, bytes.as_mut_ptr(), bytes.len());
+        syscall!(CLOSE, file);
+        left
+    };
+    (left == 0).then_some(bytes)
+}

@@ -143,6 +143,10 @@ mod app {
         fn gpio(&mut self, pin: u8, high: bool) {
             semihosting::gpio(pin, high);
         }
+
+        fn random(&mut self) -> Option<[u8; 32]> {
+            semihosting::random()
+        }
     }
 
     /// Bytes of the place for compiled code, as on the STM32F407.
@@ -208,6 +212,7 @@ mod app {
             hertz: HERTZ,
             reset,
             missing,
+            readout: None,
             sensors: SENSORS,
             memory: MEMORY as u32,
             package: slots.capacity(),
@@ -231,6 +236,7 @@ mod app {
             &keyring,
             server_memory,
             seed.into(),
+            Some(Endpoint::host),
         ));
         if let (Some(directory), Some((_, interface))) = (directory, network.as_deref_mut()) {
             let to = Endpoint {

@@ -8,7 +8,6 @@ use std::hash::BuildHasher;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::thread;
 use wasmote_node::link;
 
@@ -162,8 +161,7 @@ fn open_serial(device: Option<&Path>, events: &Intake) -> Result<(Line, String),
                     events.datagram(Peer::Serial, false, datagram);
                 }
             }
-            let damaged = &events.state.damaged;
-            damaged.store(decoder.damaged, Ordering::Relaxed);
+            events.damaged(decoder.damaged);
         }
         events.send(Event::Closed);
     });

@@ -218,3 +218,37 @@ pub fn seed(rcc: &pac::RCC, generator: &pac::RNG, factory: Option<Factory>) -> u
     let number = u128::from(x) << 96 | u128::from(y) << 64 | u128::from(z) << 32;
     number | u128::from(cortex_m::peripheral::SYST::get_current())
 }
+
+/// 32 random bytes of the chip's generator (RM0090 §24.3); `None` where it says that its noise or its clock is wrong, or gives the same word
+/// twice (§24.3.1, FIPS 140-2): it is started anew then.
+#[cfg(not(feature = "qemu"))]
+pub fn random() -> Option<[u8; 32]> {
+    /// CECS, SECS, CEIS, SEIS (RM0090 §24.4.2).
+    const ERRORS: u32 = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6;
+    // SAFETY: registers, which nothing but the Runner touches once `seed` has started the generator.
+    let generator = unsafe { &*pac::RNG::ptr() };
+    let word = || {
+        let ready = (0..10_000).any(|_| generator.sr().read().drdy().bit_is_set());
+        let sound = generator.sr().read().bits() & ERRORS == 0;
+        (ready && sound).then(|| generator.dr().read().bits())
+    };
+    let collect = || {
+        let mut bytes = [0; 32];
+        let mut before = word()?;
+        for place in bytes.as_chunks_mut::<4>().0 {
+            let next = word().filter(|next| *next != before)?;
+            *place = next.to_le_bytes();
+            before = next;
+        }
+        Some(bytes)
+    };
+    let found = collect();
+    if found.is_none() {
+        generator.cr().modify(|_, w| w.rngen().clear_bit());
+        generator
+            .sr()
+            .modify(|_, w| w.seis().clear_bit().ceis().clear_bit());
+        generator.cr().modify(|_, w| w.rngen().set_bit());
+    }
+    found
+}

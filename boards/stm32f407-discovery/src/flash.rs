@@ -27,6 +27,12 @@ impl Flash {
         (Self(flash), there)
     }
 
+    /// Whether it can be read out through the debug port: level 0 of the chip's protection (RM0090 §3.7.3).
+    pub fn readout(&self) -> bool {
+        const LEVEL_0: u8 = 0xaa;
+        self.0.optcr().read().rdp().bits() == LEVEL_0
+    }
+
     fn check(offset: u32, length: usize) -> Result<(), NorFlashErrorKind> {
         if u64::from(offset) + length as u64 > u64::from(SIZE) {
             return Err(NorFlashErrorKind::OutOfBounds);

@@ -186,6 +186,16 @@ mod app {
             #[cfg(feature = "qemu")]
             semihosting::gpio(pin, high);
         }
+
+        #[cfg(not(feature = "qemu"))]
+        fn random(&mut self) -> Option<[u8; 32]> {
+            chip::random()
+        }
+
+        #[cfg(feature = "qemu")]
+        fn random(&mut self) -> Option<[u8; 32]> {
+            semihosting::random()
+        }
     }
 
     #[inline(never)]
@@ -220,23 +230,27 @@ mod app {
         usart3.cr1().modify(|_, w| w.rxneie().set_bit());
     }
 
-    /// The chip's flash.
+    /// The chip's flash, and whether it can be read out.
     #[cfg(not(feature = "qemu"))]
-    fn open_flash(parts: pac::FLASH, missing: &mut impl FnMut(&'static str)) -> Flash {
+    fn open_flash(
+        parts: pac::FLASH,
+        missing: &mut impl FnMut(&'static str),
+    ) -> (Flash, Option<bool>) {
         let (flash, there) = Flash::new(parts);
         if !there {
             missing("flash");
         }
-        flash
+        let readout = there.then(|| flash.readout());
+        (flash, readout)
     }
 
     /// A file's, mirrored in the memory that is the module's otherwise.
     #[cfg(feature = "qemu")]
-    fn open_flash(_: pac::FLASH, _: &mut impl FnMut(&'static str)) -> Flash {
+    fn open_flash(_: pac::FLASH, _: &mut impl FnMut(&'static str)) -> (Flash, Option<bool>) {
         let memory = chip::further_memory();
         assert!(memory.len() >= semihosting::SIZE as usize);
         // SAFETY: as many bytes as it wants, of memory that is given away here.
-        unsafe { Flash::new(memory.as_mut_ptr()) }
+        (unsafe { Flash::new(memory.as_mut_ptr()) }, None)
     }
 
     /// Where modules run.
@@ -255,7 +269,12 @@ mod app {
     }
 
     /// Bytes of the place for compiled code: RAM that instructions are fetched from, which the CCM is not (RM0090 §2.3.1).
-    const CODE: usize = if cfg!(feature = "qemu") { 8 } else { 20 } * 1024;
+    /// QEMU's image has what is left.
+    const CODE: usize = if cfg!(feature = "qemu") {
+        6_272
+    } else {
+        20 * 1024
+    };
 
     /// The place for compiled code.
     fn code_memory() -> Arena {
@@ -295,6 +314,7 @@ mod app {
             hertz: 0,
             reset: "",
             missing: heapless::Vec::new(),
+            readout: None,
             sensors: SENSORS,
             memory: 0,
             package: 0,
@@ -372,7 +392,7 @@ mod app {
         time::start(&mut timer, ticks);
         let dog = Dog::start(dp.IWDG);
 
-        let flash = open_flash(dp.FLASH, &mut |what| {
+        let (flash, readout) = open_flash(dp.FLASH, &mut |what| {
             let _ = missing.push(what);
         });
         #[cfg(not(feature = "qemu"))]
@@ -389,6 +409,7 @@ mod app {
             hertz,
             reset,
             missing,
+            readout,
             memory: region.len() as u32,
             package: slots.capacity(),
             ..describe()
@@ -405,10 +426,10 @@ mod app {
             &keyring,
             server_memory,
             seed,
+            Some(Endpoint::host),
         ));
         let arena = cx.local.arena_place.write(code_memory());
         server.trust(|peer| *peer == SERIAL);
-        server.hosts(|peer| u64::from(peer.address.to_bits()));
         let directory = provision.directory;
         let runner = cx.local.runner_place.write(Runner::new(
             slots,

@@ -245,11 +245,10 @@ impl<E: Copy + Eq> Exchanges<E> {
         if let Some(place) = self.all.get_mut(index) {
             *place = Some(exchange);
         }
-        self.end = self
-            .all
-            .iter()
-            .rposition(Option::is_some)
-            .map_or(0, |i| i + 1);
+        // Beyond the end before and this place there is none.
+        let end = self.end.max(index + 1);
+        let used = self.all.get(..end).unwrap_or(&[]);
+        self.end = used.iter().rposition(Option::is_some).map_or(0, |i| i + 1);
     }
 
     /// What a pending request is answered from now on when it is repeated.

@@ -13,7 +13,7 @@ use crate::outwards::{Envelope, code_only};
 use crate::party::{Arrival, Party};
 use crate::request::{Part, Principal, Read, Request};
 use crate::response::{Answer, Response};
-use crate::security::{Opened, Role, Security};
+use crate::security::{Opened, Origin, Role, Security};
 use crate::separate::{Owed, Pending, Separate};
 use crate::server::{Core, Server};
 use crate::shares::Rank;
@@ -39,6 +39,20 @@ enum Work {
     Full(Encoded),
     /// Its handler answers later.
     Later,
+}
+
+impl Work {
+    /// What answers a protected request that cannot be opened once more: one that repeats it gets the same.
+    fn used_up(self) -> Self {
+        match self {
+            Self::Answered(encoded) => Self::CarriedOut {
+                encoded,
+                transfer: None,
+                safe: true,
+            },
+            work => work,
+        }
+    }
 }
 
 /// A part of an upload, with its place in the table of uploads.
@@ -83,9 +97,16 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
             role: Role::Response,
             binding: None,
         };
-        let work = match security.open(now, &from, message) {
-            Opened::Plain => core.carry_out(arrival, &envelope, message, None, app),
-            Opened::Protected { context, binding } => {
+        let endpoint = to.hash;
+        let host = core.shares.host(&from).unwrap_or(endpoint.into());
+        let origin = Origin { endpoint, host };
+        let work = match security.open(now, origin, message) {
+            Opened::Plain => core.carry_out(arrival, &envelope, message, host, None, app),
+            Opened::Protected {
+                context,
+                binding,
+                numbered,
+            } => {
                 envelope.binding = Some(binding);
                 if let Some(inner) = message.within(security.plaintext()) {
                     // RFC 9175 §2.4: what is echoed within counts as well.
@@ -93,7 +114,17 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
                     if echo.is_some() {
                         envelope.to = core.party(now, from, echo);
                     }
-                    core.carry_out(arrival, &envelope, &inner, Some(context), app)
+                    if !numbered && inner.options.uint(option::OBSERVE, 3) == Some(0) {
+                        // Numbers are on their way to flash. Whoever would be told of nothing is told that, and asks again.
+                        let work = core.refuse(arrival, &envelope, message, &mut |r| {
+                            r.code(Code::SERVICE_UNAVAILABLE);
+                            r.max_age(1);
+                            Answer::Now
+                        });
+                        work.used_up()
+                    } else {
+                        core.carry_out(arrival, &envelope, &inner, host, Some(context), app)
+                    }
                 } else {
                     core.refuse(
                         arrival,
@@ -114,14 +145,7 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
                     r.echo(echo);
                     Answer::Now
                 });
-                match work {
-                    Work::Answered(encoded) if once => Work::CarriedOut {
-                        encoded,
-                        transfer: None,
-                        safe: true,
-                    },
-                    work => work,
-                }
+                if once { work.used_up() } else { work }
             }
             Opened::Refused { code, text } => core.refuse(arrival, &envelope, message, &mut |r| {
                 // RFC 8613 §8.2.
@@ -261,6 +285,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
         arrival: &Arrival<E>,
         envelope: &Envelope<E, B>,
         message: &Message<'_>,
+        host: u64,
         context: Option<u8>,
         app: &mut A,
     ) -> Work {
@@ -287,7 +312,7 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             notification: false,
             principal: Principal {
                 endpoint: to.hash,
-                host: self.shares.host(&from).unwrap_or(to.hash.into()),
+                host,
                 verified: to.known,
                 context,
             },
@@ -347,8 +372,12 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
                     let key = cache_key(&self.secret, &request);
                     self.reads.sent(now, from, rank, key, read, encoded.more);
                 }
+                // RFC 7252 §4.5: nothing was done of what was refused for want of rights or of room, and a duplicate is looked at anew:
+                // strangers take no place with it.
+                let nothing = [Code::UNAUTHORIZED, Code::SERVICE_UNAVAILABLE];
+                let refused = upload.is_none() && nothing.contains(&encoded.code);
                 // RFC 8613 §8.3: what is protected is so once; who repeats a read gets the same bytes, if they are still there.
-                if once || envelope.binding.is_some() {
+                if once && !refused || envelope.binding.is_some() {
                     Work::CarriedOut {
                         encoded,
                         transfer: upload.as_ref().map(Upload::of_exchange),
@@ -592,7 +621,9 @@ impl<E: Copy + Eq + Hash, B: Copy> Core<E, B> {
             count(&mut self.counters.given_up);
         }
         let transfer = upload.as_ref().map(Upload::of_exchange);
-        let seen = seen(envelope, message, rank, false);
+        // A read is known by its response while that is to come; afterwards nothing is carried out twice that must not be.
+        let safe = upload.is_none() && message.code.is_safe();
+        let seen = seen(envelope, message, rank, safe);
         self.exchanges.remember(now, seen, transfer, &[]);
         true
     }

@@ -89,7 +89,7 @@ pub use limits::{BLOCK, EXCHANGES, MTU, OBSERVERS, READS, TRANSFERS};
 pub use message::{Code, Kind, Malformed, Message, Options, Writer, format, option};
 pub use request::{Part, Principal, Read, Request};
 pub use response::{Answer, Response};
-pub use security::{Open, Opened, Plaintext, Role, Sealed, Security};
+pub use security::{Open, Opened, Origin, Plaintext, Role, Sealed, Security};
 pub use server::Server;
 
 /// RAM for 16 observers, 8 uploads and the deduplication table, with all else that a server keeps: what it must stay below

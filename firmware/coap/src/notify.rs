@@ -3,7 +3,7 @@ use crate::application::{Application, Transmit};
 use crate::asked::Asked;
 use crate::counters::count;
 use crate::encode::Terms;
-use crate::limits::{AMPLIFICATION, HEADERS, KEPT, SPARE_IDS};
+use crate::limits::{AMPLIFICATION, HEADERS, KEPT, OBSERVERS, SPARE_IDS};
 use crate::message::{Code, Kind, Message};
 use crate::observers;
 use crate::outwards::Envelope;
@@ -13,6 +13,7 @@ use crate::security::{Role, Security};
 use crate::separate::{Owed, Pending, Separate};
 use crate::server::Server;
 use core::hash::Hash;
+use core::ops::Range;
 
 /// A notification that is due.
 #[derive(Clone, Copy)]
@@ -23,6 +24,24 @@ struct Notification {
 }
 
 impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
+    /// Tells the observers of these resources what they have not been told yet, whatever the pace: for a state that is about to be
+    /// gone. To be called where few things happen, as at a change of the program that the states are of.
+    pub fn tell_at_last<A: Application, T: Transmit<E>>(
+        &mut self,
+        now: u64,
+        resources: Range<u16>,
+        app: &mut A,
+        out: &mut T,
+    ) {
+        for index in 0..OBSERVERS {
+            let observer = self.core.observers.at(index);
+            if let Some(o) = observer.filter(|o| resources.contains(&o.resource())) {
+                let due = o.due_at_last();
+                self.tell_due(now, index, due, app, out);
+            }
+        }
+    }
+
     pub(crate) fn poll_observer<A: Application, T: Transmit<E>>(
         &mut self,
         now: u64,
@@ -31,12 +50,25 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
         app: &mut A,
         out: &mut T,
     ) {
+        if let Some(o) = self.core.observers.at(index) {
+            let due = o.due(now, app.reliable(o.resource()), crowded);
+            self.tell_due(now, index, due, app, out);
+        }
+    }
+
+    fn tell_due<A: Application, T: Transmit<E>>(
+        &mut self,
+        now: u64,
+        index: usize,
+        due: observers::Due,
+        app: &mut A,
+        out: &mut T,
+    ) {
         let core = &mut self.core;
         let Some(o) = core.observers.at(index) else {
             return;
         };
-        let reliable = app.reliable(o.resource());
-        let notification = match o.due(now, reliable, crowded) {
+        let notification = match due {
             observers::Due::Nothing => return,
             observers::Due::GiveUp => {
                 count(&mut core.counters.given_up);

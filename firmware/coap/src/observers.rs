@@ -29,7 +29,7 @@ pub(crate) struct Observer<E, B> {
     changed: bool,
     /// Whether it is to be asked if it is there.
     probed: bool,
-    /// Message IDs of the newest notification and of the one before: a reset of either ends the observation.
+    /// Message IDs of the newest notification and of the one before: a reset of either ends an observation without protection.
     last: [Option<u16>; 2],
     /// When it was last heard of: it registered or acknowledged.
     heard_at: u64,
@@ -189,6 +189,18 @@ impl<E: Copy + Eq, B: Copy> Observer<E, B> {
         }
     }
 
+    /// What is due of a change that can be told now or never. One more than the pace allows is sent (RFC 7641 §4.5.1 is a SHOULD
+    /// there); where one waits for its acknowledgement the change takes its place at once (§4.5.2).
+    pub(crate) fn due_at_last(&self) -> Due {
+        if !self.changed || self.attempts >= MAX_RETRANSMIT {
+            Due::Nothing
+        } else if self.outstanding() {
+            Due::Fresh(Kind::Con)
+        } else {
+            Due::Fresh(Kind::Non)
+        }
+    }
+
     /// A notification goes out; `time_out` is the first one's.
     pub(crate) fn sent(&mut self, now: u64, kind: Kind, id: u16, sequence: u32, time_out: u64) {
         self.changed = false;
@@ -232,7 +244,10 @@ impl<E: Copy + Eq, B: Copy> Observer<E, B> {
     fn settled(&mut self, now: u64, kind: Kind, id: u16) -> Option<bool> {
         let position = self.last.iter().position(|last| *last == Some(id))?;
         if kind == Kind::Rst {
-            return Some(true);
+            // Nothing protects a reset, and whoever tries all 65,536 message IDs hits: what is protected asks its client (RFC 7641 §4.5), who
+            // acknowledges or is gone.
+            self.probed |= self.context.is_some() && !self.outstanding();
+            return Some(self.context.is_none());
         }
         if !self.outstanding() {
             return None;

@@ -16,6 +16,8 @@ pub enum Opened<B> {
         context: u8,
         /// What its answers need.
         binding: B,
+        /// Whether a number of the node's own may be used now, which a notification needs and the response that begins an observation.
+        numbered: bool,
     },
     /// It is, but may be old: answered with a protected 4.01 that carries this Echo value (RFC 8613 §B.1.2, RFC 9175 §2.3).
     Challenged {
@@ -80,13 +82,22 @@ pub struct Sealed {
     pub observe: Option<u32>,
 }
 
+/// Where a request comes from, as far as anybody can say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The endpoint, as a hash under a key that nobody knows.
+    pub endpoint: u32,
+    /// Its host, as [`Principal::host`](crate::Principal::host).
+    pub host: u64,
+}
+
 /// A security stage for endpoints of type `E`.
 pub trait Security<E> {
     /// What is kept of a request so that its answers can be protected: of an observation for as long as it lasts.
     type Binding: Copy;
 
     /// Unprotects a request that is not a duplicate. It keeps the inner request for [`Security::plaintext`].
-    fn open(&mut self, now: u64, from: &E, message: &Message<'_>) -> Opened<Self::Binding>;
+    fn open(&mut self, now: u64, from: Origin, message: &Message<'_>) -> Opened<Self::Binding>;
 
     /// What was within the request opened last: code, options, marker and payload.
     fn plaintext(&self) -> &[u8];
@@ -109,7 +120,7 @@ impl<E> Security<E> for Open {
     /// Nothing has one, and no table has room for it.
     type Binding = core::convert::Infallible;
 
-    fn open(&mut self, _: u64, _: &E, _: &Message<'_>) -> Opened<Self::Binding> {
+    fn open(&mut self, _: u64, _: Origin, _: &Message<'_>) -> Opened<Self::Binding> {
         Opened::Plain
     }
 

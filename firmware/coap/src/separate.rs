@@ -1,7 +1,7 @@
 //! Responses that come later (RFC 7252 §5.2.2): waited for, sent, and sent again until they are acknowledged.
 use crate::asked::Asked;
 use crate::limits::{EXCHANGE_LIFETIME, KEPT, MAX_RETRANSMIT, PROCESSING_DELAY, SEPARATE};
-use crate::message::{Code, Options, Token};
+use crate::message::{Code, Kind, Options, Token};
 use crate::party::Party;
 use crate::request::Part;
 use crate::shares::{Holder, Rank, Shares};
@@ -141,14 +141,21 @@ impl<E: Copy + Eq, B> Separates<E, B> {
         })
     }
 
-    /// An acknowledgement or a reset (RFC 7252 §4.2): whether it was of one of these.
-    pub(crate) fn settled(&mut self, to: E, wanted: u16) -> bool {
-        let found = |s: &mut Separate<E, B>| {
+    /// An acknowledgement or a reset (RFC 7252 §4.2): whether it was of one of these. A reset, which nothing protects, ends no response that
+    /// is protected: it goes out again until it is acknowledged or given up.
+    pub(crate) fn settled(&mut self, to: E, kind: Kind, wanted: u16) -> bool {
+        let found = |s: &Separate<E, B>| {
             s.to.endpoint == to && matches!(s.state, Pending::Sent { id, .. } if id == wanted)
         };
-        self.0
-            .iter_mut()
-            .any(|place| place.take_if(found).is_some())
+        for place in &mut self.0 {
+            if let Some(s) = place.as_ref().filter(|s| found(s)) {
+                if kind == Kind::Ack || s.binding.is_none() {
+                    *place = None;
+                }
+                return true;
+            }
+        }
+        false
     }
 
     pub(crate) fn deadline(&self) -> Option<u64> {

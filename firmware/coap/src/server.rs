@@ -145,7 +145,7 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
             (Kind::Ack | Kind::Rst, _) => {
                 // RFC 7252 §4.2: both are empty when they answer what we send, which is not a request.
                 let known = message.code == Code::EMPTY
-                    && (core.separates.settled(from, message.id)
+                    && (core.separates.settled(from, message.kind, message.id)
                         || core.observers.settled(now, from, message.kind, message.id));
                 count(if known {
                     &mut core.counters.settled

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod rig;
 
-use rig::{Msg, Rig};
+use rig::{Msg, Rig, VALUE};
 use wasmote_coap::{Code, Kind, OBSERVERS, option};
 
 const GET: Code = Code::GET;
@@ -42,6 +42,38 @@ fn eight_notifications_may_follow_each_other_at_once_and_then_one_a_round_trip()
         let next = rig.wait(1, 100);
         assert_eq!((next.len(), next[0].0), (1, began + 100));
     }
+}
+
+#[test]
+fn a_state_that_is_about_to_be_gone_is_told_whatever_the_pace() {
+    // RFC 7641 §4.5.1: more than one a round trip, once.
+    let mut rig = measured("value");
+    rig.now += 5_000;
+    for _ in 0..8 {
+        assert_eq!(rig.change(1).len(), 1);
+    }
+    assert!(rig.change(1).is_empty());
+    let value = rig.app.value.to_string();
+    let told = rig.at_last(0..VALUE);
+    assert!(told.is_empty(), "of other resources nothing is told");
+    let told = rig.at_last(VALUE..VALUE + 1);
+    assert_eq!((told.len(), told[0].text()), (1, value.as_str()));
+    assert_eq!(told[0].kind, Kind::Non);
+    let told = rig.at_last(VALUE..VALUE + 1);
+    assert!(told.is_empty(), "nothing is told twice");
+
+    // §4.5.2: it takes the place of the one that is not acknowledged yet, which is acknowledged in its stead.
+    rig.now += 30_000;
+    let waits = rig.change(1).remove(0);
+    assert_eq!(waits.kind, Kind::Con);
+    assert!(rig.change(1).is_empty());
+    let value = rig.app.value.to_string();
+    let told = rig.at_last(VALUE..VALUE + 1).remove(0);
+    assert_eq!((told.kind, told.text()), (Kind::Con, value.as_str()));
+    assert_ne!(told.id, waits.id);
+    rig.send(1, &Msg::empty(Kind::Ack, told.id));
+    assert!(rig.wait(1, 4_000).is_empty());
+    assert_eq!(rig.server.observers(), 1);
 }
 
 #[test]

@@ -6,7 +6,8 @@ mod rig;
 use rig::{App, Msg, block};
 use std::collections::BTreeSet;
 use wasmote_coap::{
-    Code, Kind, Message, OBSERVERS, Opened, Plaintext, Role, Sealed, Security, Server, option,
+    Code, Kind, Message, OBSERVERS, Opened, Origin, Plaintext, Role, Sealed, Security, Server,
+    option,
 };
 
 /// Kept of a request: the nonce it came with.
@@ -25,6 +26,8 @@ struct Stage {
     roles: Vec<Role>,
     next: u8,
     exhausted: bool,
+    /// No number of our own may be used now.
+    unnumbered: bool,
     /// The length that it claims, if not the true one.
     claims: Option<usize>,
 }
@@ -34,7 +37,7 @@ const OSCORE: u16 = option::OSCORE;
 impl Security<u8> for Stage {
     type Binding = Binding;
 
-    fn open(&mut self, _: u64, from: &u8, message: &Message<'_>) -> Opened<Binding> {
+    fn open(&mut self, _: u64, from: Origin, message: &Message<'_>) -> Opened<Binding> {
         let Some(value) = message.options.get(OSCORE) else {
             return Opened::Plain;
         };
@@ -67,8 +70,14 @@ impl Security<u8> for Stage {
             .iter()
             .map(|b| b.wrapping_sub(nonce))
             .collect();
-        let context = from / 10;
-        Opened::Protected { context, binding }
+        // Each is a host.
+        let context = from.host as u8 / 10;
+        let numbered = !self.unnumbered;
+        Opened::Protected {
+            context,
+            binding,
+            numbered,
+        }
     }
 
     fn plaintext(&self) -> &[u8] {
@@ -115,6 +124,7 @@ impl Protected {
     fn new() -> Self {
         let mut server = Server::with(7, Stage::default());
         server.trust(|peer| *peer < 100);
+        server.hosts(|peer| u64::from(*peer));
         Self {
             server,
             app: App::default(),
@@ -328,6 +338,95 @@ fn notifications_are_protected_and_only_the_context_that_began_an_observation_en
     assert_eq!(open(&last[0]).0.code, Code::NOT_FOUND);
     node.now += 3_100;
     assert_eq!(node.poll(), last);
+}
+
+#[test]
+fn who_cannot_be_told_of_changes_yet_is_told_that_and_asks_again() {
+    let mut node = Protected::new();
+    node.server.security().unnumbered = true;
+    let observe = Msg::new(Code::GET, 1, "value")
+        .token(b"t")
+        .with(option::OBSERVE, []);
+    let request = protect(&observe, 1).bytes();
+    let sent = node.send(30, &request);
+    let (busy, _) = open(&sent[0]);
+    assert_eq!(
+        (busy.code, busy.uint(option::MAX_AGE)),
+        (Code::SERVICE_UNAVAILABLE, Some(1))
+    );
+    assert_eq!(node.server.observers(), 0);
+    // The request was used up: who repeats it gets the same, and no replay is detected.
+    assert_eq!(node.send(30, &request), sent);
+    // What needs no number goes on.
+    let read = protect(&Msg::new(Code::GET, 2, "value"), 2).bytes();
+    assert_eq!(open(&node.send(30, &read)[0]).0.code, Code::CONTENT);
+    node.server.security().unnumbered = false;
+    let mut again = observe.clone();
+    again.id = 3;
+    let (first, _) = open(&node.send(30, &protect(&again, 3).bytes())[0]);
+    assert_eq!(first.code, Code::CONTENT);
+    assert_eq!(node.server.observers(), 1);
+}
+
+#[test]
+fn resets_of_all_message_ids_end_nothing_that_is_protected() {
+    let mut node = Protected::new();
+    let observe = Msg::new(Code::GET, 1, "value")
+        .token(b"t")
+        .with(option::OBSERVE, []);
+    node.send(30, &protect(&observe, 1).bytes());
+    let resets = |node: &mut Protected| {
+        let mut said = vec![];
+        for id in 0..=u16::MAX {
+            said.extend(node.send(30, &Msg::empty(Kind::Rst, id).bytes()));
+        }
+        said
+    };
+    for value in 1..=2 {
+        node.app.value = value;
+        node.server.notify(rig::VALUE);
+        let mut told = vec![];
+        // The first and the second reset that hits, and those of a confirmable one that goes out again.
+        for _ in 0..3 {
+            told.extend(node.poll());
+            told.extend(resets(&mut node));
+            node.now += 3_100;
+            told.extend(node.poll());
+        }
+        let texts = told.iter().map(|one| open(one).0.text().to_owned());
+        assert!(
+            texts.clone().any(|text| text == value.to_string()),
+            "{value}: {:?}",
+            texts.collect::<Vec<_>>()
+        );
+        let (last, _) = open(told.last().unwrap());
+        // Whoever is there acknowledges what asks for it.
+        assert_eq!(last.kind, Kind::Con);
+        node.send(30, &Msg::empty(Kind::Ack, last.id).bytes());
+        assert_eq!(node.server.observers(), 1);
+    }
+    // Nobody is there: it ends by itself.
+    node.app.value = 3;
+    node.server.notify(rig::VALUE);
+    let mut sent = 0;
+    for _ in 0..40 {
+        for told in node.poll() {
+            sent += 1;
+            node.send(30, &Msg::empty(Kind::Rst, Msg::read(&told).id).bytes());
+        }
+        node.now += 3_100;
+    }
+    assert_eq!(node.server.observers(), 0);
+    assert!(sent < 8, "{sent}");
+    // A response that comes later goes out again, whatever resets come.
+    node.send(30, &protect(&Msg::new(Code::GET, 2, "slow"), 2).bytes());
+    node.now += 900;
+    node.poll();
+    node.now += 2_200;
+    let late = node.poll();
+    resets(&mut node);
+    node.now += 3_100;
+    assert_eq!(node.poll(), late);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! A whole module: where its functions lie, and the passes over them.
 //!
 //! ```text
-//! length (4 bytes) | an entry for each function (4 bytes each): place, halfwords to where the engine enters << 24
-//! | exit, trap, stack: 4 bytes each | functions
+//! length (4 bytes) | an entry for each function (4 bytes each): place, WIDE, FLOAT, halfwords to where the engine enters << 24
+//! | exit, trap, stack, indirect: 4 bytes each | functions
 //! ```
 use crate::asm::{Nowhere, Pass, Sink};
-use crate::encode::{self, Access};
-use crate::facts::{Facts, Options, PLACE, entry};
+use crate::encode::{self, Access, Code as Instruction};
+use crate::entry::ty;
+use crate::facts::{FLOAT, Facts, Options, PLACE, WIDE, entry};
 use crate::function::Fun;
 use crate::limits::{Made, Refusal};
 use crate::registers::{SP, context};
@@ -40,7 +41,7 @@ fn size(facts: &Facts<'_>, body: &Body<'_>, work: &mut Work, origin: u32) -> Mad
 
 /// The bytes that [`compile`] will write.
 pub fn measure(module: &Module<'_>, options: Options, work: &mut Work) -> Result<u32, Refusal> {
-    let facts = Facts::new(module, options, &[]);
+    let facts = Facts::new(module, options);
     let mut at = facts.first();
     for body in module.bodies() {
         at += size(&facts, &body, work, at)?.0.next_multiple_of(4);
@@ -55,24 +56,32 @@ pub fn measure(module: &Module<'_>, options: Options, work: &mut Work) -> Result
 /// instruction.
 pub type Trace<'t> = &'t mut dyn FnMut(u32, Option<u32>);
 
-/// Memory that is written from its beginning on.
+/// Memory that is written from its beginning on: the functions' entries, and their code.
 struct Memory<'a, 't> {
+    table: &'a mut [u8],
     bytes: &'a mut [u8],
     at: usize,
     full: bool,
-    /// Bytes of code in front of it, what is told of it, and what was told last.
-    before: u32,
+    /// The function that is written.
+    own: u32,
+    /// What is told of the code, and what was told last.
     trace: Option<Trace<'t>>,
     place: u32,
     told: Option<Option<u32>>,
 }
 
 impl Memory<'_, '_> {
+    /// Bytes in front of the code.
+    fn before(&self) -> u32 {
+        self.table.len() as u32
+    }
+
     fn tell(&mut self, what: Option<u32>) {
+        let at = self.before() + self.at as u32;
         if let Some(trace) = self.trace.as_mut()
             && self.told != Some(what)
         {
-            trace(self.before + self.at as u32, what);
+            trace(at, what);
             self.told = Some(what);
         }
     }
@@ -83,6 +92,36 @@ impl Memory<'_, '_> {
             None => self.full = true,
         }
         self.at += 2;
+    }
+
+    fn set_entry(&mut self, own: u32, word: u32) {
+        let at = 4 + own as usize * 4;
+        if let Some(place) = self.table.get_mut(at..at + 4) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    fn entry(&self, own: u32) -> u32 {
+        entry(self.table.get(4..).unwrap_or(&[]), own)
+    }
+
+    /// A function begins at this place (its flags are with it), and the engine enters it so far from there: those before it that call
+    /// it are linked by its entry and where their calls will be, and call it from now on.
+    fn begin(&mut self, own: u32, place: u32, begin: u32) {
+        let mut from = self.entry(own);
+        self.own = own;
+        self.set_entry(own, place | ((begin / 2) << 24));
+        while from != 0 {
+            let at = from.wrapping_sub(self.before()) as usize;
+            let code = self.call(own, from);
+            let Some(&mut [a, b, c, d]) = self.bytes.get_mut(at..at + 4) else {
+                break;
+            };
+            from = u32::from_le_bytes([c, d, a, b]);
+            if let Some(site) = self.bytes.get_mut(at..at + 4) {
+                site.copy_from_slice(&code.bits.rotate_left(16).to_le_bytes());
+            }
+        }
     }
 }
 
@@ -95,6 +134,21 @@ impl Sink for Memory<'_, '_> {
     fn data(&mut self, half: u16) {
         self.tell(None);
         self.half(half);
+    }
+
+    fn call(&mut self, own: u32, from: u32) -> Instruction {
+        let word = self.entry(own);
+        if own > self.own {
+            self.set_entry(own, from);
+            return Instruction {
+                bits: word,
+                wide: true,
+            };
+        }
+        encode::call((word & PLACE) as i32 - from as i32).unwrap_or(Instruction {
+            bits: 0xde00_de00,
+            wide: true,
+        })
     }
 
     fn mark(&mut self, place: u32) {
@@ -120,52 +174,60 @@ pub fn compile_traced<'a>(
     arena: &'a mut [u8],
     trace: Option<Trace<'_>>,
 ) -> Result<Code<'a>, Refusal> {
-    let first = Facts::new(module, options, &[]).first();
+    let facts = Facts::new(module, options);
+    let first = facts.first();
     let (table, code) = arena
-        .split_at_mut_checked((first - 12) as usize)
+        .split_at_mut_checked(facts.exit as usize)
         .ok_or(Refusal::Arena)?;
+    table.fill(0);
+    let mut sink = Memory {
+        table,
+        bytes: code,
+        at: 0,
+        full: false,
+        own: 0,
+        trace,
+        place: 0,
+        told: None,
+    };
+    for place in [
+        context::EXIT,
+        context::TRAP,
+        context::STACK,
+        context::INDIRECT,
+    ] {
+        let jump = encode::access_imm(Access::Ldr, 15, SP, place);
+        sink.put((jump.bits >> 16) as u16);
+        sink.put(jump.bits as u16);
+    }
     let mut at = first;
     for (own, body) in module.bodies().enumerate() {
-        let facts = Facts::new(module, options, &[]);
         let (length, begin) = size(&facts, &body, work, at)?;
-        let word = at | ((begin / 2) << 24);
-        if let Some(place) = table.get_mut(4 + own * 4..8 + own * 4) {
-            place.copy_from_slice(&word.to_le_bytes());
+        let wide = if body.record.room.is_wide() { WIDE } else { 0 };
+        let float = if body.ty.result_bytes() == [ty::F32] {
+            FLOAT
+        } else {
+            0
+        };
+        sink.begin(own as u32, at | wide | float, begin);
+        function(&facts, &body, work, &mut sink, Pass::Emit, at)?;
+        if length % 4 != 0 {
+            sink.put(0xbf00);
         }
         at += length.next_multiple_of(4);
         if at > PLACE {
             return Err(Refusal::Length);
         }
-    }
-    let length = at;
-    if let Some(place) = table.get_mut(..4) {
-        place.copy_from_slice(&length.to_le_bytes());
-    }
-    let facts = Facts::new(module, options, table.get(4..).unwrap_or(&[]));
-    let mut sink = Memory {
-        bytes: code,
-        at: 0,
-        full: false,
-        before: first - 12,
-        trace,
-        place: 0,
-        told: None,
-    };
-    for place in [context::EXIT, context::TRAP, context::STACK] {
-        let jump = encode::access_imm(Access::Ldr, 15, SP, place);
-        sink.put((jump.bits >> 16) as u16);
-        sink.put(jump.bits as u16);
-    }
-    for (own, body) in module.bodies().enumerate() {
-        let origin = facts.entry(own as u32);
-        size(&facts, &body, work, origin)?;
-        let (length, _) = function(&facts, &body, work, &mut sink, Pass::Emit, origin)?;
-        if length % 4 != 0 {
-            sink.put(0xbf00);
+        if sink.full {
+            return Err(Refusal::Arena);
         }
     }
     if sink.full {
         return Err(Refusal::Arena);
+    }
+    let length = at;
+    if let Some(place) = arena.get_mut(..4) {
+        place.copy_from_slice(&length.to_le_bytes());
     }
     Ok(Code {
         bytes: arena.get(..length as usize).ok_or(Refusal::Arena)?,
@@ -180,7 +242,7 @@ pub struct Code<'a> {
 
 impl<'a> Code<'a> {
     /// What [`compile`] wrote before.
-    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+    pub fn of(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
@@ -189,9 +251,14 @@ impl<'a> Code<'a> {
         self.bytes
     }
 
+    /// A function's entry, with its flags.
+    pub(crate) fn entry(&self, own: u32) -> u32 {
+        entry(self.bytes.get(4..).unwrap_or(&[]), own)
+    }
+
     /// Where a function of the module's own begins, and where the engine enters it.
     pub fn function(&self, own: u32) -> (u32, u32) {
-        let word = entry(self.bytes.get(4..).unwrap_or(&[]), own);
+        let word = self.entry(own);
         let place = word & PLACE;
         (place, place + (word >> 24) * 2)
     }

@@ -17,6 +17,13 @@ pub(crate) trait Sink {
     fn data(&mut self, half: u16) {
         self.put(half);
     }
+    /// The call of a function of the module's own from this place.
+    fn call(&mut self, _own: u32, _from: u32) -> Code {
+        Code {
+            bits: 0,
+            wide: true,
+        }
+    }
     /// What comes next is of the instruction at this place in the module; 0: of none.
     fn mark(&mut self, _place: u32) {}
 }
@@ -206,6 +213,13 @@ impl<'w> Asm<'w> {
         }
     }
 
+    /// Calls a function of the module's own; this function lies at `origin`.
+    pub(crate) fn call_function(&mut self, own: u32, origin: u32) {
+        self.lines += 1;
+        let code = self.sink.call(own, origin + self.at);
+        self.put(code);
+    }
+
     // ---- instructions in their shortest form ----
 
     pub(crate) fn mov(&mut self, rd: Reg, rm: Reg) {
@@ -273,6 +287,22 @@ impl<'w> Asm<'w> {
             (_, Some(short)) if low && rd == rm => self.put(encode::op_short(short, rd, rn)),
             _ => self.put(encode::op_reg(op, false, rd, rn, rm, Shift::Lsl, 0)),
         }
+    }
+
+    /// `rd = rn + (rm << amount)`, no flags looked at.
+    pub(crate) fn add_shifted(&mut self, rd: Reg, rn: Reg, rm: Reg, amount: u8) {
+        if amount == 0 {
+            return self.op_reg(Op::Add, rd, rn, rm);
+        }
+        self.put(encode::op_reg(
+            Op::Add,
+            false,
+            rd,
+            rn,
+            rm,
+            Shift::Lsl,
+            amount,
+        ));
     }
 
     /// `rd = rm << amount`, no flags looked at.

@@ -17,6 +17,14 @@ impl Bytes<'_> {
 
     /// A number of the format, its sign extended from its last bit if it is signed.
     fn number(&mut self, signed: bool) -> u64 {
+        // Most of them are one byte.
+        if let Some(&byte) = self.bytes.get(self.at)
+            && byte < 0x80
+        {
+            self.at += 1;
+            let sign = if signed { byte << 1 } else { 0 };
+            return i64::from(sign.cast_signed() >> 7).cast_unsigned() << 7 | u64::from(byte);
+        }
         let (mut value, mut shift) = (0_u64, 0);
         loop {
             let byte = self.byte();
@@ -62,7 +70,7 @@ impl Bytes<'_> {
             Immediates::F64 => (0, 8),
         };
         for _ in 0..numbers {
-            self.s64();
+            while self.byte() >= 0x80 {}
         }
         self.at += bytes as usize;
     }

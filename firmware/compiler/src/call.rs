@@ -1,14 +1,21 @@
 //! Calls. Arguments lie where the callee's frame begins, in slots of its own width; a result comes back in registers.
-use crate::asm::Pass;
-use crate::encode::{self, Op};
-use crate::entry::{Entry, ty};
+use crate::encode::{self, Cond, Op};
+use crate::entry::{Entry, Kind, ty};
 use crate::function::Fun;
 use crate::limits::Made;
-use crate::registers::{FRAME, Leave, SCRATCH};
+use crate::registers::{FRAME, LR, Leave, SCRATCH, SP, context};
 use wasmote_engine::FuncType;
 
 /// The new frame, until the callee has it.
 const NEW_FRAME: u8 = 3;
+/// What an indirect call is made with (native.s): the index, the type's, the table's header, and 1 where the caller's slots have 64
+/// bits. The last is a local's register, which is in its slot.
+const INDEX: u8 = 0;
+const TYPE: u8 = 1;
+const TABLE: u8 = 2;
+const WIDTH: u8 = 4;
+/// Bytes of a table's header.
+const HEADER: u32 = 12;
 
 impl<'m> Fun<'_, 'm> {
     pub(crate) fn call(&mut self) -> Made<()> {
@@ -16,7 +23,7 @@ impl<'m> Fun<'_, 'm> {
         let module = self.facts.module;
         let Some(own) = index.checked_sub(module.imported_functions()) else {
             let ty = module.func_type(index);
-            return self.leave_for(ty, Leave::Import, 0);
+            return self.leave_for(ty, Leave::Import);
         };
         let Some(ty) = module.func_type(index) else {
             return Ok(());
@@ -38,10 +45,8 @@ impl<'m> Fun<'_, 'm> {
             _ if caller == callee => {}
             (false, _) => {
                 self.align_frame();
-                // From the last one on, as they lie apart.
-                for i in (0..params.len() as u32).rev() {
-                    self.asm.load(SCRATCH, FRAME, at + i * 4);
-                    self.asm.store(SCRATCH, NEW_FRAME, i * 8);
+                if !params.is_empty() {
+                    self.widen(own, at, params.len() as u32);
                 }
             }
             (true, _) => {
@@ -56,12 +61,7 @@ impl<'m> Fun<'_, 'm> {
         self.now_owed(0);
         self.spill_locals();
         self.asm.constant(SCRATCH, self.at as u32);
-        let distance = if self.asm.pass == Pass::Emit {
-            self.facts.entry(own) as i32 - (self.origin + self.asm.at) as i32
-        } else {
-            0
-        };
-        self.asm.call(distance);
+        self.asm.call_function(own, self.origin);
         let locals = u32::from(self.record.locals);
         self.load_locals(0..locals);
         if results.len() > 1 && caller != callee {
@@ -73,6 +73,29 @@ impl<'m> Fun<'_, 'm> {
     fn new_frame(&mut self, at: u32) {
         self.asm
             .put(encode::addw(false, NEW_FRAME, FRAME, at.min(4095) as u16));
+    }
+
+    /// Moves arguments to where wider slots are. Where the callee has no room for them they stay: above the frame may lie records, and
+    /// the callee ends at once.
+    fn widen(&mut self, own: u32, at: u32, params: u32) {
+        let module = self.facts.module;
+        let room = module.record(module.record_of(own)).room.bytes();
+        if !self.asm.add_constant(LR, NEW_FRAME, room) {
+            self.asm.constant(LR, room);
+            self.asm.op_reg(Op::Add, LR, LR, NEW_FRAME);
+        }
+        self.asm.load(SCRATCH, SP, context::FRAMES);
+        self.asm.put(encode::cmp(LR, SCRATCH));
+        let over = self.asm.label();
+        self.asm.forward(over, Some(Cond::Hi));
+        // From the last one on, as they lie apart.
+        for i in (0..params).rev() {
+            self.asm.load(SCRATCH, FRAME, at + i * 4);
+            self.asm.store(SCRATCH, NEW_FRAME, i * 8);
+        }
+        self.asm.bind(over);
+        self.new_frame(at);
+        self.align_frame();
     }
 
     /// Moves the new frame up to a multiple of 8.
@@ -124,20 +147,44 @@ impl<'m> Fun<'_, 'm> {
         }
     }
 
+    /// A call of what an entry of a table refers to. Native.s looks at the entry and goes to the function, or leaves where that is the
+    /// engine's to do: everything lies where the engine wants it, the index too, and is fetched again.
     pub(crate) fn call_indirect(&mut self) -> Made<()> {
-        let ty = self.u32();
-        self.u32();
-        let ty = self.facts.module.ty(ty);
-        self.leave_for(Some(ty), Leave::Step, 1)
+        let (of, table) = (self.u32(), self.u32());
+        let ty = self.facts.module.ty(of);
+        let height = self.height;
+        let index = height.saturating_sub(1);
+        let first = index.saturating_sub(ty.param_bytes().len());
+        let before = self.entry(index);
+        self.flush(first);
+        // Where it was, it still is: only its slot is filled too.
+        let there = matches!(before.kind, Kind::Slot | Kind::Flags);
+        let entry = if there { self.entry(index) } else { before };
+        self.int_into((entry, index), INDEX);
+        let at = self.slot(first);
+        self.new_frame(at);
+        let owed = self.owed_now();
+        self.charge(owed);
+        self.now_owed(0);
+        self.spill_locals();
+        self.asm.constant(SCRATCH, self.at as u32);
+        self.asm.constant(TYPE, of);
+        self.asm.constant(TABLE, table * HEADER);
+        self.asm.constant(WIDTH, u32::from(self.size == 8));
+        let distance = self.facts.indirect as i32 - (self.origin + self.asm.at) as i32;
+        self.asm.call(distance);
+        self.site(Leave::Indirect, self.here, (self.at - self.here) as i32);
+        self.height = first;
+        self.load_locals(0..u32::from(self.record.locals));
+        self.returned(ty.result_bytes())
     }
 
-    /// A call that is made from outside: arguments and results lie in slots, and `more` operands above the arguments.
-    fn leave_for(&mut self, ty: Option<FuncType<'m>>, why: Leave, more: usize) -> Made<()> {
+    /// A call that is made from outside: arguments and results lie in slots.
+    fn leave_for(&mut self, ty: Option<FuncType<'m>>, why: Leave) -> Made<()> {
         let Some(ty) = ty else { return Ok(()) };
-        let taken = ty.param_bytes().len() + more;
-        let below = self.height.saturating_sub(taken);
+        let below = self.height.saturating_sub(ty.param_bytes().len());
         self.flush(below);
-        self.leave(why, self.here, self.owed);
+        self.leave(why, self.here, self.owed)?;
         self.now_owed(0);
         self.height = below;
         for ty in ty.result_bytes() {

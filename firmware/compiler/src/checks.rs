@@ -1,4 +1,5 @@
 //! Addresses whose bounds were looked at, so that it is not done again.
+use crate::address::Address;
 use crate::encode::Reg;
 
 /// What is known of addresses on a straight line: see `lines` in asm.rs.
@@ -37,4 +38,15 @@ impl Checks {
             self.base = None;
         }
     }
+}
+
+/// A register with the memory's first byte, what a root holds and a number: bytes so far from there on are in the memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Base {
+    pub(crate) address: Address,
+    pub(crate) from: u16,
+    pub(crate) to: u16,
+    pub(crate) reg: Reg,
+    /// The straight line on which it holds.
+    pub(crate) line: u32,
 }

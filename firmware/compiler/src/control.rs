@@ -8,7 +8,7 @@ use crate::encode::{self, Cond, Op, Reg};
 use crate::entry::{Entry, Kind, ty};
 use crate::function::{Fun, Taken};
 use crate::limits::{BODY, Made, OWED, Refusal};
-use crate::registers::{FLOAT_SCRATCH, FRAME, FUEL, LR, Leave, SCRATCH, SP, context};
+use crate::registers::{FLOAT_SCRATCH, FRAME, FUEL, LR, Leave, PC, SCRATCH, SP, context};
 use crate::work::{Control, Home, UNKNOWN};
 use wasmote_engine::TrapKind;
 use wasmote_engine::opcode::op;
@@ -111,7 +111,7 @@ impl<'m> Fun<'_, 'm> {
         self.epilogue();
         self.place_stubs(true);
         self.asm.sink.mark(0);
-        self.place_exits()?;
+        self.place_exits();
         // Entered out of fuel: nothing is in registers yet.
         self.asm.refusal.map_or(Ok(begin), Err)
     }
@@ -139,10 +139,10 @@ impl<'m> Fun<'_, 'm> {
             Some(code) => self.asm.put(code),
             None => return Err(Refusal::Length),
         }
-        self.asm.put(encode::adds_imm8(true, 2, 20));
-        self.asm
-            .put(encode::access_double(false, SCRATCH, LR, 2, 8));
-        self.asm.store(FRAME, 2, 16);
+        // The caller's frame, its position and where it goes on; two words of the record stay free.
+        let kept = 1 << FRAME | 1 << SCRATCH;
+        self.asm.put(encode::several(false, 2, kept | 1 << LR));
+        self.asm.put(encode::adds_imm8(true, 2, 8));
         self.asm.store(2, SP, context::FRAMES);
         self.asm.mov(FRAME, 3);
         let params = u32::from(self.record.params);
@@ -151,7 +151,7 @@ impl<'m> Fun<'_, 'm> {
         self.subtract_fuel((locals - params) as i32);
         let begun = self.asm.label();
         self.asm.forward(begun, Some(Cond::Gt));
-        self.leave(Leave::Entry, self.at, 0);
+        self.leave(Leave::Entry, self.at, 0)?;
         self.asm.bind(begun);
         let begin = self.asm.at;
         if begin > 510 {
@@ -174,7 +174,8 @@ impl<'m> Fun<'_, 'm> {
     /// Makes the locals that live in the frame zero.
     fn zero_locals(&mut self, params: u32, locals: u32) {
         let words = (locals - params) * self.size / 4;
-        if words == 0 {
+        let lies = |index| self.local(index).home == Home::Frame;
+        if words == 0 || words <= 24 && !(params..locals).any(lies) {
             return;
         }
         self.asm.constant(0, 0);
@@ -229,11 +230,10 @@ impl<'m> Fun<'_, 'm> {
             }
         }
         self.asm.load(2, SP, context::FRAMES);
-        self.asm.load(LR, 2, 12);
-        self.asm.load(FRAME, 2, 16);
         self.asm.put(encode::adds_imm8(false, 2, 20));
         self.asm.store(2, SP, context::FRAMES);
-        self.asm.put(encode::bx(LR));
+        let kept = 1 << FRAME | 1 << SCRATCH;
+        self.asm.put(encode::several(true, 2, kept | 1 << PC));
     }
 
     /// Code that is never reached: only where it ends matters.
@@ -254,6 +254,8 @@ impl<'m> Fun<'_, 'm> {
 
     /// Nothing comes behind this instruction.
     pub(crate) fn stop(&mut self) {
+        self.drop_bases();
+        self.drop_globals();
         self.dead = Some(0);
         self.asm.flags = false;
     }
@@ -359,9 +361,9 @@ impl<'m> Fun<'_, 'm> {
             let head = i32::from(control.otherwise);
             let (now, at) = (self.height, (self.record.code as i32 + head) as usize);
             self.height = height + types.len();
-            self.leave(Leave::Fuel, at, 0);
+            self.leave(Leave::Fuel, at, 0)?;
             self.height = now;
-            self.asm.back(control.label, None);
+            self.asm.back(control.otherwise_owed, None);
         } else {
             self.charge(difference);
             self.asm.forward(control.label, None);
@@ -413,9 +415,15 @@ impl<'m> Fun<'_, 'm> {
                 let owed = self.owed_now();
                 self.charge(owed);
                 self.now_owed(0);
-                self.compute_for_loop()?;
-                self.asm.bind(control.label);
                 control.otherwise = (self.at as u32 - self.record.code) as u16;
+                // Who comes back from outside, with registers that hold nothing, goes in where what is kept is computed.
+                control.otherwise_owed = control.label;
+                if self.keeps(control.otherwise) {
+                    control.otherwise_owed = self.asm.label();
+                    self.asm.bind(control.otherwise_owed);
+                    self.compute_for_loop(control.otherwise)?;
+                }
+                self.asm.bind(control.label);
             }
             op::IF => {
                 let cond = match (held, condition) {

@@ -399,12 +399,10 @@ pub const fn access_reg(access: Access, rt: Reg, rn: Reg, rm: Reg) -> Code {
     word(access.first() | rn as u32, (rt as u32) << 12 | rm as u32)
 }
 
-/// `strd rt, rt2, [rn, #offset]`, or `ldrd`; offset a multiple of 4 up to 1020.
-pub const fn access_double(load: bool, rt: Reg, rt2: Reg, rn: Reg, offset: u32) -> Code {
-    word(
-        0xe9c0 | (load as u32) << 4 | rn as u32,
-        (rt as u32) << 12 | (rt2 as u32) << 8 | offset >> 2,
-    )
+/// `stmdb rn!, {registers}`, or `ldmdb rn, {registers}`: a bit for each register.
+pub const fn several(load: bool, rn: Reg, registers: u16) -> Code {
+    let op = if load { 0xe910 } else { 0xe920 };
+    word(op | rn as u32, registers as u32)
 }
 
 /// `bx rm`.

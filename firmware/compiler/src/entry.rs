@@ -1,4 +1,5 @@
 //! An operand that is not, or not yet, where the engine's loops would have it.
+use crate::address::{Address, NONE, Root};
 use crate::encode::{Cond, Float, Reg};
 
 /// Where an operand is.
@@ -16,7 +17,8 @@ pub(crate) enum Kind {
     Float,
     /// In two general registers.
     Pair,
-    /// A general register shifted left, and a number below 4096 that is added or subtracted; not yet computed.
+    /// A general register shifted left, and a number below 4096 that is added or subtracted; not yet computed. Where locals live in
+    /// all of them, another register perhaps, and a number below 65536.
     Sum,
     /// A condition: 1 where it holds. Taken by the very next instruction.
     Flags,
@@ -88,7 +90,30 @@ impl Entry {
     }
 
     pub(crate) const fn sum(reg: Reg, shift: u8, value: u32) -> Self {
-        Self::new(Kind::Sum, ty::I32, reg, shift, value)
+        Self::of(Address::of(reg, shift, value))
+    }
+
+    pub(crate) const fn of(Address { root, value }: Address) -> Self {
+        let b = root.plain << 4 | root.shift;
+        Self::new(Kind::Sum, ty::I32, root.shifted, b, value)
+    }
+
+    /// What a sum is the sum of.
+    pub(crate) const fn address(self) -> Address {
+        let root = Root {
+            plain: self.b >> 4,
+            shifted: self.a,
+            shift: self.b & 15,
+        };
+        Address {
+            root,
+            value: self.value,
+        }
+    }
+
+    /// Whether it is the sum of two registers.
+    pub(crate) const fn has_two(self) -> bool {
+        matches!(self.kind, Kind::Sum) && self.b >> 4 != NONE
     }
 
     /// The constant, or the index of the local.
@@ -101,7 +126,7 @@ impl Entry {
         self.a
     }
 
-    /// The upper one of two registers, or by how much one is shifted.
+    /// The upper one of two registers.
     pub(crate) const fn high(self) -> u8 {
         self.b
     }

@@ -29,19 +29,13 @@ pub(crate) struct Facts<'m> {
     pub(crate) exit: u32,
     pub(crate) trap: u32,
     pub(crate) stack: u32,
-    /// The functions' entries, once they are known.
-    table: &'m [u8],
+    pub(crate) indirect: u32,
 }
 
-/// Places of functions in the entries.
-pub(crate) const PLACE: u32 = 0x00ff_ffff;
-
-impl Facts<'_> {
-    /// Where a function of the module's own begins.
-    pub(crate) fn entry(&self, own: u32) -> u32 {
-        entry(self.table, own) & PLACE
-    }
-}
+/// Places of functions in the entries, multiples of 4; that a function's slots are 64 bits wide, and that its only result is an f32.
+pub(crate) const PLACE: u32 = 0x00ff_fffc;
+pub(crate) const WIDE: u32 = 2;
+pub(crate) const FLOAT: u32 = 1;
 
 /// A function's entry in the table.
 pub(crate) fn entry(table: &[u8], own: u32) -> u32 {
@@ -53,7 +47,7 @@ pub(crate) fn entry(table: &[u8], own: u32) -> u32 {
 }
 
 impl<'m> Facts<'m> {
-    pub(crate) fn new(module: &Module<'m>, options: Options, table: &'m [u8]) -> Self {
+    pub(crate) fn new(module: &Module<'m>, options: Options) -> Self {
         let own = module.functions() - module.imported_functions();
         let exit = 4 + own * 4;
         let least = module
@@ -66,12 +60,12 @@ impl<'m> Facts<'m> {
             exit,
             trap: exit + 4,
             stack: exit + 8,
-            table,
+            indirect: exit + 12,
         }
     }
 
     /// Where the first function lies.
     pub(crate) fn first(&self) -> u32 {
-        self.exit + 12
+        self.exit + 16
     }
 }

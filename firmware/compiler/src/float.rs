@@ -4,7 +4,7 @@ use crate::entry::{Entry, Kind, ty};
 use crate::function::Fun;
 use crate::limits::Made;
 use crate::registers::{FLOAT_SCRATCH, SCRATCH};
-use wasmote_engine::opcode::op;
+use wasmote_engine::opcode::{more, op};
 
 impl Fun<'_, '_> {
     pub(crate) fn compare_float(&mut self, byte: u8) -> Made<()> {
@@ -46,6 +46,7 @@ impl Fun<'_, '_> {
             op::F32_MUL => Arith::Mul,
             op::F32_DIV => Arith::Div,
             op::F32_COPYSIGN => return self.copysign(),
+            _ if self.is_truncated(byte) => return self.rounded(byte),
             _ => return self.helped(byte),
         };
         let (b, a) = (self.pop(), self.pop());
@@ -77,6 +78,48 @@ impl Fun<'_, '_> {
         ));
         self.asm.op_reg(encode::Op::Orr, to, to, SCRATCH);
         self.push(Entry::reg(ty::F32, to))
+    }
+
+    /// Whether this rounds, and the next instruction makes an i32 of it, the nearest there is.
+    fn is_truncated(&self, byte: u8) -> bool {
+        let next = self.bytes.get(self.at + 1);
+        let follows = self.peek() == op::PREFIX && next == Some(&more::I32_TRUNC_SAT_F32_S);
+        follows && matches!(byte, op::F32_CEIL..=op::F32_TRUNC)
+    }
+
+    /// Both at once: what the conversion cuts off tells on which side of the number it is, and it is exact where there is something to cut
+    /// off. Beyond 2^31 one more or less is the same float; a NaN is on no side, and becomes 0.
+    fn rounded(&mut self, byte: u8) -> Made<()> {
+        self.at += 2;
+        let step = match byte {
+            op::F32_CEIL => Some((Arith::Add, Cond::Gt)),
+            op::F32_FLOOR => Some((Arith::Sub, Cond::Mi)),
+            _ => None,
+        };
+        let Some((arith, side)) = step else {
+            return self.truncate_saturated(true);
+        };
+        let taken = self.pop();
+        let x = self.float(taken)?;
+        let one = self.float_temp()?;
+        let whole = FLOAT_SCRATCH;
+        let convert = |this: &mut Self, unary, from| {
+            this.asm.put(encode::vunary(unary, whole, from));
+        };
+        convert(self, Unary::ToSigned, x);
+        convert(self, Unary::FromSigned, whole);
+        let imm = encode::float_immediate(1_f32.to_bits()).unwrap_or(0);
+        self.asm.put(encode::vmov_imm(one, imm));
+        self.asm.put(encode::vunary(Unary::Cmp, x, whole));
+        self.asm.put(encode::vmrs());
+        self.asm.put(encode::it(side));
+        self.asm.put(encode::varith(arith, whole, whole, one));
+        convert(self, Unary::ToSigned, whole);
+        self.give_float(x);
+        self.give_float(one);
+        let to = self.result(&[])?;
+        self.asm.put(encode::vmov_from(to, whole));
+        self.push(Entry::reg(ty::I32, to))
     }
 
     /// Towards zero, the nearest there is; 0 for what is not a number.

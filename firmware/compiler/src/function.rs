@@ -1,13 +1,15 @@
 //! A function while it is compiled: its registers, its operands, and how they get from one place to another.
+use crate::address::{Address, NONE};
 use crate::asm::{Asm, Pass, Sink};
 use crate::bytes::Bytes;
-use crate::checks::Checks;
+use crate::checks::{Base, Checks};
 use crate::encode::{self, Access, Cond, Float, Op, Reg, Shift, Unary};
 use crate::entry::{Entry, Kind, ty};
 use crate::facts::Facts;
 use crate::limits::{GROUP, Made, Refusal};
 use crate::registers::{FLOAT_SCRATCH, FRAME, FUEL, LR, Leave, PINS, SCRATCH, SP, context};
 use crate::work::{Control, Home, Kept, Local, MORE, Round, Stub, UNKNOWN, Use, Work};
+use wasmote_engine::opcode::op;
 use wasmote_engine::{Body, TrapKind, tier::Record};
 
 /// An operand that was taken, with the index of its slot.
@@ -45,14 +47,21 @@ pub(crate) struct Fun<'w, 'm> {
     pub(crate) reload: u16,
     pub(crate) exits: bool,
     /// What is computed in front of loops, where it is used, and the loops (hoist.rs).
-    kept: &'w [Kept],
-    uses: &'w [Use],
-    rounds: &'w [Round],
+    pub(crate) kept: &'w [Kept],
+    pub(crate) uses: &'w [Use],
+    pub(crate) rounds: &'w [Round],
     /// The next use, and where what is being computed in front of a loop ends.
-    next_use: usize,
+    pub(crate) next_use: usize,
     pub(crate) until: usize,
-    /// What is known of addresses.
+    /// What fills the hole of the expression whose hole ends at `until`: that expression.
+    pub(crate) filling: Option<usize>,
+    /// What is known of addresses; addresses with the memory's first byte (group.rs), the register among theirs that an access is
+    /// just made at.
     pub(crate) checks: Checks,
+    pub(crate) bases: [Option<Base>; 2],
+    /// The register that the globals' place is in, and on which straight line.
+    pub(crate) globals_at: Option<(Reg, u32)>,
+    pub(crate) busy: Reg,
 }
 
 /// The first so many.
@@ -108,7 +117,11 @@ impl<'w, 'm> Fun<'w, 'm> {
             rounds: first(&work.rounds, work.round_count),
             next_use: 0,
             until: usize::MAX,
+            filling: None,
             checks: Checks::NONE,
+            bases: [None; 2],
+            globals_at: None,
+            busy: NONE,
         }
     }
 
@@ -154,80 +167,6 @@ impl<'w, 'm> Fun<'w, 'm> {
         };
         bytes.skip(byte);
         self.at = bytes.at;
-    }
-
-    // ---- what is computed in front of loops ----
-
-    /// Where the present instruction is the first of an expression that was computed in front of the loop: passes over it, and
-    /// has its value as an operand.
-    pub(crate) fn used(&mut self) -> Made<bool> {
-        let at = self.at - self.record.code as usize;
-        while let Some(next) = self.uses.get(self.next_use) {
-            if usize::from(next.start) >= at {
-                break;
-            }
-            self.next_use += 1;
-        }
-        let Some(next) = self.uses.get(self.next_use) else {
-            return Ok(false);
-        };
-        let index = u32::from(self.record.locals) + u32::from(next.kept);
-        let Local { ty, home, .. } = self.local(index);
-        if usize::from(next.start) != at || home == Home::Frame {
-            return Ok(false);
-        }
-        let kept = self.kept.get(usize::from(next.kept));
-        self.at += kept.map_or(0, |kept| usize::from(kept.length));
-        self.push(Entry::local(ty, index))?;
-        Ok(true)
-    }
-
-    /// Computes one of them into its register; nothing but its operands is in r0 to r3 and s0 to s14.
-    fn compute(&mut self, kept: usize) -> Made<()> {
-        let Local { home, .. } = self.local(u32::from(self.record.locals) + kept as u32);
-        let Some(place) = self.kept.get(kept).filter(|_| home != Home::Frame) else {
-            return Ok(());
-        };
-        let (at, here) = (self.at, self.here);
-        self.at = self.record.code as usize + usize::from(place.start);
-        self.until = self.at + usize::from(place.length);
-        while self.at < self.until {
-            self.here = self.at;
-            let byte = self.byte();
-            self.instruction(byte)?;
-        }
-        let taken = self.pop();
-        match home {
-            Home::Reg(pin) => self.int_into(taken, pin),
-            Home::Float(pin) => self.float_into(taken, pin),
-            Home::Frame => {}
-        }
-        self.release(taken);
-        (self.at, self.here, self.until) = (at, here, usize::MAX);
-        Ok(())
-    }
-
-    /// What is computed in front of the loop that begins here.
-    pub(crate) fn compute_for_loop(&mut self) -> Made<()> {
-        let at = self.at - self.record.code as usize;
-        let round = self.rounds.iter().find(|r| usize::from(r.at) == at);
-        let kept = round.map_or(0, |round| round.kept);
-        for index in 0..self.kept.len() {
-            if kept >> index & 1 == 1 {
-                self.compute(index)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A loop ends: what was computed in front of it goes to its slot where it is an operand still.
-    pub(crate) fn flush_kept(&mut self) {
-        for index in 0..self.height {
-            let entry = self.entry(index);
-            if entry.kind == Kind::Local && entry.value() >= u32::from(self.record.locals) {
-                self.spill(index);
-            }
-        }
     }
 
     // ---- fuel ----
@@ -326,7 +265,7 @@ impl<'w, 'm> Fun<'w, 'm> {
 
     /// A free register; an operand may have to leave its own.
     pub(crate) fn temp(&mut self) -> Made<Reg> {
-        if self.free == 0 {
+        if self.free == 0 && !self.drop_globals() && !self.drop_idle() {
             let held = (0..self.height).find(|i| {
                 let entry = self.entry(*i);
                 match entry.kind {
@@ -396,7 +335,8 @@ impl<'w, 'm> Fun<'w, 'm> {
         let home = self.local(local).home;
         for index in 0..self.height {
             let entry = self.entry(index);
-            if entry.kind == Kind::Sum && home == Home::Reg(entry.low()) {
+            if entry.kind == Kind::Sum && matches!(home, Home::Reg(pin) if entry.address().has(pin))
+            {
                 let reg = self.temp()?;
                 self.int_into((entry, index), reg);
                 self.set_entry(index, Entry::reg(entry.ty, reg));
@@ -446,12 +386,20 @@ impl<'w, 'm> Fun<'w, 'm> {
             Kind::Float => self.asm.put(encode::vmov_from(to, entry.low())),
             Kind::Pair => self.asm.mov(to, entry.low()),
             Kind::Sum => {
-                let (from, shift) = (entry.low(), entry.high());
-                if shift > 0 {
-                    self.asm.shift_left(to, from, shift);
+                let Address { root, value } = entry.address();
+                let mut from = to;
+                if root.plain != NONE {
+                    self.asm
+                        .add_shifted(to, root.plain, root.shifted, root.shift);
+                } else if root.shift > 0 {
+                    self.asm.shift_left(to, root.shifted, root.shift);
+                } else {
+                    from = root.shifted;
                 }
-                let from = if shift > 0 { to } else { from };
-                self.asm.add_constant(to, from, entry.value());
+                if !self.asm.add_constant(to, from, value) {
+                    self.asm.add_constant(to, from, value & 0xfff);
+                    self.asm.add_constant(to, to, value & !0xfff);
+                }
             }
             Kind::Flags => {
                 let cond = entry.cond();
@@ -626,7 +574,6 @@ impl<'w, 'm> Fun<'w, 'm> {
 
     /// The register that the next instruction, if it sets a local which lives in one, wants the result in.
     fn wanted(&mut self) -> Made<Option<Home>> {
-        use wasmote_engine::opcode::op;
         if !matches!(self.peek(), op::LOCAL_SET | op::LOCAL_TEE) {
             return Ok(None);
         }
@@ -741,13 +688,18 @@ impl<'w, 'm> Fun<'w, 'm> {
     /// Compares an address with the length of the memory, which has perhaps grown, less the bytes behind the address, which are
     /// fewer than it has.
     fn second_look(&mut self, stub: &Stub) {
-        self.asm.load(SCRATCH, SP, context::LENGTH);
-        if !self
-            .asm
-            .add_constant(SCRATCH, SCRATCH, stub.reach.wrapping_neg())
-        {
-            self.asm.constant(LR, stub.reach);
-            self.asm.op_reg(Op::Sub, SCRATCH, SCRATCH, LR);
+        let last = (self.facts.least - u64::from(stub.reach)) as u32;
+        if !self.facts.grows && last < 1 << 16 {
+            self.asm.constant(SCRATCH, last);
+        } else {
+            self.asm.load(SCRATCH, SP, context::LENGTH);
+            if !self
+                .asm
+                .add_constant(SCRATCH, SCRATCH, stub.reach.wrapping_neg())
+            {
+                self.asm.constant(LR, stub.reach);
+                self.asm.op_reg(Op::Sub, SCRATCH, SCRATCH, LR);
+            }
         }
         let mut reg = stub.reg;
         if stub.shift > 0 {
@@ -769,8 +721,9 @@ impl<'w, 'm> Fun<'w, 'm> {
         self.asm.half(stub.owed | u16::from(stub.kind) << 12);
     }
 
-    /// Leaves so that it can be gone on from: locals go to their slots, and are fetched again behind it.
-    pub(crate) fn leave(&mut self, why: Leave, at: usize, owed: i32) {
+    /// Leaves so that it can be gone on from: locals go to their slots, and are fetched again behind it, and what is computed in
+    /// front of the loop is computed again.
+    pub(crate) fn leave(&mut self, why: Leave, at: usize, owed: i32) -> Made<()> {
         if why == Leave::Entry || !self.spills() {
             let distance = self.facts.exit as i32 - (self.origin + self.asm.at) as i32;
             self.asm.call(distance);
@@ -778,19 +731,42 @@ impl<'w, 'm> Fun<'w, 'm> {
             self.exits = true;
             self.asm.call_label(self.exit);
         }
+        self.site(why, at, owed);
+        if why == Leave::Entry {
+            return Ok(());
+        }
+        if self.pinned() {
+            self.exits = true;
+            self.asm.call_label(self.reload);
+        }
+        // A loop is gone on with in front of what is computed before it.
+        if why == Leave::Fuel {
+            return Ok(());
+        }
+        let open = self.controls.get(..self.depth).unwrap_or(&[]);
+        let Some(innermost) = open.iter().rfind(|c| c.opcode == op::LOOP) else {
+            return Ok(());
+        };
+        // All registers of operands are free here; there are enough of them that none goes to its slot.
+        let at = innermost.otherwise;
+        let before = (self.free, self.free_floats);
+        (self.free, self.free_floats) = (self.temps, 0x7fff);
+        self.compute_for_loop(at)?;
+        (self.free, self.free_floats) = before;
+        Ok(())
+    }
+
+    /// What lies behind a call by which code leaves: the position in the function, what is owed there and why, operands.
+    pub(crate) fn site(&mut self, why: Leave, at: usize, owed: i32) {
         self.asm
             .half((at as u32).wrapping_sub(self.record.code) as u16);
         self.asm.half(owed.max(0) as u16 | (why as u16) << 12);
         self.asm.half(self.height as u16);
-        if why != Leave::Entry && self.pinned() {
-            self.exits = true;
-            self.asm.call_label(self.reload);
-        }
     }
 
-    /// Whether any local lives in a register, or anything that is computed in front of a loop.
+    /// Whether any local lives in a register.
     fn pinned(&self) -> bool {
-        let count = usize::from(self.record.locals) + self.kept.len();
+        let count = usize::from(self.record.locals);
         self.locals
             .iter()
             .take(count)
@@ -834,7 +810,7 @@ impl<'w, 'm> Fun<'w, 'm> {
     }
 
     /// What is shared by all places that leave.
-    pub(crate) fn place_exits(&mut self) -> Made<()> {
+    pub(crate) fn place_exits(&mut self) {
         self.asm.bind(self.exit);
         if self.exits && self.spills() {
             self.spill_locals();
@@ -844,12 +820,7 @@ impl<'w, 'm> Fun<'w, 'm> {
         self.asm.bind(self.reload);
         if self.exits && self.pinned() {
             self.load_locals(0..u32::from(self.record.locals));
-            (self.height, self.free, self.free_floats) = (0, self.temps, 0x7fff);
-            for index in 0..self.kept.len() {
-                self.compute(index)?;
-            }
             self.asm.put(encode::bx(LR));
         }
-        Ok(())
     }
 }

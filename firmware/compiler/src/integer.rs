@@ -1,4 +1,5 @@
 //! i32.
+use crate::address::Address;
 use crate::encode::{self, Cond, Op, Reg, Shift};
 use crate::entry::{Entry, Kind, ty};
 use crate::function::{Fun, Taken};
@@ -22,6 +23,19 @@ pub(crate) fn condition(place: u8) -> Cond {
         8 => Cond::Ge,
         _ => Cond::Hs,
     }
+}
+
+/// A factor as `x + (x << n)` or `(x << n) - x`, shifted left again.
+fn factors(v: u32) -> Option<(Op, u8, u8)> {
+    let shift = v.trailing_zeros();
+    let odd = v.checked_shr(shift)?;
+    let (op, power) = if (odd & 3) == 1 {
+        (Op::Add, odd - 1)
+    } else {
+        (Op::Rsb, odd.wrapping_add(1))
+    };
+    let good = power.is_power_of_two() && power > 1 && shift <= 8;
+    good.then_some((op, power.trailing_zeros() as u8, shift as u8))
 }
 
 impl Fun<'_, '_> {
@@ -72,7 +86,26 @@ impl Fun<'_, '_> {
         Ok(cond)
     }
 
+    /// What two numbers come to: one of them is 0 where what changes in an expression that is kept would be (hoist.rs).
+    fn folded(&self, byte: u8) -> Option<u32> {
+        let of = |below: usize| {
+            let entry = self.entry(self.height.checked_sub(below)?);
+            (entry.kind == Kind::Const).then_some(entry.value())
+        };
+        let (a, b) = (of(2)?, of(1)?);
+        match byte {
+            op::I32_ADD => Some(a.wrapping_add(b)),
+            op::I32_SUB => Some(a.wrapping_sub(b)),
+            op::I32_SHL => Some(a.wrapping_shl(b)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn integer(&mut self, byte: u8) -> Made<()> {
+        if let Some(value) = self.folded(byte) {
+            self.height -= 2;
+            return self.push(Entry::constant(ty::I32, value));
+        }
         match byte {
             op::I32_CLZ | op::I32_CTZ => {
                 let taken = self.pop();
@@ -97,8 +130,23 @@ impl Fun<'_, '_> {
     /// A product, with what is added to it right away.
     fn multiply(&mut self) -> Made<()> {
         let (b, a) = (self.pop(), self.pop());
+        let added = self.added_next();
+        if let (None, Kind::Const, Some((op, by, shift))) = (added, b.0.kind, factors(b.0.value()))
+        {
+            let x = self.int(a)?;
+            let to = self.result(&[x])?;
+            let sum = encode::op_reg(op, false, to, x, x, Shift::Lsl, by);
+            self.asm.put(sum);
+            if self.is_temp(to) && self.push_sum(to, shift, 0)? {
+                return Ok(());
+            }
+            if shift > 0 {
+                self.asm.shift_left(to, to, shift);
+            }
+            return self.push(Entry::reg(ty::I32, to));
+        }
         let (x, y) = (self.int(a)?, self.int(b)?);
-        let Some(added) = self.added_next() else {
+        let Some(added) = added else {
             let to = self.result(&[x, y])?;
             self.asm.put(encode::mul(to, x, y));
             return self.push(Entry::reg(ty::I32, to));
@@ -133,9 +181,12 @@ impl Fun<'_, '_> {
     }
 
     /// An operand as a register that is shifted and a number, if it is one without an instruction.
-    fn as_sum(&mut self, (entry, _): Taken) -> Option<(Reg, u8, u32)> {
+    pub(crate) fn as_sum(&mut self, (entry, _): Taken) -> Option<(Reg, u8, u32)> {
         match (entry.kind, self.local(entry.value()).home) {
-            (Kind::Sum, _) => Some((entry.low(), entry.high(), entry.value())),
+            (Kind::Sum, _) if !entry.has_two() => {
+                let Address { root, value } = entry.address();
+                Some((root.shifted, root.shift, value))
+            }
             (Kind::Reg, _) => Some((entry.low(), 0, 0)),
             (Kind::Local, Home::Reg(pin)) => Some((pin, 0, 0)),
             _ => None,
@@ -144,16 +195,47 @@ impl Fun<'_, '_> {
 
     /// Pushes a sum that is not computed yet, unless a local is set to it right away.
     fn push_sum(&mut self, reg: Reg, shift: u8, value: u32) -> Made<bool> {
-        let fits = value.cast_signed().unsigned_abs() < 4096 && shift <= 8;
-        if !fits || matches!(self.peek(), op::LOCAL_SET | op::LOCAL_TEE) {
+        self.push_address(Address::of(reg, shift, value))
+    }
+
+    /// An operand that is no sum of two registers: those are added.
+    fn in_one(&mut self, taken: Taken) -> Made<Taken> {
+        let (entry, index) = taken;
+        if !entry.has_two() {
+            return Ok(taken);
+        }
+        let Address { root, value } = entry.address();
+        let reg = self.temp()?;
+        self.asm
+            .add_shifted(reg, root.plain, root.shifted, root.shift);
+        // A number that is too large for a sum in such a register.
+        if value.cast_signed().unsigned_abs() >= 4096 {
+            self.int_into((Entry::sum(reg, 0, value), index), reg);
+            return Ok((Entry::reg(ty::I32, reg), index));
+        }
+        Ok((Entry::sum(reg, 0, value), index))
+    }
+
+    fn push_address(&mut self, address: Address) -> Made<bool> {
+        let Address { root, value } = address;
+        let near = value.cast_signed().unsigned_abs() < 4096;
+        let fits = near || !self.is_temp(root.shifted) && value < 1 << 16;
+        if !fits || root.shift > 8 || matches!(self.peek(), op::LOCAL_SET | op::LOCAL_TEE) {
             return Ok(false);
         }
-        self.push(Entry::sum(reg, shift, value))?;
+        self.push(Entry::of(address))?;
         Ok(true)
     }
 
     /// The sum of two operands that are no constants; numbers in them are added later.
     fn add(&mut self, a: Taken, b: Taken) -> Made<()> {
+        if let (Some(x), Some(y)) = (self.lasting(a.0), self.lasting(b.0))
+            && let Some(sum) = x.sum(y)
+            && self.push_address(sum)?
+        {
+            return Ok(());
+        }
+        let (a, b) = (self.in_one(a)?, self.in_one(b)?);
         let (mut x, mut y) = match (self.as_sum(a), self.as_sum(b)) {
             (Some(x), Some(y)) => (x, y),
             (Some(x), None) => (x, (self.int(b)?, 0, 0)),
@@ -178,19 +260,12 @@ impl Fun<'_, '_> {
             x.0 = SCRATCH;
         }
         let to = self.result(&[x.0, y.0])?;
-        if y.1 > 0 {
-            self.asm.put(encode::op_reg(
-                Op::Add,
-                false,
-                to,
-                x.0,
-                y.0,
-                Shift::Lsl,
-                y.1,
-            ));
-        } else {
-            self.asm.op_reg(Op::Add, to, x.0, y.0);
-        }
+        self.asm.add_shifted(to, x.0, y.0, y.1);
+        self.push_with(to, value)
+    }
+
+    /// Pushes a register and what is still to be added to it.
+    pub(crate) fn push_with(&mut self, to: Reg, value: u32) -> Made<()> {
         if value == 0 {
             return self.push(Entry::reg(ty::I32, to));
         }
@@ -222,13 +297,19 @@ impl Fun<'_, '_> {
         if op == Op::Add && b.0.kind != Kind::Const {
             return self.add(a, b);
         }
-        if matches!(op, Op::Add | Op::Sub)
-            && b.0.kind == Kind::Const
-            && let Some((reg, shift, value)) = self.as_sum(a)
-        {
+        if matches!(op, Op::Add | Op::Sub) && b.0.kind == Kind::Const {
             let v = b.0.value();
             let v = if op == Op::Add { v } else { v.wrapping_neg() };
-            if self.push_sum(reg, shift, value.wrapping_add(v))? {
+            let two = a.0.has_two().then(|| a.0.address());
+            let sum = self
+                .as_sum(a)
+                .map(|(reg, shift, value)| Address::of(reg, shift, value));
+            if let Some(sum) = two.or(sum)
+                && self.push_address(Address {
+                    value: sum.value.wrapping_add(v),
+                    ..sum
+                })?
+            {
                 return Ok(());
             }
         }
@@ -272,6 +353,7 @@ impl Fun<'_, '_> {
 
     fn shift(&mut self, byte: u8) -> Made<()> {
         let (b, a) = (self.pop(), self.pop());
+        let a = self.in_one(a)?;
         let shift = match byte {
             op::I32_SHL => Shift::Lsl,
             op::I32_SHR_S => Shift::Asr,

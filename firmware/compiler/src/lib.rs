@@ -14,6 +14,8 @@
 
 pub mod encode;
 
+mod access;
+mod address;
 mod arena;
 mod asm;
 mod bytes;
@@ -24,8 +26,10 @@ mod entry;
 mod facts;
 mod float;
 mod function;
+mod group;
 mod hoist;
 mod integer;
+mod kept;
 mod limits;
 mod long;
 mod memory;

@@ -20,12 +20,6 @@ pub(crate) const HELPED: [u8; 45] = [
     op::I64_SHR_U,
     op::I64_ROTL,
     op::I64_ROTR,
-    op::F32_CEIL,
-    op::F32_FLOOR,
-    op::F32_TRUNC,
-    op::F32_NEAREST,
-    op::F32_MIN,
-    op::F32_MAX,
     op::F64_CEIL,
     op::F64_FLOOR,
     op::F64_TRUNC,
@@ -54,6 +48,12 @@ pub(crate) const HELPED: [u8; 45] = [
     op::F64_CONVERT_I32_S,
     op::F64_CONVERT_I32_U,
     op::F64_PROMOTE_F32,
+    op::F32_CEIL,
+    op::F32_FLOOR,
+    op::F32_TRUNC,
+    op::F32_NEAREST,
+    op::F32_MIN,
+    op::F32_MAX,
 ];
 
 /// Whether an operand is in this register or the next, or half of it.

@@ -2,92 +2,17 @@
 //!
 //! The address is compared with the last one that fits, rounded down to what an instruction can hold. Beyond that a second,
 //! exact look at the length of the memory as it is then decides, off the straight line.
-use crate::bytes::Bytes;
+use crate::access::{FAR, Group, Place, Wanted, kind};
+use crate::address::{Address, NONE};
 use crate::checks::Span;
 use crate::encode::{self, Access, Cond, Op, Reg, Shift};
 use crate::entry::{Entry, Kind, ty};
 use crate::function::Fun;
-use crate::limits::{GROUP, Made, OWED};
+use crate::limits::Made;
 use crate::registers::{LR, MEMORY, SCRATCH, SP, context};
-use crate::work::{Home, MORE, Stub, UNKNOWN};
+use crate::work::{MORE, Stub, UNKNOWN};
 use wasmote_engine::TrapKind;
 use wasmote_engine::opcode::op;
-
-/// The access of an opcode, its bytes, and the type of the value.
-fn kind(byte: u8) -> (Access, u32, u8) {
-    match byte {
-        op::I32_LOAD => (Access::Ldr, 4, ty::I32),
-        op::I64_LOAD => (Access::Ldr, 8, ty::I64),
-        op::F32_LOAD => (Access::Ldr, 4, ty::F32),
-        op::F64_LOAD => (Access::Ldr, 8, ty::F64),
-        op::I32_LOAD8_S => (Access::Ldrsb, 1, ty::I32),
-        op::I32_LOAD8_U => (Access::Ldrb, 1, ty::I32),
-        op::I32_LOAD16_S => (Access::Ldrsh, 2, ty::I32),
-        op::I32_LOAD16_U => (Access::Ldrh, 2, ty::I32),
-        op::I64_LOAD8_S => (Access::Ldrsb, 1, ty::I64),
-        op::I64_LOAD8_U => (Access::Ldrb, 1, ty::I64),
-        op::I64_LOAD16_S => (Access::Ldrsh, 2, ty::I64),
-        op::I64_LOAD16_U => (Access::Ldrh, 2, ty::I64),
-        op::I64_LOAD32_S | op::I64_LOAD32_U => (Access::Ldr, 4, ty::I64),
-        op::I32_STORE => (Access::Str, 4, ty::I32),
-        op::I64_STORE => (Access::Str, 8, ty::I64),
-        op::F32_STORE => (Access::Str, 4, ty::F32),
-        op::F64_STORE => (Access::Str, 8, ty::F64),
-        op::I32_STORE8 => (Access::Strb, 1, ty::I32),
-        op::I32_STORE16 => (Access::Strh, 2, ty::I32),
-        op::I64_STORE8 => (Access::Strb, 1, ty::I64),
-        op::I64_STORE16 => (Access::Strh, 2, ty::I64),
-        _ => (Access::Str, 4, ty::I64),
-    }
-}
-
-/// Addresses and offsets up to here are held in an instruction, with the bytes behind them.
-const FAR: u32 = 4088;
-
-/// An access: its address as a register that is shifted and a number, and how many bytes from there on it reaches.
-struct Wanted {
-    reg: Reg,
-    shift: u8,
-    more: u16,
-    reach: u16,
-}
-
-impl Wanted {
-    fn end(&self) -> u16 {
-        self.more + self.reach
-    }
-}
-
-/// A load of 32 bits or fewer at what was just fetched and a number that is perhaps added: its place, the number, and how far
-/// it reaches.
-fn load_behind(r: &mut Bytes<'_>) -> Option<(usize, u32, u32)> {
-    let (mut at, mut more) = (r.at, 0);
-    let mut byte = r.byte();
-    if byte == op::I32_CONST {
-        more = r.s64() as u32;
-        if r.byte() != op::I32_ADD {
-            return None;
-        }
-        at = r.at;
-        byte = r.byte();
-    }
-    let loads = matches!(
-        byte,
-        op::I32_LOAD | op::F32_LOAD | op::I32_LOAD8_S..=op::I32_LOAD16_U
-    );
-    r.u32();
-    let offset = r.u32();
-    let (_, size, _) = kind(byte);
-    (loads && more < FAR && offset < FAR).then_some((at, more, offset + size))
-}
-
-/// Where an access goes.
-enum Place {
-    /// At a register and so many bytes.
-    Offset(Reg, u32),
-    /// At the sum of two registers.
-    Sum(Reg, Reg),
-}
 
 impl Fun<'_, '_> {
     pub(crate) fn access(&mut self, byte: u8) -> Made<()> {
@@ -195,10 +120,26 @@ impl Fun<'_, '_> {
             self.asm.constant(SCRATCH, at);
             return Ok(Some((Place::Sum(MEMORY, SCRATCH), None)));
         }
-        let known = match (entry.kind, self.local(entry.value()).home) {
-            (Kind::Sum, _) => (entry.low(), entry.high(), entry.value()),
-            (Kind::Local, Home::Reg(pin)) => (pin, 0, 0),
-            _ => (self.int(taken)?, 0, 0),
+        let lasting = self.lasting(entry);
+        if let Some(address) = lasting
+            && let Some(place) = self.grouped(address, (offset, size), loads)?
+        {
+            return Ok(Some((place, None)));
+        }
+        let known = match lasting {
+            // Two registers: their sum first.
+            Some(Address { root, value }) if root.plain != NONE => {
+                let reg = self.temp()?;
+                self.asm
+                    .add_shifted(reg, root.plain, root.shifted, root.shift);
+                (reg, 0, value)
+            }
+            Some(Address { root, value }) => (root.shifted, root.shift, value),
+            None if entry.kind == Kind::Sum => {
+                let Address { root, value } = entry.address();
+                (root.shifted, root.shift, value)
+            }
+            None => (self.int(taken)?, 0, 0),
         };
         let (mut reg, mut shift, mut more) = known;
         let far = u64::from(more) + reach;
@@ -222,7 +163,7 @@ impl Fun<'_, '_> {
             more: more as u16,
             reach: (offset + size) as u16,
         };
-        self.look(&wanted, loads)?;
+        self.look(&wanted, None)?;
         Ok(Some((self.based(&wanted, more + offset), Some(reg))))
     }
 
@@ -246,7 +187,7 @@ impl Fun<'_, '_> {
     }
 
     /// The place of an access whose bounds were looked at. Where a local's first byte is stays known.
-    fn based(&mut self, wanted: &Wanted, offset: u32) -> Place {
+    pub(crate) fn based(&mut self, wanted: &Wanted, offset: u32) -> Place {
         let (reg, shift) = (wanted.reg, wanted.shift);
         if offset == 0 && shift == 0 {
             return Place::Sum(MEMORY, reg);
@@ -270,13 +211,18 @@ impl Fun<'_, '_> {
         Place::Offset(base, offset)
     }
 
-    /// Traps unless an access is within the memory. Where it is known to be, nothing is done; where a local is the address,
-    /// accesses that follow are looked at with it.
-    fn look(&mut self, wanted: &Wanted, loads: bool) -> Made<()> {
+    /// Whether an access is known to be within the memory.
+    pub(crate) fn is_known(&self, wanted: &Wanted) -> bool {
         let lasts = wanted.shift == 0 && !self.is_temp(wanted.reg);
         let span = self.checks.spans.get(usize::from(wanted.reg)).copied();
         let span = span.filter(|span| lasts && span.line == self.asm.lines);
-        if span.is_some_and(|span| span.from <= wanted.more && wanted.end() <= span.to) {
+        span.is_some_and(|span| span.from <= wanted.more && wanted.end() <= span.to)
+    }
+
+    /// Traps unless an access is within the memory, and those of a group whose addresses are numbers from this one on. Where it is
+    /// known to be, nothing is done.
+    pub(crate) fn look(&mut self, wanted: &Wanted, group: Option<(&Group, u32)>) -> Made<()> {
+        if self.is_known(wanted) {
             return Ok(());
         }
         let flags = core::mem::replace(&mut self.asm.flags, false);
@@ -296,9 +242,18 @@ impl Fun<'_, '_> {
         let first = self.waiting;
         self.wait(own);
         let (mut from, mut to) = (wanted.more, wanted.end());
-        // What a store writes is seen where a load behind it traps.
-        if lasts && loads {
-            self.group(&own, &mut from, &mut to);
+        if let Some((group, start)) = group {
+            for (found, more) in group.from(start) {
+                self.wait(Stub {
+                    label: UNKNOWN,
+                    more,
+                    reach: found.reach.into(),
+                    at: found.at,
+                    owed: found.owed,
+                    ..own
+                });
+                (from, to) = (from.min(more), to.max(more + found.reach));
+            }
         }
         let last = self.waiting.saturating_sub(1);
         let limit = (self.facts.least - u64::from(to)) >> wanted.shift;
@@ -331,69 +286,6 @@ impl Fun<'_, '_> {
             };
         }
         Ok(())
-    }
-
-    /// Loads that follow on a straight line at the same local and a number, with nothing between that another part of the program
-    /// or its user could see: their bounds are looked at in their order, before the first of them.
-    fn group(&mut self, own: &Stub, from: &mut u16, to: &mut u16) {
-        let all = 0..self.locals.len() as u32;
-        let home = Home::Reg(own.reg);
-        let Some(local) = all.into_iter().find(|i| self.local(*i).home == home) else {
-            return;
-        };
-        let mut r = Bytes {
-            bytes: self.bytes,
-            at: self.at,
-        };
-        let mut found = 1;
-        while found < GROUP && r.at < self.record.end as usize {
-            let byte = r.byte();
-            match byte {
-                op::LOCAL_GET => {
-                    if r.u32() != local {
-                        continue;
-                    }
-                    let back = r.at;
-                    let Some((at, more, reach)) = load_behind(&mut r) else {
-                        r.at = back;
-                        continue;
-                    };
-                    let end = u64::from(more) + u64::from(reach);
-                    if end >= FAR.into() || end > self.facts.least {
-                        return;
-                    }
-                    let owed = self.owed + (at - self.here) as i32 + 1;
-                    if owed > OWED {
-                        return;
-                    }
-                    self.wait(Stub {
-                        label: UNKNOWN,
-                        more: more as u16,
-                        reach,
-                        at: (at as u32).wrapping_sub(self.record.code) as u16,
-                        owed: owed as u16,
-                        ..*own
-                    });
-                    (*from, *to) = ((*from).min(more as u16), (*to).max(end as u16));
-                    found += 1;
-                }
-                op::LOCAL_SET | op::LOCAL_TEE => {
-                    if r.u32() == local {
-                        return;
-                    }
-                }
-                op::I32_CONST
-                | op::F32_CONST
-                | op::I32_EQZ..=op::I32_GE_U
-                | op::F32_EQ..=op::F32_GE
-                | op::I32_CLZ..=op::I32_CTZ
-                | op::I32_ADD..=op::I32_MUL
-                | op::I32_AND..=op::I32_ROTR
-                | op::F32_ABS..=op::F32_NEG
-                | op::F32_SQRT..=op::F32_DIV => r.skip(byte),
-                _ => return,
-            }
-        }
     }
 
     /// Traps unless so many bytes from the address in a register on are in the memory; `false` where they never are.

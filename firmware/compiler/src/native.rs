@@ -1,29 +1,30 @@
 //! Runs compiled code on an Armv7E-M: the engine's third tier.
 //!
 //! A frame lies where the engine's loops have it, and its record in the same 20 bytes; but a record of compiled code has only its
-//! last three words: the caller's position in the module behind its call, the address where its code goes on, and the address of
-//! its frame. The first two are free, and hold what is needed where a call began outside compiled code:
+//! last three words: the address of the caller's frame, its position in the module behind its call, and the address where its code
+//! goes on. The first two are free, and hold what is needed where a call began outside compiled code:
 //!
-//! | called by | word 0 | word 1 | word 3 |
+//! | called by | word 0 | word 1 | word 4 |
 //! | --- | --- | --- | --- |
 //! | the embedder | nobody | the callee's record | `done` |
-//! | `call_indirect` | the callee's record, 1 if its frame was moved up | where the caller's code goes on | `return` |
-//! | compiled code | nothing | nothing | where the caller's code goes on |
+//! | `call_indirect`, by the engine | the callee's record, 1 if its frame was moved up | where the caller's code goes on | `return` |
+//! | compiled code, `call_indirect` too | nothing | nothing | where the caller's code goes on |
 use crate::arena::Code;
 use crate::bytes::Bytes;
 use crate::entry::ty;
+use crate::facts::{FLOAT, WIDE};
 use crate::registers::Leave;
 use core::cmp::Ordering;
-use wasmote_engine::numeric::{self, DOUBLE, Rounding, SINGLE};
+use core::mem::offset_of;
+use wasmote_engine::numeric::{self, DOUBLE, Rounding};
 use wasmote_engine::opcode::op;
 use wasmote_engine::tier::{self, Exit, FRAME_RECORD, Frame, NOBODY, Record, State, Tier, double};
-use wasmote_engine::{Module, TrapKind};
+use wasmote_engine::{FuncType, Module, TrapKind};
 
 core::arch::global_asm!(include_str!("native.s"), options(raw));
 
 /// What native.s knows: the first seven words are the context of compiled code.
 #[repr(C)]
-#[derive(Default)]
 struct Context {
     frames: u32,
     globals: u32,
@@ -40,7 +41,30 @@ struct Context {
     high: u32,
     float: u32,
     position: u32,
+    indirect: u32,
+    /// What an indirect call looks at: the tables' headers, and what their places count from; the reference to the first of the module's
+    /// own functions, and how many they are; their types, their entries in the code, and their records.
+    tables: u32,
+    region: u32,
+    reference: u32,
+    own: u32,
+    types: u32,
+    entries: u32,
+    records: u32,
 }
+
+/// What native.s has the numbers of.
+const _: () = {
+    assert!(offset_of!(Context, memory) == 28 && offset_of!(Context, target) == 40);
+    assert!(offset_of!(Context, low) == 44 && offset_of!(Context, float) == 52);
+    assert!(offset_of!(Context, indirect) == 60);
+    assert!(offset_of!(Context, tables) == 64 && offset_of!(Context, region) == 68);
+    assert!(offset_of!(Context, reference) == 72 && offset_of!(Context, own) == 76);
+    assert!(offset_of!(Context, types) == 80 && offset_of!(Context, entries) == 84);
+    assert!(offset_of!(Context, records) == 88 && size_of::<Record>() == 24);
+    assert!(offset_of!(Record, params) == 12 && offset_of!(Record, results) == 18);
+    assert!(offset_of!(Record, room) == 20 && WIDE == 2);
+};
 
 unsafe extern "C" {
     fn wasmote_compiler_enter(context: *mut Context) -> u32;
@@ -49,6 +73,7 @@ unsafe extern "C" {
     fn wasmote_compiler_stack();
     fn wasmote_compiler_done();
     fn wasmote_compiler_return();
+    fn wasmote_compiler_indirect();
 }
 
 fn address(function: unsafe extern "C" fn()) -> u32 {
@@ -83,6 +108,15 @@ struct Site {
     owed: u32,
     why: u16,
     height: u32,
+}
+
+impl Site {
+    /// Whether it asks for something, beside fuel.
+    fn is_served(&self) -> bool {
+        [Leave::Import, Leave::Step, Leave::Indirect]
+            .iter()
+            .any(|why| self.why == *why as u16)
+    }
 }
 
 impl<'a> Native<'a> {
@@ -135,9 +169,11 @@ impl<'a> Native<'a> {
         (self.base() + self.code.function(own).1) | 1
     }
 
-    /// Runs code from where the state says to where it leaves.
-    unsafe fn enter(&self, state: &State) -> (u32, Context) {
+    /// Runs code from where the state says to where it leaves, with the result of an indirect call that was made outside.
+    unsafe fn enter(&self, state: &State, module: &Module<'_>, result: u64) -> (u32, Context) {
         let base = state.base as u32;
+        let (types, records) = module.own_functions();
+        let imported = module.imported_functions();
         let mut context = Context {
             frames: base + state.frames,
             globals: base,
@@ -150,7 +186,18 @@ impl<'a> Native<'a> {
             frame: base + state.fp,
             fuel: state.fuel as u32,
             target: state.native,
-            ..Context::default()
+            low: result as u32,
+            high: (result >> 32) as u32,
+            float: result as u32,
+            position: 0,
+            indirect: address(wasmote_compiler_indirect),
+            tables: base + state.layout.tables,
+            region: base,
+            reference: state.reference(imported),
+            own: module.functions() - imported,
+            types: types as u32,
+            entries: self.base() + 4,
+            records: records as u32,
         };
         // SAFETY: the target is in code that was compiled for this module, at a place where it left or is entered.
         let way = unsafe { wasmote_compiler_enter(&raw mut context) };
@@ -210,14 +257,43 @@ impl<'a> Native<'a> {
         let moved = u32::from(frame.gap != 0);
         state.set_slot(at, false, u64::from(state.function | moved));
         state.set_slot(at + 4, false, state.native.into());
-        state.set_slot(at + 8, false, frame.code.into());
         let back = address(wasmote_compiler_return);
-        state.set_slot(at + 12, false, back.into());
+        let caller = (state.base as u32).wrapping_add(frame.frame);
+        Self::record(state, caller, frame.code, back);
         state.native = self.begin(module, state.function);
     }
 
-    /// An indirect call has returned: its results go where the caller has them.
-    fn returned(&self, state: &mut State, module: &Module<'_>, context: &Context) {
+    /// Writes what the newest record has of its caller: where its frame is, its position, and where its code goes on.
+    fn record(state: &mut State, frame: u32, position: u32, back: u32) {
+        for (word, value) in [(2, frame), (3, position), (4, back)] {
+            state.set_slot(state.frames + word * 4, false, value.into());
+        }
+    }
+
+    /// The type of an indirect call, and the place of its first result.
+    fn indirect<'m>(state: &State, module: &Module<'m>, site: &Site) -> (FuncType<'m>, u32) {
+        let caller = module.record(state.function);
+        let mut bytes = Bytes {
+            bytes: module.bytes(),
+            at: (caller.code + site.at) as usize + 1,
+        };
+        let ty = module.ty(bytes.u32());
+        let below = site.height - 1 - ty.param_bytes().len() as u32;
+        let size = if state.wide { 8 } else { 4 };
+        let at = state.fp + (u32::from(caller.locals) + 1 + below) * size;
+        (ty, at)
+    }
+
+    /// What the host answered an indirect call with, if it is one value: compiled code has it in registers.
+    fn answered(state: &State, module: &Module<'_>, site: &Site) -> u64 {
+        match Self::indirect(state, module, site) {
+            (ty, at) if ty.result_bytes().len() == 1 => state.slot(at, state.wide),
+            _ => 0,
+        }
+    }
+
+    /// An indirect call that the engine began has returned: several results go where the caller has them, a single one is given.
+    fn returned(&self, state: &mut State, module: &Module<'_>, context: &Context) -> u64 {
         let at = context.frames.wrapping_sub(state.base as u32) - FRAME_RECORD;
         let word = state.slot(at, false) as u32;
         let native = state.slot(at + 4, false) as u32;
@@ -225,17 +301,11 @@ impl<'a> Native<'a> {
         let site = self.site(native);
         let function = self.function_at(module, native);
         Self::settle(state, module, context, function, 0, 0);
-        let caller = module.record(function);
-        let mut bytes = Bytes {
-            bytes: module.bytes(),
-            at: (caller.code + site.at) as usize + 1,
-        };
-        let ty = module.ty(bytes.u32());
+        let (ty, to) = Self::indirect(state, module, &site);
         let size = if state.wide { 8 } else { 4 };
-        let below = site.height - 1 - ty.param_bytes().len() as u32;
-        let to = state.fp + (u32::from(caller.locals) + 1 + below) * size;
+        let mut result = 0;
         match ty.result_bytes() {
-            [single] => state.set_slot(to, state.wide, context.result(*single)),
+            [single] => result = context.result(*single),
             several => {
                 let from = to + if moved { 4 } else { 0 };
                 let wide = callee.room.is_wide();
@@ -255,27 +325,26 @@ impl<'a> Native<'a> {
         }
         state.native = native;
         state.code = NOBODY;
+        result
     }
 
-    /// The function that the embedder called has returned.
+    /// The function that the embedder called has returned: what the engine does then ([`State::leave`]), for a record that is not the
+    /// engine's. Its frame begins where its arguments lay.
     fn done(&self, state: &mut State, module: &Module<'_>, context: &Context) {
         let at = context.frames.wrapping_sub(state.base as u32) - FRAME_RECORD;
         let function = state.slot(at + 4, false) as u32;
         Self::settle(state, module, context, function, 0, 0);
-        state.frames = at;
-        let record = module.record(function);
-        let results = u32::from(record.results);
-        let index = module.imported_functions()
-            + (function - module.record_of(0)) / size_of::<Record>() as u32;
-        if let Some([single]) = module.func_type(index).map(|ty| ty.result_bytes()) {
-            state.set_slot(state.fp, state.wide, context.result(*single));
-        }
-        if results > 1 {
-            // Charged by the code, and by what follows.
-            state.fuel += results as isize;
+        let results = u32::from(module.record(function).results);
+        if results == 1 {
+            let own = (function - module.record_of(0)) / size_of::<Record>() as u32;
+            let value = match self.code.entry(own) & FLOAT {
+                0 => u64::from(context.low) | u64::from(context.high) << 32,
+                _ => context.float.into(),
+            };
+            state.set_slot(state.fp, state.wide, value);
         }
         state.top = state.fp + results * if state.wide { 8 } else { 4 };
-        state.leave(module);
+        state.function = NOBODY;
     }
 
     /// The function with an instruction at this position, by its record's place, and where the instruction before it starts.
@@ -336,27 +405,31 @@ unsafe impl Tier for Native<'_> {
         if state.function == NOBODY {
             return None;
         }
+        let mut result = 0;
         if state.native == 0 {
             let at = state.frames;
             let function = state.function;
             state.set_slot(at + 4, false, function.into());
-            state.set_slot(at + 12, false, address(wasmote_compiler_done).into());
+            let frame = state.slot(at + 16, false) as u32;
+            Self::record(state, frame, 0, address(wasmote_compiler_done));
             state.native = self.begin(module, function);
         } else {
             // What could not be begun for want of fuel.
             let site = self.site(state.native);
             let function = self.function_at(module, state.native);
-            let pending = site.why == Leave::Import as u16 || site.why == Leave::Step as u16;
-            if pending && state.code == module.record(function).code + site.at {
+            if site.is_served() && state.code == module.record(function).code + site.at {
                 // SAFETY: the state was left by the site itself.
                 if let Some(exit) = unsafe { self.serve(state, module, &site) } {
                     return Some(exit);
                 }
+            } else if site.why == Leave::Indirect as u16 {
+                result = Self::answered(state, module, &site);
             }
         }
         loop {
             // SAFETY: as the contract has it, for code that was compiled for this module.
-            let (way, context) = unsafe { self.enter(state) };
+            let (way, context) = unsafe { self.enter(state, module, result) };
+            result = 0;
             match way {
                 0 => {
                     state.native = ((context.target & !1) + 6) | 1;
@@ -364,10 +437,15 @@ unsafe impl Tier for Native<'_> {
                     let function = self.function_at(module, state.native);
                     let record = module.record(function);
                     let code = record.code + site.at;
-                    Self::settle(state, module, &context, function, code, site.owed);
+                    // An indirect call was charged before: that is given back.
+                    let owed = match site.why == Leave::Indirect as u16 {
+                        true => site.owed.wrapping_neg(),
+                        false => site.owed,
+                    };
+                    Self::settle(state, module, &context, function, code, owed);
                     let size = if state.wide { 8 } else { 4 };
                     state.top = state.fp + (u32::from(record.locals) + 1 + site.height) * size;
-                    if site.why != Leave::Import as u16 && site.why != Leave::Step as u16 {
+                    if !site.is_served() {
                         return Some(Exit::OutOfFuel);
                     }
                     // SAFETY: the state is at the site's instruction.
@@ -395,15 +473,19 @@ unsafe impl Tier for Native<'_> {
                     self.done(state, module, &context);
                     return Some(Exit::Done);
                 }
-                _ => self.returned(state, module, &context),
+                _ => result = self.returned(state, module, &context),
             }
         }
     }
 
     fn frame(&self, state: &State, module: &Module<'_>, at: u32) -> Frame {
+        // A call that was not begun for want of fuel has its only record as the engine wrote it.
+        if state.native == 0 {
+            return state.frame(module, at);
+        }
         let word = |i: u32| state.slot(at + i * 4, false) as u32;
-        let code = word(2);
-        let function = if word(3) == address(wasmote_compiler_done) {
+        let code = word(3);
+        let function = if word(4) == address(wasmote_compiler_done) {
             NOBODY
         } else {
             function_of(module, code)
@@ -412,7 +494,7 @@ unsafe impl Tier for Native<'_> {
             function,
             code,
             branch: 0,
-            frame: word(4).wrapping_sub(state.base as u32),
+            frame: word(2).wrapping_sub(state.base as u32),
             gap: 0,
         }
     }
@@ -422,24 +504,52 @@ unsafe impl Tier for Native<'_> {
 type Helper = extern "C" fn(u64, u64) -> u64;
 
 macro_rules! helpers {
-    ($count:literal: $($name:ident |$a:ident, $b:ident| $value:expr;)* => $($double:ident)*) => {
+    ($count:literal: $($name:ident |$a:ident, $b:ident| $value:expr;)* => $($double:ident)* => $($single:ident)*) => {
         /// In the order of [`crate::long::HELPED`].
         static HELPERS: [Helper; $count] = {
             $(extern "C" fn $name($a: u64, $b: u64) -> u64 {
                 let _ = $b;
                 $value
             })*
-            [$($name,)* $(double::$double,)*]
+            [$($name,)* $(double::$double,)* $(single::$single,)*]
         };
         const _: () = {
             let (mut names, mut helped): (&[u8], &[u8]) =
-                (&[$(op::$name,)* $(op::$double,)*], &crate::long::HELPED);
+                (&[$(op::$name,)* $(op::$double,)* $(op::$single,)*], &crate::long::HELPED);
             while let ([name, more @ ..], [other, others @ ..]) = (names, helped) {
                 assert!(*name == *other, "the order of the helpers");
                 (names, helped) = (more, others);
             }
         };
     };
+}
+
+/// What float.s has, and what it leaves.
+mod single {
+    use wasmote_engine::numeric::{Rounding, SINGLE};
+
+    macro_rules! functions {
+        ($($name:ident $function:ident;)*) => {
+            unsafe extern "C" {
+                $(safe fn $function(a: u64, b: u64) -> u64;)*
+            }
+            $(pub(super) const $name: super::Helper = $function;)*
+        };
+    }
+    functions! {
+        F32_CEIL wasmote_compiler_f32_ceil;
+        F32_FLOOR wasmote_compiler_f32_floor;
+        F32_TRUNC wasmote_compiler_f32_trunc;
+        F32_NEAREST wasmote_compiler_f32_nearest;
+        F32_MIN wasmote_compiler_f32_min;
+        F32_MAX wasmote_compiler_f32_max;
+    }
+    core::arch::global_asm!(include_str!("float.s"), whole = sym whole);
+
+    /// A number that has no fraction already, or none: however it is rounded. The upper half means nothing.
+    extern "C" fn whole(a: u64) -> u64 {
+        SINGLE.integral(a & 0xffff_ffff, Rounding::TowardsZero)
+    }
 }
 
 fn f64(a: u64) -> f64 {
@@ -462,12 +572,6 @@ mod helpers {
         I64_SHR_U |a, b| a.wrapping_shr(b as u32);
         I64_ROTL |a, b| a.rotate_left(b as u32 & 63);
         I64_ROTR |a, b| a.rotate_right(b as u32 & 63);
-        F32_CEIL |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::Up);
-        F32_FLOOR |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::Down);
-        F32_TRUNC |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::TowardsZero);
-        F32_NEAREST |a, b| SINGLE.integral(a & 0xffff_ffff, Rounding::Nearest);
-        F32_MIN |a, b| SINGLE.choose(a & 0xffff_ffff, b & 0xffff_ffff, Ordering::Less);
-        F32_MAX |a, b| SINGLE.choose(a & 0xffff_ffff, b & 0xffff_ffff, Ordering::Greater);
         F64_CEIL |a, b| DOUBLE.integral(a, Rounding::Up);
         F64_FLOOR |a, b| DOUBLE.integral(a, Rounding::Down);
         F64_TRUNC |a, b| DOUBLE.integral(a, Rounding::TowardsZero);
@@ -482,11 +586,13 @@ mod helpers {
         I64_CLZ |a, b| u64::from(a.leading_zeros());
         I64_CTZ |a, b| u64::from(a.trailing_zeros());
         F64_COPYSIGN |a, b| a & !(1 << 63) | b & 1 << 63;
-        // In assembly, made of what the fast loop is made of.
+        // In assembly: made of what the fast loop is made of, and in float.s.
         =>
         F64_EQ F64_NE F64_LT F64_GT F64_LE F64_GE
         F64_ADD F64_SUB F64_MUL F64_DIV
         F32_DEMOTE_F64 F64_CONVERT_I32_S F64_CONVERT_I32_U F64_PROMOTE_F32
+        =>
+        F32_CEIL F32_FLOOR F32_TRUNC F32_NEAREST F32_MIN F32_MAX
     }
     pub(super) static ALL: &[Helper; 45] = &HELPERS;
 }

@@ -1,4 +1,6 @@
 //! One instruction after the other: which of the families lowers it.
+use crate::address::NONE;
+use crate::encode::Reg;
 use crate::entry::{Entry, Kind, ty};
 use crate::function::Fun;
 use crate::limits::Made;
@@ -8,6 +10,13 @@ use wasmote_engine::opcode::{more, op, rule};
 
 impl Fun<'_, '_> {
     pub(crate) fn instruction(&mut self, byte: u8) -> Made<()> {
+        self.busy = NONE;
+        if !Self::is_plain(byte) {
+            self.drop_bases();
+            if !matches!(byte, op::GLOBAL_GET | op::GLOBAL_SET) {
+                self.drop_globals();
+            }
+        }
         match byte {
             op::UNREACHABLE => self.unreachable(),
             op::NOP => Ok(()),
@@ -103,7 +112,7 @@ impl Fun<'_, '_> {
         match local.home {
             _ if same => {}
             Home::Reg(pin) => {
-                self.checks.forget(pin);
+                self.forget(pin);
                 self.int_into(taken, pin);
                 self.release(taken);
             }
@@ -159,24 +168,81 @@ impl Fun<'_, '_> {
             } else {
                 Entry::reg(ty, self.int(taken)?)
             };
-            let base = self.temp()?;
-            self.asm.load(base, SP, context::GLOBALS);
+            let (base, stays) = self.globals()?;
             self.store_at((held, 0), base, at);
-            self.give(base);
+            if !stays {
+                self.give(base);
+            }
+            if self.is_got(index) {
+                // What was set is the operand that follows.
+                let own = held.kind == Kind::Pair || self.is_temp(held.low());
+                if own && taken.0.kind != Kind::Const {
+                    return self.push(held);
+                }
+                self.release((held, 0));
+                return self.push(taken.0);
+            }
             self.release((held, 0));
             return Ok(());
         }
-        let base = self.temp()?;
-        self.asm.load(base, SP, context::GLOBALS);
         if ty::is_wide(ty) {
-            let low = self.temp()?;
+            let (low, high) = (self.temp()?, self.temp()?);
+            let (base, stays) = self.globals()?;
             self.asm.load(low, base, at);
-            self.asm.load(base, base, at + 4);
-            return self.push(Entry::pair(ty, low, base));
+            self.asm.load(high, base, at + 4);
+            if !stays {
+                self.give(base);
+            }
+            return self.push(Entry::pair(ty, low, high));
         }
-        let to = self.result(&[base])?;
+        let (base, stays) = self.globals()?;
+        let given = [base];
+        let to = self.result(if stays { &[] } else { &given })?;
         self.asm.load(to, base, at);
         self.push(Entry::reg(ty, to))
+    }
+
+    /// Passes over the next instruction if it gets this global.
+    fn is_got(&mut self, index: u32) -> bool {
+        if self.peek() != op::GLOBAL_GET {
+            return false;
+        }
+        let at = self.at;
+        self.at += 1;
+        let got = self.u32() == index;
+        if !got {
+            self.at = at;
+        }
+        got
+    }
+
+    /// The register with the globals' place, and whether it stays there: on a straight line, where others are free.
+    fn globals(&mut self) -> Made<(Reg, bool)> {
+        let line = self.asm.lines;
+        match self.globals_at {
+            Some((reg, since)) if since == line => return Ok((reg, true)),
+            _ => self.drop_globals(),
+        };
+        let low = self.free & 0xff;
+        let stays = low.count_ones() > 3;
+        let reg = if stays {
+            // The last one: results are wanted in the first.
+            self.claim(15 - low.leading_zeros() as Reg)
+        } else {
+            self.temp()?
+        };
+        self.asm.load(reg, SP, context::GLOBALS);
+        self.globals_at = stays.then_some((reg, line));
+        Ok((reg, stays))
+    }
+
+    /// Gives the register with the globals' place back; `false` where there is none.
+    pub(crate) fn drop_globals(&mut self) -> bool {
+        let held = self.globals_at.take();
+        if let Some((reg, _)) = held {
+            self.give(reg);
+        }
+        held.is_some()
     }
 
     fn memory_size(&mut self) -> Made<()> {
@@ -215,7 +281,7 @@ impl Fun<'_, '_> {
         self.at = start;
         self.skip(byte);
         self.flush(0);
-        self.leave(Leave::Step, self.here, self.owed);
+        self.leave(Leave::Step, self.here, self.owed)?;
         self.now_owed(0);
         let none = (0, None);
         let (taken, given) = match (byte, number as u8) {

@@ -8,6 +8,7 @@ pub(crate) const FUEL: Reg = 9;
 pub(crate) const SCRATCH: Reg = 12;
 pub(crate) const SP: Reg = 13;
 pub(crate) const LR: Reg = 14;
+pub(crate) const PC: Reg = 15;
 /// Those that may hold a local.
 pub(crate) const PINS: [Reg; 5] = [4, 5, 8, 10, 11];
 /// Float registers from here on may hold a local; those below hold operands, but for the last.
@@ -23,6 +24,8 @@ pub(crate) mod context {
     pub(crate) const TRAP: u32 = 16;
     pub(crate) const STACK: u32 = 20;
     pub(crate) const HELPERS: u32 = 24;
+    /// Behind the address of the caller's Context.
+    pub(crate) const INDIRECT: u32 = 32;
 }
 
 /// Why compiled code leaves in an orderly way: what lies behind the call of `exit` (function.rs).
@@ -37,4 +40,6 @@ pub(crate) enum Leave {
     Step = 2,
     /// The same at a function's entry, where registers hold no locals yet.
     Entry = 3,
+    /// An indirect call that the engine's loop executes: it was charged before, and its result is expected in registers.
+    Indirect = 4,
 }

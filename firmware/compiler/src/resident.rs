@@ -41,6 +41,11 @@ impl Arena {
         self.length
     }
 
+    /// Bytes of the code that lies here; 0 while there is none.
+    pub fn used(&self) -> u32 {
+        self.used.load(Relaxed)
+    }
+
     /// Compiles a module that stays where it is, working in `memory`, which is idle and of any content; gives the bytes of the
     /// code. Whatever was here before is gone, also where this refuses.
     pub fn install(

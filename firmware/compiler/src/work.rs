@@ -93,6 +93,15 @@ impl Work {
     }
 }
 
+impl Work {
+    /// What is kept in a loop in which this is, a bit each.
+    pub(crate) fn together(&self, kept: usize) -> u16 {
+        let rounds = self.rounds.iter().take(self.round_count.into());
+        let rounds = rounds.filter(|round| round.kept >> kept & 1 == 1);
+        rounds.fold(0, |all, round| all | round.kept)
+    }
+}
+
 impl Default for Work {
     fn default() -> Self {
         Self::new()
@@ -116,7 +125,8 @@ pub(crate) struct Control {
     pub(crate) label: u16,
     /// What is owed there.
     pub(crate) owed: u16,
-    /// Where an `if` goes when it is not taken, and what is owed there.
+    /// Where an `if` goes when it is not taken, and what is owed there. Of a loop: its place behind its type, and the label in front of
+    /// what is computed before it.
     pub(crate) otherwise: u16,
     pub(crate) otherwise_owed: u16,
     /// Its type: negative as in the format, or the index of a function type.
@@ -141,12 +151,19 @@ impl Control {
 pub(crate) struct Kept {
     pub(crate) start: u16,
     pub(crate) length: u8,
+    /// Its hole: bytes in front of it, and in it; none where it has no hole. By how much what stands there is shifted.
+    pub(crate) hole: u8,
+    pub(crate) filled: u8,
+    pub(crate) shift: u8,
 }
 
 impl Kept {
     pub(crate) const NONE: Self = Self {
         start: 0,
         length: 0,
+        hole: 0,
+        filled: 0,
+        shift: 0,
     };
 }
 

@@ -171,12 +171,12 @@ fn cases() -> Vec<(String, Code)> {
     }
     all.push(("vmrs APSR_nzcv, fpscr".into(), encode::vmrs()));
     all.push((
-        "strd r12, lr, [r2, #8]".into(),
-        encode::access_double(false, 12, 14, 2, 8),
+        "stmdb r2!, {r7, r12, lr}".into(),
+        encode::several(false, 2, 1 << 7 | 1 << 12 | 1 << 14),
     ));
     all.push((
-        "ldrd r1, r2, [r7, #1020]".into(),
-        encode::access_double(true, 1, 2, 7, 1020),
+        "ldmdb r2, {r7, r12, pc}".into(),
+        encode::several(true, 2, 1 << 7 | 1 << 12 | 1 << 15),
     ));
     all.push(("bx lr".into(), encode::bx(14)));
     all.push(("blx r12".into(), encode::blx(12)));

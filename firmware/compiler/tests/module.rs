@@ -86,7 +86,41 @@ fn what_is_beyond_a_limit_is_refused_with_its_reason() {
     assert_eq!(code(&long, false), Err(Refusal::Length));
 }
 
+/// The bytes of painted memory that compiling changes, wherever it begins: the first one, and behind the last.
+fn painted(module: &Module<'_>, skew: usize, paint: u8) -> (usize, usize) {
+    let mut lent = vec![u64::from_ne_bytes([paint; 8]); 1100];
+    // SAFETY: any bytes of the words may be seen as bytes.
+    let (_, bytes, _) = unsafe { lent.align_to_mut::<u8>() };
+    let work = Work::within(&mut bytes[skew..]).unwrap();
+    let options = Options { grows: false };
+    let length = measure(module, options, work).unwrap();
+    let mut arena = vec![0; length as usize];
+    compile(module, options, work, &mut arena).unwrap();
+    let changed = |byte: &u8| *byte != paint;
+    let first = bytes.iter().position(changed).unwrap();
+    (first, bytes.iter().rposition(changed).unwrap() + 1)
+}
+
 #[test]
-fn working_memory_is_at_most_8_kib() {
+fn working_memory_is_at_most_8_kib_and_what_is_said() {
     assert!(size_of::<Work>() <= 8192);
+    let kernels = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../test/kernels");
+    for file in std::fs::read_dir(kernels).unwrap() {
+        let bytes = wasm(&std::fs::read_to_string(file.unwrap().path()).unwrap());
+        let (table, summary) = validated(&bytes);
+        let module = Module::new(&bytes, &table, &summary).unwrap();
+        for skew in 0..8_usize {
+            let aligned = skew.next_multiple_of(align_of::<Work>());
+            // What has by chance the colour it was painted with has another one with the other.
+            let (a, b) = (painted(&module, skew, 0xa5), painted(&module, skew, 0x5a));
+            assert_eq!(a.0.min(b.0), aligned, "first");
+            let end = aligned + size_of::<Work>();
+            assert!(
+                (end - align_of::<Work>() + 1..=end).contains(&a.1.max(b.1)),
+                "{a:?} {b:?}"
+            );
+        }
+    }
+    let mut short = vec![0; size_of::<Work>() - 1];
+    assert!(Work::within(&mut short).is_none());
 }

@@ -74,7 +74,7 @@ fn kernels() -> Vec<(String, Made)> {
 
 #[test]
 fn what_no_module_may_do_is_refused_wherever_a_function_begins() {
-    const HOSTILE: [(u16, &str); 14] = [
+    const HOSTILE: [(u16, &str); 15] = [
         (0x4606, "mov r6, r0: another memory"),
         (0x4607, "mov r7, r0: another frame"),
         (0x4681, "mov r9, r0: fuel from nowhere"),
@@ -84,6 +84,7 @@ fn what_no_module_may_do_is_refused_wherever_a_function_begins() {
         (0x5030, "str r0, [r6, r0]: a store without bounds"),
         (0x5830, "ldr r0, [r6, r0]: a load without bounds"),
         (0x9003, "str r0, [sp, #12]: another way out"),
+        (0x9000, "str r0, [sp]: other records"),
         (0x4700, "bx r0: a jump anywhere"),
         (0x4780, "blx r0: a call of anything"),
         (0xb401, "push {r0}"),
@@ -98,6 +99,103 @@ fn what_no_module_may_do_is_refused_wherever_a_function_begins() {
                 assert!(told.is_err(), "{name}, {begin}: {what}");
             }
         }
+    }
+}
+
+/// A function of each width that calls through a table, and two tables.
+const INDIRECT: &str =
+    "(module (table 4 funcref) (table 2 funcref) (type $t (func (param i32) (result i32)))
+  (func $narrow (type $t) (call_indirect 1 (type $t) (local.get 0) (i32.const 1)))
+  (func $wide (type $t) (local i64) (call_indirect 1 (type $t) (local.get 0) (i32.const 1))))";
+
+/// Puts halfwords in place of each run of these that the code has; what the verifier says each time.
+fn planted(made: &Made, those: &[u16], instead: &[u16]) -> Vec<Result<(), Fault>> {
+    let bytes = |halves: &[u16]| {
+        halves
+            .iter()
+            .flat_map(|h| h.to_le_bytes())
+            .collect::<Vec<_>>()
+    };
+    let (those, instead) = (bytes(those), bytes(instead));
+    let mut told = Vec::new();
+    for at in (0..=made.code.len() - those.len()).step_by(2) {
+        if made.code[at..].starts_with(&those) {
+            let mut code = made.code.clone();
+            code[at..at + instead.len()].copy_from_slice(&instead);
+            told.push(made.look(&code));
+        }
+    }
+    told
+}
+
+#[test]
+fn what_a_call_through_a_table_relies_on_is_looked_at() {
+    let made = Made::new(INDIRECT);
+    assert_eq!(made.look(&made.code), Ok(()));
+    // movs r2, 12: the header of the second table; movs r4: the width of the caller's slots.
+    for (those, instead, count) in [
+        (0x220c, 0x2218, 2),
+        (0x220c, 0x2204, 2),
+        (0x220c, 0xbf00, 2),
+        (0x2400, 0x2401, 1),
+        (0x2401, 0x2400, 1),
+        (0x2401, 0xbf00, 1),
+    ] {
+        let told = planted(&made, &[those], &[instead]);
+        assert_eq!(told.len(), count, "{those:x}");
+        let refused = told
+            .iter()
+            .all(|told| told.is_err_and(|f| f.what == "a call through no table"));
+        assert!(refused, "{those:x} {instead:x}: {told:?}");
+    }
+    // What the entry of a function says of it.
+    for (own, flag) in [(0, 2), (1, 2), (0, 1), (1, 1)] {
+        let mut code = made.code.clone();
+        code[4 + own * 4] ^= flag;
+        assert!(
+            made.look(&code)
+                .is_err_and(|f| f.what == "a function of another kind")
+        );
+    }
+}
+
+#[test]
+fn a_function_begins_and_ends_with_its_record_and_not_otherwise() {
+    let made = Made::new(INDIRECT);
+    let [stores, loads] = [[0xe922, 0x5080], [0xe912, 0x9080]];
+    let nothing = [0xbf00, 0xbf00];
+    for (those, instead, what) in [
+        (&stores[..], &nothing[..], "no record"),
+        (&stores, &[0xe922, 0x1080], "a record without a way back"),
+        (
+            &stores,
+            &[0xe902, 0x5080],
+            "a record whose place is not kept",
+        ),
+        (&loads, &nothing, "no end"),
+        (&loads, &[0x4770, 0xbf00], "bx lr"),
+        (&loads, &[0xe912, 0x9090], "another register"),
+        (&loads, &[0xe913, 0x9080], "from another place"),
+        (&loads, &[0xe932, 0x9080], "with its base changed"),
+        (
+            &[0x9200, 0x461f],
+            &[0xbf00, 0x461f],
+            "a record that is not the newest",
+        ),
+        (&[0x9200, 0x461f], &[0x9201, 0x461f], "stored elsewhere"),
+        (
+            &[0x9200, 0x461f],
+            &[0x9100, 0x461f],
+            "another register is stored",
+        ),
+        (&[0x3a08], &[0x3a0c], "a record of another length"),
+        (&[0x3214, 0x9200], &[0x3228, 0x9200], "two records given up"),
+        (&[0x3214, 0x9200], &[0xbf00, 0x9200], "no record given up"),
+        (&[0x9200, 0xe912], &[0xbf00, 0xe912], "a record that stays"),
+    ] {
+        let told = planted(&made, those, instead);
+        assert_eq!(told.len(), 2, "{what}");
+        assert!(told.iter().all(Result::is_err), "{what}: {told:?}");
     }
 }
 

@@ -133,6 +133,14 @@ impl<'a> Module<'a> {
         self.summary.functions.count - self.summary.records.count
     }
 
+    /// Where the types of the module's own functions lie, a word with an index for each, and their records: for a tier that looks up
+    /// itself what an indirect call leads to.
+    pub fn own_functions(&self) -> (*const u32, *const Record) {
+        let at = |offset: u32| self.table.as_ptr().wrapping_byte_add(offset as usize);
+        let types = self.summary.functions.entry::<1>(self.imported_functions());
+        (at(types), at(self.summary.records.at).cast())
+    }
+
     /// The number of functions, imports first.
     pub fn functions(&self) -> u32 {
         self.summary.functions.count

@@ -41,6 +41,13 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+impl Endpoint {
+    /// The host, whose shares and turns all its ports have together: see `Server::new` of `wasmote-node`.
+    pub fn host(&self) -> u64 {
+        self.address.to_bits().into()
+    }
+}
+
 /// What happened to frames and datagrams, counted. What a device loses before it gets here, its driver counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

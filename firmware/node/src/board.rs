@@ -79,6 +79,8 @@ pub struct Board {
     pub reset: &'static str,
     /// What it looked for and did not find.
     pub missing: heapless::Vec<&'static str, 10>,
+    /// Whether its flash can be read out through a debug port; `None` where that is not known.
+    pub readout: Option<bool>,
     /// Its sensors.
     pub sensors: &'static [Sensor],
     /// RAM for modules, in bytes.

@@ -12,7 +12,7 @@ pub const CUSTOM_SECTION: &str = "wasmote";
 /// What a module may import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Import {
-    /// The newest value of the module's sensor with this number; NaN when there is none yet.
+    /// The newest value of the module's sensor with this number; NaN before the first, and while the sensor is silent or faulty.
     Read,
     /// Publishes a value on the module's output with this number.
     Publish,
@@ -75,7 +75,7 @@ impl Import {
             Self::Gpio => (40, 0),
             Self::Reply => (100, 16),
             Self::Answer => (100, 16),
-            Self::Note => (95, 4),
+            Self::Note => (98, 4),
             Self::Tell => (60, 4),
         }
     }
@@ -149,6 +149,10 @@ pub mod provision {
     pub const OPEN: u8 = 7;
     /// Key `hidden`.
     pub const HIDDEN: u8 = 9;
+    /// Key `identity`.
+    pub const IDENTITY: u8 = 10;
+    /// Key `initiators`.
+    pub const INITIATORS: u8 = 11;
 }
 
 /// Types of values in a module's memory.
@@ -193,6 +197,8 @@ pub mod limits {
     pub const REQUEST_BUFFER: u32 = 256;
     /// `provisioned_keys`.
     pub const PROVISIONED_KEYS: u32 = 4;
+    /// `initiators`.
+    pub const INITIATORS: u32 = 4;
     /// `envelope`.
     pub const ENVELOPE: u32 = 512;
 }
@@ -202,7 +208,7 @@ pub mod flash {
     /// `start`.
     pub const START: u32 = 134217728;
     /// `provision`.
-    pub const PROVISION: u32 = 15360;
+    pub const PROVISION: u32 = 14336;
     /// `slots`.
     pub const SLOTS: u32 = 16384;
     /// `slot`.
@@ -321,6 +327,8 @@ pub mod key {
     pub const HIGHEST: &str = "highest";
     /// `idle`.
     pub const IDLE: &str = "idle";
+    /// `initiator`.
+    pub const INITIATOR: &str = "initiator";
     /// `keys`.
     pub const KEYS: &str = "keys";
     /// `limits`.
@@ -377,6 +385,8 @@ pub mod key {
     pub const QUEUES: &str = "queues";
     /// `ram`.
     pub const RAM: &str = "ram";
+    /// `readout`.
+    pub const READOUT: &str = "readout";
     /// `received`.
     pub const RECEIVED: &str = "received";
     /// `replaces`.
@@ -491,6 +501,7 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
             ("clock", "text"),
             ("hertz", "uint64"),
             ("missing", "list of text"),
+            ("readout", "bool"),
             ("development", "bool"),
             ("height", "uint32"),
             ("keys", "uint32"),
@@ -624,6 +635,7 @@ pub const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
             ("replaces", "list of uint32"),
             ("used", "list of uint32"),
             ("worn", "list of uint32"),
+            ("initiator", "list of uint32"),
         ],
     ),
     (
@@ -778,6 +790,8 @@ pub enum Kind {
     Keys,
     /// `/keys/{name}`.
     Key,
+    /// `/.well-known/edhoc`.
+    Exchange,
 }
 
 /// A resource, or as many as there are names for it.
@@ -804,7 +818,7 @@ pub struct Resource {
 }
 
 /// All resources.
-pub const RESOURCES: [Resource; 15] = [
+pub const RESOURCES: [Resource; 16] = [
     Resource {
         kind: Kind::Node,
         path: &["node"],
@@ -1061,6 +1075,17 @@ pub const RESOURCES: [Resource; 15] = [
         observe: false,
         rt: "wasmote.key",
         interface: "wasmote.write",
+    },
+    Resource {
+        kind: Kind::Exchange,
+        path: &[".well-known", "edhoc"],
+        named: false,
+        methods: &[Code::POST],
+        rights: &[(Code::POST, Right::Public)],
+        formats: &[],
+        observe: false,
+        rt: "core.edhoc",
+        interface: "wasmote.exchange",
     },
 ];
 

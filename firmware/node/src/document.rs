@@ -10,6 +10,7 @@
 //! | none, as the sensor is not well | nothing | `null`, with `state` | null, with `state` | `vs`: what is wrong |
 //!
 //! A document without entries is in SenML one record `empty` that is true.
+use crate::decimal::Decimal;
 use core::fmt::{self, Write};
 use minicbor::Encoder;
 use wasmote_coap::{Response, format};
@@ -245,9 +246,9 @@ impl<'r, 'b> Document<'r, 'b> {
             Value::Int(v) => drop(write!(self.out, "{v}")),
             Value::Bool(v) => drop(write!(self.out, "{v}")),
             Value::Float(v) if json && !v.is_finite() => quote(self.out, odd(v)),
-            Value::Float(v) => drop(write!(self.out, "{v}")),
+            Value::Float(v) => drop(write!(self.out, "{}", Decimal::from(v))),
             Value::Double(v) if json && !v.is_finite() => quote(self.out, odd(v as f32)),
-            Value::Double(v) => drop(write!(self.out, "{v}")),
+            Value::Double(v) => drop(write!(self.out, "{}", Decimal::from(v))),
             Value::None => self.out.write(if json { b"null" } else { b"" }),
             Value::Bytes(v) => {
                 self.out.write(if json { b"\"" } else { b"" });
@@ -331,9 +332,9 @@ impl<'r, 'b> Document<'r, 'b> {
             Value::Shown(_) => {}
             Value::Uint(v) => drop(write!(self.out, "\"v\":{v}")),
             Value::Int(v) => drop(write!(self.out, "\"v\":{v}")),
-            Value::Double(v) => drop(write!(self.out, "\"v\":{v}")),
+            Value::Double(v) => drop(write!(self.out, "\"v\":{}", Decimal::from(v))),
             Value::Bool(v) => drop(write!(self.out, "\"vb\":{v}")),
-            Value::Float(v) => drop(write!(self.out, "\"v\":{v}")),
+            Value::Float(v) => drop(write!(self.out, "\"v\":{}", Decimal::from(v))),
             Value::None => {}
             Value::Bytes(v) => {
                 self.out.write(b"\"vd\":\"");
@@ -345,7 +346,7 @@ impl<'r, 'b> Document<'r, 'b> {
             if !unit.is_empty() {
                 let _ = write!(self.out, ",\"u\":\"{unit}\"");
             }
-            let _ = write!(self.out, ",\"t\":{time}");
+            let _ = write!(self.out, ",\"t\":{}", Decimal::from(time));
         }
         self.out.write(b"}");
     }
@@ -485,11 +486,11 @@ pub(crate) fn samples(
                     let _ = write!(out, "\"u\":\"{}\",", what.unit);
                 }
                 let _ = if s.value.is_finite() {
-                    write!(out, "\"v\":{}", s.value)
+                    write!(out, "\"v\":{}", Decimal::from(s.value))
                 } else {
                     write!(out, "\"vs\":\"{}\"", odd(s.value))
                 };
-                let _ = write!(out, ",\"t\":{}}}", time(s));
+                let _ = write!(out, ",\"t\":{}}}", Decimal::from(time(s)));
             }
             if first {
                 let _ = write!(out, "\"n\":\"{}\",\"vs\":\"{none}\"}}", what.name);
@@ -549,7 +550,7 @@ pub(crate) fn samples(
         }
         _ => {
             if let Some(s) = all.last() {
-                let _ = write!(out, "{}", s.value);
+                let _ = write!(out, "{}", Decimal::from(s.value));
             }
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct Track {
     interval: u32,
     /// One more than the place of its present fault in [`Fault::ALL`]; 0 while there is none.
     fault: u8,
+    /// Whether the module was told that there is no value now.
+    lost: bool,
     /// Faults by kind.
     faults: [u32; FAULTS],
 }
@@ -26,6 +28,7 @@ impl Track {
             samples: heapless::HistoryBuf::new(),
             interval: 0,
             fault: 0,
+            lost: false,
             faults: [0; FAULTS],
         }
     }
@@ -37,7 +40,7 @@ impl Track {
             self.interval = u32::try_from(interval).unwrap_or(u32::MAX);
         }
         self.samples.write(sample);
-        self.fault = 0;
+        (self.fault, self.lost) = (0, false);
     }
 
     /// A fault; whether it is news.
@@ -61,6 +64,11 @@ impl Track {
             .recent()
             .is_some_and(|s| now.saturating_sub(s.at) < PATIENCE);
         (!fresh || *fault == Fault::Silent).then_some(*fault)
+    }
+
+    /// Whether its newest value is no present one any more, which is said once.
+    pub(crate) fn lose(&mut self, now: u64) -> bool {
+        self.fault(now).is_some() && !core::mem::replace(&mut self.lost, true)
     }
 
     /// How often it had each fault.

@@ -13,6 +13,7 @@
 
 mod board;
 pub mod contract;
+mod decimal;
 mod document;
 mod history;
 pub mod keyring;

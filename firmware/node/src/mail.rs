@@ -27,6 +27,8 @@ const UP: usize = 33;
 pub enum Down {
     /// A new sample of the node's sensor with this number.
     Sample(u8, f32),
+    /// The node's sensor with this number has no value now.
+    Lost(u8),
     /// A new value for a parameter, to be kept; answered with the ticket.
     Parameter(u16, u8, f32),
     /// Milliseconds since 1970 less milliseconds since the start.
@@ -68,8 +70,14 @@ pub enum ChunkKind {
     },
     /// A request for the module: method, and how many of the bytes are its path.
     Request(Code, u16),
-    /// A security context for this place; without bytes the place is to be emptied.
+    /// A security context for this place, as it is kept; without bytes the place is to be emptied.
     Key(u8),
+    /// This place is to be emptied; where the initiator of this number has its context, his key is withdrawn too.
+    Revoke(u8, Option<u8>),
+    /// message_1 of a key exchange that we call this (RFC 9528 §5.2); the one before it is over.
+    First(u8),
+    /// message_3 of the key exchange under way.
+    Third,
 }
 
 /// From the Runner to the Server.
@@ -133,6 +141,16 @@ pub struct Reply {
     pub kind: ReplyKind,
 }
 
+impl Reply {
+    /// Its Content-Format, where it has one: that of messages of a key exchange is 64 (RFC 9528 §10.9).
+    pub(crate) fn format(&self) -> Option<u16> {
+        match self.kind {
+            ReplyKind::Exchange(_) => Some(64),
+            _ => self.format,
+        }
+    }
+}
+
 /// See [`Reply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyKind {
@@ -143,6 +161,11 @@ pub enum ReplyKind {
     /// The module's state with this number, to be told in this format: four bytes say how many milliseconds ago it was saved
     /// (all ones: not since the start), then come those of the value.
     State(u8, u16),
+    /// To a message of a key exchange, which is under way (`true`) or over.
+    Exchange(bool),
+    /// A key exchange succeeded with the initiator of this number. Nobody is answered yet, since the context has to be in flash
+    /// first; the payload: Master Secret, Master Salt, message_4, the node's ID.
+    Session(u8),
 }
 
 /// Totals of the module's runs.

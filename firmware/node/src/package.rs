@@ -6,6 +6,8 @@ pub use crate::slot::key_id;
 use crate::slot::{Rotation, checksum};
 use ed25519_dalek::{Signature, VerifyingKey};
 use minicbor::{Decoder, data::Tag, decode::Error};
+use wasmote_edhoc::Credential;
+use wasmote_oscore::CONTEXTS;
 
 /// The longest envelope that is taken, in bytes: the manifest with all texts at their longest, and the signature.
 pub const ENVELOPE: usize = limits::ENVELOPE as usize;
@@ -248,6 +250,61 @@ fn directory(d: &mut Decoder<'_>) -> Result<Option<Directory>, Error> {
     }))
 }
 
+/// Most of those that a node exchanges keys with.
+pub const INITIATORS: usize = limits::INITIATORS as usize;
+
+/// The node's own key for EDHOC, as it lies in flash. There is no `Debug`: keys belong in no log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    pub(crate) secret: &'static [u8; 32],
+    pub(crate) ccs: &'static [u8],
+}
+
+impl Own {
+    /// `None` where the Claims Set is none.
+    pub fn new(secret: &'static [u8; 32], ccs: &'static [u8]) -> Option<Self> {
+        Credential::parse(ccs).map(|_| Self { secret, ccs })
+    }
+}
+
+impl core::fmt::Debug for Own {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Own")
+    }
+}
+
+/// Somebody with whom a node exchanges keys (RFC 9528).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Initiator {
+    /// His credential.
+    pub ccs: &'static [u8],
+    /// What he may do; 0 for what is no credential: nobody is known by that.
+    pub rights: u8,
+    /// The place of the context that he was provisioned with.
+    pub place: Option<u8>,
+}
+
+/// The node's own key; `None` where its credential is none.
+fn own(d: &mut Decoder<'static>) -> Result<Option<Own>, Error> {
+    if d.array()? != Some(2) {
+        return Err(Error::message("identity"));
+    }
+    let secret = <&[u8; 32]>::try_from(d.bytes()?).map_err(|_| Error::message("wrong length"))?;
+    Ok(Own::new(secret, d.bytes()?))
+}
+
+fn initiator(d: &mut Decoder<'static>) -> Result<Initiator, Error> {
+    if d.array()? != Some(3) {
+        return Err(Error::message("initiator"));
+    }
+    let (ccs, rights, place) = (d.bytes()?, d.u8()?, d.u8()?);
+    Ok(Initiator {
+        ccs,
+        rights: Credential::parse(ccs).map_or(0, |_| rights & 0x0f),
+        place: Some(place).filter(|place| usize::from(*place) < CONTEXTS),
+    })
+}
+
 /// What a node is given at flash time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provision {
@@ -266,6 +323,10 @@ pub struct Provision {
     pub directory: Option<Directory>,
     /// The security contexts it begins with: see [`crate::keyring`].
     pub contexts: &'static [u8],
+    /// Its own key for key exchanges. `None`: it takes part in none.
+    pub identity: Option<Own>,
+    /// Those whom it exchanges keys with.
+    pub initiators: heapless::Vec<Initiator, INITIATORS>,
     /// Answers everybody, whatever contexts there are.
     pub open: bool,
     /// Answers nobody who has no context.
@@ -334,6 +395,14 @@ impl Provision {
                 provision::DIRECTORY => p.directory = directory(&mut d)?,
                 provision::HEIGHT => p.height = Some(d.u32()?).filter(|h| *h > 0),
                 provision::CONTEXTS => p.contexts = d.bytes()?,
+                provision::IDENTITY => p.identity = own(&mut d)?,
+                provision::INITIATORS => {
+                    for _ in 0..d.array()?.ok_or(Error::message("no length"))? {
+                        p.initiators
+                            .push(initiator(&mut d)?)
+                            .map_err(|_| Error::message("too many initiators"))?;
+                    }
+                }
                 provision::OPEN => p.open = d.bool()?,
                 provision::HIDDEN => p.hidden = d.bool()?,
                 _ => d.skip()?,

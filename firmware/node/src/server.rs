@@ -1,8 +1,10 @@
 //! The upper half: the resources of a node behind its CoAP server. It answers at once, whatever the module does.
 mod answered;
 mod describe;
+mod exchange;
 mod forward;
 mod guard;
+mod hear;
 mod outputs;
 mod register;
 mod sense;
@@ -10,11 +12,12 @@ mod settings;
 
 use crate::board::{Board, Fault, Gauges};
 use crate::contract::{Kind, RESOURCES, Resource};
+use crate::decimal::Decimal;
 use crate::document::{Quantity, Sample, Value, samples, seconds};
 use crate::history::History;
 use crate::keyring::Keyring;
 use crate::log::{LINES, Line, Log};
-use crate::mail::{App, Down, LINE, ReplyKind, Said, ServerMail, Stats, Up};
+use crate::mail::{App, Down, LINE, ReplyKind, Said, ServerMail, Stats};
 use crate::memory::{Guarded, ServerMemory};
 use crate::moments::{Moment, Moments};
 use crate::number::{Binary, milliseconds};
@@ -60,6 +63,7 @@ struct Resources {
     board: Board,
     provision: Provision,
     guard: guard::Guard,
+    exchange: exchange::Exchange,
     gauges: Gauges,
     mail: ServerMail,
     app: App,
@@ -70,6 +74,8 @@ struct Resources {
     answered: answered::Answered,
     /// The newest distance of a ranger, and whose level was made of it.
     raw: Option<(u8, Sample)>,
+    /// Sensors whose values are none any more, which the Runner does not know yet: bits by their number.
+    lost: u16,
     log: &'static mut Log,
     /// Lines of it that nobody took to show them.
     untaken: usize,
@@ -91,15 +97,21 @@ struct Resources {
 }
 
 impl<E: Copy + Eq + Hash> Server<E> {
-    /// The upper half. The seed must differ from reset to reset, and be as random as the board can make it.
+    /// The upper half. The seed must differ from reset to reset, and be as random as the board can make it. `host` says which host a
+    /// client is at, as a number of the board's choice: shares and turns are a host's, however many ports it uses. `None` is for a
+    /// link with a single client.
     pub fn new(
         board: Board,
         provision: Provision,
         keyring: &Keyring,
         memory: ServerMemory<E>,
         seed: u128,
+        host: Option<fn(&E) -> u64>,
     ) -> Self {
         memory.coap.seed(seed);
+        if let Some(host) = host {
+            memory.coap.hosts(host);
+        }
         let stage = memory.coap.security();
         let guard = guard::Guard::new(&provision, keyring, stage, seed, board.reset);
         Self {
@@ -110,6 +122,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 board,
                 provision,
                 guard,
+                exchange: exchange::Exchange::new(),
                 gauges: Gauges::default(),
                 mail: memory.mail,
                 app: App::default(),
@@ -118,6 +131,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 outputs: outputs::Outputs::new(),
                 answered: answered::Answered::new(memory.body),
                 raw: None,
+                lost: 0,
                 log: memory.log,
                 untaken: 0,
                 clock: None,
@@ -139,11 +153,6 @@ impl<E: Copy + Eq + Hash> Server<E> {
     pub fn trust(&mut self, trusts: fn(&E) -> bool) {
         self.trusts = trusts;
         self.coap.trust(trusts);
-    }
-
-    /// Which host a client is at: see [`wasmote_coap::Server::hosts`].
-    pub fn hosts(&mut self, host: fn(&E) -> u64) {
-        self.coap.hosts(host);
     }
 
     /// Takes a datagram.
@@ -224,39 +233,15 @@ impl<E: Copy + Eq + Hash> Server<E> {
     pub fn poll<T: Transmit<E>>(&mut self, now: u64, out: &mut T) -> Option<u64> {
         let (coap, r) = (&mut self.coap, &mut self.resources);
         r.now = now;
-        while let Some(app) = r.mail.apps.dequeue() {
-            if app.sequence != r.app.sequence {
-                r.outputs = outputs::Outputs::of(&app.facts);
+        r.tell_lost();
+        loop {
+            // Before a package is taken, what the one before it said: the Runner holds the new one's words back until then.
+            let news = r.mail.apps.ready();
+            r.hear(now, coap, out);
+            if !news {
+                break;
             }
-            r.app = app;
-            coap.notify(observed::APP);
-        }
-        while let Some(up) = r.mail.up.dequeue() {
-            match up {
-                Up::Output(number, value) => {
-                    r.outputs.publish(number, Sample { value, at: now });
-                    // Told one by one, so that two values in a row are both seen.
-                    coap.notify(observed::OUTPUT + u16::from(number));
-                    coap.poll(now, r, out);
-                }
-                Up::Value(number, value) => {
-                    r.outputs.tell(number, now, value);
-                    coap.notify(observed::OUTPUT + u16::from(number));
-                    coap.poll(now, r, out);
-                }
-                Up::Body => r.answered.lend(),
-                Up::Parameter(number, value) => {
-                    if let Some(place) = r.app.parameters.get_mut(usize::from(number)) {
-                        *place = value;
-                    }
-                    coap.notify(observed::PARAMETER + u16::from(number));
-                }
-                Up::Log(said, text) => {
-                    r.line(now, said, text);
-                    coap.notify(observed::LOG);
-                }
-                Up::Stats(stats) => r.stats = stats,
-            }
+            r.adopt(now, coap, out);
         }
         while let Some(mut reply) = r.mail.replies.dequeue() {
             r.answered.take(&mut reply);
@@ -266,6 +251,9 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 *received = now;
             }
             r.settle(reply.ticket, matches!(reply.kind, ReplyKind::Received(_)));
+            if !r.exchanged(&mut reply) {
+                continue;
+            }
             coap.complete(
                 now,
                 reply.ticket,
@@ -277,7 +265,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
                     if let ReplyKind::State(number, form) = reply.kind {
                         r.state(response, number, form, &reply.payload);
                     } else {
-                        if let Some(format) = reply.format {
+                        if let Some(format) = reply.format() {
                             response.format(format);
                         }
                         response.write(&reply.payload);
@@ -293,8 +281,11 @@ impl<E: Copy + Eq + Hash> Server<E> {
             // There is room for the only one.
             let _ = r.mail.bodies.enqueue(body);
         }
+        self.seat(now, out);
+        let (coap, r) = (&mut self.coap, &mut self.resources);
         r.tend(coap.security(), now);
         let later = r.tend_at(coap.security());
+        let later = later.into_iter().chain(r.seat_at()).min();
         let due = coap.poll(now, r, out);
         let due = later.into_iter().chain(due).min();
         let Some(registration) = &mut self.registration else {
@@ -428,8 +419,8 @@ impl Application for Resources {
                 Kind::Params => self.app.facts.parameter_count().into(),
                 Kind::State => self.app.facts.state_count().into(),
                 Kind::Request => usize::from(self.app.requests),
-                // Each has a number, which the list tells.
-                Kind::Key => 0,
+                // Each has a number, which the list tells; and what is everywhere the same is not discovered.
+                Kind::Key | Kind::Exchange => 0,
                 _ => 1,
             };
             if index >= count {
@@ -538,7 +529,7 @@ impl Resources {
             Kind::Outputs => self.output(response, name, form),
             Kind::Params => self.parameter(response, name, form),
             Kind::Log => self.lines(request, response, resource, form),
-            Kind::Rollback | Kind::State | Kind::Request | Kind::Key => {}
+            Kind::Rollback | Kind::State | Kind::Request | Kind::Key | Kind::Exchange => {}
         }
         Answer::Now
     }
@@ -561,6 +552,7 @@ impl Resources {
             (Kind::Params, _) => self.set_parameter(request, response, name),
             (Kind::Request, _) => self.forward(request, response),
             (Kind::Key, _) => self.change_key(request, response, name),
+            (Kind::Exchange, _) => self.exchange(request, response),
             _ => {
                 response.code(Code::METHOD_NOT_ALLOWED);
                 Answer::Now
@@ -641,7 +633,7 @@ impl Resources {
                 format_args!("{name}: {fault}; it never gave a value"),
             );
         };
-        let age = self.now.saturating_sub(*at) / 1000;
+        let (value, age) = (Decimal::from(*value), self.now.saturating_sub(*at) / 1000);
         response.fail(
             Code::SERVICE_UNAVAILABLE,
             format_args!("{name}: {fault}; {value} was {age} s ago"),

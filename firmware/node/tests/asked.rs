@@ -348,3 +348,67 @@ fn every_part_of_a_long_answer_says_its_format() {
         assert_eq!(told.collect::<Vec<_>>(), [50], "{number}");
     }
 }
+
+/// A module with outputs that have types between others, each of which gets a number of its own with each sample.
+const TYPED: &str = r#"(module
+  (import "wasmote" "p" (func $publish (param i32 f32)))
+  (import "wasmote" "o" (func $tell (param i32 i32 i32)))
+  (memory 64 (pagesize 1))
+  (func $number (param $output i32) (param $value i32)
+    (i32.store (i32.const 8) (local.get $value))
+    (call $tell (local.get $output) (i32.const 8) (i32.const 4)))
+  (func (export "sample") (param i32 f32)
+    (local $base i32)
+    (local.set $base (i32.trunc_f32_s (local.get 1)))
+    (call $publish (i32.const 0) (local.get 1))
+    (call $number (i32.const 1) (i32.add (local.get $base) (i32.const 1)))
+    (call $publish (i32.const 2) (f32.const 2))
+    (call $number (i32.const 3) (i32.add (local.get $base) (i32.const 3)))
+    (call $number (i32.const 4) (i32.add (local.get $base) (i32.const 4)))))"#;
+
+#[test]
+fn outputs_with_types_keep_each_its_own_value() {
+    let mut bytes = vec![];
+    let mut e = Encoder::new(&mut bytes);
+    e.map(3).unwrap();
+    e.u8(section::CONTRACT).unwrap().u8(1).unwrap();
+    e.u8(section::SENSORS).unwrap().array(1).unwrap();
+    e.str("level").unwrap();
+    e.u8(section::OUTPUTS).unwrap().array(5).unwrap();
+    for (number, name) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+        let typed = matches!(number, 1 | 3 | 4);
+        e.array(2 + u64::from(typed)).unwrap().str(name).unwrap();
+        e.str("").unwrap();
+        if typed {
+            e.str(ty::I32).unwrap();
+        }
+    }
+    let mut node = Rig::boot(&Memory::new(), &vectors().keys[..1]);
+    let module = package::with_section(package::wasm(TYPED), &bytes);
+    let (code, text) = node.push(&package::package(5, &module));
+    assert_eq!(code, Code::CHANGED, "{}", String::from_utf8_lossy(&text));
+    for base in [100, 2_000] {
+        node.sample(base as f32);
+        let values = ["a", "b", "c", "d", "e"].map(|name| {
+            node.json(&format!("outputs/{name}"))["value"]
+                .as_i64()
+                .unwrap()
+        });
+        assert_eq!(values, [base, base + 1, 2, base + 3, base + 4]);
+    }
+}
+
+#[test]
+fn a_request_to_a_module_is_one_block() {
+    let mut node = running();
+    let before = node.json("stats")["runs"].as_u64();
+    for (number, more) in [(0, true), (1, true), (1, false), (3, false)] {
+        let options = [block(option::BLOCK1, number, more, 16)];
+        let (code, _) = node.request(Code::POST, "app/x/a", &options, &[b'1'; 16]);
+        assert_eq!(code.class(), 4, "block {number}");
+    }
+    assert_eq!(node.json("stats")["runs"].as_u64(), before);
+    let options = [block(option::BLOCK1, 0, false, 16)];
+    let (code, text) = node.request(Code::POST, "app/x/a", &options, b"1");
+    assert_eq!((code, text), (Code::CONTENT, b"a1".to_vec()));
+}

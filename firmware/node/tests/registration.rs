@@ -118,6 +118,49 @@ fn a_node_registers_and_renews_before_its_time_is_over() {
     }
 }
 
+/// That these lie between two ends, and in each third of what is between them: not all nodes of a site ask at once.
+fn is_spread(what: &str, times: &[u64], from: u64, to: u64) {
+    let third = (to - from) / 3;
+    for time in times {
+        assert!((from..to).contains(time), "{what}: {time}");
+    }
+    for begin in [from, from + third, from + 2 * third] {
+        let some = times.iter().filter(|t| (begin..begin + third).contains(t));
+        assert!(
+            some.count() * 6 > times.len(),
+            "{what} from {begin}: {times:?}"
+        );
+    }
+}
+
+#[test]
+fn nodes_that_begin_at_once_do_not_ask_at_once() {
+    let (mut first, mut again, mut rests, mut pauses) = (vec![], vec![], vec![], vec![]);
+    for seed in 0..200 {
+        let mut b = Bench::new(seed);
+        let request = b.pass(1_000).unwrap();
+        first.push(b.now);
+        let began = b.now;
+        b.pass(60_000).unwrap();
+        again.push(b.now - began);
+        b.answer(&request, Kind::Ack, Code::CHANGED, None);
+        let began = b.now;
+        let request = b.pass(u64::from(LIFETIME) * 1_000).unwrap();
+        rests.push(b.now - began);
+        b.answer(&request, Kind::Ack, Code::FORBIDDEN, None);
+        let began = b.now;
+        b.pass(600_000).unwrap();
+        pauses.push(b.now - began);
+    }
+    // RFC 7252 §4.8: ACK_TIMEOUT to ACK_TIMEOUT times ACK_RANDOM_FACTOR.
+    is_spread("until it is sent again", &again, 2_000, 3_000);
+    is_spread("until it is renewed", &rests, 300_000, 450_001);
+    let shortest = *pauses.iter().min().unwrap();
+    let pause = shortest - shortest % 1_000;
+    is_spread("after a refusal", &pauses, pause, pause + pause / 2 + 1);
+    assert!(first.iter().any(|t| *t != first[0]) || first.iter().all(|t| *t == 0));
+}
+
 #[test]
 fn a_request_is_repeated_by_the_rules_and_then_after_longer_and_longer() {
     let mut b = Bench::new(1);

@@ -99,7 +99,7 @@ fn every_resource_of_the_contract_is_listed_and_answers_its_methods_alone() {
             assert!(!core.contains(&link));
             continue;
         }
-        if resource.kind == Kind::Key {
+        if matches!(resource.kind, Kind::Key | Kind::Exchange) {
             // Each has a number, which the list tells; a place that is empty has nothing.
             assert!(!core.contains(&format!("\"{}\"", resource.rt)));
             continue;

@@ -8,7 +8,7 @@
 )]
 mod rig;
 
-use rig::{Memory, Rig, STRANGERS, vectors};
+use rig::{Host, Memory, Rig, STRANGERS, vectors};
 use wasmote_coap::{Code, option};
 use wasmote_node::slot::ERASES;
 
@@ -17,8 +17,13 @@ const OWNER: u8 = 1;
 
 /// A node that runs the package `first`, confirmed, whose parameter is `limit`.
 fn node() -> Rig {
+    node_at(None)
+}
+
+/// The same, with clients at hosts.
+fn node_at(host: Option<Host>) -> Rig {
     let v = vectors();
-    let mut node = Rig::boot(&Memory::new(), &v.keys[..1]);
+    let mut node = Rig::boot_at(&Memory::new(), &v.keys[..1], host);
     node.peer = OWNER;
     assert_eq!(node.push(v.named("first")).0, Code::CHANGED);
     node.feed(12);
@@ -82,8 +87,7 @@ fn one_host_does_not_set_the_time_in_the_place_of_others() {
 
 #[test]
 fn the_ports_of_one_host_have_its_turns_together() {
-    let mut node = node();
-    node.hosts(|peer| u64::from(peer / 50));
+    let mut node = node_at(Some(|peer| u64::from(peer / 50)));
     let mut good = 0;
     for port in 50..100 {
         node.peer = port;

@@ -7,82 +7,14 @@
 )]
 mod rig;
 
+use rig::slots::{coming, flipped, install, kept, open, pairs, saved, sequence};
 use rig::{EVEN, Memory, TEARS};
 use wasmote_node::slot::{
-    Coming, ERASES, Flash, PACKAGE, RECORD, RECORDS, Reason, Rotation, SLOTS, STATE, SlotError,
-    Slots, State, checksum,
+    ERASES, PACKAGE, RECORD, RECORDS, Reason, Rotation, SLOTS, STATE, SlotError, Slots, State,
+    checksum,
 };
 
 const HOUR: u64 = 3_600_000;
-
-fn open(memory: &Memory) -> Slots<Memory> {
-    Slots::at(memory.clone(), std::array::from_fn(|i| memory.place(i)))
-}
-
-/// A package that is not one, but has a place for all that a journal says of it.
-fn coming(sequence: u32, module: u8) -> Coming {
-    Coming {
-        era: 0,
-        sequence,
-        envelope: 64,
-        size: 256,
-        digest: [module; 32],
-    }
-}
-
-/// Receives, tries and confirms a package.
-fn install(slots: &mut Slots<Memory>, sequence: u32, module: u8) -> usize {
-    let index = slots.prepare(&coming(sequence, module)).unwrap();
-    slots.write(index, 0, &[module; 256]).unwrap();
-    slots.stage(index, 32).unwrap();
-    slots.activate(index).unwrap();
-    slots.confirm(index, Rotation::default(), &[]).unwrap();
-    index
-}
-
-fn sequence(slots: &Slots<Memory>) -> u32 {
-    slots.current().map_or(0, |i| slots.slot(i).sequence)
-}
-
-/// Pairs of bits in the headers and journals: each pair that lies in two copies of one cell, and many others.
-fn pairs(memory: &Memory, count: usize) -> Vec<[(u32, u8); 2]> {
-    let mut bits = vec![];
-    for slot in 0..SLOTS {
-        let (base, _) = memory.place(slot);
-        let used = memory.mapped(base, PACKAGE);
-        let used = used
-            .iter()
-            .rposition(|b| *b != 0xff)
-            .map_or(0, |at| at + 17);
-        bits.extend((0..used as u32 * 8).map(|bit| (base + bit / 8, (bit % 8) as u8)));
-    }
-    let mut x = 1u32;
-    let mut random = move || {
-        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (x >> 8) as usize
-    };
-    let mut all = vec![];
-    while all.len() < count {
-        let (a, b) = (bits[random() % bits.len()], bits[random() % bits.len()]);
-        // The same bit in another copy of the cell, and any other.
-        all.push([a, (a.0 + 16 * (1 + all.len() as u32 % 2), a.1)]);
-        if a != b {
-            all.push([a, b]);
-        }
-    }
-    all
-}
-
-fn flipped(memory: &Memory, pair: &[(u32, u8)]) -> Slots<Memory> {
-    for (at, bit) in pair {
-        memory.flip(*at, *bit);
-    }
-    let slots = open(memory);
-    for (at, bit) in pair {
-        memory.flip(*at, *bit);
-    }
-    slots
-}
 
 #[test]
 fn no_two_bits_in_a_journal_change_which_package_runs() {
@@ -377,106 +309,7 @@ fn numbers_in_flash_that_are_at_their_end_stop_no_node() {
     assert_eq!(memory.violations.get(), 0);
 }
 
-/// What is kept at three places of a journal: how to do it, and whether it is so.
-type Kept = (
-    &'static str,
-    fn(&mut Slots<Memory>) -> Result<(), SlotError>,
-    fn(&Slots<Memory>) -> bool,
-);
-
-const KEPT: [Kept; 4] = [
-    (
-        "a record of many cells",
-        |s| s.keep(0, b"the secret that is used now"),
-        |s| kept(s, 0).unwrap() == b"the secret that is used now",
-    ),
-    (
-        "numbers that are taken",
-        |s| s.keep(8, &9u32.to_le_bytes()),
-        |s| kept(s, 8).unwrap() == 9u32.to_le_bytes(),
-    ),
-    (
-        "a parameter",
-        |s| s.set_parameter(1, 2.5),
-        |s| s.parameter(1) == Some(2.5),
-    ),
-    (
-        "a withdrawal",
-        |s| s.withdraw(Reason::Hand),
-        |s| sequence(s) == 5,
-    ),
-];
-
-/// A node on which each of these has had another value before.
-fn before() -> Memory {
-    let memory = Memory::with(&EVEN);
-    let mut slots = open(&memory);
-    install(&mut slots, 5, 5);
-    install(&mut slots, 6, 6);
-    slots.keep(0, b"an older secret of some length").unwrap();
-    slots.keep(8, &8u32.to_le_bytes()).unwrap();
-    slots.set_parameter(1, 1.5).unwrap();
-    memory
-}
-
-#[test]
-fn what_power_cut_between_its_copies_survives_two_bits_after_the_next_start() {
-    for (what, act, is) in KEPT {
-        let (fresh, mut counted) = (before(), 0);
-        let cuts = TEARS
-            .into_iter()
-            .flat_map(|tear| (1..30).map(move |left| (tear, left)));
-        for (tear, left) in cuts {
-            let memory = fresh.copy();
-            memory.left.set(left);
-            memory.tear.set(tear);
-            let _ = act(&mut open(&memory));
-            if memory.asked.get() < left {
-                continue;
-            }
-            memory.left.set(u64::MAX);
-            let mut slots = open(&memory);
-            slots.mend();
-            if is(&slots) {
-                counted += 1;
-                for pair in pairs(&memory, 200) {
-                    let slots = flipped(&memory, &pair);
-                    assert!(is(&slots), "{what} {tear:?} {left} {pair:?}");
-                }
-            }
-        }
-        assert!(counted > 3, "{what}: {counted}");
-    }
-}
-
-#[test]
-fn a_bit_of_the_erased_journal_that_flipped_stops_nothing() {
-    let fresh = before();
-    for (what, act, is) in KEPT {
-        for slot in 0..SLOTS {
-            let (base, _) = fresh.place(slot);
-            let used = fresh.mapped(base, PACKAGE);
-            let end = used
-                .iter()
-                .rposition(|b| *b != 0xff)
-                .map_or(0, |at| at as u32 + 1);
-            for at in (end.next_multiple_of(16)..PACKAGE).step_by(7).take(60) {
-                let memory = fresh.copy();
-                memory.flip(base + at, (at % 8) as u8);
-                act(&mut open(&memory)).unwrap();
-                assert!(is(&open(&memory)), "{what}: slot {slot}, byte {at}");
-            }
-        }
-    }
-}
-
 // ---- records ------------------------------------------------------------------------------------------------------------
-
-fn kept(slots: &Slots<Memory>, number: u8) -> Option<Vec<u8>> {
-    let mut to = [0; RECORD];
-    let length = slots.kept(number, &mut to)?;
-    Some(to[..length].to_vec())
-}
 
 #[test]
 fn records_outlive_every_package_and_each_other() {
@@ -530,7 +363,8 @@ fn records_are_bounded_and_unchanged_ones_write_nothing() {
     for number in 0..4 {
         slots.keep(number, &[number; RECORD]).unwrap();
     }
-    assert_eq!(slots.keep(4, b"x"), Err(SlotError::Full));
+    slots.keep(4, &[4; 49]).unwrap();
+    assert_eq!(slots.keep(5, b"x"), Err(SlotError::Full));
     let asked = memory.asked.get();
     for number in 0..4 {
         slots.keep(number, &[number; RECORD]).unwrap();
@@ -546,6 +380,7 @@ fn records_are_bounded_and_unchanged_ones_write_nothing() {
         for number in 0..4 {
             assert_eq!(kept(&open(&memory), number).unwrap(), [number; RECORD]);
         }
+        assert_eq!(kept(&open(&memory), 4).unwrap(), [4; 49]);
     }
 }
 
@@ -715,12 +550,6 @@ fn content_cannot_pose_as_a_cell_when_its_own_is_torn() {
 }
 
 // ---- states of a module -------------------------------------------------------------------------------------------------
-
-fn saved(slots: &Slots<Memory>) -> Option<(u32, Vec<u8>)> {
-    let mut to = [0; STATE];
-    let (tag, length) = slots.saved(slots.current()?, &mut to)?;
-    Some((tag, to[..length].to_vec()))
-}
 
 #[test]
 fn a_state_is_given_back_after_a_reset_and_moves_with_its_package() {

@@ -7,16 +7,12 @@
 )]
 mod rig;
 
-use rig::{Rig, running, vectors};
+use rig::{Rig, is_notification, running, vectors};
 use wasmote_coap::{Code, Kind, Message, option};
 
 #[test]
 fn what_can_be_observed_is_and_few_changes_are_confirmed() {
     let (_, mut node) = running();
-    let observed = |datagram: &Vec<u8>| {
-        let message = Message::parse(datagram).unwrap();
-        message.options.get(option::OBSERVE).is_some()
-    };
     for (path, can) in [
         ("sensors/level", true),
         ("outputs/flow", true),
@@ -30,19 +26,91 @@ fn what_can_be_observed_is_and_few_changes_are_confirmed() {
         ("sensors/none", false),
     ] {
         let answers = node.exchange(Code::GET, path, &[(option::OBSERVE, vec![])], b"");
-        assert_eq!(observed(&answers[0]), can, "{path}");
+        assert_eq!(is_notification(&answers[0]), can, "{path}");
     }
     // A parameter and the package change seldom, and whoever observes them is to know: each is confirmed (RFC 7641 §4.5).
     let mut confirmed = |code, path, payload: &[u8]| {
         let sent = node.exchange(code, path, &[], payload);
         sent.iter()
-            .filter(|d| observed(d))
+            .filter(|d| is_notification(d))
             .filter(|d| Message::parse(d).unwrap().kind == Kind::Con)
             .count()
     };
     let count = confirmed(Code::PUT, "app/params/limit", b"3");
     assert!((1..=2).contains(&count), "{count}");
     assert!(confirmed(Code::DELETE, "app", b"") >= 1);
+}
+
+/// The last block of a package that goes in the place of the one that runs: its datagram is taken, and what follows is to come.
+fn last_block(node: &mut Rig, package: &[u8]) -> (usize, usize) {
+    let last = (package.len() - 1) / 256 * 256;
+    for at in (0..last).step_by(256) {
+        assert_eq!(node.block(package, at, 256).0, Code::CONTINUE);
+    }
+    (last, 256)
+}
+
+fn flow(node: &mut Rig) -> String {
+    let (code, payload) = node.get("outputs/flow", wasmote_coap::format::TEXT, "");
+    assert_eq!(code, Code::CONTENT);
+    String::from_utf8(payload).unwrap()
+}
+
+#[test]
+fn the_last_value_before_an_update_is_told_and_not_lost_to_the_pace_of_notifications() {
+    let (v, (_, mut node)) = (vectors(), running());
+    let next = v.named("good, and the next");
+    let (last, size) = last_block(&mut node, next);
+    let answers = node.exchange(Code::GET, "outputs/flow", &[(option::OBSERVE, vec![])], b"");
+    assert!(is_notification(&answers[0]));
+    // More than may follow each other at once: what is sent last waits for an acknowledgement that does not come.
+    node.feed(20);
+    let newest = flow(&mut node);
+    node.heard();
+    let (code, _) = node.block(next, last, size);
+    assert_eq!(code, Code::CHANGED);
+    assert_eq!(node.heard(), [newest]);
+    assert_eq!(flow(&mut node), "", "the next has said nothing yet");
+}
+
+#[test]
+fn what_was_said_before_an_update_counts_as_the_old_ones_and_after_it_as_the_new_ones() {
+    let (v, (_, mut node)) = (vectors(), running());
+    let next = v.named("good, and the next");
+    let (last, size) = last_block(&mut node, next);
+    // The Server has no time: the old one's value and the news of the new one lie there together.
+    node.put_sample(5.0);
+    node.hold(10);
+    node.put_block(next, last, size);
+    node.hold(50);
+    node.settle();
+    assert_eq!(flow(&mut node), "");
+
+    let (v, (_, mut node)) = (vectors(), running());
+    let next = v.named("good, and the next");
+    let (last, size) = last_block(&mut node, next);
+    // The new one's value, while the news of it was not taken.
+    node.put_block(next, last, size);
+    node.put_sample(5.0);
+    node.hold(50);
+    node.settle();
+    assert_ne!(flow(&mut node), "");
+}
+
+#[test]
+fn a_run_that_has_begun_comes_to_its_end_before_its_module_is_replaced() {
+    let (v, (_, mut node)) = (vectors(), running());
+    let next = v.named("good, and the next");
+    let (last, size) = last_block(&mut node, next);
+    node.exchange(Code::GET, "outputs/flow", &[(option::OBSERVE, vec![])], b"");
+    node.put_sample(5.0);
+    node.hold(1);
+    node.put_block(next, last, size);
+    let sent = node.settle();
+    let told = sent.iter().filter(|d| is_notification(d));
+    let told: Vec<_> = told.map(|d| Message::parse(d).unwrap().payload).collect();
+    assert_eq!(told, [b"5"]);
+    assert_eq!(flow(&mut node), "", "the next has said nothing yet");
 }
 
 #[test]

@@ -61,6 +61,31 @@ fn an_upload_goes_on_after_a_reset_with_what_is_missing_alone() {
 }
 
 #[test]
+fn after_a_reset_other_bytes_than_those_in_flash_are_never_written_over_them() {
+    let v = vectors();
+    let good = v.named("good");
+    for size in [16, 32, 64] {
+        for number in 1..good.len() / size {
+            let memory = confirmed();
+            let mut node = Rig::boot(&memory, &v.keys[..1]);
+            for number in 0..good.len() / size {
+                assert_eq!(node.block(good, number * size, size).0, Code::CONTINUE);
+            }
+            let mut node = Rig::boot(&memory, &v.keys[..1]);
+            // All bits of one byte of what is there already: some would have to be set.
+            let mut other = good.to_vec();
+            other[number * size + size / 2] ^= 0xff;
+            let (code, _) = node.block(&other, number * size, size);
+            assert_ne!(code.class(), 2, "{number} of {size}");
+            assert_eq!(memory.violations.get(), 0, "{number} of {size}");
+            // Whoever has the right one brings it.
+            assert_eq!(node.push(good).0, Code::CHANGED);
+            assert_eq!(node.sequence(), 6);
+        }
+    }
+}
+
+#[test]
 fn a_client_that_lost_its_link_goes_on_from_where_the_node_is() {
     let v = vectors();
     let good = v.named("good");
@@ -74,6 +99,30 @@ fn a_client_that_lost_its_link_goes_on_from_where_the_node_is() {
     let (answer, sent) = node.upload(good, 128, 64);
     assert_eq!((answer.0, sent), (Code::CHANGED, 3));
     assert_eq!(node.sequence(), 6);
+}
+
+#[test]
+fn an_upload_that_rests_is_finished_by_another_from_where_it_is() {
+    let v = vectors();
+    let good = v.named("good");
+    // How long it rested, in milliseconds: it is its first client's for ten seconds.
+    for (rested, taken) in [(0, false), (8_000, false), (10_500, true), (60_000, true)] {
+        let mut node = Rig::boot(&confirmed(), &v.keys[..1]);
+        for number in 0..11 {
+            node.block(good, number * 16, 16);
+        }
+        node.wait(rested);
+        node.peer = 2;
+        let (answer, _) = node.upload(good, 176, 16);
+        assert_eq!(answer.0 == Code::CHANGED, taken, "{rested}: {answer:?}");
+        if !taken {
+            assert_eq!(answer.0, Code::SERVICE_UNAVAILABLE, "{rested}");
+            // Whoever began goes on as if nothing had been.
+            node.peer = 1;
+            assert_eq!(node.upload(good, 176, 16).0.0, Code::CHANGED);
+        }
+        assert_eq!(node.sequence(), 6);
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub const TAG: usize = 8;
 /// Bytes of a nonce.
 pub const NONCE: usize = 13;
 /// Bytes of a block.
-pub(crate) const BLOCK: usize = 16;
+const BLOCK: usize = 16;
 
 /// Flags of the first block (RFC 3610 §2.2): there is additional data, the tag has 8 bytes, the length 2.
 const FIRST: u8 = 0x40 | ((TAG as u8 - 2) / 2) << 3 | LENGTH;
@@ -132,14 +132,14 @@ fn run(key: &[u8; 16], nonce: &[u8; NONCE], aad: &[u8], text: &mut [u8], opens: 
     tag
 }
 
-/// Encrypts in place; the tag.
-pub(crate) fn seal(key: &[u8; 16], nonce: &[u8; NONCE], aad: &[u8], text: &mut [u8]) -> [u8; TAG] {
+/// Encrypts in place; the tag. The additional data has its own length of two bytes in front (RFC 3610 §2.2).
+pub fn seal(key: &[u8; 16], nonce: &[u8; NONCE], aad: &[u8], text: &mut [u8]) -> [u8; TAG] {
     run(key, nonce, aad, text, false)
 }
 
 /// Decrypts in place; whether the tag is right. Where it is not, the text is wiped.
 #[must_use]
-pub(crate) fn open(
+pub fn open(
     key: &[u8; 16],
     nonce: &[u8; NONCE],
     aad: &[u8],
@@ -156,6 +156,12 @@ pub(crate) fn open(
         *byte &= mask;
     }
     (black_box(wrong) | difference(black_box(tag), black_box(&expected))) == 0
+}
+
+/// Whether two tags are the same, in a time that does not depend on it; compared twice, as [`open`] does.
+#[must_use]
+pub fn same(one: &[u8; TAG], other: &[u8; TAG]) -> bool {
+    (black_box(difference(one, other)) | difference(black_box(one), black_box(other))) == 0
 }
 
 /// What differs between two tags, in a time that does not depend on it.

@@ -164,7 +164,7 @@ fn expand(
         kind.as_bytes(),
         &[out.len() as u8],
     ];
-    kdf::expand(root, &info, out)
+    kdf::expand(root, &[&info], out)
 }
 
 /// The longest additional data: its length, 11 bytes of structure, its head, 6 of `external_aad`, a kid and a Partial IV.

@@ -8,18 +8,22 @@
 //! | `context` | a security context: keys derived from a shared secret (§3.2), nonces (§5.2), additional data (§5.4) |
 //! | `ccm`, `kdf` | the cipher (RFC 3610), and how keys are derived (RFC 5869), over the field's AES and SHA-256 |
 //! | `window` | which sequence numbers of the other end were seen (§7.4) |
+//! | `spare` | how much is decrypted for those who have not shown that they have keys |
 //! | `sequence` | which sequence numbers of our own may be used (§7.2.1, §B.1.1) |
 //! | `stage` | the table of contexts before the server (§8.2, §8.3, §B.1.2) |
+//!
+//! `wasmote-edhoc` takes the cipher and the derivation of keys from here.
 //!
 //! Algorithms: AES-CCM-16-64-128 (COSE 10) and HKDF with SHA-256, those that every implementation has (RFC 8613 §3.2).
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod ccm;
+pub mod ccm;
 pub mod context;
-mod kdf;
+pub mod kdf;
 pub mod option;
 pub mod sequence;
+mod spare;
 pub mod stage;
 pub mod window;
 

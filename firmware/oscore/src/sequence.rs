@@ -51,10 +51,15 @@ impl Sequence {
     /// The next number; `None` when none may be used: the reserve is used up, or all numbers are.
     pub fn take(&mut self) -> Option<u64> {
         let number = self.next;
-        (number < self.limit).then(|| {
+        self.is_left().then(|| {
             self.next += 1;
             number
         })
+    }
+
+    /// Whether there is one.
+    pub const fn is_left(&self) -> bool {
+        self.next < self.limit
     }
 
     /// How many numbers were used or skipped.

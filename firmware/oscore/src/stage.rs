@@ -7,9 +7,12 @@
 use crate::context::{Context, Id, Material};
 use crate::option::{Compressed, LONGEST, piv};
 use crate::sequence::Sequence;
+use crate::spare::Spare;
 use crate::window::Window;
 use sha2::{Digest, Sha256};
-use wasmote_coap::{Code, Kind, MTU, Message, Opened, Plaintext, Role, Sealed, Security, option};
+use wasmote_coap::{
+    Code, Kind, MTU, Message, Opened, Origin, Plaintext, Role, Sealed, Security, option,
+};
 
 /// Contexts at once: an administrator, and seven of those who read, operate and install.
 pub const CONTEXTS: usize = 8;
@@ -42,6 +45,8 @@ pub struct Counters {
     pub replayed: u32,
     /// Requests whose tag was wrong.
     pub forged: u32,
+    /// Requests of those whom nobody knew that were passed over: see `spare.rs`.
+    pub held: u32,
     /// Requests that were asked for an Echo value.
     pub challenged: u32,
     /// Answers that could not be sent since no sequence number might be used.
@@ -71,6 +76,8 @@ struct Slot {
     forgeries: u32,
     /// Whether an authentic request that was no replay came under it.
     proven: bool,
+    /// The endpoint that the last authentic one came from.
+    heard: u32,
     /// Counts what was in this place: answers to requests of an earlier context are not protected with a later one.
     epoch: u8,
 }
@@ -106,6 +113,7 @@ pub struct Stage {
     counters: Counters,
     /// Errors that may go out now, and since when that is so, in milliseconds.
     errors: (u32, u64),
+    spare: Spare,
 }
 
 /// Why a request was not opened (RFC 8613 §8.2).
@@ -115,6 +123,7 @@ enum Unopened {
     Unknown,
     Replayed,
     Forged,
+    Held,
 }
 
 impl Unopened {
@@ -123,7 +132,7 @@ impl Unopened {
             Self::Malformed => (Code::BAD_OPTION, "Failed to decode COSE"),
             Self::Unknown => (Code::UNAUTHORIZED, "Security context not found"),
             Self::Replayed => (Code::UNAUTHORIZED, "Replay detected"),
-            Self::Forged => (Code::BAD_REQUEST, "Decryption failed"),
+            Self::Forged | Self::Held => (Code::BAD_REQUEST, "Decryption failed"),
         }
     }
 }
@@ -149,10 +158,12 @@ impl Stage {
                 unknown: 0,
                 replayed: 0,
                 forged: 0,
+                held: 0,
                 challenged: 0,
                 starved: 0,
             },
             errors: (ERRORS, 0),
+            spare: Spare::new(),
         }
     }
 
@@ -196,6 +207,7 @@ impl Stage {
             window: entry.window,
             forgeries: 0,
             proven: false,
+            heard: 0,
             epoch: self.epoch,
         });
         true
@@ -286,6 +298,7 @@ impl Stage {
     fn unprotect(
         &mut self,
         now: u64,
+        from: Origin,
         value: &[u8],
         message: &Message<'_>,
     ) -> Result<Opened<Binding>, Unopened> {
@@ -306,13 +319,19 @@ impl Stage {
         if slot.window.is_some_and(|window| !window.is_new(number)) {
             return Err(Unopened::Replayed);
         }
-        let room = self.plaintext.get_mut(..message.payload.len());
+        let size = message.payload.len();
+        let known = slot.proven && slot.heard == from.endpoint;
+        if !known && self.spare.holds(now, from, self.seed, size) {
+            return Err(Unopened::Held);
+        }
+        let room = self.plaintext.get_mut(..size);
         let buffer = room.ok_or(Unopened::Forged)?;
         buffer.copy_from_slice(message.payload);
         let id: Id = slot.context.recipient;
         let nonce = slot.context.nonce(&id, number);
         let Ok(length) = slot.context.open(&nonce, (&id, number), buffer) else {
             slot.forgeries = slot.forgeries.saturating_add(1);
+            self.spare.forged(now, from, self.seed, size);
             return Err(Unopened::Forged);
         };
         let inner = buffer.get(..length).and_then(|inner| message.within(inner));
@@ -346,6 +365,9 @@ impl Stage {
                 Some(before) => Window::after(before),
                 None => Window::new(),
             },
+            (None, _) if !self.spare.may_challenge(now, from, self.seed) => {
+                return Err(Unopened::Held);
+            }
             (None, _) => {
                 return Ok(Opened::Challenged {
                     binding,
@@ -361,6 +383,7 @@ impl Stage {
             return Err(Unopened::Replayed);
         }
         slot.proven = true;
+        slot.heard = from.endpoint;
         binding.fresh = true;
         if fresh == Some(false) {
             return Ok(Opened::Challenged {
@@ -369,10 +392,12 @@ impl Stage {
                 once: true,
             });
         }
+        let numbered = slot.sequence.is_left();
         self.length = length;
         Ok(Opened::Protected {
             context: place as u8,
             binding,
+            numbered,
         })
     }
 
@@ -403,22 +428,24 @@ fn id_context(id: &[u8]) -> Option<([u8; ID_CONTEXT], u8)> {
 impl<E> Security<E> for Stage {
     type Binding = Binding;
 
-    fn open(&mut self, now: u64, _: &E, message: &Message<'_>) -> Opened<Binding> {
+    fn open(&mut self, now: u64, from: Origin, message: &Message<'_>) -> Opened<Binding> {
         let Some(value) = message.options.get(option::OSCORE) else {
             return Opened::Plain;
         };
-        let opened = self.unprotect(now, value, message);
+        let opened = self.unprotect(now, from, value, message);
         let count = match &opened {
             Ok(Opened::Challenged { .. }) => &mut self.counters.challenged,
             Ok(_) => &mut self.counters.opened,
             Err(Unopened::Malformed | Unopened::Unknown) => &mut self.counters.unknown,
             Err(Unopened::Replayed) => &mut self.counters.replayed,
             Err(Unopened::Forged) => &mut self.counters.forged,
+            Err(Unopened::Held) => &mut self.counters.held,
         };
         *count = count.saturating_add(1);
         match opened {
             Ok(opened) => opened,
             // RFC 8613 §8.2: errors are optional. They go to those who wait for an answer, and not in floods.
+            Err(Unopened::Held) => Opened::Ignored,
             Err(why) if message.kind == Kind::Con && self.may_answer(now) => {
                 let (code, text) = why.answer();
                 Opened::Refused { code, text }

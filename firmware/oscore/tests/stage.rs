@@ -1,240 +1,17 @@
-//! The stage before a real server, and a client that protects with the same keys.
+//! What the stage does for a server, and for a client that protects with the same keys.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic
 )]
+mod rig;
+
+use rig::{Rig, VALUE, entry};
 use std::collections::BTreeSet;
-use wasmote_coap::{
-    Answer, Application, Code, Kind, Message, Request, Response, Server, WebLink, Writer, option,
-};
-use wasmote_oscore::option::{LONGEST, piv};
+use wasmote_coap::{Code, Kind, Message, Server, Writer, option};
 use wasmote_oscore::stage::{ECHO_PERIOD, ENCRYPTIONS};
-use wasmote_oscore::{Compressed, Context, Entry, Id, Material, Stage, TAG, Window};
-
-const VALUE: u16 = 0;
-
-#[derive(Default)]
-struct App {
-    value: u32,
-    changes: u32,
-    contexts: Vec<Option<u8>>,
-}
-
-impl Application for App {
-    fn handle(&mut self, request: &Request<'_>, response: &mut Response<'_>) -> Answer {
-        self.contexts.push(request.principal.context);
-        match (request.method, request.path().next()) {
-            (Code::GET, Some("value")) => response.write(self.value.to_string().as_bytes()),
-            (Code::PUT, Some("value")) => {
-                self.value = std::str::from_utf8(request.payload)
-                    .unwrap()
-                    .parse()
-                    .unwrap();
-                self.changes += 1;
-            }
-            (Code::GET, Some("large")) => {
-                let body: Vec<u8> = (0..3_000u32).map(|at| (at / 7) as u8).collect();
-                response.write(&body);
-            }
-            _ => response.code(Code::NOT_FOUND),
-        }
-        Answer::Now
-    }
-
-    fn observable(&mut self, request: &Request<'_>) -> Option<u16> {
-        request.path().eq(["value"]).then_some(VALUE)
-    }
-
-    fn web_link(&self, _: usize, _: &mut dyn FnMut(&WebLink<'_>)) -> bool {
-        false
-    }
-}
-
-/// Both ends of a context, derived from a secret.
-fn material(secret: &[u8], server: bool) -> Material<'_> {
-    let (node, client) = (Id::new(&[1]).unwrap(), Id::new(&[2]).unwrap());
-    Material {
-        secret,
-        salt: b"salt",
-        id_context: None,
-        sender: if server { node } else { client },
-        recipient: if server { client } else { node },
-    }
-}
-
-struct Rig {
-    server: Server<u8, Stage>,
-    app: App,
-    now: u64,
-    id: u16,
-    next: u64,
-    client: Context,
-    /// What lies in flash.
-    limit: u64,
-}
-
-/// What came back.
-#[derive(Debug, PartialEq, Eq)]
-struct Got {
-    code: Code,
-    payload: Vec<u8>,
-    echo: Option<Vec<u8>>,
-    observe: bool,
-    block: Option<Vec<u8>>,
-    /// The Partial IV of the answer; `None` where it has the nonce of the request.
-    number: Option<u64>,
-}
-
-fn entry<'m>(limit: u64, window: Option<Window>) -> Entry<'m> {
-    Entry {
-        material: material(b"a secret of both", true),
-        rights: 5,
-        limit,
-        window,
-    }
-}
-
-impl Rig {
-    fn new() -> Self {
-        Self::at(0, Some(Window::new()))
-    }
-
-    fn at(limit: u64, window: Option<Window>) -> Self {
-        let mut stage = Stage::new();
-        assert!(stage.set(3, Some(&entry(limit, window))));
-        let mut server = Server::with(7, stage);
-        server.trust(|_| true);
-        let mut rig = Self {
-            server,
-            app: App::default(),
-            now: 1_000,
-            id: 0,
-            next: 0,
-            client: Context::derive(&material(b"a secret of both", false)).unwrap(),
-            limit,
-        };
-        rig.reserve();
-        rig
-    }
-
-    /// What the journal does when it has time.
-    fn reserve(&mut self) {
-        let wanted: Vec<_> = self.server.security().wanted().collect();
-        for (context, limit) in wanted {
-            self.limit = limit;
-            self.server.security().reserved(context, limit);
-        }
-    }
-
-    fn sends(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
-        let mut out = vec![];
-        let mut transmit = |_: u8, datagram: &[u8]| out.push(datagram.to_vec());
-        self.server
-            .receive(self.now, 9, false, datagram, &mut self.app, &mut transmit);
-        self.server.poll(self.now, &mut self.app, &mut transmit);
-        out
-    }
-
-    /// A protected request: its datagram and its sequence number.
-    fn request(
-        &mut self,
-        code: Code,
-        options: &[(u16, &[u8])],
-        payload: &[u8],
-        token: &[u8],
-    ) -> (Vec<u8>, u64) {
-        let mut buffer = [0; 1_200];
-        let mut w = Writer::new(&mut buffer, Kind::Con, code, 0, &[]);
-        for (number, value) in options {
-            w.option(*number, value);
-        }
-        let inner = w.finish(payload).unwrap();
-        let mut sealed = vec![inner[1]];
-        sealed.extend(&inner[4..]);
-        let number = self.next;
-        self.next += 1;
-        let length = sealed.len();
-        sealed.resize(length + TAG, 0);
-        let sender = self.client.sender;
-        let nonce = self.client.nonce(&sender, number);
-        self.client
-            .seal(&nonce, (&sender, number), &mut sealed, length)
-            .unwrap();
-        let (bytes, significant) = piv(number);
-        let compressed = Compressed {
-            piv: &bytes[8 - significant..],
-            kid_context: None,
-            kid: Some(sender.bytes()),
-        };
-        let mut room = [0; LONGEST];
-        let value = compressed.write(&mut room).unwrap();
-        let observe = options
-            .iter()
-            .find(|(number, _)| *number == option::OBSERVE);
-        self.id += 1;
-        let mut buffer = [0; 1_300];
-        let outer = if observe.is_some() {
-            Code::FETCH
-        } else {
-            Code::POST
-        };
-        let mut w = Writer::new(&mut buffer, Kind::Con, outer, self.id, token);
-        if let Some((number, value)) = observe {
-            w.option(*number, value);
-        }
-        w.option(option::OSCORE, value);
-        (w.finish(&sealed).unwrap().to_vec(), number)
-    }
-
-    /// Opens what answers the request with this number.
-    fn opens(&self, datagram: &[u8], request: u64) -> Got {
-        let message = Message::parse(datagram).unwrap();
-        let value = message
-            .options
-            .get(option::OSCORE)
-            .expect("a protected answer");
-        let compressed = Compressed::parse(value).unwrap();
-        let number = compressed.number();
-        let (sender, node) = (self.client.sender, self.client.recipient);
-        let nonce = match number {
-            Some(number) => self.client.nonce(&node, number),
-            None => self.client.nonce(&sender, request),
-        };
-        let mut bytes = message.payload.to_vec();
-        let length = self
-            .client
-            .open(&nonce, (&sender, request), &mut bytes)
-            .expect("authentic");
-        let inner = message.within(&bytes[..length]).unwrap();
-        let outer = if inner.options.get(option::OBSERVE).is_some() {
-            Code::CONTENT
-        } else {
-            Code::CHANGED
-        };
-        assert_eq!(message.code, outer);
-        Got {
-            code: inner.code,
-            payload: inner.payload.to_vec(),
-            echo: inner.options.get(option::ECHO).map(<[u8]>::to_vec),
-            observe: inner.options.get(option::OBSERVE).is_some(),
-            block: inner.options.get(option::BLOCK2).map(<[u8]>::to_vec),
-            number,
-        }
-    }
-
-    fn asks(&mut self, code: Code, options: &[(u16, &[u8])], payload: &[u8]) -> Got {
-        let (datagram, number) = self.request(code, options, payload, b"t");
-        let out = self.sends(&datagram);
-        assert_eq!(out.len(), 1);
-        self.opens(&out[0], number)
-    }
-
-    fn get(&mut self, path: &str) -> Got {
-        self.asks(Code::GET, &[(option::URI_PATH, path.as_bytes())], &[])
-    }
-}
+use wasmote_oscore::{Compressed, Stage, Window};
 
 /// The code and text of an unprotected answer.
 fn plain(datagram: &[u8]) -> (Code, String) {
@@ -333,6 +110,8 @@ fn forgeries_change_nothing_and_are_answered_sparingly() {
         let mut forged = good.clone();
         forged[bit / 8] ^= 1 << (bit % 8);
         forged[2..4].copy_from_slice(&(bit as u16 + 5_000).to_be_bytes());
+        // So far apart that each is looked at.
+        rig.now += 16;
         for answer in rig.sends(&forged) {
             answered += 1;
             assert!(answer.len() <= forged.len() + 24, "{} bytes", answer.len());
@@ -340,7 +119,9 @@ fn forgeries_change_nothing_and_are_answered_sparingly() {
     }
     assert_eq!(rig.app.value, 0);
     assert!(answered < 80, "{answered} answers");
+    rig.now += 16;
     let counters = rig.server.security().counters();
+    assert_eq!(counters.held, 0);
     assert!(
         counters.forged > 50 && counters.unknown > 10 && counters.opened == 0,
         "{counters:?}"
@@ -348,6 +129,73 @@ fn forgeries_change_nothing_and_are_answered_sparingly() {
     let answer = rig.sends(&good);
     assert_eq!(rig.opens(&answer[0], number).code, Code::CHANGED);
     assert_eq!((rig.app.value, rig.app.changes), (7, 1));
+}
+
+#[test]
+fn after_a_forgery_strangers_are_passed_over_for_a_while_and_who_was_heard_is_not() {
+    for (bytes, pause) in [(10, 16), (900, 256)] {
+        let mut rig = Rig::new();
+        let path = (option::URI_PATH, &b"value"[..]);
+        let payload = vec![b'0'; bytes];
+        let forge = |rig: &mut Rig| {
+            let (mut datagram, _) = rig.request(Code::PUT, &[path], &payload, b"t");
+            *datagram.last_mut().unwrap() ^= 1;
+            rig.sends(&datagram)
+        };
+        let (mut good, number) = rig.request(Code::PUT, &[path], &vec![b'0'; bytes], b"t");
+        assert_eq!(plain(&forge(&mut rig)[0]).0, Code::BAD_REQUEST);
+        // What nobody looks at costs no sequence number, and is neither answered nor counted as a forgery.
+        for wait in [0, 1, pause - 2] {
+            rig.now += wait;
+            assert!(rig.sends(&good).is_empty());
+            good[3] ^= 0x80;
+        }
+        let counters = rig.server.security().counters();
+        assert_eq!((counters.forged, counters.held, counters.opened), (1, 3, 0));
+        // Sent again, as CoAP does, it is heard; from then on forgeries of others hold it up no more.
+        rig.now += 1;
+        let answer = rig.sends(&good);
+        assert_eq!(rig.opens(&answer[0], number).code, Code::CHANGED);
+        rig.peer = 77;
+        forge(&mut rig);
+        assert!(forge(&mut rig).is_empty());
+        rig.peer = 9;
+        assert_eq!(rig.get("value").code, Code::CONTENT);
+    }
+}
+
+#[test]
+fn what_was_captured_before_a_reset_uses_up_no_numbers_after_it() {
+    let mut before = Rig::new();
+    let (captured, _) = before.request(Code::GET, &[(option::URI_PATH, b"value")], b"", b"t");
+    // Ten minutes, a hundred times a second, from one host and from many.
+    for (hosts, most) in [(1, 2_400), (200, 20_000)] {
+        let mut rig = Rig::at(before.limit, None);
+        rig.server.hosts(|peer| u64::from(*peer));
+        rig.next = before.next;
+        let mut challenged = 0;
+        for round in 0..60_000_u32 {
+            rig.now += 10;
+            rig.peer = 10 + (round % hosts) as u8;
+            let mut again = captured.clone();
+            again[2..4].copy_from_slice(&(round as u16).to_be_bytes());
+            challenged += rig.sends(&again).len();
+            rig.reserve();
+        }
+        assert!(challenged <= most, "{challenged} of {most}");
+        assert!(challenged > most / 2, "{challenged} of {most}");
+        assert!(!rig.server.security().is_worn(3));
+        // The owner, elsewhere, has one round trip more, and is not held up from then on.
+        rig.now += 1_000;
+        rig.peer = 9;
+        let first = rig.get("value");
+        assert_eq!(first.code, Code::UNAUTHORIZED);
+        let echo = first.echo.unwrap();
+        let path = (option::URI_PATH, &b"value"[..]);
+        let (echoed, number) = rig.request(Code::GET, &[path, (option::ECHO, &echo)], b"", b"t");
+        let answer = rig.sends(&echoed);
+        assert_eq!(rig.opens(&answer[0], number).code, Code::CONTENT);
+    }
 }
 
 #[test]
@@ -524,14 +372,23 @@ fn without_a_reserve_requests_are_answered_and_notifications_wait() {
         (option::OBSERVE, &[][..]),
         (option::URI_PATH, &b"value"[..]),
     ];
-    let (datagram, _) = rig.request(Code::GET, &options, &[], b"o");
-    assert!(rig.sends(&datagram).iter().all(|datagram| {
-        Message::parse(datagram)
-            .unwrap()
-            .options
-            .get(option::OSCORE)
-            .is_none()
-    }));
+    // Whoever would be told of nothing is told that.
+    assert_eq!(
+        rig.asks(Code::GET, &options, &[]).code,
+        Code::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(rig.server.observers(), 0);
+    // One number, which the response takes that begins an observation: what is to be told waits for more.
+    rig.server.security().reserved(0, 513);
+    assert_eq!(rig.asks(Code::GET, &options, &[]).code, Code::CONTENT);
+    assert_eq!(rig.server.observers(), 1);
+    rig.app.value = 7;
+    rig.server.notify(VALUE);
+    rig.now += 1_000;
+    let mut out = vec![];
+    let mut transmit = |_: u8, datagram: &[u8]| out.push(datagram.to_vec());
+    rig.server.poll(rig.now, &mut rig.app, &mut transmit);
+    assert!(out.is_empty());
     assert!(rig.server.security().counters().starved > 0);
 }
 

@@ -4,6 +4,7 @@ import type { Envelope } from "../envelope.ts";
 import { ask, stream, takeToken } from "./client.ts";
 import { Detail } from "./detail.ts";
 import { ago, make, shown } from "./elements.ts";
+import { Lanes, mostLanes, type LanedRollout } from "./lanes.ts";
 import type { Summary } from "./summary.ts";
 
 /** Milliseconds after which a node counts as quiet; whether it is on, nobody knows. */
@@ -25,6 +26,7 @@ const changed = new Set<string>();
 let detail: { name: string; view: Detail } | undefined;
 
 const byId = (id: string) => document.getElementById(id)!;
+const lanes = new Lanes(byId("rollouts"));
 
 function stateOf(node: Summary | undefined, name: string): [string, string] {
   if (name === "gateway") return ["good", "● virtual"];
@@ -186,10 +188,12 @@ async function acknowledge(id: string): Promise<void> {
 }
 
 async function refresh(): Promise<void> {
-  const [list, alarms] = await Promise.all([
+  const [list, alarms, rollouts] = await Promise.all([
     ask<Summary[]>("/api/nodes"),
     ask<Alarm[]>("/api/alarms"),
+    ask<LanedRollout[]>(`/api/rollouts?lanes=${mostLanes}`),
   ]);
+  lanes.show(rollouts);
   for (const node of list) nodes.set(node.name, node);
   for (const name of [...nodes.keys()].filter((one) => !list.some((node) => node.name === one))) {
     nodes.delete(name);
@@ -210,7 +214,7 @@ function drawAll(): void {
   const kinds = [...nodes.values()].map((node) => stateOf(node, node.name)[0]);
   const count = (kind: string) => kinds.filter((one) => one === kind).length;
   byId("fleet").textContent =
-    `${nodes.size} nodes: ${count("good")} heard of, ${count("warn")} on trial, ${count("bad")} silent`;
+    `${nodes.size} node${nodes.size === 1 ? "" : "s"}: ${count("good")} heard of, ${count("warn")} on trial, ${count("bad")} silent`;
   if (nodes.size === 0 && cards.size === 0)
     byId("nodes").replaceChildren(
       make(
@@ -227,7 +231,7 @@ function route(): void {
   const name = /^#node\/(.+)$/.exec(location.hash)?.[1];
   detail?.view.close();
   detail = undefined;
-  byId("nodes").hidden = name !== undefined;
+  byId("overview").hidden = name !== undefined;
   byId("detail").hidden = name === undefined;
   if (name === undefined) return;
   const node = decodeURIComponent(name);

@@ -51,6 +51,8 @@ export interface PlacementView {
   place: Place;
   /** Where the newest decision was made: below the place while a link is cut. */
   decidedAt: Place | null;
+  /** The module that decides: SHA-256. */
+  digest: string;
   /** The day that is decided next. */
   next: string | null;
   alarm: boolean;
@@ -167,9 +169,21 @@ export class Placements {
     return this.#store.decisions(name);
   }
 
-  packageOf(name: string): { package: Uint8Array; parameters: Record<string, number> } {
-    const running = this.#of(name);
-    return { package: running.package, parameters: running.config.parameters };
+  packageOf(
+    name: string,
+  ): Pick<PlacementConfig, "sources" | "parameters"> & { package: Uint8Array } {
+    const { package: bytes, config } = this.#of(name);
+    return { package: bytes, sources: config.sources, parameters: config.parameters };
+  }
+
+  /** Another package, and values of parameters; everything else stays as it is. */
+  replace(
+    name: string,
+    bytes: Uint8Array,
+    parameters: Record<string, number> = {},
+  ): Promise<PlacementView> {
+    const { config } = this.#of(name);
+    return this.start({ ...config, parameters: { ...config.parameters, ...parameters } }, bytes);
   }
 
   /** A node has said something, or is heard of again. */
@@ -248,7 +262,7 @@ export class Placements {
     return running;
   }
 
-  #view({ config, placement }: Running): PlacementView {
+  #view({ config, placement, package: bytes }: Running): PlacementView {
     const { next, on, repeated, missed } = placement.ledger;
     const { gateway, cloud } = placement.spent;
     return {
@@ -256,6 +270,7 @@ export class Placements {
       sources: config.sources,
       place: placement.place,
       decidedAt: placement.decidedAt ?? null,
+      digest: Buffer.from(openPackage(bytes).manifest.digest).toString("hex"),
       next: next === undefined ? null : dateOf(next),
       alarm: on,
       behind: placement.behind,

@@ -1,8 +1,9 @@
 // Placements over HTTP, and what a gateway does as somebody's cloud: decide days that it is given, by a package that it was handed.
-import { depth, type DayInputs } from "../../flood/days.ts";
-import { ratingFlow } from "../../flood/history.ts";
+import { dateOf, depth, type DayInputs } from "../../flood/days.ts";
+import { isRiverDay, ratingFlow } from "../../flood/history.ts";
 import { places, type Place } from "../../flood/place.ts";
 import { nameFault } from "../../lib/names.ts";
+import { refuseTaken, refuseUnknown } from "../known.ts";
 import { Refused, readBody, readJson, send, sendJson } from "../http.ts";
 import { checked } from "../hosted-routes.ts";
 import { audited, longestPackage, type Context, type Route } from "../route.ts";
@@ -64,12 +65,26 @@ async function start(context: Context): Promise<void> {
   const bytes = new Uint8Array(await readBody(request, longestPackage));
   checked(gateway, bytes);
   const config = configOf(context);
-  if (gateway.nodes.get(config.name) !== undefined)
-    throw new Refused(409, `a node is called ${config.name}`);
+  refuseTaken(gateway, config.name, "placements");
+  refuseUnknown(gateway, [config.sources.level, config.sources.rain]);
   sendJson(
     response,
     await audited(context, `place ${config.place}`, config.name, () =>
       gateway.placements.start(config, bytes),
+    ),
+  );
+}
+
+async function replace(context: Context): Promise<void> {
+  const { gateway, parts, query, request, response } = context;
+  const name = parts["name"] ?? "";
+  const parameters = parametersOf(query);
+  const bytes = new Uint8Array(await readBody(request, longestPackage));
+  checked(gateway, bytes);
+  sendJson(
+    response,
+    await audited(context, "replace package", name, () =>
+      gateway.placements.replace(name, bytes, parameters),
     ),
   );
 }
@@ -93,16 +108,14 @@ async function remove(context: Context): Promise<void> {
 function days({ gateway, parts, query, response }: Context): void {
   const rating = Number(query.get("rating") ?? 20);
   if (!(rating > 0 && rating < 1e6)) throw new Refused(400, "rating is a number above 0");
-  const rows = gateway.placements.history(parts["name"] ?? "").map(({ day, rain, level }) => {
-    const date = new Date(day * 86_400_000).toISOString().slice(0, 10);
-    return `${date},${rain},${ratingFlow(level, rating)},${level}\n`;
+  const rows = gateway.placements.history(parts["name"] ?? "").flatMap(({ day, rain, level }) => {
+    const flow = ratingFlow(level, rating);
+    // What no river's record has, a sensor that is broken may still have said: it is not taught.
+    return isRiverDay({ rain, flow }) ? [`${dateOf(day)},${rain},${flow},${level}\n`] : [];
   });
-  send(
-    response,
-    200,
-    { "content-type": "text/csv;charset=utf-8" },
-    `# day, rain in mm, flow in m3/s, level in mm\n${rows.join("")}`,
-  );
+  const csv = `# day, rain in mm, flow in m3/s, level in mm\n${rows.join("")}`;
+  if (query.get("format") === "json") return sendJson(response, { csv, count: rows.length });
+  send(response, 200, { "content-type": "text/csv;charset=utf-8" }, csv);
 }
 
 const mostDays = 1_024;
@@ -208,9 +221,30 @@ export const placementRoutes: readonly Route[] = [
     path: "/api/placements/{name}/days",
     role: "read",
     summary: "Its days, as the training script reads them",
-    query: { rating: "of the rating curve: flow = rating · h · √h (20)" },
+    query: {
+      rating: "of the rating curve: flow = rating · h · √h (20)",
+      format: "json for the text with its number of days",
+    },
     type: "text/csv",
     handle: days,
+  },
+  {
+    method: "GET",
+    path: "/api/placements/{name}/package",
+    role: "read",
+    summary: "The package that decides, in base64, with its stations and parameters",
+    handle: ({ gateway, parts, response }) => {
+      const { package: bytes, ...rest } = gateway.placements.packageOf(parts["name"] ?? "");
+      sendJson(response, { ...rest, package: Buffer.from(bytes).toString("base64") });
+    },
+  },
+  {
+    method: "PUT",
+    path: "/api/placements/{name}/package",
+    role: "install",
+    summary: "Decides with another signed package, or other values, from the next day on",
+    query: { "param.NAME": "value of a parameter; the others stay" },
+    handle: replace,
   },
   {
     method: "DELETE",

@@ -9,7 +9,8 @@ import {
   type Row,
   type Series,
 } from "../history.ts";
-import { clock, Trust, type Clock } from "../trust.ts";
+import { clock, type Clock } from "../trust.ts";
+import { openPool, putSamples, putSeries, schema, Sweeper } from "./rows.ts";
 
 const gatherMs = 200;
 const mostWaiting = 100_000;
@@ -22,60 +23,84 @@ export interface PostgresOptions {
   clock?: Clock;
 }
 
-const keyOf = ({ node, resource, time }: Row) => `${time} ${node}/${resource}`;
-
-const schema = `
-CREATE TABLE IF NOT EXISTS wasmote_series (id SERIAL PRIMARY KEY, node TEXT NOT NULL, resource TEXT NOT NULL, UNIQUE (node, resource));
-CREATE TABLE IF NOT EXISTS wasmote_meta (key TEXT PRIMARY KEY, value BIGINT NOT NULL);
-CREATE TABLE IF NOT EXISTS wasmote_sample (series INTEGER NOT NULL REFERENCES wasmote_series, t BIGINT NOT NULL, v DOUBLE PRECISION, PRIMARY KEY (series, t));
-CREATE TABLE IF NOT EXISTS wasmote_told (series INTEGER NOT NULL REFERENCES wasmote_series, t BIGINT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (series, t));
-`;
+/** How often a gateway says that it looks, and how long its word counts. */
+const lookingMs = 20_000;
+const believedSeconds = 60;
 
 export class PostgresHistory implements History {
   readonly #pool: Pool;
   readonly #onTrouble: (text: string | undefined) => void;
-  readonly #options: Required<PostgresOptions>;
-  readonly #trust: Trust;
-  #swept = -Infinity;
+  readonly #sweeper: Sweeper;
   #waiting: Row[] = [];
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
   #written = 0;
   #lost = 0;
   #trouble: string | undefined;
-  #doubt = false;
+  /** Rows that may be there or not: an answer that was lost says nothing of what was done. */
+  #doubted: Row[] | undefined;
   /** Rows that went from the front while some were being written. */
   #moved = 0;
+  /** Who writes, and the series that the database knows it writes. */
+  #gateway: string | undefined;
+  readonly #mine = new Set<string>();
+  #looking: NodeJS.Timeout | undefined;
 
-  private constructor(pool: Pool, options: Required<PostgresOptions>, before: number | undefined) {
+  private constructor(pool: Pool, options: Required<PostgresOptions>, sweeper: Sweeper) {
     this.#pool = pool;
-    this.#options = options;
     this.#onTrouble = options.onTrouble;
-    this.#trust = new Trust(options.clock, before);
+    this.#sweeper = sweeper;
   }
 
   static async open(url: string, given: PostgresOptions = {}): Promise<PostgresHistory> {
     const options = { retention: 90 * 86_400_000, onTrouble: () => {}, clock, ...given };
-    const { default: pg } = await import("pg");
-    const pool = new pg.Pool({
-      connectionString: url,
-      max: 4,
-      connectionTimeoutMillis: 10_000,
-      // A server that does not answer any more holds nothing up for good.
-      query_timeout: 30_000,
-    });
-    // A connection that breaks while nobody uses it.
-    pool.on("error", () => {});
+    const pool = await openPool(url);
     try {
       await pool.query(schema);
-      const { rows } = await pool.query(
-        "SELECT value::float8 FROM wasmote_meta WHERE key = 'clock'",
-      );
-      return new PostgresHistory(pool, options, (rows as { value: number }[])[0]?.value);
+      const sweeper = await Sweeper.open(pool, options);
+      return new PostgresHistory(pool, options, sweeper);
     } catch (error) {
       await pool.end();
       throw error;
     }
+  }
+
+  async resume(gateway: string): Promise<void> {
+    this.#gateway = gateway;
+    await this.#look();
+    await this.#pool.query(
+      `INSERT INTO wasmote_sample SELECT s.id, last.t + 1, NULL FROM wasmote_series s
+         CROSS JOIN LATERAL (SELECT t, v FROM wasmote_sample WHERE series = s.id ORDER BY t DESC LIMIT 1) last
+         WHERE (last.v IS NOT NULL OR EXISTS (SELECT FROM wasmote_told WHERE series = s.id AND t = last.t))
+           AND NOT EXISTS (SELECT FROM wasmote_writer w JOIN wasmote_gateway g ON g.id = w.gateway
+             WHERE w.series = s.id AND g.id <> $1 AND g.seen > now() - make_interval(secs => $2))
+         ON CONFLICT DO NOTHING`,
+      [gateway, believedSeconds],
+    );
+    this.#looking = setInterval(() => void this.#look().catch(() => {}), lookingMs);
+    this.#looking.unref();
+  }
+
+  /** Says that this gateway looks just now. */
+  async #look(): Promise<void> {
+    await this.#pool.query(
+      "INSERT INTO wasmote_gateway VALUES ($1, now()) ON CONFLICT (id) DO UPDATE SET seen = excluded.seen",
+      [this.#gateway],
+    );
+  }
+
+  /** Which series this gateway writes, told once for each. */
+  async #claim(rows: readonly Row[]): Promise<void> {
+    if (this.#gateway === undefined) return;
+    const keyOfSeries = ({ node, resource }: Row) => JSON.stringify([node, resource]);
+    const fresh = rows.filter((row) => !this.#mine.has(keyOfSeries(row)));
+    if (fresh.length === 0) return;
+    await this.#pool.query(
+      `INSERT INTO wasmote_writer SELECT DISTINCT s.id, $3 FROM unnest($1::text[], $2::text[]) AS r(node, resource)
+         JOIN wasmote_series s ON s.node = r.node AND s.resource = r.resource ON CONFLICT DO NOTHING`,
+      [fresh.map(({ node }) => node), fresh.map(({ resource }) => resource), this.#gateway],
+    );
+    for (const row of fresh) this.#mine.add(keyOfSeries(row));
   }
 
   append(row: Row): void {
@@ -101,13 +126,12 @@ export class PostgresHistory implements History {
 
   async #write(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const rows = this.#waiting.slice(0, mostAtOnce);
-      this.#moved = 0;
-      // Whether the rows may be there already: an answer that was lost says nothing of what was done.
-      const again = this.#doubt;
-      this.#doubt = true;
+      // The same rows once more, and no others: among others they would go to other places, and be there twice.
+      const again = this.#doubted !== undefined;
+      const rows = (this.#doubted ??= this.#waiting.slice(0, mostAtOnce));
+      if (!again) this.#moved = 0;
       try {
-        await this.#sweep();
+        await this.#sweeper.sweep();
         await this.#insert(rows, again);
       } catch (error) {
         this.#say((error as Error).message);
@@ -115,80 +139,17 @@ export class PostgresHistory implements History {
         this.#timer = setTimeout(() => void this.flush(), 2_000);
         return;
       }
-      this.#doubt = false;
+      this.#doubted = undefined;
       this.#waiting.splice(0, Math.max(0, rows.length - this.#moved));
       this.#written += rows.length;
       this.#say(undefined);
     }
   }
 
-  /** Two values of one millisecond are two values, also where a clock was put back: the later one goes to the next that is free. */
   async #insert(rows: readonly Row[], again: boolean): Promise<void> {
-    await this.#pool.query(
-      "INSERT INTO wasmote_series (node, resource) SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
-      [rows.map(({ node }) => node), rows.map(({ resource }) => resource)],
-    );
-    const all = rows.map((row) => ({ ...row, time: Math.round(row.time) }));
-    let left = all;
-    const taken = new Set<string>();
-    // In their order, each to a place that no other of them has.
-    for (const row of left) {
-      while (taken.has(keyOf(row))) row.time++;
-      taken.add(keyOf(row));
-    }
-    while (left.length > 0) {
-      const { rows: refused } = await this.#pool.query(
-        `WITH r AS (SELECT s.id, r.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::float8[]) AS r(node, resource, t, v)
-           JOIN wasmote_series s ON s.node = r.node AND s.resource = r.resource),
-         put AS (INSERT INTO wasmote_sample (series, t, v) SELECT id, t, v FROM r ON CONFLICT DO NOTHING RETURNING series, t)
-         SELECT r.node, r.resource, r.t::float8 AS time FROM r
-           LEFT JOIN put ON put.series = r.id AND put.t = r.t
-           LEFT JOIN wasmote_sample old ON old.series = r.id AND old.t = r.t
-           WHERE put.t IS NULL AND NOT ($5 AND old.v IS NOT DISTINCT FROM r.v)`,
-        [
-          left.map(({ node }) => node),
-          left.map(({ resource }) => resource),
-          left.map(({ time }) => time),
-          left.map(({ value }) => value),
-          again,
-        ],
-      );
-      const keys = new Set((refused as Row[]).map(keyOf));
-      left = left.filter((row) => keys.has(keyOf(row)));
-      for (const row of left) {
-        while (taken.has(keyOf(row))) row.time++;
-        taken.add(keyOf(row));
-      }
-    }
-    // PostgreSQL has no zero in a text.
-    const told = all.flatMap((row) =>
-      "text" in row ? [{ ...row, text: row.text!.replaceAll("\0", "") }] : [],
-    );
-    if (told.length > 0)
-      await this.#pool.query(
-        `INSERT INTO wasmote_told SELECT s.id, r.t, r.text FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS r(node, resource, t, text)
-           JOIN wasmote_series s ON s.node = r.node AND s.resource = r.resource ON CONFLICT DO NOTHING`,
-        [
-          told.map(({ node }) => node),
-          told.map(({ resource }) => resource),
-          told.map(({ time }) => time),
-          told.map(({ text }) => text),
-        ],
-      );
-  }
-
-  /** Once an hour: what is too old goes, where the clock may be believed. */
-  async #sweep(): Promise<void> {
-    const { clock: used, retention } = this.#options;
-    if (used.steady() < this.#swept + 3_600_000) return;
-    this.#swept = used.steady();
-    if (this.#trust.look())
-      for (const table of ["wasmote_sample", "wasmote_told"])
-        await this.#pool.query(`DELETE FROM ${table} WHERE t < $1`, [used.now() - retention]);
-    await this.#pool.query(
-      "INSERT INTO wasmote_meta VALUES ('clock', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-      [used.now()],
-    );
+    await putSeries(this.#pool, rows);
+    await this.#claim(rows);
+    await putSamples(this.#pool, rows, again);
   }
 
   #say(trouble: string | undefined): void {
@@ -232,6 +193,12 @@ export class PostgresHistory implements History {
   async close(): Promise<void> {
     await this.flush();
     clearTimeout(this.#timer);
+    clearInterval(this.#looking);
+    // Nobody has to wait until its last word is too old.
+    if (this.#gateway !== undefined)
+      await this.#pool
+        .query("UPDATE wasmote_gateway SET seen = '-infinity' WHERE id = $1", [this.#gateway])
+        .catch(() => {});
     await this.#pool.end();
   }
 }

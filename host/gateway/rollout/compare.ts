@@ -1,4 +1,5 @@
 // The new filter against the old one on the same node: how often its outputs come, where their values lie, traps, fuel.
+import { counted } from "../../lib/text.ts";
 import type { History, Point } from "../history.ts";
 import type { ManagedNode } from "../nodes.ts";
 
@@ -8,6 +9,8 @@ const least = 20;
 const past = 600_000;
 /** By what factor an output may come more or less often, and a run take more fuel. */
 const factor = 4;
+/** Fuel of a run that is no fault, whatever it was before: what trapped at once took none. */
+const little = 1_000;
 
 /** What an output did over a time. */
 interface Conduct {
@@ -68,19 +71,24 @@ export async function baselineOf(
   };
 }
 
-/** What is worse since the new filter runs; an output that the old one had not, or had too few values of, is not compared. */
+/**
+ * What is worse since the new filter runs, by `stats` that were asked for since then; `trapsBefore` were there when it began. An output that
+ * the old one had not, or had too few values of, is not compared.
+ */
 export async function faultsOf(
   node: ManagedNode,
   history: History,
   before: Baseline | undefined,
+  trapsBefore: number,
   since: number,
   now: number,
 ): Promise<string[]> {
   const faults: string[] = [];
   const { traps = 0, fuel_max: fuel = 0 } = node.stats ?? {};
-  if (traps > 0) faults.push(`${traps} traps`);
+  // A node counts its traps from its start on, those of filters before as well.
+  if (traps > trapsBefore) faults.push(counted(traps - trapsBefore, "trap"));
   if (before === undefined) return faults;
-  if (before.fuel > 0 && fuel > factor * before.fuel)
+  if (before.fuel > 0 && fuel > Math.max(little, factor * before.fuel))
     faults.push(`a run takes ${fuel} of fuel, before ${before.fuel}`);
   const after = await outputsOf(node, history, since, now);
   for (const [name, old] of Object.entries(before.outputs)) {

@@ -7,6 +7,7 @@
 //      |      asking (approval between waves)
 //      |        |
 //      +------> halted (all that have it return)    done (late joiners still get it)
+import { counted } from "../../lib/text.ts";
 import { failsAtLeast, type Wave } from "./waves.ts";
 
 export type NodeState =
@@ -89,6 +90,8 @@ export interface Sight {
   refused?: string;
   /** What is worse than before, once it has run long enough. */
   faults?: readonly string[];
+  /** The link that it shares: nodes that may be sent to at once over it, and milliseconds that the package takes there. */
+  link?: { name: string; atOnce: number; needed: number };
 }
 
 export type Order = { node: string; what: "push" | "return" };
@@ -179,7 +182,7 @@ function look(rollout: Rollout, member: Member, sight: Sight | undefined, now: n
       if (sight?.event !== undefined && !has) enter(member, "failed", now, sight.event);
       else if (sight?.refused !== undefined) enter(member, "failed", now, sight.refused);
       else if (has) enter(member, "trial", now);
-      else if (quiet || now - member.since > settings.silence * 4)
+      else if (quiet || now - member.since > settings.silence * 4 + (sight?.link?.needed ?? 0))
         enter(member, "failed", now, "silent while it was sent to");
       return;
     case "trial":
@@ -220,7 +223,7 @@ function judge({ settings }: Rollout, members: readonly Member[]): string | unde
   const total = failed.length + good;
   if (failsAtLeast(failed.length, total) <= settings.tolerate) return undefined;
   const reasons = [...new Set(failed.map(({ reason = "failed" }) => reason))].slice(0, 3);
-  return `${failed.length} of ${total} nodes failed: ${reasons.join("; ")}`;
+  return `${failed.length} of ${counted(total, "node")} failed: ${reasons.join("; ")}`;
 }
 
 /** The next wave, once everybody of this one has had a turn. */
@@ -252,7 +255,13 @@ function begin(
   now: number,
 ): void {
   if (state !== "running" && state !== "done") return;
-  let free = settings.atOnce - members.filter((member) => member.state === "pushing").length;
+  const under = members.filter((member) => member.state === "pushing");
+  let free = settings.atOnce - under.length;
+  /** Nodes that are sent to, by their link. */
+  const over = new Map<string, number>();
+  const take = (name: string | undefined) =>
+    name !== undefined && over.set(name, (over.get(name) ?? 0) + 1);
+  for (const { node } of under) take(sights.get(node)?.link?.name);
   for (const member of members) {
     if (free <= 0) return;
     if (member.state !== "waiting" || member.wave > wave) continue;
@@ -263,6 +272,9 @@ function begin(
       member.failed = true;
     }
     if (member.state !== "waiting" || sight?.digest === undefined) continue;
+    const { link } = sight;
+    if (link !== undefined && (over.get(link.name) ?? 0) >= link.atOnce) continue;
+    take(link?.name);
     member.before = sight.digest;
     enter(member, "pushing", now);
     free--;

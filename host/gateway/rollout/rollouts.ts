@@ -8,6 +8,7 @@ import type { History } from "../history.ts";
 import { Refused } from "../http.ts";
 import type { ManagedNode, Nodes } from "../nodes.ts";
 import { fitOf, push } from "../operate.ts";
+import { steady } from "../steady.ts";
 import { baselineOf, faultsOf, type Baseline } from "./compare.ts";
 import {
   step,
@@ -17,7 +18,7 @@ import {
   type Settings,
   type Sight,
 } from "./machine.ts";
-import { RolloutStore, type RolloutEvent } from "./store.ts";
+import { RolloutStore, type Lane, type RolloutEvent } from "./store.ts";
 import { planWaves } from "./waves.ts";
 import type { Store } from "../sqlite/store.ts";
 
@@ -46,15 +47,34 @@ export class Rollouts {
   /** Orders that are being carried out, by rollout and node. */
   readonly #busy = new Map<string, Promise<void>>();
   readonly #refused = new Map<string, string>();
-  readonly #baselines = new Map<string, Baseline>();
+  /** What the filter before did, and how far the clock that people set was from the other then. */
+  readonly #baselines = new Map<string, { baseline: Baseline; apart: number }>();
+  /** Traps that nodes had counted when their new package was first asked about. */
+  readonly #traps = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   #looking: Promise<void> | undefined;
+  /** Bytes of each rollout's package. */
+  readonly #sizes = new Map<number, number>();
+  readonly #stopping = new AbortController();
   #stopped = false;
+  /** When this process began, in milliseconds since 1970, and not before anything that is kept. */
+  readonly #began: number;
 
   constructor(options: RolloutsOptions) {
     this.#options = options;
     this.#store = new RolloutStore(options.store.database);
+    this.#began = Math.max(Date.now(), this.#store.newest()) - steady();
     this.#timer = setInterval(() => void this.look(), options.period ?? 1_000);
+  }
+
+  /** The time that silence, trial and soak are counted by: nobody sets it. */
+  #now(): number {
+    return Math.round(this.#began + steady());
+  }
+
+  /** How far the clock that people set, and that history goes by, is from it. */
+  #apart(): number {
+    return Date.now() - this.#now();
   }
 
   /** Plans a rollout: checks every node before the first byte goes anywhere. Nothing is sent until it is started. */
@@ -67,7 +87,6 @@ export class Rollouts {
     const digest = hex(manifest.digest);
     const nodes = [...this.#options.nodes].filter(({ name }) => matchesAny(select, name));
     if (nodes.length === 0) throw new Refused(404, `no node is called ${select.join(" or ")}`);
-    const now = Date.now();
     const waves = planWaves(
       digest,
       nodes.map(({ name }) => name),
@@ -76,12 +95,13 @@ export class Rollouts {
     const members: Member[] = [];
     for (const node of nodes) {
       const wave = waves.get(node.name) ?? 0;
-      members.push({ node: node.name, wave, since: now, ...(await admit(node, bytes, digest)) });
+      const admitted = await admit(node, bytes, digest);
+      members.push({ node: node.name, wave, since: this.#now(), ...admitted });
     }
     const { name, version, sequence } = manifest;
     const about = { digest, name, version, sequence, select, settings };
     const made = this.#store.create(
-      { ...about, state: "planned", wave: 0, created: now },
+      { ...about, state: "planned", wave: 0, created: Date.now() },
       members,
       bytes,
     );
@@ -90,6 +110,18 @@ export class Rollouts {
 
   list(): Rollout[] {
     return this.#store.all();
+  }
+
+  /** The package of a module, where one was rolled out. */
+  packageOf(digest: string): Uint8Array | undefined {
+    const found = this.#store.all().find((one) => one.digest === digest);
+    return found === undefined ? undefined : this.#store.package(found.id);
+  }
+
+  /** The newest rollouts, so many at most, each with how far its waves are. */
+  lanes(most: number): (Rollout & { lanes: Lane[] })[] {
+    const newest = this.#store.all().slice(-most).toReversed();
+    return newest.map((rollout) => ({ ...rollout, lanes: this.#store.lanes(rollout.id) }));
   }
 
   /** One rollout with its nodes and its last events. */
@@ -174,7 +206,7 @@ export class Rollouts {
     );
     const known = await this.#joined(rollout, superseded);
     const members = known.filter(({ node }) => !superseded.has(node));
-    const now = Date.now();
+    const now = this.#now();
     const sights = new Map<string, Sight>();
     for (const member of members) {
       const node = this.#options.nodes.get(member.node);
@@ -184,9 +216,9 @@ export class Rollouts {
     const current = this.#find(rollout.id);
     const taken = step(current, members, sights, now);
     for (const { node, state } of taken.changed)
-      if (state === "pushing") await this.#measure(rollout, node, now);
+      if (state === "pushing") await this.#measure(rollout, node);
     if (taken.changed.length > 0 || taken.rollout !== current)
-      this.#store.apply({ ...taken, rollout: taken.rollout }, now);
+      this.#store.apply({ ...taken, rollout: taken.rollout }, Date.now());
     for (const text of taken.said) this.#options.onEvent(`rollout ${rollout.id}: ${text}`);
     for (const order of taken.orders) this.#carryOut(rollout, order, members);
   }
@@ -206,7 +238,7 @@ export class Rollouts {
       const admitted = await admit(node, bytes, rollout.digest);
       if (admitted.state === "absent") continue;
       const wave = member?.wave ?? rollout.settings.waves.length - 1;
-      const joined: Member = { node: node.name, wave, since: Date.now(), ...admitted };
+      const joined: Member = { node: node.name, wave, since: this.#now(), ...admitted };
       known.set(node.name, joined);
       changed.push(joined);
     }
@@ -231,25 +263,51 @@ export class Rollouts {
       const { what, trap } = app.event;
       sight.event = trap === undefined ? what : `${what}: ${oneLine(trap)}`;
     }
+    const { link } = node;
+    if (link !== undefined) {
+      const needed = link.needed(this.#sizeOf(rollout));
+      sight.link = { name: link.name, atOnce: link.atOnce, needed };
+    }
+    if (member.state !== "trial") {
+      this.#traps.delete(key);
+      return sight;
+    }
+    // Figures of before the package came say nothing about it.
+    if (node.stats === undefined || now - node.statsAge() <= member.since) {
+      node.refresh();
+      return sight;
+    }
+    const before = this.#traps.get(key) ?? node.stats.traps;
+    this.#traps.set(key, before);
     const { soak } = rollout.settings;
-    if (member.state === "trial" && sight.confirmed && now - member.since >= soak)
-      sight.faults = await faultsOf(
-        node,
-        this.#options.history,
-        this.#baselines.get(key),
-        member.since,
-        now,
-      );
+    if (!sight.confirmed || now - member.since < soak) return sight;
+    const { history } = this.#options;
+    const apart = this.#apart();
+    const old = this.#baselines.get(key);
+    // Where the clock was set meanwhile, what lies in history is of two times, and says nothing of how often.
+    const baseline = old && Math.abs(apart - old.apart) < 1_000 ? old.baseline : undefined;
+    const [since, until] = [member.since + apart, now + apart];
+    const faults = await faultsOf(node, history, baseline, before, since, until);
+    // What it said of the package itself, also where it counted before it was asked.
+    const own = sight.event !== undefined && ["trap", "fuel"].includes(app?.event?.what ?? "");
+    sight.faults = own ? [sight.event!, ...faults] : faults;
     return sight;
   }
 
+  #sizeOf({ id }: Rollout): number {
+    const size = this.#sizes.get(id) ?? this.#store.package(id)?.length ?? 0;
+    this.#sizes.set(id, size);
+    return size;
+  }
+
   /** What the filter before did: lost when the gateway ends, after which the new one is judged by traps only. */
-  async #measure(rollout: Rollout, name: string, now: number): Promise<void> {
+  async #measure(rollout: Rollout, name: string): Promise<void> {
     const node = this.#options.nodes.get(name);
     const key = `${rollout.id} ${name}`;
     this.#refused.delete(key);
-    if (node !== undefined)
-      this.#baselines.set(key, await baselineOf(node, this.#options.history, now));
+    if (node === undefined) return;
+    const baseline = await baselineOf(node, this.#options.history, Date.now());
+    this.#baselines.set(key, { baseline, apart: this.#apart() });
   }
 
   #carryOut(rollout: Rollout, { node: name, what }: Order, members: readonly Member[]): void {
@@ -272,12 +330,14 @@ export class Rollouts {
   async #push(rollout: Rollout, node: ManagedNode): Promise<void> {
     const app = await node.connection.app();
     if (app.digest === rollout.digest && app.state !== "empty") return;
-    await push(node, this.#store.package(rollout.id)!);
+    await push(node, this.#store.package(rollout.id)!, this.#stopping.signal);
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
+    // An upload over a slow link goes on where it was, after the next start.
+    this.#stopping.abort();
     await this.#looking;
     await Promise.allSettled(this.#busy.values());
   }
@@ -311,7 +371,10 @@ async function admit(
   }
 }
 
-/** Back to what the node ran before: out of its other slot, so nothing is sent; to nothing where it ran nothing. */
+/**
+ * Back to what the node ran before: out of its other slot, so nothing is sent; to nothing where it ran nothing, or where that was on trial when
+ * the package came, which leaves no place for it.
+ */
 async function giveBack(
   node: ManagedNode,
   { digest }: Rollout,
@@ -320,6 +383,10 @@ async function giveBack(
   const app = await node.connection.app();
   if (app.state === "empty" || app.digest !== digest) return;
   if (before === null) await node.connection.remove();
-  else await node.connection.rollback();
+  else
+    await node.connection.rollback().catch(async (error: unknown) => {
+      if (!(error instanceof NodeError && error.status === "4.09")) throw error;
+      await node.connection.remove();
+    });
   node.seen();
 }

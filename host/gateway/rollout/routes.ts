@@ -1,6 +1,9 @@
 // Rollouts over HTTP.
 import { readFacts } from "../../lib/build/section.ts";
-import { openPackage } from "../../lib/package.ts";
+import { hex, keptBytes } from "../../lib/kept.ts";
+import { digestOf, openPackage } from "../../lib/package.ts";
+import type { Core } from "../core.ts";
+import { mostPoints } from "../history.ts";
 import { checked } from "../hosted-routes.ts";
 import { Refused, readBody, sendJson } from "../http.ts";
 import { audited, longestPackage, type Context, type Route } from "../route.ts";
@@ -64,7 +67,7 @@ async function act(context: Context): Promise<void> {
   sendJson(response, rollout);
 }
 
-const mostShadowed = 20_000;
+const mostShadowed = mostPoints;
 
 /** A package on what the sensors of a node said, before it is rolled out. */
 async function shadow({ gateway, parts, query, request, response }: Context): Promise<void> {
@@ -93,7 +96,25 @@ async function shadow({ gateway, parts, query, request, response }: Context): Pr
   for (const { name } of facts.outputs)
     was[name] = (await values(`outputs/${name}`)).map(({ value }) => value);
   const sorted = samples.toSorted((a, b) => a.time - b.time).slice(0, mostShadowed);
-  sendJson(response, await shadowOf(module, sorted, was, gateway.config.rules, node));
+  const { rules } = gateway.config;
+  const old = oldModule(gateway, node);
+  sendJson(response, await shadowOf(module, sorted, was, { rules, node, old }));
+}
+
+/** The module that a node runs, where it was built or rolled out here. */
+function oldModule(gateway: Core, name: string): Uint8Array | undefined {
+  const digest = gateway.nodes.get(name)?.app?.digest;
+  if (digest === undefined) return undefined;
+  const built = keptBytes(gateway.project, digest);
+  if (built !== undefined) return built;
+  const bytes = gateway.rollouts.packageOf(digest);
+  if (bytes === undefined) return undefined;
+  try {
+    const { module } = openPackage(bytes);
+    return hex(digestOf(module)) === digest ? module : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export const rolloutRoutes: readonly Route[] = [
@@ -101,8 +122,13 @@ export const rolloutRoutes: readonly Route[] = [
     method: "GET",
     path: "/api/rollouts",
     role: "read",
-    summary: "All rollouts",
-    handle: ({ gateway, response }) => sendJson(response, gateway.rollouts.list()),
+    summary: "All rollouts; with `lanes` the newest, with how far their waves are",
+    query: { lanes: "so many of the newest, 1 to 50" },
+    handle: ({ gateway, query, response }) => {
+      const most = Math.floor(numberOf(query, "lanes", 0, 50));
+      const { rollouts } = gateway;
+      sendJson(response, most === 0 ? rollouts.list() : rollouts.lanes(most));
+    },
   },
   {
     method: "POST",
@@ -126,7 +152,7 @@ export const rolloutRoutes: readonly Route[] = [
     path: "/api/nodes/{node}/shadow",
     role: "install",
     summary:
-      "Runs a signed package here on what the node's sensors said: its values, fuel and alarms beside the node's",
+      "Runs a signed package here on what the node's sensors said: its values, fuel and alarms beside those of the filter that it has",
     query: { hours: "how far back, 24" },
     handle: shadow,
   },

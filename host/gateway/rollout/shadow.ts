@@ -23,6 +23,23 @@ export interface ShadowOutput {
   wasMedian: number | null;
   /** Thresholds that the values pass upwards or downwards, each with how often. */
   alarms: Record<string, number>;
+  /** Against what the node's filter of today makes of the same samples. */
+  differs?: Difference;
+}
+
+/** One output of two modules on the same samples. */
+export interface Difference {
+  /** Values that both have at the same time, of which so many are not the same. */
+  both: number;
+  other: number;
+  /** Values that only the new one has, and only the old one. */
+  added: number;
+  missing: number;
+  /** The largest difference of two values, and the time of it in milliseconds since 1970. */
+  most: number;
+  at: number | null;
+  /** The old one's thresholds, as `alarms` has them. */
+  alarms: Record<string, number>;
 }
 
 export interface Shadow {
@@ -30,6 +47,8 @@ export interface Shadow {
   runs: number;
   /** The most that one run took. */
   fuel: number;
+  /** The same of the node's filter of today, where its module is known here. */
+  oldFuel?: number;
   trap?: string;
   /** The time or the fuel for this was used up before the samples were. */
   cut: boolean;
@@ -43,14 +62,82 @@ const ticksAtOnce = 200;
 const longest = 30_000;
 const mostMemory = 1 << 20;
 
-/** Runs a module on samples in the order of their times; `was` has what the node published, by output. */
+/** Values of one output, with the time since the first sample. */
+type Made = Map<string, { at: number; value: number }[]>;
+
+type Ran = Omit<Shadow, "outputs" | "oldFuel"> & { made: Made };
+
+/**
+ * Runs a module on samples in the order of their times; `was` has what the node published, by output. `old` is what the node runs, which is run
+ * on the same samples beside it.
+ */
 export async function shadowOf(
   module: Uint8Array,
   samples: readonly ShadowSample[],
   was: Readonly<Record<string, readonly number[]>>,
-  rules: readonly RuleConfig[] = [],
-  node = "",
+  {
+    rules = [],
+    node = "",
+    old,
+  }: { rules?: readonly RuleConfig[]; node?: string; old?: Uint8Array | undefined } = {},
 ): Promise<Shadow> {
+  const { made, ...ran } = await run(module, samples);
+  const before = old === undefined ? undefined : await run(old, samples);
+  const first = samples[0]?.time ?? 0;
+  const outputs = [...made].map(([name, points]): ShadowOutput => {
+    const values = points.map(({ value }) => value);
+    const output = {
+      name,
+      count: values.length,
+      median: medianOf(values),
+      wasCount: was[name]?.length ?? 0,
+      wasMedian: medianOf(was[name] ?? []),
+      alarms: alarmsOf(values, rules, node, `outputs/${name}`),
+    };
+    const olds = before?.made.get(name);
+    if (olds === undefined) return output;
+    const alarms = alarmsOf(
+      olds.map(({ value }) => value),
+      rules,
+      node,
+      `outputs/${name}`,
+    );
+    return { ...output, differs: { ...differenceOf(points, olds, first), alarms } };
+  });
+  return { ...ran, ...(before === undefined ? {} : { oldFuel: before.fuel }), outputs };
+}
+
+/** Two outputs by the times of their values; several of one time are compared in their order. */
+function differenceOf(
+  points: readonly { at: number; value: number }[],
+  olds: readonly { at: number; value: number }[],
+  first: number,
+): Omit<Difference, "alarms"> {
+  const found = { both: 0, other: 0, added: 0, missing: 0, most: 0, at: null as number | null };
+  let next = 0;
+  for (const { at, value } of points) {
+    while (next < olds.length && olds[next]!.at < at) {
+      next++;
+      found.missing++;
+    }
+    const old = olds[next];
+    if (old === undefined || old.at !== at) {
+      found.added++;
+      continue;
+    }
+    next++;
+    found.both++;
+    if (Object.is(value, old.value)) continue;
+    found.other++;
+    const much = Math.abs(value - old.value);
+    if (much > found.most || found.at === null)
+      Object.assign(found, { most: Number.isNaN(much) ? found.most : much, at: first + at });
+  }
+  found.missing += olds.length - next;
+  return found;
+}
+
+async function run(module: Uint8Array, samples: readonly ShadowSample[]): Promise<Ran> {
   const { footprint } = inspect(module);
   if (footprint.total > mostMemory)
     throw new Refused(
@@ -60,26 +147,27 @@ export async function shadowOf(
   const simulation = new Simulation(module);
   const { facts } = simulation;
   const first = samples[0]?.time ?? 0;
-  const made = new Map<string, number[]>(facts.outputs.map(({ name }) => [name, []]));
-  const shadow: Shadow = { samples: 0, runs: 0, fuel: 0, cut: false, outputs: [] };
+  const made: Made = new Map(facts.outputs.map(({ name }) => [name, []]));
+  const ran: Ran = { samples: 0, runs: 0, fuel: 0, cut: false, made };
   const end = performance.now() + longest;
   let total = 0;
   const drain = () => {
     for (const used of simulation.fuel) {
       total += used;
-      shadow.runs++;
-      shadow.fuel = Math.max(shadow.fuel, used);
+      ran.runs++;
+      ran.fuel = Math.max(ran.fuel, used);
     }
     for (const one of simulation.happenings) {
-      if (one.kind === "output") made.get(one.name)?.push(one.value);
+      const { at } = one;
+      if (one.kind === "output") made.get(one.name)?.push({ at, value: one.value });
       // Texts are no numbers to be compared.
       if (one.kind === "told" && typeof one.value !== "string")
-        made.get(one.name)?.push(readingOf(one.value).value);
-      if (one.kind === "trap") shadow.trap = one.ended.trap ?? "trap";
+        made.get(one.name)?.push({ at, value: readingOf(one.value).value });
+      if (one.kind === "trap") ran.trap = one.ended.trap ?? "trap";
     }
     simulation.fuel.length = simulation.hostFuel.length = simulation.happenings.length = 0;
-    shadow.cut ||= total > mostFuel || performance.now() > end;
-    return shadow.trap === undefined && !shadow.cut;
+    ran.cut ||= total > mostFuel || performance.now() > end;
+    return ran.trap === undefined && !ran.cut;
   };
   drain();
   let now = 0;
@@ -91,24 +179,15 @@ export async function shadowOf(
       if (!drain()) break;
       await breath();
     }
-    if (shadow.trap !== undefined || shadow.cut) break;
+    if (ran.trap !== undefined || ran.cut) break;
     now = at;
     if (!facts.sensors.includes(sensor)) continue;
     simulation.sample({ at, sensor, value });
-    shadow.samples++;
+    ran.samples++;
     if (!drain()) break;
-    if (shadow.samples % 200 === 0) await breath();
+    if (ran.samples % 200 === 0) await breath();
   }
-  for (const [name, values] of made)
-    shadow.outputs.push({
-      name,
-      count: values.length,
-      median: medianOf(values),
-      wasCount: was[name]?.length ?? 0,
-      wasMedian: medianOf(was[name] ?? []),
-      alarms: alarmsOf(values, rules, node, `outputs/${name}`),
-    });
-  return shadow;
+  return ran;
 }
 
 function medianOf(values: readonly number[]): number | null {

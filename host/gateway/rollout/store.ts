@@ -1,6 +1,7 @@
 // Rollouts on the disk: each step is one transaction, so that a gateway that was killed goes on from the last one.
 import type { Database } from "better-sqlite3";
-import type { Member, Rollout, Step } from "./machine.ts";
+import { counted } from "../../lib/text.ts";
+import type { Member, NodeState, Rollout, Step } from "./machine.ts";
 
 const schema = `
 CREATE TABLE IF NOT EXISTS rollout (id INTEGER PRIMARY KEY, body TEXT NOT NULL, package BLOB NOT NULL) STRICT;
@@ -12,6 +13,13 @@ CREATE INDEX IF NOT EXISTS rollout_event_of ON rollout_event (rollout);
 export interface RolloutEvent {
   time: number;
   text: string;
+}
+
+/** Nodes of one wave that are in the same state. */
+export interface Lane {
+  wave: number;
+  state: NodeState;
+  nodes: number;
 }
 
 export class RolloutStore {
@@ -29,7 +37,12 @@ export class RolloutStore {
         .prepare("INSERT INTO rollout (body, package) VALUES ('{}', ?)")
         .run(Buffer.from(bytes));
       const made: Rollout = { id: Number(lastInsertRowid), ...rollout };
-      this.#write(made, members, [`planned for ${members.length} nodes`], rollout.created);
+      this.#write(
+        made,
+        members,
+        [`planned for ${counted(members.length, "node")}`],
+        rollout.created,
+      );
       return made;
     })();
   }
@@ -63,6 +76,24 @@ export class RolloutStore {
       .prepare("SELECT body FROM rollout_member WHERE rollout = ? ORDER BY node")
       .all(id);
     return (rows as { body: string }[]).map(({ body }) => JSON.parse(body) as Member);
+  }
+
+  /** When a member last changed its state, of all rollouts; 0 where there are none. */
+  newest(): number {
+    const { newest } = this.#database
+      .prepare("SELECT max(json_extract(body, '$.since')) AS newest FROM rollout_member")
+      .get() as { newest: number | null };
+    return newest ?? 0;
+  }
+
+  /** How many nodes of each wave are in which state; waves without nodes are left out. */
+  lanes(id: number): Lane[] {
+    return this.#database
+      .prepare(
+        `SELECT json_extract(body, '$.wave') AS wave, json_extract(body, '$.state') AS state, count(*) AS nodes
+           FROM rollout_member WHERE rollout = ? GROUP BY 1, 2 ORDER BY 1, 2`,
+      )
+      .all(id) as Lane[];
   }
 
   package(id: number): Uint8Array | undefined {

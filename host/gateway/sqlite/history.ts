@@ -26,8 +26,6 @@ export interface SqliteOptions {
   retention?: number;
   onTrouble?: (text: string | undefined) => void;
   clock?: Clock;
-  /** Whether a gap is written behind each series' last value: nothing is known from there on until a value comes. For who writes, not who reads. */
-  gaps?: boolean;
 }
 
 const gatherMs = 200;
@@ -75,7 +73,6 @@ export class SqliteHistory implements History {
       retention: 90 * 86_400_000,
       onTrouble: () => {},
       clock,
-      gaps: false,
       ...options,
     };
     makeFolder(options.folder);
@@ -99,11 +96,10 @@ export class SqliteHistory implements History {
     const before = this.#main.prepare("SELECT value FROM meta WHERE key = 'clock'").pluck().get();
     this.#trust = new Trust(this.#options.clock, typeof before === "number" ? before : undefined);
     this.#mend();
-    if (this.#options.gaps) this.#endSeries();
   }
 
-  /** Nobody looked since whoever wrote last ended: that is a gap in each series, and not a line from the last value to the next. */
-  #endSeries(): void {
+  /** Its folder is one gateway's: whoever wrote last has ended. */
+  resume(): Promise<void> {
     const open = new Set(this.#ids.values());
     for (const week of this.#raw.weeks().toReversed().slice(0, 2)) {
       const { database, insert } = this.#raw.of(week);
@@ -123,6 +119,7 @@ export class SqliteHistory implements History {
         // A full disk: the gateway says so with the first value that it does not take.
       }
     }
+    return Promise.resolve();
   }
 
   /** The newest steps, anew from the raw values: a kill between the two files may have left some out. */

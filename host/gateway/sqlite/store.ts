@@ -1,4 +1,6 @@
 // The gateway's own state in one SQLite file: events, alarms, outbox, tokens, audit, registrations. Values are in history.ts beside it.
+import { randomInt } from "node:crypto";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Database } from "better-sqlite3";
 import { openDatabase } from "./database.ts";
@@ -57,13 +59,24 @@ function openOutbox(database: Database): void {
   })();
 }
 
+const inodeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.ino;
+
 export class Store {
   readonly database: Database;
+  readonly #file: string;
+  readonly #inode: number | undefined;
 
   constructor(folder: string) {
-    this.database = openDatabase(join(folder, "gateway.db"));
+    this.#file = join(folder, "gateway.db");
+    this.database = openDatabase(this.#file);
+    this.#inode = inodeOf(this.#file);
     this.database.exec(schema);
     openOutbox(this.database);
+  }
+
+  /** Whether what is written can be found again: whoever removes or moves the folder takes it away from under the open files. */
+  get isThere(): boolean {
+    return inodeOf(this.#file) === this.#inode;
   }
 
   /** The first number of an envelope in this run: beyond all before it, also where the clock was put back. */
@@ -77,6 +90,22 @@ export class Store {
     this.database
       .prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('number', ?)")
       .run(upTo);
+  }
+
+  /** Who this gateway is in what several of them share: made once, and kept with its state. */
+  identity(): string {
+    const kept = this.database
+      .prepare("SELECT value FROM meta WHERE key = 'identity'")
+      .pluck()
+      .get();
+    if (typeof kept === "number") return String(kept);
+    const made = randomInt(2 ** 47);
+    try {
+      this.database.prepare("INSERT INTO meta (key, value) VALUES ('identity', ?)").run(made);
+    } catch {
+      // A full disk: for this run only.
+    }
+    return String(made);
   }
 
   event(row: Omit<EventRow, "id">): void {

@@ -1,17 +1,18 @@
 // A filter as a WASI command, for whatever runs those: wasmtime, runwasi's shims, node:wasi. The module stays as it is; an adapter stands where
 // the node would.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import asc from "assemblyscript/asc";
 import binaryen from "binaryen";
+import packageFile from "../../../package.json" with { type: "json" };
 import { UserError } from "../errors.ts";
 import { limits, types } from "../contract.ts";
 import { inspect } from "../engine.ts";
 import { packageRoot } from "../root.ts";
 import {
+  customBody,
   exportNames,
   joinSections,
   memoryBody,
@@ -24,6 +25,7 @@ import {
   withWidePages,
   type Facts,
 } from "./section.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 /** What modules may use, and several memories until they are one: no more, so that every runtime takes the result. */
 const features = [
@@ -59,32 +61,37 @@ export async function makePod(module: Uint8Array): Promise<Uint8Array> {
       "run it on a node, or at the gateway",
       "source",
     );
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-pod-"));
-  try {
-    // The adapter comes first: its memory is the one that WASI sees, at the same addresses after the memories are one.
-    const parts = { wasmote: adapter, filter: withHandlers(withWidePages(module)), peek: peek() };
-    const words = Object.entries(parts).flatMap(([name, bytes]) => {
-      const file = join(folder, `${name}.wasm`);
-      writeFileSync(file, bytes);
-      return [file, name];
-    });
-    const merged = join(folder, "merged.wasm");
-    tool("wasm-merge", [...words, ...features, "-o", merged]);
-    writeFileSync(merged, commandOf(readFileSync(merged), [adapter, parts.filter]));
-    const pod = join(folder, "pod.wasm");
-    tool("wasm-opt", [
-      merged,
-      ...features,
-      "--multi-memory-lowering",
-      "--remove-unused-module-elements",
-      "-O2",
-      "-o",
-      pod,
-    ]);
-    return withMemoryOf(readFileSync(pod), [adapter, parts.filter]);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  using scratch = temporaryFolder("pod");
+  const folder = scratch.path;
+  // The adapter comes first: its memory is the one that WASI sees, at the same addresses after the memories are one.
+  const parts = { wasmote: adapter, filter: withHandlers(withWidePages(module)), peek: peek() };
+  const words = Object.entries(parts).flatMap(([name, bytes]) => {
+    const file = join(folder, `${name}.wasm`);
+    writeFileSync(file, bytes);
+    return [file, name];
+  });
+  const merged = join(folder, "merged.wasm");
+  tool("wasm-merge", [...words, ...features, "-o", merged]);
+  writeFileSync(merged, commandOf(readFileSync(merged), [adapter, parts.filter]));
+  const pod = join(folder, "pod.wasm");
+  tool("wasm-opt", [
+    merged,
+    ...features,
+    "--multi-memory-lowering",
+    "--remove-unused-module-elements",
+    "-O2",
+    "-o",
+    pod,
+  ]);
+  return withProducer(withMemoryOf(readFileSync(pod), [adapter, parts.filter]));
+}
+
+/** Says what made it, in the section that WebAssembly's tools share (tool-conventions, "producers"). */
+function withProducer(module: Uint8Array): Uint8Array {
+  const text = (word: string) => [word.length, ...Buffer.from(word)];
+  const content = [1, ...text("processed-by"), 1, ...text("wasmote"), ...text(packageFile.version)];
+  const body = customBody("producers", Uint8Array.from(content));
+  return joinSections([...sections(module), { id: 0, body }]);
 }
 
 function tool(name: string, words: string[]): void {

@@ -51,6 +51,8 @@ export interface UploadOptions extends RequestOptions {
   /** Where to go on. */
   from?: number;
   onProgress?: (sent: number, total: number) => void;
+  /** Resolves when it is the turn of a block of so many bytes; the time that it takes is nobody's silence. */
+  pace?: ((bytes: number) => Promise<void>) | undefined;
 }
 
 export interface Response {
@@ -216,6 +218,8 @@ export class Endpoint {
     // A node that does not know us yet gives only small blocks; once we have shown ourselves, large ones.
     if (this.#toEcho && method === "GET" && blockOf(first, "Block2")?.more)
       first = await this.#exchange(method, path, within, []);
+    // Most answers are one message, which is what came.
+    if (option(first, "Block2") === undefined) return responseOf(first);
     return this.#rest(method, path, within, first);
   }
 
@@ -284,38 +288,34 @@ export class Endpoint {
       throw new RangeError(`a block is 16 to 1024 bytes, a power of two; not ${size}`);
     }
     let offset = options.from ?? 0;
-    let busy = 0;
     const blocks = Math.ceil(body.length / size / blocksOfPatience);
-    const until = performance.now() + this.#patience * (1 + blocks);
+    let until = performance.now() + this.#patience * (1 + blocks);
     // RFC 7252 §5.3.1: requests that are made one after the other need no token, which is a tenth of a small block. Unless one was
     // given up, whose answer may still come.
-    const token = this.#plain && !this.#waiting.has("") ? Buffer.alloc(0) : randomBytes(4);
+    const token = this.#plain && !this.#waiting.has("") ? Buffer.alloc(0) : makeToken();
     for (;;) {
       const payload = body.subarray(offset, offset + size);
       const more = offset + payload.length < body.length;
       const sizeOption: Option[] =
         offset === (options.from ?? 0) ? [{ name: "Size1", value: encodeUint(body.length) }] : [];
+      if (options.pace !== undefined) {
+        const asked = performance.now();
+        await options.pace(payload.length);
+        until += performance.now() - asked;
+      }
       let answer: ParsedPacket;
       try {
         const block = { name: "Block1", value: encodeBlock({ offset, size, more }) };
         const extra = [block, ...sizeOption];
-        answer = await this.#exchange(method, path, { ...options, payload, until }, extra, token);
+        const given = { ...options, payload, until };
+        answer = await this.#patiently(
+          () => this.#exchange(method, path, given, extra, token),
+          options.signal,
+        );
       } catch (error) {
         if (!(error instanceof NodeError && error.code === "answer")) this.#plain = false;
-        // RFC 7252 §5.9.3.4: full for the moment.
-        busy ||= performance.now();
-        const longest = Math.min(this.#patience, busyLimit);
-        if (
-          error instanceof NodeError &&
-          error.status === "5.03" &&
-          performance.now() < busy + longest
-        ) {
-          await sleep(300, options.signal);
-          continue;
-        }
         throw error;
       }
-      busy = 0;
       const taken = blockOf(answer, "Block1");
       if (taken && taken.offset > offset)
         throw new NodeError("protocol", `${path}: the node acknowledges what was not sent`);
@@ -328,13 +328,26 @@ export class Endpoint {
     }
   }
 
+  /** Asks again for a while as long as the node has no room for the moment (RFC 7252 §5.9.3.4). */
+  async #patiently<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    for (const until = performance.now() + Math.min(this.#patience, busyLimit); ;) {
+      try {
+        return await work();
+      } catch (error) {
+        const busy = error instanceof NodeError && error.status === "5.03";
+        if (!busy || performance.now() >= until) throw error;
+      }
+      await sleep(300, signal);
+    }
+  }
+
   /**
    * Each state of a resource from now on. Ends when the loop is left or the signal fires; fails when the node ends it or is gone. A
    * node that has forgotten its observers, after a reset, is asked again once its last word is too old (RFC 7641 §3.3.1).
    */
   async *observe(path: string, options: ObserveOptions = {}): AsyncGenerator<Response, void, void> {
     const { signal } = options;
-    const token = randomBytes(4);
+    const token = makeToken();
     const queue: ParsedPacket[] = [];
     let wake: () => void = () => {};
     let failed: Error | undefined;
@@ -356,7 +369,10 @@ export class Endpoint {
     const key = token.toString("hex");
     const register = async () => {
       const extra = [{ name: "Observe", value: encodeUint(0) }];
-      const answer = await this.#exchange("GET", path, options, extra, token);
+      const answer = await this.#patiently(
+        () => this.#exchange("GET", path, options, extra, token),
+        signal,
+      );
       if (uintOf(answer, "Observe") === undefined) {
         throw new NodeError(
           "protocol",
@@ -441,7 +457,7 @@ export class Endpoint {
     path: string,
     options: Timed,
     extra: Option[],
-    token: Buffer = randomBytes(4),
+    token: Buffer = makeToken(),
     echoed = false,
   ): Promise<ParsedPacket> {
     const { signal, payload, until = Number.POSITIVE_INFINITY } = options;
@@ -653,6 +669,15 @@ export class Endpoint {
     }
     waiting.doubted(doubt);
   }
+}
+
+/** Tokens that nobody guesses (RFC 7252 §5.3.1); the system is asked for many of them at once, which costs it as much as one. */
+let tokens = Buffer.alloc(0);
+function makeToken(): Buffer {
+  if (tokens.length < 4) tokens = randomBytes(1024);
+  const token = tokens.subarray(0, 4);
+  tokens = tokens.subarray(4);
+  return token;
 }
 
 /** Any number of operations may wait for one signal. */

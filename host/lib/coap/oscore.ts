@@ -4,6 +4,7 @@ import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
 import { generate, parse, type ParsedPacket } from "coap-packet";
 import { NodeError } from "../errors.ts";
 import { oneLine } from "../text.ts";
+import { keepOutOfCores } from "../cores.ts";
 
 /** What two ends agree on beforehand (RFC 8613 §3.2). IDs have at most 7 bytes, and the empty one is an ID like any other. */
 export interface Material {
@@ -63,6 +64,7 @@ export class Context {
   readonly #commonIv: Buffer;
 
   constructor(material: Material, sequence: SequenceNumbers) {
+    keepOutOfCores();
     const { secret, salt = Buffer.alloc(0), idContext, sender, recipient } = material;
     for (const id of [sender, recipient])
       if (id.length > longestId) throw new RangeError(`an ID has at most ${longestId} bytes`);

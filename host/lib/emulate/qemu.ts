@@ -1,6 +1,4 @@
 // The boards in QEMU.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Emulated, EmulateOptions, Machine, PinChange } from "./machine.ts";
@@ -8,6 +6,7 @@ import { parseEvent, start } from "./process.ts";
 import { programs, qemu } from "./programs.ts";
 import { connect } from "./socket.ts";
 import { ranger, type Way } from "./way.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 /** The machines that are QEMU's. */
 export type Emulator = Exclude<Machine, "native" | "renode">;
@@ -17,7 +16,8 @@ export type Emulator = Exclude<Machine, "native" | "renode">;
  * button is QEMU's machine protocol, and what differs between boards is in `wiring`.
  */
 export async function board(options: EmulateOptions, machine: Emulator): Promise<Emulated> {
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
+  const scratch = temporaryFolder("qemu");
+  const folder = scratch.path;
   const { words, ways, cable, address } = wiring[machine](folder);
   const process = start(
     qemu() ?? "qemu-system-arm",
@@ -30,7 +30,7 @@ export async function board(options: EmulateOptions, machine: Emulator): Promise
       options.arguments ?? [],
     ].flat(),
   );
-  void process.ended.then(() => rmSync(folder, { recursive: true, force: true }));
+  void process.ended.then(() => scratch[Symbol.dispose]());
   const pins: PinChange[] = [];
   process.each((line) => {
     const pin = /^gpio (\d+) ([01])$/.exec(line);
@@ -122,18 +122,23 @@ const wiring: Record<Emulator, (folder: string) => Wiring> = {
       ],
       cable: "lan9118.0",
       address: async (_, control) => {
-        const said = await control("human-monitor-command", { "command-line": "info usernet" });
-        const port = /HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)/.exec(String(said))?.[1] ?? "";
-        return `coap://127.0.0.1:${port}`;
+        return `coap://127.0.0.1:${await forwarded(control)}`;
       },
     };
   },
 };
 
-/** Asks QEMU to do something, by its machine protocol (QMP), and resolves to what it returns. */
-type Monitor = (execute: string, words?: object) => Promise<unknown>;
+/** The port of this computer that leads to the board. */
+export async function forwarded(control: Monitor): Promise<number> {
+  const said = await control("human-monitor-command", { "command-line": "info usernet" });
+  return Number(/HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)/.exec(String(said))?.[1]);
+}
 
-async function monitor(path: string): Promise<Monitor> {
+/** Asks QEMU to do something, by its machine protocol (QMP), and resolves to what it returns. */
+export type Monitor = (execute: string, words?: object) => Promise<unknown>;
+
+/** The way to QEMU's machine protocol at a socket. */
+export async function monitor(path: string): Promise<Monitor> {
   const socket = await connect(path);
   const waiting: { resolve: (value: unknown) => void; reject: (reason: Error) => void }[] = [];
   createInterface({ input: socket }).on("line", (line) => {

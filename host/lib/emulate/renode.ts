@@ -1,8 +1,7 @@
 // The board in Renode, and the words it is started with. What it is made of is in renode/.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { flash } from "../contract.ts";
@@ -22,6 +21,7 @@ import { onPath, programs } from "./programs.ts";
 import { connect, freePort } from "./socket.ts";
 import { Switch } from "./switch.ts";
 import { ranger } from "./way.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 /** Where a machine in Renode meets the outside. */
 export interface Seats {
@@ -182,7 +182,7 @@ export async function renode(
     },
     reset: async () => {
       control.tell(renodeReset.trimEnd());
-      await answers(process, address, Date.now() + limit, control);
+      await answers(process, address, performance.now() + limit, control);
     },
     // What the driver of the Ethernet reads of the cable (IEEE 802.3, register 1 of the PHY).
     ...(options.link === "ethernet" && {
@@ -222,7 +222,8 @@ class Unloaded extends Error {}
 
 /** Starts Renode with these parts, and waits until the node answers. */
 async function bringUp(options: EmulateOptions, limit: number, program: string, parts: string) {
-  const folder = mkdtempSync(join(tmpdir(), "wasmote-"));
+  const scratch = temporaryFolder("renode");
+  const folder = scratch.path;
   const [level, monitor] = [await freePort(), await freePort()];
   const seats = {
     elf: programs.renode,
@@ -246,10 +247,10 @@ async function bringUp(options: EmulateOptions, limit: number, program: string, 
   const enter = (to: number) => (gate === undefined ? connect(to) : connectThrough(gate, to));
   void process.ended.then(async () => {
     await port?.close();
-    rmSync(folder, { recursive: true, force: true });
+    scratch[Symbol.dispose]();
   });
   try {
-    const end = Date.now() + limit;
+    const end = performance.now() + limit;
     await patiently(process, end, "its serial line", async () => {
       if (!existsSync(seats.serial)) throw new Error(`there is no ${seats.serial}`);
     });
@@ -279,7 +280,7 @@ async function patiently<T>(
       // `ended` tells in a microtask.
       await delay(50);
       const unloaded = process.console.some((line) => /error E\d\d|error executing/i.test(line));
-      if (!over && !unloaded && Date.now() < end) continue;
+      if (!over && !unloaded && performance.now() < end) continue;
       const why = over ? "ended before" : unloaded ? "failed before" : "did not bring up in time";
       const Kind = unloaded ? Unloaded : Error;
       throw new Kind(`renode ${why} ${what}${lastOf(process.console)}`, { cause });

@@ -9,6 +9,47 @@ fn main() {
     }
     #[cfg(feature = "wasm3")]
     wasm3(&here);
+    #[cfg(feature = "gcc")]
+    twins();
+}
+
+/// The kernels in C at -O3, joined with the routines of GCC's library that they call, so that Rust's of the same names are not taken for
+/// them.
+#[cfg(feature = "gcc")]
+fn twins() {
+    use std::path::Path;
+    use std::process::Command;
+    println!("cargo:rerun-if-changed=src/twins.c");
+    let out = std::env::var("OUT_DIR").unwrap_or_default();
+    let at = |name: &str| Path::new(&out).join(name);
+    let run = |command: &mut Command| {
+        let ended = command.status();
+        assert!(ended.is_ok_and(|status| status.success()), "{command:?}");
+    };
+    let chip = "-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard";
+    for (object, numbers) in [
+        ("single.o", "-DREAL=float -DSUFFIX=_f32"),
+        ("double.o", "-DREAL=double -DSUFFIX=_f64 -DDOUBLE"),
+    ] {
+        run(Command::new("arm-none-eabi-gcc")
+            .args(chip.split(' '))
+            .args("-O3 -std=c11 -Wall -Werror -ffp-contract=off -fno-math-errno".split(' '))
+            .args(numbers.split(' '))
+            .args(["-c", "src/twins.c", "-o"])
+            .arg(at(object)));
+    }
+    let (whole, own) = (at("whole.o"), at("twins.o"));
+    run(Command::new("arm-none-eabi-gcc")
+        .args(chip.split(' '))
+        .args(["-r", "-nostdlib", "-o"])
+        .arg(&whole)
+        .args([at("single.o"), at("double.o")])
+        .arg("-lgcc"));
+    // What is left to be seen are the functions of the kernels.
+    run(Command::new("arm-none-eabi-objcopy")
+        .args(["--wildcard", "--keep-global-symbol=twin_*"])
+        .args([&whole, &own]));
+    println!("cargo:rustc-link-arg-bins={}", own.display());
 }
 
 /// wasm3 as it comes, at -O3, by GCC: its operations end in tail calls, which clang does not make of calls that pass

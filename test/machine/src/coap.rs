@@ -4,6 +4,8 @@
 #![no_std]
 #![no_main]
 
+#[path = "flood.rs"]
+mod flood;
 #[path = "ram.rs"]
 mod ram;
 #[path = "secure.rs"]
@@ -153,13 +155,21 @@ fn main() -> ! {
         hertz: 168_000_000,
         reset: "power on",
         missing: heapless::Vec::new(),
+        readout: None,
         sensors: SENSORS,
         memory: 48 * 1024,
         package: 16 * 1024,
         fuel: 2_000_000,
     };
     let (memory, _runner) = memory.split();
-    let mut server = Server::new(board, Provision::default(), &Keyring::empty(), memory, 1);
+    let mut server = Server::new(
+        board,
+        Provision::default(),
+        &Keyring::empty(),
+        memory,
+        1,
+        None,
+    );
     server.trust(|_| true);
     say(format_args!(
         "{{\"name\":\"RAM\",\"bytes\":{}}}",
@@ -370,7 +380,8 @@ fn protected() -> Option<()> {
         say_cost(&format_args!("{name}, protected"), length, &meter, repeats);
     }
     node.settle();
-    notifications(&mut node, &mut client)
+    notifications(&mut node, &mut client)?;
+    flood::flood(&mut node, &mut client)
 }
 
 /// One observer who has a context.
@@ -441,11 +452,12 @@ fn tags() {
     ] {
         let mut meter = Meter::default();
         let mut taken = 0;
+        // As a whole: a tick is longer than the difference that is looked for.
+        meter.begin();
         for _ in 0..REPEATS {
-            meter.begin();
             taken += u32::from(core::hint::black_box(&sample).open(&bits));
-            meter.end();
         }
+        meter.end();
         say(format_args!(
             "{{\"tag\":\"{name}\",\"instructions\":{},\"taken\":{taken}}}",
             u64::from(meter.ticks) * u64::from(INSTRUCTIONS) / u64::from(REPEATS)

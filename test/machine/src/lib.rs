@@ -7,8 +7,13 @@
 #![no_std]
 extern crate alloc;
 
+#[cfg(target_arch = "arm")]
+mod flip;
+#[cfg(target_arch = "arm")]
+mod guard;
 mod script;
 mod store;
+mod sweep;
 
 pub use script::{CALLS, Command, Outcome, Settings, Status, decode_outcomes, encode_command};
 use script::{Input, decode_command};

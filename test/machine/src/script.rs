@@ -66,6 +66,13 @@ pub enum Command {
     Get(String, String),
     /// The whole linear memory's length and FNV-1a hash, as two i64.
     Memory(String),
+    /// Let the fuel of a module's exports end everywhere: `(module, exports, every unit up to this, the most)`. The values are
+    /// digests of what was left, and how many runs ended well, trapped, and were out of fuel, all as i64.
+    Sweep(Vec<u8>, Vec<String>, u32, u64),
+    /// Change single bits of a module's code, and run what the verifier takes of it where the MPU confines it: `(module, exports, what
+    /// the bits are chosen by, how many)`. The values are how many changes were refused; and of those that ran, how many came back, were
+    /// stopped, met what is no instruction, and were endless, all as i64.
+    Flip(Vec<u8>, Vec<String>, u32, u64),
 }
 
 /// How a command ended.
@@ -216,6 +223,20 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
             out.push(5);
             text(&mut out, instance);
         }
+        Command::Sweep(module, exports, every, most)
+        | Command::Flip(module, exports, every, most) => {
+            out.push(match command {
+                Command::Sweep(..) => 6,
+                _ => 7,
+            });
+            bytes(&mut out, module);
+            out.extend((exports.len() as u32).to_le_bytes());
+            for export in exports {
+                text(&mut out, export);
+            }
+            out.extend(every.to_le_bytes());
+            out.extend(most.to_le_bytes());
+        }
     }
     out
 }
@@ -228,6 +249,17 @@ pub(crate) fn decode_command(input: &mut Input<'_>) -> Option<Command> {
         3 => Command::Invoke(input.text()?, input.text()?, input.values()?),
         4 => Command::Get(input.text()?, input.text()?),
         5 => Command::Memory(input.text()?),
+        kind @ (6 | 7) => {
+            let module = input.bytes()?.into();
+            let exports = (0..input.u32()?)
+                .map(|_| input.text())
+                .collect::<Option<_>>()?;
+            let (first, second) = (input.u32()?, input.u64()?);
+            match kind {
+                6 => Command::Sweep(module, exports, first, second),
+                _ => Command::Flip(module, exports, first, second),
+            }
+        }
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each image uses its part")]
 use crate::ram::{PLACES, Ram};
 use wasmote_coap::{Code, Kind, Message, Writer, option};
+use wasmote_node::package::Own;
 use wasmote_node::slot::Slots;
 use wasmote_node::{
     Board, Io, Keyring, Limits, Memory, Phase, Provision, Runner, Sensor, Server, Step,
@@ -30,6 +31,22 @@ static CONTEXTS: [u8; 2 * 19] = {
             18 => RIGHTS[at / 19],
             _ => secret(place),
         };
+        at += 1;
+    }
+    bytes
+};
+
+/// The node's key for EDHOC, and its Claims Set. Nobody comes to the end of a key exchange here.
+static OWN: [u8; 32] = [1; 32];
+#[expect(clippy::indexing_slicing, reason = "the compiler computes it")]
+static CLAIMS: [u8; 47] = {
+    let head = [
+        0xa1, 8, 0xa1, 1, 0xa4, 1, 2, 2, 0x41, 0x2b, 0x20, 1, 0x21, 0x58, 0x20,
+    ];
+    let mut bytes = [0x33; 47];
+    let mut at = 0;
+    while at < head.len() {
+        bytes[at] = head[at];
         at += 1;
     }
     bytes
@@ -214,6 +231,7 @@ impl Node {
         let (server_memory, runner_memory) = memory.split();
         let mut provision = Provision {
             contexts: &CONTEXTS,
+            identity: Own::new(&OWN, &CLAIMS),
             ..Provision::default()
         };
         if let Some(key) = key {
@@ -229,6 +247,7 @@ impl Node {
             hertz: 168_000_000,
             reset: "power on",
             missing: heapless::Vec::new(),
+            readout: None,
             sensors,
             memory: 32 * 1024,
             package: slots.capacity(),
@@ -244,8 +263,9 @@ impl Node {
         let region =
             unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), 32 * 1024) };
         let runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
-        let mut server = Server::new(board, provision, &keyring, server_memory, 1);
-        server.trust(|_| true);
+        let host = |(address, _): &Peer| u64::from(u32::from_be_bytes(*address));
+        let mut server = Server::new(board, provision, &keyring, server_memory, 1, Some(host));
+        server.trust(|(address, _)| address.starts_with(&[192, 168]));
         let mut node = Self {
             server,
             runner,

@@ -8,6 +8,10 @@
 mod ram;
 #[path = "secure.rs"]
 mod secure;
+#[path = "stranger.rs"]
+mod stranger;
+#[path = "trace.rs"]
+mod trace;
 
 use core::ptr::read_volatile;
 use cortex_m as _;
@@ -28,12 +32,15 @@ const SENSORS: &[Sensor] = &[Sensor {
 /// What the sensor shows.
 const VALUE: &[u8] = b"1234.5";
 const PEER: Peer = ([192, 168, 1, 2], 40_000);
+/// From where is looked at what became of it: message IDs begin anew there.
+const OBSERVER: Peer = ([192, 168, 1, 3], 40_000);
 
 /// What is tried: its number, and what the emulator knows better how to make.
 #[repr(C)]
 pub struct Trial {
     /// 0: a request whose tag is wrong in one bit; 1: in all; 2: a reader who writes; 3: a stranger who reads; 4: an administrator who
-    /// installs a package whose signature is wrong; 5: one whose signature is right.
+    /// installs the package. 5: an administrator who reads; 6: who writes, which succeed where nothing is left out. 10 to 13: a stranger in a
+    /// key exchange; 14: somebody who is known there.
     what: u32,
     /// The public key that the node trusts.
     key: [u8; 32],
@@ -89,6 +96,9 @@ fn main() -> ! {
 fn attempt() -> Option<bool> {
     // SAFETY: a static of this image, which the emulator has changed before it began.
     let trial = unsafe { read_volatile(&raw const SKIP_TRIAL) };
+    if trial.what >= 10 {
+        return stranger::attempt(trial.what);
+    }
     let mut node = Node::new(SENSORS, Some(trial.key))?;
     node.server
         .sample(node.now, 0, 1234.5, &mut |_: Peer, _: &[u8]| {});
@@ -109,8 +119,8 @@ fn attempt() -> Option<bool> {
     let level: &[&str] = &["sensors", "level"];
     let package = trial.package.get(..trial.length as usize)?;
     let mut request = match trial.what {
-        2 => client.protect(&asked(Code::PUT, &["time"], &[], b"1700000000"))?,
-        4 | 5 => client.protect(&asked(Code::PUT, &["app"], &[], package))?,
+        2 | 6 => client.protect(&asked(Code::PUT, &["time"], &[], b"1700000000"))?,
+        4 => client.protect(&asked(Code::PUT, &["app"], &[], package))?,
         _ => client.protect(&asked(Code::GET, level, &[], &[]))?,
     };
     if let Some(tag) = request
@@ -141,8 +151,8 @@ fn attempt() -> Option<bool> {
     // Not by what the node says that it has done, but by what it gave away, or became.
     let opened = client.read(answer.get()).map(|(_, payload)| payload);
     let path: &[&str] = match trial.what {
-        2 => &["time"],
-        4 | 5 => &["app"],
+        2 | 6 => &["time"],
+        4 => &["app"],
         _ => {
             let plain = Message::parse(answer.get()).is_ok_and(|m| m.payload == VALUE);
             return Some(plain || opened.is_some_and(|payload| payload == VALUE));
@@ -151,11 +161,11 @@ fn attempt() -> Option<bool> {
     let mut administrator = Client::new(ADMINISTRATOR)?;
     // Its numbers go on behind those that were used.
     administrator.skip(1_000);
-    node.meet(&mut administrator, PEER)?;
+    node.meet(&mut administrator, OBSERVER)?;
     let request = administrator.protect(&asked(Code::GET, path, &[], &[]))?;
-    node.ask(PEER, request.get(), &mut answer);
+    node.ask(OBSERVER, request.get(), &mut answer);
     let (_, payload) = administrator.read(answer.get())?;
-    Some(if trial.what == 2 {
+    Some(if path == ["time"] {
         payload.starts_with(b"17")
     } else {
         !payload.windows(5).any(|part| part == b"empty")

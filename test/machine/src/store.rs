@@ -1,12 +1,13 @@
 //! Instances, what they share, and calls between them.
 use crate::script::{CALLS, Command, Outcome, Settings, Status};
+use crate::sweep::Sweep;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use wasmote_engine::{
     Aside, External, Fault, Host, Import, Instance, Limits, LoadError, Module, Options, PageSizes,
-    Run, Scratch, Trap, TrapKind, Value, validate,
+    Run, Scratch, Summary, Trap, TrapKind, Value, tier::Tier, validate,
 };
 
 /// Bits of a function reference that are the function's index; the others are the instance.
@@ -15,12 +16,15 @@ const INDEX_BITS: u32 = 16;
 const PATTERN: u64 = 0xa5a5_5a5a_c3c3_3c3c;
 /// Words of it.
 const GUARD: usize = 8;
+/// What working memory is filled with before anything is compiled in it.
+#[cfg(target_arch = "arm")]
+const PAINT: u8 = 0xa5;
 
 pub(crate) struct Store {
     /// Room for the largest modules of the test suite.
     scratch: Box<Scratch<{ 64 * 1024 }, 1024, 16_384>>,
     #[cfg(target_arch = "arm")]
-    work: Box<wasmote_compiler::Work>,
+    work: Vec<u8>,
     settings: Settings,
     items: Vec<Option<Item>>,
     names: Vec<(String, usize)>,
@@ -77,7 +81,7 @@ impl Store {
         Self {
             scratch: Box::default(),
             #[cfg(target_arch = "arm")]
-            work: Box::default(),
+            work: vec![0; size_of::<wasmote_compiler::Work>() + 8 + 2 * GUARD],
             settings,
             items: Vec::new(),
             names: Vec::new(),
@@ -120,6 +124,18 @@ impl Store {
             }
             Command::Get(instance, export) => self.get(instance, export),
             Command::Memory(instance) => self.hash(instance),
+            Command::Sweep(bytes, exports, every, most) => {
+                self.sweep(bytes, exports, *every, *most)
+            }
+            #[cfg(target_arch = "arm")]
+            Command::Flip(bytes, exports, seed, count) => match self.validated(bytes) {
+                Ok((table, summary)) => {
+                    crate::flip::flip((bytes, &table, &summary), exports, *seed, *count)
+                }
+                Err(outcome) => outcome,
+            },
+            #[cfg(not(target_arch = "arm"))]
+            Command::Flip(..) => Outcome::fault("nothing executes code here"),
         }
     }
 
@@ -210,8 +226,8 @@ impl Store {
         }
     }
 
-    /// Validates; the module and its table stay for as long as the process does.
-    fn load(&mut self, bytes: &[u8]) -> Result<Module<'static>, Outcome> {
+    /// Validates; the table.
+    fn validated(&mut self, bytes: &[u8]) -> Result<(Vec<u32>, Summary), Outcome> {
         let sizes = if self.settings.strict {
             PageSizes::Strict
         } else {
@@ -231,6 +247,12 @@ impl Store {
             }
         })?;
         table.truncate(summary.table_bytes() as usize / 4);
+        Ok((table, summary))
+    }
+
+    /// Validates; the module and its table stay for as long as the process does.
+    fn load(&mut self, bytes: &[u8]) -> Result<Module<'static>, Outcome> {
+        let (table, summary) = self.validated(bytes)?;
         let bytes = Box::leak(Box::<[u8]>::from(bytes));
         let table = Box::leak(table.into_boxed_slice());
         Module::new(bytes, table, &summary)
@@ -337,7 +359,13 @@ impl Store {
         let Ok(mut instance) = Instance::new(module, region, &options) else {
             return Outcome::fault("the footprint is not enough");
         };
-        let tier = self.compile(&mut instance, &module, &options);
+        let tier = match self.compile(&module, &options) {
+            Ok(tier) => {
+                let _ = instance.set_tier(Some(tier));
+                "compiled"
+            }
+            Err(why) => why,
+        };
 
         for function in imported.3..module.functions() {
             functions.push((index, function));
@@ -402,29 +430,57 @@ impl Store {
         }
     }
 
-    /// Has an instance run compiled code, if the script asks for it; which tier it runs in, or why the code was refused. Code
-    /// stays for as long as the process does.
+    /// Sweeps the fuel of a module that imports nothing.
+    fn sweep(&mut self, bytes: &[u8], exports: &[String], every: u32, most: u64) -> Outcome {
+        let module = match self.load(bytes) {
+            Ok(module) => module,
+            Err(outcome) => return outcome,
+        };
+        let options = Options {
+            stack: self.settings.stack,
+            ..Options::default()
+        };
+        let (tier, told) = match self.compile(&module, &options) {
+            Ok(tier) => (Some(tier), "compiled"),
+            Err(why) => (None, why),
+        };
+        let mut region = vec![0_u64; (module.footprint(&options).total / 8) as usize];
+        // SAFETY: any bytes of the words may be seen as bytes.
+        let (_, region, _) = unsafe { region.align_to_mut::<u8>() };
+        let sweep = Sweep {
+            module,
+            options,
+            tier,
+            exports,
+            every,
+            most,
+        };
+        sweep.run(region, told)
+    }
+
+    /// Compiles, if the script asks for it, or says why not. Code stays for as long as the process does.
     #[cfg(target_arch = "arm")]
     fn compile(
         &mut self,
-        instance: &mut Instance<'static, 'static>,
         module: &Module<'static>,
         options: &Options,
-    ) -> &'static str {
+    ) -> Result<&'static dyn Tier, &'static str> {
         use wasmote_compiler::{
-            Native, Options as Choice, Refusal, compile, marks, measure, verify,
+            Native, Options as Choice, Refusal, Work, compile, marks, measure, verify,
         };
         if !self.settings.compiled {
-            return "";
+            return Err("");
         }
         let choice = Choice::of(module, options);
-        let length = match measure(module, choice, &mut self.work) {
-            Ok(length) => length,
-            Err(refusal) => return refusal.message(),
-        };
+        // Painted, and lent where it ends between what is not lent: all that compiling changes is what it says.
+        self.work.fill(PAINT);
+        let lent = self.work.get_mut(GUARD..).unwrap_or(&mut []);
+        let first = GUARD + lent.as_ptr().align_offset(align_of::<Work>());
+        let work = Work::within(lent).ok_or("no room to compile in")?;
+        let length = measure(module, choice, work).map_err(Refusal::message)?;
         let mut words: Vec<u32> = Vec::new();
         if words.try_reserve_exact(length as usize / 4).is_err() {
-            return "no room for the code";
+            return Err("no room for the code");
         }
         words.resize(length as usize / 4, 0xdede_dede);
         let words = Vec::leak(words);
@@ -432,30 +488,32 @@ impl Store {
         let arena = unsafe {
             core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), length as usize)
         };
-        match compile(module, choice, &mut self.work, arena) {
-            Ok(code) if code.bytes().len() == length as usize => {
-                let mut room = vec![0; marks(length)];
-                if verify(code.bytes(), module, &mut room).is_err() {
-                    return Refusal::Unverified.message();
-                }
-                // SAFETY: compiled for this module, with room to grow if it has it, and never changed.
-                let native = Box::leak(Box::new(unsafe { Native::new(code) }));
-                let _ = instance.set_tier(Some(native));
-                "compiled"
-            }
-            Ok(_) => "another length than was measured",
-            Err(refusal) => refusal.message(),
+        let code = compile(module, choice, work, arena).map_err(Refusal::message)?;
+        if code.bytes().len() != length as usize {
+            return Err("another length than was measured");
         }
+        let size = size_of::<Work>();
+        let mut changed = (0..).zip(&self.work).filter(|(_, byte)| **byte != PAINT);
+        let from = changed.next().map_or(0, |(at, _)| at);
+        let peak = changed.last().map_or(0, |(at, _)| at + 1_usize - first);
+        if from < first || peak > size || peak + 8 < size {
+            return Err("another working memory than is said");
+        }
+        let mut room = vec![0; marks(length)];
+        if verify(code.bytes(), module, &mut room).is_err() {
+            return Err(Refusal::Unverified.message());
+        }
+        // SAFETY: compiled for this module, with room to grow if it has it, and never changed.
+        Ok(Box::leak(Box::new(unsafe { Native::new(code) })))
     }
 
     #[cfg(not(target_arch = "arm"))]
     fn compile(
         &mut self,
-        _: &mut Instance<'static, 'static>,
         _: &Module<'static>,
         _: &Options,
-    ) -> &'static str {
-        ""
+    ) -> Result<&'static dyn Tier, &'static str> {
+        Err("")
     }
 
     /// Drops the newest instance when nothing can refer to it any more: no name, and no import it could have given

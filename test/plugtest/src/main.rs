@@ -8,28 +8,23 @@ use resources::Plugtest;
 use std::error::Error;
 use std::io::BufRead;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
-use wasmote_native::intake::Peer;
-use wasmote_native::intake::{Event, Intake};
+use wasmote_native::intake::{Event, Inbox, Intake, Peer};
 use wasmote_native::line::{Line, Link, say, seed};
 
 /// Serves the resources until it is told to stop (`false`) or to begin anew (`true`).
-fn serve(line: &mut Line, name: &str, events: &Intake, inbox: &Receiver<Event>) -> bool {
+fn serve(line: &mut Line, name: &str, inbox: &Inbox) -> bool {
     let mut server = Plugtest::new(seed(), |peer| matches!(peer, Peer::Serial));
     say(0, &format!("\"event\":\"ready\",{name}"));
     loop {
         let mut out = |to: Peer, datagram: &[u8]| line.send(to, datagram);
         let wait = server.poll(&mut out);
-        match inbox
-            .recv_timeout(Duration::from_millis(wait))
-            .inspect(|event| events.taken(event))
-        {
-            Ok(Event::Datagram(from, multicast, datagram)) => {
+        match inbox.wait(Duration::from_millis(wait)) {
+            Some(Event::Datagram(from, multicast, datagram)) => {
                 server.receive(from, multicast, &datagram, &mut out);
             }
-            Ok(Event::Command(command)) => {
+            Some(Event::Command(command)) => {
                 match command.split_whitespace().collect::<Vec<_>>().as_slice() {
                     ["advance", milliseconds] => {
                         server.advance(milliseconds.parse().unwrap_or(0), &mut out);
@@ -40,8 +35,8 @@ fn serve(line: &mut Line, name: &str, events: &Intake, inbox: &Receiver<Event>) 
                     _ => eprintln!("wasmote-plugtest: unknown command: {command}"),
                 }
             }
-            Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return false,
-            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            Some(Event::Closed) => return false,
+            Some(Event::Memory) | None => {}
         }
     }
 }
@@ -62,6 +57,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Whoever started this has gone.
         commands.send(Event::Closed);
     });
-    while serve(&mut line, &name, &events, &inbox) {}
+    while serve(&mut line, &name, &inbox) {}
     Ok(())
 }

@@ -409,6 +409,15 @@ impl Rig {
         read(peer, self.poll())
     }
 
+    /// What peer 1 is told of these resources as they are about to be gone.
+    pub fn at_last(&mut self, resources: core::ops::Range<u16>) -> Vec<Msg> {
+        let mut sent = vec![];
+        let mut out = |to: u8, d: &[u8]| sent.push((to, d.to_vec()));
+        let (now, app) = (self.now, &mut self.app);
+        self.server.tell_at_last(now, resources, app, &mut out);
+        read(1, sent)
+    }
+
     /// Each datagram that came in is counted once under what became of it.
     pub fn check_counters(&self) {
         let c = self.server.counters();

@@ -31,8 +31,12 @@ pub(super) enum Does {
     /// The same at `[rn + rm]`.
     LoadsAt(u8, u8, u8, u32),
     StoresAt(u8, u8, u32),
-    /// Two registers at `[rn + offset]`.
-    StoresTwo(u8, u8, u8, u32),
+    /// A register at `[sp + offset]`.
+    Keeps(u8, u32),
+    /// r7, r12 and lr below `[rn]`, which moves down by them.
+    StoresRecord(u8),
+    /// r7, r12 and pc from below `[rn]`.
+    LoadsRecord(u8),
     /// To so many bytes from here, if the condition holds; 14: always.
     Branches(i32, u8),
     Calls(i32),
@@ -136,7 +140,7 @@ pub(super) fn narrow(half: u16) -> Option<Does> {
         15 => Does::Loads(Some(low(h, 0)), low(h, 3), bits(h, 6, 5), 1),
         16 => Does::Stores(low(h, 3), bits(h, 6, 5) * 2, 2),
         17 => Does::Loads(Some(low(h, 0)), low(h, 3), bits(h, 6, 5) * 2, 2),
-        18 => Does::Stores(13, (h & 0xff) * 4, 4),
+        18 => Does::Keeps(low(h, 8), (h & 0xff) * 4),
         19 => Does::Loads(Some(low(h, 8)), 13, (h & 0xff) * 4, 4),
         22 | 23 => match h {
             0xbf00 => Does::Computes(None),
@@ -182,7 +186,7 @@ pub(super) fn wide(first: u16, second: u16) -> Option<Does> {
     let (a, b) = (u32::from(first), u32::from(second));
     match a >> 9 {
         // 1110 100
-        0b111_0100 => double_or_table(a, b),
+        0b111_0100 => record_or_table(a, b),
         0b111_0101 => shifted(a, b),
         0b111_0110 | 0b111_0111 => float(a, b),
         0b111_1000..=0b111_1011 if b >> 15 == 1 => branch(a, b),
@@ -193,13 +197,16 @@ pub(super) fn wide(first: u16, second: u16) -> Option<Does> {
     }
 }
 
-fn double_or_table(a: u32, b: u32) -> Option<Does> {
+fn record_or_table(a: u32, b: u32) -> Option<Does> {
     if a == 0xe8df && b & 0xfff0 == 0xf010 {
         return Some(Does::Chooses(reg(b, 0)));
     }
-    // strd with an offset that is added, and the base unchanged.
-    let form = a & 0xfff0 == 0xe9c0;
-    form.then(|| Does::StoresTwo(reg(b, 12), reg(b, 8), reg(a, 0), (b & 0xff) * 4))
+    // stmdb with its base changed, and ldmdb without.
+    match (a & 0xfff0, b) {
+        (0xe920, 0x5080) => Some(Does::StoresRecord(reg(a, 0))),
+        (0xe910, 0x9080) => Some(Does::LoadsRecord(reg(a, 0))),
+        _ => None,
+    }
 }
 
 /// Data processing with a register that may be shifted.
@@ -218,8 +225,8 @@ fn shifted(a: u32, b: u32) -> Option<Does> {
         (2, 0) if b & 0x30 == 0 && rn == 15 && amount > 0 => Does::Shifts(rd, rm, amount),
         (13, 0) if plain => Does::Differs(rd, rn, rm),
         (13, 1) if plain && rd != 15 => Does::Differs(rd, rn, rm),
-        // and, bic, orr, orn, eor, add, adc, sbc, sub.
-        (0..=4 | 8 | 10 | 11 | 13, _) => Does::Computes(to),
+        // and, bic, orr, orn, eor, add, adc, sbc, sub, rsb.
+        (0..=4 | 8 | 10 | 11 | 13 | 14, _) => Does::Computes(to),
         _ => return None,
     })
 }

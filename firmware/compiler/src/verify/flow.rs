@@ -4,14 +4,16 @@ use super::{BRANCHED, CALLED, Checked, Function, START, Text, fault};
 
 /// Functions that compiled code may have called, 4 bytes each.
 const HELPERS: u32 = 45 * 4;
+/// Bytes of a table's header.
+const HEADER: u32 = 12;
 /// Bytes above a frame that its operands, a call's arguments and what they are moved up by may take.
 const ARGUMENTS: u32 = 4096;
 
 pub(super) struct Limits {
-    /// Bytes of memory there are at least.
-    pub(super) least: u64,
     /// Bytes of globals.
     pub(super) globals: u32,
+    /// How many tables there are.
+    pub(super) tables: u32,
 }
 
 /// What a register holds.
@@ -38,12 +40,10 @@ enum Holds {
     New(u32),
     /// Where the function goes on that called this one.
     Return,
-    /// The frame of the function that called this one.
-    Caller,
 }
 use Holds::{
-    Anything, Below, Caller, Frame, Frames, Globals, Helper, Helpers, Length, MemoryBelow,
-    MemoryWithin, New, Number, Return, Within,
+    Anything, Below, Frame, Frames, Globals, Helper, Helpers, Length, MemoryBelow, MemoryWithin,
+    New, Number, Return, Within,
 };
 
 /// What was compared last.
@@ -55,8 +55,8 @@ enum Compared {
     Length,
 }
 
-/// A second look at bounds, one access after the other: `ldr r12, length; r12 -= reach; lr = address; cmp lr, r12`, and `bhi` to a
-/// trap; the last one ends in `bls back; bl trap`.
+/// A second look at bounds, one access after the other: `ldr r12, length; r12 -= reach`, or a number of which the memory has `reach`
+/// bytes more at least; `lr = address; cmp lr, r12`, and `bhi` to a trap; the last one ends in `bls back; bl trap`.
 #[derive(Clone, Copy)]
 struct Look {
     reg: u8,
@@ -96,12 +96,18 @@ fn second_look(text: &Text<'_>, start: u32) -> Option<Look> {
 fn one_look(text: &Text<'_>, start: u32) -> Option<(Look, bool, u32)> {
     let is_trap = |at: u32| matches!(text.instruction(at), Ok((Does::Calls(by), _)) if at.wrapping_add_signed(by) == text.ways + 4);
     let (does, mut at) = text.instruction(start).ok()?;
-    if does != Does::Loads(Some(12), 13, 8, 4) {
-        return None;
-    }
     let mut reach = 0;
+    let known = match does {
+        Does::Loads(Some(12), 13, 8, 4) => false,
+        Does::Number(12, n) => {
+            reach = u32::try_from(text.least.checked_sub(n.into())?).ok()?;
+            true
+        }
+        _ => return None,
+    };
     let (mut does, mut next) = text.instruction(at).ok()?;
-    if let Does::Adds(12, 12, n) = does {
+    if known {
+    } else if let Does::Adds(12, 12, n) = does {
         reach = 0_u32.wrapping_sub(n);
         (does, next) = text.instruction(next).ok()?;
     } else {
@@ -185,8 +191,13 @@ struct Flow<'t, 'c> {
     compared: Compared,
     /// Instructions that are conditional from here on.
     conditional: u8,
-    /// The end of the stack was compared for this function's frame.
+    /// The end of the stack was compared for this function's frame; its record was written.
     roomy: bool,
+    recorded: bool,
+    /// That record is the newest one.
+    begun: bool,
+    /// The newest record was just given up: the function ends here.
+    given_up: bool,
     /// Only called routines begin here, and nothing but the frame was accessed since.
     routine: bool,
     /// The instruction before does not go on to this one.
@@ -206,6 +217,9 @@ pub(super) fn follow(text: &Text<'_>, function: &Function, limits: &Limits) -> C
         compared: Compared::Nothing,
         conditional: 0,
         roomy: false,
+        recorded: false,
+        begun: false,
+        given_up: false,
         routine: false,
         ended: false,
         at: function.start,
@@ -279,7 +293,7 @@ impl Flow<'_, '_> {
         };
         match reg {
             6 | 13 | 15 => return fault(at, "a register that stays is written"),
-            7 if holds == Caller || holds == New(0) && self.roomy => {}
+            7 if holds == New(0) && self.recorded => {}
             7 => return fault(at, "a frame from nowhere"),
             9 => return fault(at, "fuel from nowhere"),
             _ => {}
@@ -297,6 +311,10 @@ impl Flow<'_, '_> {
     fn instruction(&mut self, at: u32, does: Does) -> Checked<()> {
         let routine = self.routine;
         self.routine &= does.fetches();
+        let given_up = core::mem::take(&mut self.given_up);
+        if given_up && does != Does::LoadsRecord(2) {
+            return fault(at, "a function that goes on without its record");
+        }
         match does {
             Does::Conditional(count) => {
                 self.conditional = count;
@@ -384,7 +402,7 @@ impl Flow<'_, '_> {
                 }
                 self.forget();
             }
-            Does::Leaves(14) if routine || self.get(14) == Return => self.ended = true,
+            Does::Leaves(14) if routine => self.ended = true,
             Does::Leaves(_) => return fault(at, "a return to nowhere"),
             Does::Loads(rt, rn, offset, size) => {
                 self.loads(at, rt, rn, offset, size)?;
@@ -392,11 +410,23 @@ impl Flow<'_, '_> {
             Does::Stores(rn, offset, size) => {
                 self.stores(at, rn, offset, size)?;
             }
-            Does::StoresTwo(_, _, rn, offset) => {
-                if self.get(rn) != Frames(-20) || offset + 8 > 20 {
+            Does::StoresRecord(rn) => {
+                let good = self.get(rn) == Frames(0) && self.roomy && !self.recorded;
+                if !good || self.get(14) != Return || self.conditional > 0 {
                     return fault(at, "a record at no place for one");
                 }
+                self.recorded = true;
+                self.set(at, rn, Frames(-12))?;
             }
+            // The newest record: where a function begins and ends.
+            Does::Keeps(2, 0) if self.conditional == 0 => match self.get(2) {
+                Frames(-20) if self.recorded && !self.begun => self.begun = true,
+                Frames(20) if self.begun => self.given_up = true,
+                _ => return fault(at, "the context is written"),
+            },
+            Does::Keeps(..) => return fault(at, "the context is written"),
+            Does::LoadsRecord(2) if given_up && self.conditional == 0 => self.ended = true,
+            Does::LoadsRecord(_) => return fault(at, "a return to nowhere"),
             Does::LoadsAt(rt, rn, rm, size) => {
                 self.memory(at, rn, rm, size)?;
                 self.set(at, rt, Anything)?;
@@ -466,8 +496,7 @@ impl Flow<'_, '_> {
                         let last = u64::from(n)
                             .checked_shl(look.shift.into())
                             .filter(|_| look.shift < 16);
-                        let exact =
-                            last.is_some_and(|v| v + u64::from(look.to) <= self.limits.least);
+                        let exact = last.is_some_and(|v| v + u64::from(look.to) <= self.text.least);
                         if exact {
                             Within(look.shift, look.from, look.to)
                         } else {
@@ -519,9 +548,17 @@ impl Flow<'_, '_> {
         let Some(behind) = text.behind(to) else {
             return fault(at, "a call of nothing");
         };
-        if text.is_entry(to) {
+        let indirect = to == text.ways + 12;
+        if indirect || text.is_entry(to) {
             if !matches!(self.get(3), Frame(_)) || !matches!(self.get(12), Number(_)) {
                 return fault(at, "a call without a frame or a position");
+            }
+            // What looks the callee up relies on this: a table's header, and the caller's width.
+            let is_table = |n: u32| n.is_multiple_of(HEADER) && n / HEADER < self.limits.tables;
+            let known = matches!(self.get(2), Number(n) if is_table(n))
+                && self.get(4) == Number(self.function.wide.into());
+            if indirect && !known {
+                return fault(at, "a call through no table");
             }
         } else if to == text.ways + 8 {
             return fault(at, "a call of nothing");
@@ -548,8 +585,6 @@ impl Flow<'_, '_> {
                 }
                 _ => return bad("what the context does not have"),
             },
-            (_, Frames(0)) if (offset, size) == (12, 4) && rt == Some(14) => Return,
-            (_, Frames(0)) if (offset, size) == (16, 4) && rt == Some(7) => Caller,
             (_, Helpers) if size == 4 && offset.is_multiple_of(4) && offset < HELPERS => Helper,
             _ => {
                 self.plain(at, rn, offset, size)?;
@@ -565,21 +600,9 @@ impl Flow<'_, '_> {
 
     fn stores(&mut self, at: u32, rn: u8, offset: u32, size: u32) -> Checked<()> {
         match (rn, self.get(rn)) {
-            // The newest record: where a function begins and ends.
-            (13, _) if (offset, size) == (0, 4) && self.record() => Ok(()),
             (13, _) => fault(at, "the context is written"),
-            (_, Frames(-20)) if (offset, size) == (16, 4) => Ok(()),
             (1, Anything) if self.clearing == Some(at) => Ok(()),
             _ => self.plain(at, rn, offset, size),
-        }
-    }
-
-    /// Whether r2 is the record of the frame that begins or of the one before.
-    fn record(&self) -> bool {
-        match self.get(2) {
-            Frames(-20) => self.roomy,
-            Frames(20) => true,
-            _ => false,
         }
     }
 
@@ -602,7 +625,7 @@ impl Flow<'_, '_> {
             Frame(from) if rn == 7 => u64::from(from) + end <= self.function.room.into(),
             Frame(from) => u64::from(from) + end <= u64::from(self.function.room + ARGUMENTS),
             Globals => end <= self.limits.globals.into(),
-            MemoryBelow(below) => below - 1 + end <= self.limits.least,
+            MemoryBelow(below) => below - 1 + end <= self.text.least,
             MemoryWithin(from, to) => from <= offset && end <= to.into(),
             _ => false,
         };
@@ -618,8 +641,8 @@ impl Flow<'_, '_> {
         let size = u64::from(size);
         let may = rn == 6
             && match self.get(rm) {
-                Number(n) => u64::from(n) + size <= self.limits.least,
-                Below(below) => below > 0 && below - 1 + size <= self.limits.least,
+                Number(n) => u64::from(n) + size <= self.text.least,
+                Below(below) => below > 0 && below - 1 + size <= self.text.least,
                 Within(0, 0, to) => size <= to.into(),
                 _ => false,
             };

@@ -4,7 +4,7 @@
 //! hold from one instruction to the next, and forgets it wherever a branch arrives. Code is good where
 //!
 //! * every instruction is one of those in `decode.rs`, and every branch goes to the start of one in the same function;
-//! * calls go to a function's entry, to the three ways out, or to the function's own two routines that leave and come back;
+//! * calls go to a function's entry, to the four ways out, or to the function's own two routines that leave and come back;
 //! * the linear memory is accessed where a comparison went before, in reach of it; frames, globals and the context within their
 //!   bounds; and nothing else is accessed at all;
 //! * the registers of memory and context are never written, fuel only by numbers that are added, the frame only where a
@@ -13,7 +13,7 @@ mod decode;
 mod flow;
 
 use decode::Does;
-use wasmote_engine::Module;
+use wasmote_engine::{Module, ValType};
 
 /// Why code does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,17 +36,20 @@ struct Function {
     end: u32,
     /// Where the engine enters.
     begin: u32,
-    /// Bytes of its frame.
+    /// Bytes of its frame, and whether its slots have 64 bits.
     room: u32,
+    wide: bool,
 }
 
 /// The code, and marks for each of its halfwords.
 struct Text<'c> {
     code: &'c [u8],
     marks: &'c mut [u8],
-    /// Where the functions' entries begin to be code: exit, trap, stack.
+    /// Where the functions' entries begin to be code: exit, trap, stack, indirect.
     ways: u32,
     functions: u32,
+    /// Bytes of memory there are at least.
+    least: u64,
 }
 
 /// Marks of a halfword.
@@ -102,7 +105,7 @@ impl Text<'_> {
     /// Where a function lies and where the engine enters it.
     fn place(&self, own: u32) -> Option<(u32, u32)> {
         let word = self.word(4 + own * 4)?;
-        let place = word & 0x00ff_ffff;
+        let place = word & 0x00ff_fffc;
         Some((place, place + (word >> 24) * 2))
     }
 
@@ -122,7 +125,7 @@ impl Text<'_> {
 
     /// Bytes that lie behind a call and are no code.
     fn behind(&self, to: u32) -> Option<u32> {
-        if to == self.ways {
+        if to == self.ways || to == self.ways + 12 {
             Some(6)
         } else if to == self.ways + 4 {
             Some(4)
@@ -212,11 +215,14 @@ pub fn verify(bytes: &[u8], module: &Module<'_>, memory: &mut [u8]) -> Result<()
         marks: marked,
         ways: 4 + functions * 4,
         functions,
+        least: module
+            .memory_type()
+            .map_or(0, |ty| u64::from(ty.limits.min) << ty.page_log2),
     };
     if text.word(0) != Some(length) {
         return fault(0, "another length than it says");
     }
-    for (way, place) in [12, 16, 20].into_iter().enumerate() {
+    for (way, place) in [12, 16, 20, 32].into_iter().enumerate() {
         let at = text.ways + way as u32 * 4;
         let (does, next) = text.instruction(at)?;
         if does != Does::Loads(Some(15), 13, place, 4) || next != at + 4 {
@@ -234,16 +240,24 @@ pub fn verify(bytes: &[u8], module: &Module<'_>, memory: &mut [u8]) -> Result<()
         } else {
             text.place(own + 1).ok_or(none)?.0
         };
-        let first = own > 0 || start == text.ways + 12;
+        let first = own > 0 || start == text.ways + 16;
+        let room = module.record(module.record_of(own)).room;
+        // An indirect call reads the width here, and whoever calls from outside where the result is.
+        let flags = text.word(4 + own * 4).ok_or(none)? & 3;
+        let ty = module.func_type(module.imported_functions() + own);
+        let float = ty.is_some_and(|ty| ty.results().eq([ValType::F32]));
+        if flags != u32::from(room.is_wide()) * 2 + u32::from(float) {
+            return fault(4 + own * 4, "a function of another kind");
+        }
         if !first || start >= end || end > length || begin >= end || !start.is_multiple_of(4) {
             return Err(none);
         }
-        let room = module.record(module.record_of(own)).room.bytes();
         Ok(Function {
             start,
             end,
             begin,
-            room,
+            room: room.bytes(),
+            wide: room.is_wide(),
         })
     };
     for own in 0..functions {
@@ -251,13 +265,13 @@ pub fn verify(bytes: &[u8], module: &Module<'_>, memory: &mut [u8]) -> Result<()
         text.shape(&function)?;
     }
     let limits = flow::Limits {
-        least: module
-            .memory_type()
-            .map_or(0, |ty| u64::from(ty.limits.min) << ty.page_log2),
         globals: (0..)
             .take_while(|g| module.global_type(*g).is_some())
             .count() as u32
             * 8,
+        tables: (0..)
+            .take_while(|t| module.table_type(*t).is_some())
+            .count() as u32,
     };
     for own in 0..functions {
         let function = of(&text, own)?;

@@ -21,11 +21,37 @@ impl<F: Flash> Runner<F> {
 
     /// Puts a context in a place, or empties it.
     pub(super) fn change_key(&mut self, io: &mut impl Io, ticket: u16, place: u8, bytes: &[u8]) {
-        let key = Key::read(bytes);
-        let done = keyring::change(&mut self.slots, &self.provision, place, key.as_ref());
+        let (slots, provision) = (&mut self.slots, &self.provision);
+        let key = Key::read_kept(bytes);
+        let done = match &key {
+            Some(key) => keyring::put(slots, provision, place, key),
+            None => keyring::empty(slots, provision, place, None),
+        };
+        self.key_changed(io, ticket, key.is_some(), done);
+    }
+
+    /// Empties a place, and withdraws the key of whoever came to it by a key exchange.
+    pub(super) fn revoke(
+        &mut self,
+        io: &mut impl Io,
+        ticket: u16,
+        place: u8,
+        initiator: Option<u8>,
+    ) {
+        let done = keyring::empty(&mut self.slots, &self.provision, place, initiator);
+        self.key_changed(io, ticket, false, done);
+    }
+
+    fn key_changed(
+        &mut self,
+        io: &mut impl Io,
+        ticket: u16,
+        there: bool,
+        done: Result<(), SlotError>,
+    ) {
         self.follow(io);
         let (code, text) = match done {
-            Ok(()) if key.is_some() => (Code::CHANGED, ""),
+            Ok(()) if there => (Code::CHANGED, ""),
             Ok(()) => (Code::DELETED, ""),
             // A package is being received or on trial, and the journals have no room: that passes.
             Err(SlotError::Full) => (Code::SERVICE_UNAVAILABLE, "storage: full for the moment"),

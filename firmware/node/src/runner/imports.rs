@@ -9,7 +9,7 @@ use wasmote_engine::Value;
 
 /// What host calls reach.
 pub(super) struct Context<'c> {
-    /// The newest value of each of the node's sensors; NaN before the first.
+    /// The newest value of each of the node's sensors; NaN before the first, and while a sensor is not well.
     pub(super) latest: &'c [f32; NAMES],
     /// Milliseconds since 1970 less milliseconds since the start; `None` while the clock has not been set.
     pub(super) clock: Option<i64>,

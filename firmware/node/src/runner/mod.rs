@@ -5,6 +5,7 @@
 //! | `install` | a package that arrives, in parts |
 //! | `load`, `table` | a package out of flash: checked, parsed, linked, measured; its branch table |
 //! | `active` | the package that runs, and the run it is in |
+//! | `exchange` | a key exchange, one step of its arithmetic at a time |
 //! | `failed` | what follows when a run ended badly |
 //! | `guard` | sequence numbers and security contexts, in flash |
 //! | `imports` | what a module asks of the node |
@@ -14,6 +15,7 @@
 //! | `keep` | what the module keeps over resets and updates |
 //! | `settings` | what the operator set: when it is written, and for the next package |
 mod active;
+mod exchange;
 mod failed;
 mod guard;
 mod imports;
@@ -78,6 +80,11 @@ pub trait Io {
     fn gpio(&mut self, pin: u8, high: bool);
     /// Called when the next phase of an installation begins, so that a benchmark can measure them.
     fn phase(&mut self, _phase: Phase) {}
+    /// 32 bytes that nobody can guess and that are shown to nobody: of a generator of true random numbers, or of what the board states as
+    /// its substitute. `None` where there is none, or it is out of order: then the node exchanges no keys.
+    fn random(&mut self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// What a step leaves to do.
@@ -130,6 +137,7 @@ pub struct Runner<F: Flash> {
     /// See [`App::trusted`].
     trusted: Ids,
     turn: Turn,
+    exchange: exchange::Exchange,
 }
 
 impl<F: Flash> fmt::Debug for Runner<F> {
@@ -177,6 +185,7 @@ impl<F: Flash> Runner<F> {
             waiting: false,
             trusted: Ids::new(),
             turn: Turn::Mail,
+            exchange: exchange::Exchange::default(),
         }
     }
 
@@ -207,7 +216,13 @@ impl<F: Flash> Runner<F> {
         if self.reserve(io) {
             return true;
         }
-        let part = |c: &Chunk| !matches!(c.kind, ChunkKind::Request(..));
+        // The last part of a package replaces the module: a run that has begun comes to its end first, which its fuel bounds.
+        let part = |c: &Chunk| {
+            !matches!(
+                c.kind,
+                ChunkKind::Request(..) | ChunkKind::Part { more: false, .. }
+            )
+        };
         let chunks = &mut self.post.mail.chunks;
         if chunks.peek().is_some_and(|c| !running || part(c))
             && let Some(chunk) = chunks.dequeue()
@@ -217,6 +232,11 @@ impl<F: Flash> Runner<F> {
         }
         if running {
             self.slice(io);
+            return true;
+        }
+        // Between two steps of a key exchange whatever else waits has its turn, a run of the module to its end.
+        if self.exchange.due() {
+            self.advance();
             return true;
         }
         // Mail and ticks take turns when both wait: neither can keep the other from its own.
@@ -234,7 +254,10 @@ impl<F: Flash> Runner<F> {
             self.resume_package(io);
             return true;
         }
-        self.tick(io) || self.save_states(io, false) || self.save_parameters(io, false)
+        self.tick(io)
+            || self.save_states(io, false)
+            || self.save_parameters(io, false)
+            || self.advance()
     }
 
     /// Begins a tick that is due.
@@ -465,12 +488,17 @@ impl<F: Flash> Runner<F> {
 
     // ---- mail from the Server -------------------------------------------------------------------------------------------
 
+    fn newest(&mut self, sensor: u8, value: f32) {
+        if let Some(latest) = self.latest.get_mut(usize::from(sensor)) {
+            *latest = value;
+        }
+    }
+
     fn message(&mut self, io: &mut impl Io, down: Down) {
         match down {
+            Down::Lost(sensor) => self.newest(sensor, f32::NAN),
             Down::Sample(sensor, value) => {
-                if let Some(latest) = self.latest.get_mut(usize::from(sensor)) {
-                    *latest = value;
-                }
+                self.newest(sensor, value);
                 if let Some(active) = &mut self.active {
                     active.begin_sample(io.micros(), sensor, value);
                 }
@@ -556,6 +584,9 @@ impl<F: Flash> Runner<F> {
             }
             ChunkKind::Request(method, path) => self.request(io, chunk, method, path),
             ChunkKind::Key(place) => self.change_key(io, chunk.ticket, place, &chunk.bytes),
+            ChunkKind::Revoke(place, who) => self.revoke(io, chunk.ticket, place, who),
+            ChunkKind::First(name) => self.first(chunk.ticket, name, &chunk.bytes, io.random()),
+            ChunkKind::Third => self.third(chunk.ticket, &chunk.bytes),
         }
     }
 
@@ -703,7 +734,9 @@ impl<F: Flash> Runner<F> {
                 Run::Host(Host::Import(function, _)) => {
                     // A host call that needs room in a queue waits for it, and the module with it.
                     let import = active.import(function);
-                    let room = self.post.mail.up.ready() && self.post.reply.is_none();
+                    let room = self.post.mail.up.ready()
+                        && self.post.reply.is_none()
+                        && self.post.introduced();
                     if !room || active.answers_long(import) && !self.post.has_body() {
                         let again = core::mem::replace(&mut self.waiting, true);
                         self.stats.waits = self.stats.waits.saturating_add(u32::from(!again));

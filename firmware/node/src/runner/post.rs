@@ -98,6 +98,11 @@ impl Post {
         }
     }
 
+    /// Whether the Server has taken what was last told of the package: what a module says before would count as the one's before it.
+    pub(super) fn introduced(&self) -> bool {
+        !self.app && self.mail.apps.is_empty()
+    }
+
     /// Whether something still waits for room, answers aside.
     pub(super) fn waits(&self) -> bool {
         self.app || self.stats || !self.lines.is_empty()

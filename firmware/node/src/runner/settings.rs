@@ -13,6 +13,7 @@
 //! **Wear.** [`WRITES`] and [`EACH`] hold for everybody together, with a security context or without: some ten erasures a
 //! day at most, whoever changes what how often.
 use super::{Io, Runner, load};
+use crate::decimal::Decimal;
 use crate::mail::{LINE, Up};
 use crate::module::{Facts, NAMES};
 use crate::slot::{Budget, Flash, SlotError};
@@ -236,7 +237,7 @@ impl<F: Flash> Runner<F> {
             if let Some((number, _)) = fits {
                 self.unsaved.put(of, number as u8, *value);
             } else {
-                let _ = write!(lost, " {name}={value}");
+                let _ = write!(lost, " {name}={}", Decimal::from(*value));
             }
         }
         self.give_parameters();

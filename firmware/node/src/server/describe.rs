@@ -49,6 +49,9 @@ impl Resources {
         d.uint(key::HERTZ, b.hertz);
         d.texts(key::MISSING, b.missing.iter().copied());
         d.text(key::SECURITY, self.guard.security().name());
+        if let Some(readout) = b.readout {
+            d.bool(key::READOUT, readout);
+        }
         d.bool(key::DEVELOPMENT, self.provision.development);
         if let Some(height) = self.provision.height {
             d.uint(key::HEIGHT, height);

@@ -124,7 +124,7 @@ impl Resources {
         }
         let turn = match kind {
             ChunkKind::Part { .. } => Turn::Part,
-            ChunkKind::Request(..) | ChunkKind::Key(_) => Turn::Request,
+            _ => Turn::Request,
         };
         let lane = match self.turn(request, response, turn) {
             Ok(lane) => lane,

@@ -3,12 +3,13 @@
 use super::{Path, Resources, Server};
 use crate::contract::{Kind as Named, RESOURCES, Resource, Right, key};
 use crate::document::Document;
-use crate::keyring::{Key, Keyring, Limits, UNIT};
+use crate::keyring::{END, Key, Keyring, Limits, UNIT};
 use crate::mail::{Chunk, ChunkKind};
-use crate::package::Provision;
+use crate::package::{INITIATORS, Provision};
+use crate::slot::CONTEXT_CELLS;
 use core::hash::Hash;
 use wasmote_coap::{Answer, Code, Kind, Message, Request, Response, option};
-use wasmote_oscore::{CONTEXTS, Counters, Entry, Stage, Window};
+use wasmote_oscore::{CONTEXTS, Counters, Entry, Id, Stage, Window};
 
 /// Milliseconds after which numbers that could not be reserved are asked for again; and those that a node waits with it after a
 /// fault, so that one which falls over again and again does not wear its flash.
@@ -24,6 +25,8 @@ pub(super) struct Guard {
     hidden: bool,
     /// Who may do what is not known any more: see [`Provision::damaged`].
     damaged: bool,
+    /// Administrators who come to a context by a key exchange: a bit for each of the initiators.
+    governors: u8,
     /// The present request came over a link on which nobody can claim to be another.
     pub(super) local: bool,
     /// The Runner was asked to reserve numbers, and has not answered.
@@ -42,6 +45,16 @@ struct Change {
     ticket: u16,
     place: u8,
     key: Option<Key>,
+    /// Whose key is withdrawn with it.
+    withdraws: Option<u8>,
+}
+
+/// Which of the initiators may give contexts away; none where the node has no key of its own to exchange keys with.
+fn governors(provision: &Provision) -> u8 {
+    let admin = Right::Admin as u8;
+    let all = (0..).zip(&provision.initiators);
+    let all = all.filter(|(_, one)| provision.identity.is_some() && one.rights & admin != 0);
+    all.fold(0, |mask, (number, _)| mask | 1u8 << number)
 }
 
 /// How a node is guarded.
@@ -82,6 +95,7 @@ impl Guard {
             open: provision.open,
             hidden: provision.hidden,
             damaged: provision.damaged,
+            governors: governors(provision),
             local: false,
             reserving: false,
             again: if matches!(reset, "watchdog" | "software") {
@@ -106,7 +120,7 @@ impl Guard {
     }
 
     fn set(&self, stage: &mut Stage, place: usize, key: &Key, window: Option<Window>) -> bool {
-        let limit = self.limits.get(place).copied().unwrap_or(0);
+        let limit = self.limits.numbers.get(place).copied().unwrap_or(0);
         key.material().is_some_and(|material| {
             let entry = Entry {
                 material,
@@ -121,11 +135,16 @@ impl Guard {
     pub(super) fn security(&self) -> Security {
         if self.open {
             Security::Open
-        } else if !self.damaged && self.all.iter().all(Option::is_none) {
+        } else if !self.damaged && !self.is_owned() {
             Security::Unclaimed
         } else {
             Security::Secured
         }
+    }
+
+    /// Whether somebody has a context, or comes to an administrator's by a key exchange.
+    fn is_owned(&self) -> bool {
+        self.all.iter().any(Option::is_some) || self.governors & !self.limits.withdrawn != 0
     }
 
     fn key(&self, place: u8) -> Option<&Key> {
@@ -151,7 +170,7 @@ impl Guard {
             // That there is none, anybody may read.
             Right::Admin => {
                 let may = self.local || request.method.is_safe();
-                may && self.all.iter().all(Option::is_none)
+                may && !self.is_owned()
             }
             _ => request.principal.context.is_none() && self.security() != Security::Secured,
         };
@@ -186,6 +205,9 @@ impl Guard {
         if self.key(place).is_some_and(|old| self.stands(old)) {
             return Some("this place is taken: remove its context first");
         }
+        if self.key(place).is_none() && self.is_replaced(place) {
+            return Some("the successor of this place's context was not used yet");
+        }
         let mut others = (0..CONTEXTS as u8).filter(|other| *other != place);
         if others.any(|other| self.key(other).is_some_and(|old| old.peer == key.peer)) {
             return Some("another context has this peer ID");
@@ -203,10 +225,66 @@ impl Guard {
             }
         } else if self.all.iter().flatten().count() >= CONTEXTS - 1 {
             return Some("the last place is for a successor: remove a context first");
-        } else if !admin && !self.governed_without(place) {
+        } else if !admin && !self.governed_without(place) && !self.is_owned() {
             return Some("the first context is an administrator's");
         }
-        None
+        // Flash has room for eight short ones, or fewer of those that come of key exchanges; for the successor of an administrator's
+        // always.
+        let others = (0..).zip(&self.all).filter(|(other, _)| *other != place);
+        let others: usize = others.map(|(_, key)| cells(key.as_ref())).sum();
+        let spare = if admin && key.replaces.is_some() {
+            0
+        } else {
+            2
+        };
+        let needed = others + cells(Some(key)) + spare;
+        (needed > CONTEXT_CELLS).then_some("no room: remove a context first")
+    }
+
+    /// Where the context goes that comes of a key exchange with this initiator, and what it replaces: what he has stays until the new
+    /// one was used. `None` where his key is withdrawn.
+    pub(super) fn seat(&self, initiator: u8) -> Option<(u8, Option<u8>)> {
+        if self.limits.withdrawn >> initiator & 1 != 0 {
+            return None;
+        }
+        let own = |place: &u8| {
+            let key = self.key(*place);
+            key.is_some_and(|key| key.initiator == Some(initiator) && self.stands(key))
+        };
+        let places = 0..CONTEXTS as u8;
+        let replaces = places.clone().find(own);
+        let pending = |place: &u8| {
+            let key = self.key(*place);
+            replaces.is_some() && key.is_some_and(|key| key.replaces == replaces)
+        };
+        // What was just taken away for a successor is not free before that one stands by itself, or the next to come there would go with it.
+        let free = |place: &u8| self.key(*place).is_none() && !self.is_replaced(*place);
+        let place = places
+            .clone()
+            .find(pending)
+            .or_else(|| places.clone().find(free))?;
+        Some((place, replaces))
+    }
+
+    /// What we call a key exchange, which becomes the ID that the peer sends with: none that is taken, nor the peer's for us.
+    pub(super) fn name(&self, theirs: &Id) -> Option<u8> {
+        let all = self.all.iter().flatten();
+        (0..u8::MAX)
+            .find(|name| theirs.bytes() != [*name] && all.clone().all(|key| key.peer != *name))
+    }
+
+    /// Whether nothing is on its way to flash.
+    pub(super) fn rests(&self) -> bool {
+        self.change.is_none() && !self.reserving
+    }
+}
+
+/// What a place takes in flash at most: see `slot/records.rs`.
+fn cells(key: Option<&Key>) -> usize {
+    match key {
+        None => 1,
+        Some(key) if key.is_long() => 3,
+        Some(_) => 2,
     }
 }
 
@@ -239,6 +317,7 @@ impl Resources {
             Named::Params => self.find_parameter(name).is_some(),
             Named::State => self.find_state(name).is_some(),
             Named::Request => self.app.requests,
+            Named::Exchange => self.provision.identity.is_some(),
             _ => true,
         }
     }
@@ -279,13 +358,22 @@ impl Resources {
         d.uint(key::FREE, (CONTEXTS - all().count()) as u32);
         d.uints(key::PLACE, all().map(|(place, ..)| place));
         d.uints(key::PEER, all().map(|(_, key, _)| key.peer.into()));
-        d.uints(key::NODE, all().map(|(_, key, _)| key.node.into()));
+        // One of another length than a byte, as others may choose it in a key exchange, is no number.
+        let node = |key: &Key| match key.node.bytes() {
+            [id] => u32::from(*id),
+            _ => 0x100,
+        };
+        d.uints(key::NODE, all().map(|(_, key, _)| node(key)));
         d.uints(key::RIGHTS, all().map(|(_, key, _)| key.rights.into()));
         // The place that goes when this one was used; 8 where it stands by itself.
         let replaces = |key: &Key| key.replaces.map_or(CONTEXTS as u32, u32::from);
         d.uints(key::REPLACES, all().map(|(_, key, _)| replaces(key)));
         d.uints(key::USED, all().map(|(.., (used, _))| used));
         d.uints(key::WORN, all().map(|(.., (_, worn))| worn.into()));
+        if self.provision.identity.is_some() {
+            let whose = |key: &Key| key.initiator.map_or(INITIATORS as u32, u32::from);
+            d.uints(key::INITIATOR, all().map(|(_, key, _)| whose(key)));
+        }
     }
 
     /// `PUT` and `DELETE` of `/keys/N`.
@@ -301,14 +389,17 @@ impl Resources {
             return Answer::Now;
         };
         let key = if request.method == Code::PUT {
-            let Some(key) = Key::read(request.payload) else {
+            let Some(mut key) = Key::read(request.payload) else {
                 return response.fail(Code::BAD_REQUEST, format_args!("not a context"));
             };
+            // Whose the old one is, the new one is too.
+            let old = key.replaces.and_then(|old| self.guard.key(old));
+            key.initiator = old.and_then(|old| old.initiator);
             Some(key)
         } else {
             None
         };
-        if self.guard.reserving || self.guard.change.is_some() {
+        if !self.guard.rests() {
             return self.busy(response);
         }
         let there = self.guard.key(place);
@@ -330,30 +421,58 @@ impl Resources {
         if let Some(wrong) = wrong {
             return response.fail(Code::CONFLICT, format_args!("{wrong}"));
         }
-        match self.begin(place, key) {
-            Some(ticket) => Answer::Later(ticket),
-            None => self.busy(response),
+        let withdraws = there.filter(|_| key.is_none());
+        let withdraws = withdraws.and_then(|there| there.initiator);
+        let ticket = self.next_ticket();
+        let change = Change {
+            ticket,
+            place,
+            key,
+            withdraws,
+        };
+        if self.begin(change) {
+            Answer::Later(ticket)
+        } else {
+            self.busy(response)
         }
     }
 
-    /// Sends a change to flash; its ticket.
-    fn begin(&mut self, place: u8, key: Option<Key>) -> Option<u16> {
+    /// Puts what came of a key exchange into a place: answered with this ticket. `false`: not now.
+    pub(super) fn take_seat(&mut self, ticket: u16, place: u8, key: Key) -> bool {
+        self.begin(Change {
+            ticket,
+            place,
+            key: Some(key),
+            withdraws: None,
+        })
+    }
+
+    /// Why a context may not come to a place.
+    pub(super) fn unseated(&self, place: u8, key: &Key) -> Option<&'static str> {
+        self.guard.conflict(place, key)
+    }
+
+    /// Sends a change to flash; whether that was possible.
+    fn begin(&mut self, change: Change) -> bool {
         if !self.mail.chunks.ready() {
-            return None;
+            return false;
         }
         let mut bytes = heapless::Vec::new();
-        if let Some(key) = &key {
+        if let Some(key) = &change.key {
             let _ = bytes.extend_from_slice(&key.bytes());
         }
-        let ticket = self.next_ticket();
-        let kind = ChunkKind::Key(place);
+        let Change { ticket, place, .. } = change;
+        let kind = match change.withdraws {
+            Some(initiator) => ChunkKind::Revoke(place, Some(initiator)),
+            None => ChunkKind::Key(place),
+        };
         let chunk = Chunk {
             ticket,
             kind,
             bytes,
         };
-        self.guard.change = Some(Change { ticket, place, key });
-        self.mail.chunks.enqueue(chunk).ok().map(|()| ticket)
+        self.guard.change = Some(change);
+        self.mail.chunks.enqueue(chunk).is_ok()
     }
 
     /// The Runner has answered: what it did to flash is done here too.
@@ -369,6 +488,7 @@ impl Resources {
             return;
         }
         let old = self.guard.key(change.place).copied();
+        self.guard.limits.withdrawn |= change.withdraws.map_or(0, |one| 1 << one);
         match &change.key {
             None => {
                 let _ = stage.set(place, None);
@@ -376,7 +496,7 @@ impl Resources {
             // Only that it is not pending any more.
             Some(new) if old.is_some_and(|old| old.same_secret(new)) => {}
             Some(new) => {
-                if let Some(limit) = self.guard.limits.get_mut(place) {
+                if let Some(limit) = self.guard.limits.numbers.get_mut(place) {
                     *limit = 0;
                 }
                 // Nobody has used it yet.
@@ -396,12 +516,12 @@ impl Resources {
             if let Some(limits) = done {
                 self.guard.limits = limits;
                 self.guard.again = now;
-                for (place, limit) in limits.iter().enumerate() {
+                for (place, limit) in limits.numbers.iter().enumerate() {
                     stage.reserved(place as u8, u64::from(*limit) * UNIT);
                 }
             }
         }
-        if stage.is_empty() || self.guard.reserving || self.guard.change.is_some() {
+        if stage.is_empty() || !self.guard.rests() {
             return;
         }
         for (place, used) in self.guard.used.iter_mut().enumerate() {
@@ -410,9 +530,9 @@ impl Resources {
         }
         let mut wanted = self.guard.limits;
         for (place, limit) in stage.wanted() {
-            if let Some(own) = wanted.get_mut(usize::from(place)) {
-                // Three bytes hold it: after that no number is left.
-                *own = (limit.div_ceil(UNIT).min(0xff_ffff) as u32).max(*own);
+            if let Some(own) = wanted.numbers.get_mut(usize::from(place)) {
+                // After that no number is left.
+                *own = (limit.div_ceil(UNIT).min(END.into()) as u32).max(*own);
             }
         }
         if wanted != self.guard.limits && now >= self.guard.again {
@@ -434,11 +554,18 @@ impl Resources {
                 replaces: None,
                 ..key
             };
-            if self.guard.key(replaced).is_some() {
-                let _ = self.begin(replaced, None);
+            let (place, key) = if self.guard.key(replaced).is_some() {
+                (replaced, None)
             } else {
-                let _ = self.begin(place, Some(settled));
-            }
+                (place, Some(settled))
+            };
+            let ticket = self.next_ticket();
+            let _ = self.begin(Change {
+                ticket,
+                place,
+                key,
+                withdraws: None,
+            });
             return;
         }
     }
@@ -452,7 +579,7 @@ impl Resources {
                 .is_some_and(|key| key.replaces.is_some());
             pending && stage.is_proven(place)
         };
-        let busy = self.guard.reserving || self.guard.change.is_some();
+        let busy = !self.guard.rests();
         let waits = stage.wanted().next().is_some() || (0..CONTEXTS as u8).any(settles);
         (!busy && waits).then_some(self.guard.again)
     }

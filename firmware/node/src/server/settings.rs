@@ -1,6 +1,7 @@
 //! What the operator sets: parameters, and what executes packages.
 use super::{Resources, Small};
 use crate::contract::{key, word};
+use crate::decimal::Decimal;
 use crate::document::{Document, Sample};
 use crate::mail::Down;
 use crate::number;
@@ -88,8 +89,8 @@ impl Resources {
                 Code::BAD_REQUEST,
                 format_args!(
                     "{name} takes a number from {} to {}",
-                    range.start(),
-                    range.end()
+                    Decimal::from(*range.start()),
+                    Decimal::from(*range.end())
                 ),
             ),
         }

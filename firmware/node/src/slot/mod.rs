@@ -26,7 +26,7 @@
 //!
 //! Wear: the roles go round with each package that is confirmed. Where they stand still (uploads that fail, a parameter
 //! that changes for ever) a package is moved out of the least worn slot, so that erase counts never differ by more than
-//! [`WEAR`] and two. Erasures that nobody with a key asked for have a budget: see `budget.rs`.
+//! [`WEAR`] and two, and one for each package that moved because flash damaged its branch table. Erasures that nobody with a key asked for have a budget: see `budget.rs`.
 //!
 //! Other parts keep records here too: [`Slots::keep`] what is the node's and outlives every package, [`Slots::save`] what is the
 //! running package's. See `records.rs` for what they cost.
@@ -40,7 +40,7 @@ mod state;
 pub use budget::ERASES;
 pub use journal::checksum;
 pub use keys::{Memory, Rotation, key_id};
-pub(crate) use records::TIER;
+pub(crate) use records::{CONTEXT_CELLS, TIER};
 pub use records::{RECORD, RECORDS, STATE};
 pub use state::{Coming, Reason, Slot, SlotError, State};
 
@@ -438,6 +438,11 @@ impl<F: Flash> Slots<F> {
             return Err(SlotError::TooLarge);
         }
         let at = self.place(index).0 + PACKAGE + offset;
+        // What a power cut tore may be written again, but by the same: no write sets a bit.
+        let there = self.flash.mapped(at, bytes.len() as u32);
+        if there.iter().zip(bytes).any(|(old, new)| old & new != *new) {
+            return Err(SlotError::Flash);
+        }
         let (head, tail) = bytes.split_at(bytes.len() & !3);
         store(&mut self.flash, at, head)?;
         if !tail.is_empty() {

@@ -30,8 +30,11 @@ pub const RECORDS: u8 = 17;
 pub(crate) const TIER: u8 = 16;
 /// The longest record of the node, in bytes.
 pub const RECORD: usize = 64;
-/// The most that one copy of all records may take, in cells.
-const ALL: usize = 20;
+/// The most that one copy of all records may take, in cells: 20 for contexts (see `server/guard.rs`), 3 for their numbers, one for
+/// `TIER`.
+const ALL: usize = 24;
+/// The most that one copy of the records of all contexts may take.
+pub(crate) const CONTEXT_CELLS: usize = ALL - 4;
 /// The longest state of a module, in bytes.
 pub const STATE: usize = 1024;
 /// Bytes of a record in its first cell.

@@ -6,7 +6,12 @@
     clippy::indexing_slicing,
     clippy::panic
 )]
+pub mod holder;
+pub mod initiator;
 pub mod package;
+pub mod sensors;
+pub mod slots;
+pub mod vector;
 
 use embedded_storage::nor_flash::{
     ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
@@ -249,8 +254,8 @@ impl Flash for Memory {
     }
 }
 
-/// The virtual time, and how many signatures were verified.
-struct Clock(u64, usize);
+/// The virtual time, how many signatures were verified, whether the generator of random numbers works, and what it gives.
+struct Clock(u64, usize, bool, u64);
 
 impl Io for Clock {
     fn micros(&mut self) -> u64 {
@@ -260,6 +265,11 @@ impl Io for Clock {
         self.1 += usize::from(phase == Phase::Verify);
     }
     fn gpio(&mut self, _pin: u8, _high: bool) {}
+    fn random(&mut self) -> Option<[u8; 32]> {
+        self.3 = self.3.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        let half = (self.3 >> 32) as u8;
+        self.2.then_some([half & 0x7f | 1; 32])
+    }
 }
 
 /// A node from one reset to the next.
@@ -271,8 +281,14 @@ pub struct Rig {
     /// Who talks to it.
     pub peer: u8,
     notified: usize,
+    heard: Vec<String>,
+    /// Messages of key exchanges so far.
+    serial: u16,
     pub memory: Memory,
 }
+
+/// Which host a client is at.
+pub type Host = fn(&u8) -> u64;
 
 /// From this number on peers have not shown that they are where they say.
 pub const STRANGERS: u8 = 200;
@@ -292,14 +308,33 @@ pub fn running() -> (Memory, Rig) {
 
 impl Rig {
     pub fn boot(memory: &Memory, keys: &[[u8; 32]]) -> Self {
+        Self::boot_at(memory, keys, None)
+    }
+
+    /// A node whose clients are at hosts.
+    pub fn boot_at(memory: &Memory, keys: &[[u8; 32]], host: Option<Host>) -> Self {
         let mut provision = Provision::default();
         for key in keys {
             provision.keys.push(*key).unwrap();
         }
-        Self::provisioned(memory, provision)
+        Self::made(memory, provision, SENSORS, host)
     }
 
     pub fn provisioned(memory: &Memory, provision: Provision) -> Self {
+        Self::fitted(memory, provision, SENSORS)
+    }
+
+    /// A node with these sensors.
+    pub fn fitted(memory: &Memory, provision: Provision, sensors: &'static [Sensor]) -> Self {
+        Self::made(memory, provision, sensors, None)
+    }
+
+    fn made(
+        memory: &Memory,
+        provision: Provision,
+        sensors: &'static [Sensor],
+        host: Option<Host>,
+    ) -> Self {
         let slots = Slots::at(memory.clone(), memory.layout.places);
         let board = Board {
             name: "rig",
@@ -309,7 +344,8 @@ impl Rig {
             hertz: 0,
             reset: "power on",
             missing: heapless::Vec::new(),
-            sensors: SENSORS,
+            readout: None,
+            sensors,
             memory: 16 * 1024,
             package: slots.capacity(),
             fuel: 100_000,
@@ -323,17 +359,19 @@ impl Rig {
         let limits = Limits {
             class: "test",
             fuel: 100_000,
-            sensors: SENSORS,
+            sensors,
         };
         let keyring = Keyring::load(&slots, &provision);
         let runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
         let mut rig = Self {
-            server: Server::new(board, provision, &keyring, server_memory, 1),
+            server: Server::new(board, provision, &keyring, server_memory, 1, host),
             runner,
-            clock: Clock(1_000_000, 0),
+            clock: Clock(1_000_000, 0, true, 1),
             id: 1,
             peer: 1,
             notified: 0,
+            heard: vec![],
+            serial: 0,
             memory: memory.clone(),
         };
         // Its clients are as on a serial line, but for strangers.
@@ -382,6 +420,8 @@ impl Rig {
                 continue;
             }
             self.notified += 1;
+            self.heard
+                .push(String::from_utf8_lossy(message.payload).into_owned());
             // The next one waits for this one's acknowledgement (RFC 7641 §4.5.1).
             if message.kind == Kind::Con {
                 let mut buffer = [0; 8];
@@ -525,10 +565,51 @@ impl Rig {
         self.runner.rest(&mut self.clock);
     }
 
-    /// Lets time pass, in milliseconds.
+    /// Lets time pass, in milliseconds. The node sleeps as a board does: it is called when it said that it wants to be, and by then
+    /// nothing may be late.
     pub fn wait(&mut self, millis: u64) {
-        self.clock.0 += millis * 1000;
+        let end = self.clock.0 + millis * 1000;
+        // A module that ticks for weeks is not followed to the end.
+        for _ in 0..2_000 {
+            self.settle();
+            let due = self.due();
+            if due.is_none_or(|due| due > end) {
+                self.clock.0 = self.clock.0.max(end);
+                self.is_not_late(due);
+                break;
+            }
+            self.clock.0 = due.map_or(end, |due| due.max(self.clock.0));
+        }
+        self.clock.0 = self.clock.0.max(end);
         self.settle();
+    }
+
+    /// When it wants to be called again, in microseconds.
+    fn due(&mut self) -> Option<u64> {
+        let now = self.now();
+        let server = self.server.poll(now, &mut |_: u8, _: &[u8]| {});
+        let runner = match self.runner.step(&mut self.clock) {
+            Step::Idle(until) => until,
+            Step::Busy => Some(now),
+        };
+        server.into_iter().chain(runner).min().map(|due| due * 1000)
+    }
+
+    /// Nothing is to be done before the time for which it wants to be called.
+    fn is_not_late(&mut self, due: Option<u64>) {
+        if due.is_some_and(|due| due <= self.clock.0) {
+            return;
+        }
+        let now = self.now();
+        let step = self.runner.step(&mut self.clock);
+        let idle = matches!(step, Step::Idle(_)) && !self.runner.has_mail();
+        assert!(
+            idle,
+            "the Runner has slept until {now}, and has {step:?} to do"
+        );
+        let mut sent = 0;
+        self.server.poll(now, &mut |_: u8, _: &[u8]| sent += 1);
+        assert_eq!(sent, 0, "the Server has slept until {now}");
     }
 
     /// A sample with every step of the Runner, for so many steps of 100 microseconds: more than it can take.
@@ -543,6 +624,20 @@ impl Rig {
         }
     }
 
+    /// Steps of the Runner while the Server has no time for what it says.
+    pub fn hold(&mut self, steps: u32) {
+        for _ in 0..steps {
+            self.clock.0 += 100;
+            self.runner.step(&mut self.clock);
+        }
+    }
+
+    /// A sample that nobody has taken yet.
+    pub fn put_sample(&mut self, value: f32) {
+        let now = self.now();
+        self.server.sample(now, 0, value, &mut |_: u8, _: &[u8]| {});
+    }
+
     /// Samples that come in while the Runner has no time for them.
     pub fn burst(&mut self, count: u32) {
         let now = self.now();
@@ -550,6 +645,17 @@ impl Rig {
             self.server
                 .sample(now, 0, i as f32, &mut |_: u8, _: &[u8]| {});
         }
+        self.settle();
+    }
+
+    /// A fault of the level behind more samples than the Runner has room for.
+    pub fn overwhelm(&mut self, fault: wasmote_node::Fault) {
+        let now = self.now();
+        let mut out = |_: u8, _: &[u8]| {};
+        for i in 0..100 {
+            self.server.sample(now, 0, i as f32, &mut out);
+        }
+        self.server.fault(now, 0, fault, &mut out);
         self.settle();
     }
 
@@ -565,22 +671,21 @@ impl Rig {
         std::mem::take(&mut self.notified)
     }
 
+    /// What notifications said since this was asked last, of requests and what followed.
+    pub fn heard(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.heard)
+    }
+
     /// One block of an upload (RFC 7959 §2.5); the Block1 option counts in blocks of `size` bytes.
     pub fn block(&mut self, package: &[u8], offset: usize, size: usize) -> Answer {
-        let end = (offset + size).min(package.len());
-        let szx = size.trailing_zeros() - 4;
-        let more = u32::from(end < package.len());
-        let value = ((offset / size) as u32) << 4 | more << 3 | szx;
-        let bytes = |value: u32| -> Vec<u8> {
-            let bytes = value.to_be_bytes().into_iter();
-            bytes.skip_while(|b| *b == 0).collect()
-        };
-        let options = [
-            (option::BLOCK1, bytes(value)),
-            (option::CONTENT_FORMAT, vec![42]),
-            (option::SIZE1, bytes(package.len() as u32)),
-        ];
-        self.request(Code::PUT, "app", &options, &package[offset..end])
+        let (options, payload) = part(package, offset, size);
+        self.request(Code::PUT, "app", &options, payload)
+    }
+
+    /// The same, while the Runner has no time.
+    pub fn put_block(&mut self, package: &[u8], offset: usize, size: usize) {
+        let (options, payload) = part(package, offset, size);
+        assert_eq!(self.ask(Code::PUT, "app", &options, payload), None);
     }
 
     /// Uploads a package from this block on; the last answer, which is the first that is not 2.31, and the blocks sent.
@@ -640,11 +745,6 @@ impl Rig {
         self.clock.0 = self.clock.0.max(due * 1000);
         sent.extend(self.settle());
         Some(sent)
-    }
-
-    /// Says which host a client is at.
-    pub fn hosts(&mut self, host: fn(&u8) -> u64) {
-        self.server.hosts(host);
     }
 
     /// A line of the board's own.
@@ -717,11 +817,7 @@ impl Rig {
     /// Counts the notifications among what was sent.
     fn told(&mut self, mut sent: Vec<Vec<u8>>) {
         sent.extend(self.settle());
-        let told = |d: &&Vec<u8>| {
-            let message = Message::parse(d).unwrap();
-            message.options.get(option::OBSERVE).is_some()
-        };
-        self.notified += sent.iter().filter(told).count();
+        self.notified += sent.iter().filter(|d| is_notification(d)).count();
     }
 
     /// Samples of the level; the module's runs.
@@ -733,6 +829,30 @@ impl Rig {
             self.settle();
         }
     }
+}
+
+/// The options and the payload of a block of an upload.
+fn part(package: &[u8], offset: usize, size: usize) -> (Vec<(u16, Vec<u8>)>, &[u8]) {
+    let end = (offset + size).min(package.len());
+    let szx = size.trailing_zeros() - 4;
+    let more = u32::from(end < package.len());
+    let value = ((offset / size) as u32) << 4 | more << 3 | szx;
+    let bytes = |value: u32| -> Vec<u8> {
+        let bytes = value.to_be_bytes().into_iter();
+        bytes.skip_while(|b| *b == 0).collect()
+    };
+    let options = vec![
+        (option::BLOCK1, bytes(value)),
+        (option::CONTENT_FORMAT, vec![42]),
+        (option::SIZE1, bytes(package.len() as u32)),
+    ];
+    (options, &package[offset..end])
+}
+
+/// Whether a datagram tells an observer of something (RFC 7641 §2).
+pub fn is_notification(datagram: &[u8]) -> bool {
+    let message = Message::parse(datagram).unwrap();
+    message.options.get(option::OBSERVE).is_some()
 }
 
 /// The vectors of test/vectors/package.json: keys, and packages with their names and what is expected of them.

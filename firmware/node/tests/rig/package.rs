@@ -62,14 +62,33 @@ pub fn signed(payload: &[u8], key: &SigningKey) -> Vec<u8> {
     all
 }
 
-/// A package for the rig with this sequence number, whose module needs no more than any node grants.
-pub fn package(sequence: u32, module: &[u8]) -> Vec<u8> {
+/// What a manifest says of a package, beside its module.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub era: u32,
+    pub sequence: u32,
+    /// RAM, bytes of the table, fuel, sensors, outputs.
+    pub needs: [u32; 5],
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            era: 0,
+            sequence: 1,
+            needs: [0; 5],
+        }
+    }
+}
+
+/// A package for the rig.
+pub fn wanted(all: &Wanted, module: &[u8]) -> Vec<u8> {
     let mut payload = vec![];
     let mut e = Encoder::new(&mut payload);
-    e.map(7).unwrap();
+    e.map(9).unwrap();
     e.u8(manifest::CONTRACT).unwrap().u8(1).unwrap();
     e.u8(manifest::CLASS).unwrap().str("test").unwrap();
-    e.u8(manifest::SEQUENCE).unwrap().u32(sequence).unwrap();
+    e.u8(manifest::SEQUENCE).unwrap().u32(all.sequence).unwrap();
     let digest = Sha256::digest(module);
     e.u8(manifest::DIGEST).unwrap().bytes(&digest).unwrap();
     e.u8(manifest::SIZE)
@@ -78,7 +97,21 @@ pub fn package(sequence: u32, module: &[u8]) -> Vec<u8> {
         .unwrap();
     e.u8(manifest::NAME).unwrap().str("own").unwrap();
     e.u8(manifest::VERSION).unwrap().str("1").unwrap();
+    e.u8(manifest::NEEDS).unwrap().array(5).unwrap();
+    for need in all.needs {
+        e.u32(need).unwrap();
+    }
+    e.u8(manifest::ERA).unwrap().u32(all.era).unwrap();
     let mut all = signed(&payload, &key());
     all.extend_from_slice(module);
     all
+}
+
+/// One with this sequence number, whose module needs no more than any node grants.
+pub fn package(sequence: u32, module: &[u8]) -> Vec<u8> {
+    let all = Wanted {
+        sequence,
+        ..Wanted::default()
+    };
+    wanted(&all, module)
 }

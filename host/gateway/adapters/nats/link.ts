@@ -21,6 +21,7 @@ import {
   telemetryOf,
   telemetryStream,
 } from "./names.ts";
+import { steady } from "../../steady.ts";
 import { TelemetryOutbox, type Newest } from "./outbox.ts";
 import { Packages } from "./packages.ts";
 import { Reconciler } from "./reconcile.ts";
@@ -80,20 +81,8 @@ export class HubLink {
   }
 
   async #connect(): Promise<NatsConnection> {
-    const { servers, gateway, user, password, prepare, replicas } = this.#config;
-    const connection = await connect({
-      servers,
-      name: gateway,
-      inboxPrefix: inboxOf(gateway),
-      ...(user === undefined ? {} : { user, pass: password ?? "" }),
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 250,
-      reconnectJitter: 500,
-      timeout: 5_000,
-      // A server that stands still is left for another one within six seconds.
-      pingInterval: 2_000,
-      maxPingOut: 2,
-    });
+    const { gateway, prepare, replicas } = this.#config;
+    const connection = await connectTo(this.#config, gateway);
     if (this.#stopping.signal.aborted) {
       await connection.close();
       throw new Error("the gateway stops");
@@ -107,9 +96,9 @@ export class HubLink {
   async #again(work: () => Promise<void>, say: (text: string) => void): Promise<void> {
     const { signal } = this.#stopping;
     for (let pause = shortestPause; !signal.aborted;) {
-      const began = Date.now();
+      const began = steady();
       await work().catch((error: unknown) => signal.aborted || say((error as Error).message));
-      if (Date.now() > began + longestPause) pause = shortestPause;
+      if (steady() > began + longestPause) pause = shortestPause;
       await delay(pause * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
       pause = Math.min(pause * 2, longestPause);
     }
@@ -211,6 +200,26 @@ export class HubLink {
     await this.#opening?.then((one) => one.close()).catch(() => {});
     await Promise.allSettled(this.#work);
   }
+}
+
+/** A connection to the hub that comes back by itself, with an inbox that only its user may read. */
+export function connectTo(
+  { servers, user, password }: Pick<NatsConfig, "servers" | "user" | "password">,
+  name: string,
+): Promise<NatsConnection> {
+  return connect({
+    servers,
+    name,
+    inboxPrefix: inboxOf(name),
+    ...(user === undefined ? {} : { user, pass: password ?? "" }),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitter: 500,
+    timeout: 5_000,
+    // A server that stands still is left for another one within six seconds.
+    pingInterval: 2_000,
+    maxPingOut: 2,
+  });
 }
 
 /** Checked: whoever writes at the hub may be anybody with its rights. */

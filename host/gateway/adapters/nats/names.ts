@@ -9,6 +9,9 @@ export const telemetryOf = (gateway: string) => `wm.tel.${gateway}`;
 export const commandsOf = (gateway: string) => `wm.cmd.${gateway}`;
 export const inboxOf = (gateway: string) => `_INBOX_${gateway}`;
 
+/** What the collector at a gateway calls itself. */
+export const collectorOf = (gateway: string) => `${gateway}-collector`;
+
 /** Why this may not be the name of a gateway: it is one token of a subject. */
 export function gatewayFault(name: string): string | undefined {
   return /^[A-Za-z0-9_-]{1,40}$/.test(name)
@@ -68,5 +71,24 @@ export function rightsOf(gateway: string): Rights {
     subscribe: { allow: [`${inboxOf(gateway)}.>`, commandsOf(gateway)] },
     // Commands are answered wherever they came from, once each.
     allow_responses: { max: 1, expires: "1m" },
+  };
+}
+
+/** What the user of a gateway's collector is granted: to read the telemetry of all. */
+export function collectorRightsOf(gateway: string): Omit<Rights, "allow_responses"> {
+  const api = ["STREAM.INFO", "CONSUMER.CREATE", "CONSUMER.MSG.NEXT", "CONSUMER.INFO"].map(
+    (what) => `$JS.API.${what}.${telemetryStream}`,
+  );
+  const [info = "", ...consumer] = api;
+  return {
+    publish: {
+      allow: [
+        "$JS.API.INFO",
+        info,
+        ...consumer.map((subject) => `${subject}.>`),
+        `$JS.API.CONSUMER.DELETE.${telemetryStream}.>`,
+      ],
+    },
+    subscribe: { allow: [`${inboxOf(collectorOf(gateway))}.>`] },
   };
 }

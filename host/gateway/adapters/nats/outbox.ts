@@ -10,7 +10,7 @@ import type { Database } from "better-sqlite3";
 import type { Envelope } from "../../envelope.ts";
 
 /** One value in a pack. */
-export type Sent = Pick<Envelope, "node" | "resource" | "time" | "value">;
+export type Sent = Pick<Envelope, "node" | "resource" | "time" | "value" | "text">;
 
 /** The newest message of this gateway's at the hub. */
 export interface Newest {
@@ -71,8 +71,9 @@ export class TelemetryOutbox {
     this.#epoch = (row as { value: string }).value;
   }
 
-  take({ node, resource, time, value }: Envelope): void {
-    this.#pack.push({ node, resource, time, value });
+  take({ node, resource, time, value, text }: Envelope): void {
+    const told = text === undefined ? {} : { text };
+    this.#pack.push({ node, resource, time, value, ...told });
     if (this.#pack.length >= mostInPack) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), gatherMs);
   }

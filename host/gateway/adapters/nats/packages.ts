@@ -1,15 +1,8 @@
 // Packages from the hub, by digest, with a cache on the disk: a gateway that is cut off still has what it had.
 import { createHash } from "node:crypto";
-import {
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { writeWhole } from "../../../lib/state.ts";
 
 /** Packages that are kept; the ones that were used longest ago go. */
 const mostKept = 64;
@@ -46,8 +39,7 @@ export class Packages {
   /** Whole or not at all; a disk that takes nothing costs only the cache. */
   #keep(digest: string, bytes: Uint8Array): void {
     try {
-      writeFileSync(`${this.#file(digest)}.new`, bytes);
-      renameSync(`${this.#file(digest)}.new`, this.#file(digest));
+      writeWhole(this.#file(digest), bytes, 0o600);
       const all = readdirSync(this.#folder)
         .map((name) => join(this.#folder, name))
         .map((file) => ({ file, time: statSync(file).mtimeMs }))

@@ -5,6 +5,7 @@ import { oneLine } from "../../../lib/text.ts";
 import { digestOf, openPackage } from "../../../lib/package.ts";
 import type { ManagedNode, Nodes } from "../../nodes.ts";
 import { push } from "../../operate.ts";
+import { steady } from "../../steady.ts";
 import type { Desired, Reported } from "./hub.ts";
 import type { Packages } from "./packages.ts";
 
@@ -24,7 +25,7 @@ interface Wanted {
   /** Attempts that a node refused or took back; it gets the same package so often and no more. */
   attempts: number;
   trouble: string | undefined;
-  /** When it may be tried again, in milliseconds since 1970. */
+  /** When it may be tried again, by the steady clock. */
   due: number;
 }
 
@@ -46,6 +47,7 @@ export class Reconciler {
   readonly #underway = new Map<string, Promise<void>>();
   readonly #telling = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
+  readonly #stopping = new AbortController();
   #stopped = false;
 
   constructor(options: ReconcilerOptions) {
@@ -82,7 +84,7 @@ export class Reconciler {
   }
 
   /** Every node that is not what it shall be is brought on; every change is told. */
-  look(now = Date.now()): void {
+  look(now = steady()): void {
     if (this.#stopped) return;
     for (const node of this.#options.nodes) {
       const { app } = node;
@@ -98,10 +100,18 @@ export class Reconciler {
       if (!differs || wanted.attempts >= mostAttempts || wanted.due > now) continue;
       // What is on trial is judged first: by the node itself.
       if (app.state === "trial" || this.#underway.has(node.name)) continue;
-      if (this.#underway.size >= mostAtOnce) continue;
+      if (this.#underway.size >= mostAtOnce || this.#full(node)) continue;
       const work = this.#bring(node, wanted).finally(() => this.#underway.delete(node.name));
       this.#underway.set(node.name, work);
     }
+  }
+
+  /** Whether as many nodes as may are sent to over a node's link. */
+  #full({ link }: ManagedNode): boolean {
+    const same = [...this.#options.nodes].filter(
+      (other) => this.#underway.has(other.name) && other.link === link,
+    );
+    return link !== undefined && same.length >= link.atOnce;
   }
 
   async #bring(node: ManagedNode, wanted: Wanted): Promise<void> {
@@ -112,7 +122,7 @@ export class Reconciler {
       bytes = await packages.get(desired.package);
     } catch (error) {
       // The hub is away, or has it not yet: no fault of the package's.
-      wanted.due = Date.now() + firstPause;
+      wanted.due = steady() + firstPause;
       wanted.trouble = oneLine((error as Error).message);
       return;
     }
@@ -121,7 +131,7 @@ export class Reconciler {
       const stated = Buffer.from(manifest.digest).toString("hex");
       if (stated !== desired.digest || Buffer.from(digestOf(module)).toString("hex") !== stated)
         throw new Error("the package has another module than the hub says");
-      await push(node, bytes);
+      await push(node, bytes, this.#stopping.signal);
       wanted.trouble = undefined;
       onEvent(`${node.name} was given ${desired.digest.slice(0, 12)}`);
     } catch (error) {
@@ -130,7 +140,7 @@ export class Reconciler {
     }
     // Counted where it was taken as well: a node that takes it back after its trial is not given it for ever.
     wanted.attempts++;
-    wanted.due = Date.now() + firstPause * 2 ** wanted.attempts;
+    wanted.due = steady() + firstPause * 2 ** wanted.attempts;
   }
 
   async #tell(node: string, reported: Reported): Promise<void> {
@@ -149,6 +159,7 @@ export class Reconciler {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#stopping.abort();
     clearInterval(this.#timer);
     await Promise.allSettled(this.#underway.values());
   }

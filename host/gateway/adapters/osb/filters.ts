@@ -97,8 +97,7 @@ export class HostedFilters implements Filters {
       inputs: parameters["inputs"] as Record<string, string>,
       parameters: parameters["parameters"] as Record<string, number>,
     };
-    this.#gateway.hosted.start(config);
-    keep(this.#gateway, config);
+    this.#gateway.hosted.start(config, undefined, () => keep(this.#gateway, config));
     return Promise.resolve();
   }
 

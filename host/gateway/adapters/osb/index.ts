@@ -1,9 +1,10 @@
 // A service broker at the gateway (Open Service Broker v2.17): platforms order values, streams and filters here as they order databases.
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { UserError } from "../../../lib/errors.ts";
+import { writeWhole } from "../../../lib/state.ts";
 import type { OsbConfig } from "../../config.ts";
 import type { Core } from "../../core.ts";
 import { Broker, type BrokerOptions } from "./broker.ts";
@@ -62,8 +63,7 @@ function keyIn(folder: string): Uint8Array {
   const file = join(folder, "osb.key");
   if (!existsSync(file)) {
     const key = randomBytes(32);
-    writeFileSync(`${file}.new`, key, { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    writeWhole(file, key, 0o600);
     return key;
   }
   const key = readFileSync(file);

@@ -6,6 +6,7 @@
 // columns stay.
 import type * as assemblyscript from "assemblyscript";
 import { limits } from "../../contract.ts";
+import { oneLine } from "../../text.ts";
 import { noFacts } from "../section.ts";
 import { entrySource } from "./entry.ts";
 import type { Declared, Place, UserFile } from "./declared.ts";
@@ -39,6 +40,7 @@ const names = {
   state: "states",
 } as const;
 type Kind = keyof typeof names;
+const article = (kind: Kind) => (kind === "output" ? "an" : "a");
 
 /** How each declaration is written. */
 const forms: Record<string, string> = {
@@ -157,7 +159,8 @@ class SourceFile implements UserFile {
   }
 
   fault(at: assemblyscript.Range, message: string): undefined {
-    this.declared.faults.push({ message, ...this.placeOf(at) });
+    // A message may quote the program, and stays on its line.
+    this.declared.faults.push({ message: oneLine(message), ...this.placeOf(at) });
   }
 
   /** A call of one of the SDK's functions, with the SDK's name of it. */
@@ -235,13 +238,16 @@ class SourceFile implements UserFile {
     const { range } = call;
     const { facts } = this.declared;
     this.#used.add(call);
-    const name = this.#text(call.args[0], `the name of ${kind === "output" ? "an" : "a"} ${kind}`);
+    const name = this.#text(call.args[0], `the name of ${article(kind)} ${kind}`);
     if (name === undefined) {
       if (call.args.length === 0) this.fault(range, `the name of the ${kind} is missing`);
       return 0;
     }
     if (!/^[a-z0-9][a-z0-9_-]{0,31}$/i.test(name))
-      this.fault(range, `"${name}" is not a name for a ${kind}: 1 to 32 letters, digits, - and _`);
+      this.fault(
+        range,
+        `"${name}" is not a name for ${article(kind)} ${kind}: 1 to 32 letters, digits, - and _`,
+      );
     const list = facts[names[kind]] as (string | { name: string })[];
     const known = list.findIndex((item) => (typeof item === "string" ? item : item.name) === name);
     if (known >= 0 && kind !== "sensor")
@@ -315,7 +321,10 @@ class SourceFile implements UserFile {
       this.#used.add(found.call);
       const milliseconds = this.number(period, 0);
       if (!Number.isInteger(milliseconds) || milliseconds < 1 || milliseconds > 0xffff_ffff)
-        return this.fault(range, "the period is a whole number of milliseconds, at least 1");
+        return this.fault(
+          range,
+          "the period is a whole number of milliseconds, from 1 to 4294967295",
+        );
       const taken = takeHandler(this, "tick", handler, milliseconds, range);
       takePeriod(this.declared);
       if (taken && facts.tick < Math.min(leastPeriod, milliseconds))

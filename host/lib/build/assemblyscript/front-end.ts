@@ -139,6 +139,9 @@ async function pass(
   ];
   const { error } = await alone(runtimeFile, plain === true, words, {
     readFile: (name, base) => {
+      // A configuration beside the source (asconfig.json) is no source: it names programs that the compiler would run, and options
+      // that change what comes out of what is shown.
+      if (!/\.ts$|^package\.json$/.test(basename(name))) return null;
       const text = readSource(resolve(base, name));
       if (text !== null) inputs.add(sourceFile(resolve(base, name)));
       return text;

@@ -64,6 +64,10 @@ pub unsafe extern "C" fn engine_load(program: *const u8, length: usize) -> i32 {
         let Ok(mut instance) = Instance::new(module, region, &options) else {
             return 3;
         };
+        #[cfg(feature = "compiled")]
+        if compile(&module, &options, &mut instance).is_none() {
+            return 6;
+        }
         let mut fuel = u64::MAX;
         if instance.run(&mut fuel) != Run::Done {
             return 4;
@@ -76,7 +80,38 @@ pub unsafe extern "C" fn engine_load(program: *const u8, length: usize) -> i32 {
     0
 }
 
-/// Bytes of the module and its table.
+/// Has the instance run compiled code, looked at by the verifier, in as much memory as it takes.
+///
+/// # Safety
+/// There is one thread.
+#[cfg(feature = "compiled")]
+unsafe fn compile(
+    module: &Module<'static>,
+    options: &Options,
+    instance: &mut Instance<'static, 'static>,
+) -> Option<()> {
+    use wasmote_compiler::{Arena, Options as Choice, Work, marks, measure};
+    static mut ARENA: Option<Arena> = None;
+    let choice = Choice::of(module, options);
+    // SAFETY: taken memory is as long as is said; by the caller's promise nobody else has the arena.
+    unsafe {
+        let room = size_of::<Work>() + 8;
+        let memory = take(room);
+        let work = core::slice::from_raw_parts_mut(memory, room);
+        let length = measure(module, choice, Work::within(work)?).ok()?;
+        counted_realloc(memory.cast(), 0);
+        let place = &raw mut ARENA;
+        let arena: &'static Arena = (&mut *place).insert(Arena::new(take(length as usize), length));
+        let room = room + marks(length);
+        let memory = take(room);
+        let work = core::slice::from_raw_parts_mut(memory, room);
+        COMPILED = arena.install(module, choice, work).ok()? as usize;
+        counted_realloc(memory.cast(), 0);
+        instance.set_tier(Some(arena.tier()?)).then_some(())
+    }
+}
+
+/// Bytes of the module and its table, or of its code.
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_compiled() -> usize {
     // SAFETY: there is one thread.

@@ -1,5 +1,5 @@
 //! A node on the emulated chip that gets a package, block by block, as a client sends it; and what each phase of that takes, in
-//! instructions. The file `job`: bytes of a block (16 bits), the key the node trusts, and two packages with their lengths (32 bits)
+//! instructions. The file `job`: bytes of a block (15 bits) and whether packages are compiled (the highest one), the key the node trusts, and two packages with their lengths (32 bits)
 //! before them: the one that runs and the one that is installed.
 #![no_std]
 #![no_main]
@@ -17,12 +17,16 @@ use embedded_storage::nor_flash::{
 use wasmote_coap::{Code, Kind, Message, Writer, option};
 use wasmote_node::contract::limits::FUEL;
 use wasmote_node::slot::{Flash, Slots};
-use wasmote_node::{Board, Io, Keyring, Limits, Memory, Phase, Provision, Runner, Sensor, Server};
+use wasmote_node::{
+    Arena, Board, Io, Keyring, Limits, Memory, Phase, Provision, Runner, Sensor, Server,
+};
 
 /// A slot, as on the STM32F407.
 const SLOT: u32 = 0x4000;
 const SIZE: u32 = SLOT * 3;
 const REGION: usize = 48 * 1024;
+/// Where compiled code lies, if packages are compiled.
+const CODE: usize = 48 * 1024;
 const CLASS: &str = "bench";
 const SENSORS: &[Sensor] = &[Sensor {
     name: "level",
@@ -204,10 +208,11 @@ fn package(job: &mut &[u8]) -> Option<Vec<u8>> {
     Some(bytes.to_vec())
 }
 
-fn run(job: &[u8], clock: Clock) -> Option<[u64; PHASES + 7]> {
+fn run(job: &[u8], clock: Clock) -> Option<[u64; PHASES + 8]> {
     let (size, job) = job.split_first_chunk::<2>()?;
     let (key, mut job) = job.split_first_chunk::<32>()?;
-    let size = usize::from(u16::from_le_bytes(*size));
+    let size = u16::from_le_bytes(*size);
+    let (compiled, size) = (size >> 15 != 0, usize::from(size & 0x7fff));
     let (before, after) = (package(&mut job)?, package(&mut job)?);
     let words: &'static mut [u32] = Vec::leak(alloc::vec![u32::MAX; SIZE as usize / 4]);
     let slots = Slots::open(Ram(words.as_mut_ptr()), 0, SLOT);
@@ -222,6 +227,7 @@ fn run(job: &[u8], clock: Clock) -> Option<[u64; PHASES + 7]> {
         hertz: 0,
         reset: "power on",
         missing: heapless::Vec::new(),
+        readout: None,
         sensors: SENSORS,
         memory: REGION as u32,
         package: slots.capacity(),
@@ -239,7 +245,7 @@ fn run(job: &[u8], clock: Clock) -> Option<[u64; PHASES + 7]> {
         unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), REGION) };
     let mut node = Node {
         runner: Runner::new(slots, region, provision.clone(), limits, runner_memory),
-        server: Server::new(board, provision, &keyring, server_memory, 1),
+        server: Server::new(board, provision, &keyring, server_memory, 1, None),
         watch: Stopwatch {
             clock,
             phase: Phase::Rest,
@@ -249,6 +255,14 @@ fn run(job: &[u8], clock: Clock) -> Option<[u64; PHASES + 7]> {
         id: 0,
         wire: [0; 4],
     };
+    let code: &'static mut [u32] = Vec::leak(alloc::vec![0; CODE / 4]);
+    // SAFETY: leaked for this arena, in memory that is executable on this board.
+    let arena = Box::leak(Box::new(unsafe {
+        Arena::new(code.as_mut_ptr().cast(), CODE as u32)
+    }));
+    if compiled {
+        node.runner.compile_into(arena);
+    }
     let first = node.push(&before, 1024);
     for i in 0..10u8 {
         let now = node.watch.micros() / 1000;
@@ -263,11 +277,12 @@ fn run(job: &[u8], clock: Clock) -> Option<[u64; PHASES + 7]> {
     let second = node.push(&after, size);
     let whole = node.watch.clock.now() - began;
     node.watch.phase(Phase::Rest);
-    let mut answer = [0; PHASES + 7];
+    let mut answer = [0; PHASES + 8];
     let numbers = [u64::from(first.0), u64::from(second.0), whole]
         .into_iter()
         .chain(node.watch.spent)
-        .chain(node.wire);
+        .chain(node.wire)
+        .chain([arena.used().into()]);
     for (to, from) in answer.iter_mut().zip(numbers) {
         *to = from;
     }

@@ -3,6 +3,9 @@ mod chip;
 mod corpus;
 mod differential;
 mod edges;
+mod fuel;
+mod indirect;
+mod rounding;
 mod slices;
 mod suite;
 #[path = "../../src/target.rs"]

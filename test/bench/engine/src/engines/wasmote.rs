@@ -16,6 +16,7 @@ struct Wasmote {
     instance: Instance<'static, 'static>,
     predicted: u32,
     flash: u32,
+    scratch: u32,
     /// The region, and what lies behind it.
     painted: (*const u64, usize),
 }
@@ -48,25 +49,29 @@ pub(super) fn load(job: Job) -> Result<Box<dyn Engine>, &'static str> {
         expect(unused_mut, reason = "it stays as it is")
     )]
     let mut instance = Instance::new(module, region, &options).map_err(|_| "no instance")?;
+    #[cfg(not(feature = "compiled"))]
+    let scratch = size_of::<Room>() as u32;
     #[cfg(feature = "compiled")]
-    let flash = compile(&mut instance, &module, &options)?;
+    let (flash, scratch) = compile(&mut instance, &module, &options)?;
     let mut engine = Wasmote {
         instance,
         predicted,
         flash,
+        scratch,
         painted,
     };
     engine.finish()?;
     Ok(Box::new(engine))
 }
 
-/// Has the instance run compiled code, looked at by the verifier, as on a board; gives its bytes.
+/// Has the instance run compiled code, looked at by the verifier, as on a board; gives its bytes, and those of the memory that was lent
+/// for it which compiler and verifier changed.
 #[cfg(feature = "compiled")]
 fn compile(
     instance: &mut Instance<'static, 'static>,
     module: &Module<'static>,
     options: &Options,
-) -> Result<u32, &'static str> {
+) -> Result<(u32, u32), &'static str> {
     use wasmote_compiler::{Arena, Options as Choice, Work, marks};
     const MOST: u32 = 20 * 1024;
     let place = Vec::leak(vec![0_u32; MOST as usize / 4]);
@@ -74,13 +79,17 @@ fn compile(
     let arena = Box::leak(Box::new(unsafe {
         Arena::new(place.as_mut_ptr().cast::<u8>(), MOST)
     }));
-    let mut work = vec![0; size_of::<Work>() + 8 + marks(MOST)];
+    let mut work = vec![PAINT; (size_of::<Work>() + marks(MOST)).div_ceil(8) + BEHIND];
+    // SAFETY: any bytes of the words may be seen as bytes.
+    let (_, bytes, _) = unsafe { work.align_to_mut::<u8>() };
     let length = arena
-        .install(module, Choice::of(module, options), &mut work)
+        .install(module, Choice::of(module, options), bytes)
         .map_err(|refusal| refusal.message())?;
+    let changed = work.iter().rposition(|word| *word != PAINT);
+    let changed = changed.map_or(0, |last| (last as u32 + 1) * 8);
     let tier = arena.tier().ok_or("nothing executes code here")?;
     let taken = instance.set_tier(Some(tier));
-    taken.then_some(length).ok_or("no tier")
+    taken.then_some((length, changed)).ok_or("no tier")
 }
 
 impl Wasmote {
@@ -120,7 +129,7 @@ impl Engine for Wasmote {
             predicted: self.predicted,
             peak: last.map_or(0, |word| (word as u32 + 1) * 8),
             flash: self.flash,
-            scratch: size_of::<Room>() as u32,
+            scratch: self.scratch,
             fuel: self.instance.fuel_used(),
         }
     }

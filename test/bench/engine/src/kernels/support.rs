@@ -14,6 +14,8 @@ pub trait Kernel {
 /// The arrays of a kernel, as zeros.
 macro_rules! arrays {
     ($($name:ident: $ty:ty,)*) => {
+        // The twins in C have the same arrays in the same order.
+        #[cfg_attr(feature = "gcc", repr(C))]
         pub(super) struct Arrays { $($name: $ty,)* }
 
         impl Arrays {

@@ -3,8 +3,8 @@
 import { existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { UserError } from "./errors.ts";
+import { eachLine } from "./lines.ts";
 import { makeFolder, userFolder, writeWhole } from "./state.ts";
 import { oneLine } from "./text.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -65,7 +65,7 @@ export async function announce(
   const socket = join(place.path, "feed");
   const server = createServer((connection) => {
     connection.on("error", () => {});
-    createInterface({ input: connection }).on("line", (line) => {
+    eachLine(connection, (line) => {
       let answer = "ok";
       try {
         feedLine(line, feed);
@@ -114,7 +114,7 @@ export async function feedNode({ feed, name }: EmulatedNote, line: string): Prom
     connection.setTimeout(5000, () => reject(new Error("it does not answer")));
     connection.once("error", reject);
     connection.once("close", () => reject(new Error("it ended")));
-    createInterface({ input: connection }).once("line", resolve);
+    eachLine(connection, resolve);
     connection.write(`${line}\n`);
   })
     .catch((cause: Error) => {

@@ -1,5 +1,7 @@
 // A verb that is killed, and can do nothing about it: what it started ends with it all the same.
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { missing, type Machine } from "../../host/lib/emulate.ts";
@@ -61,4 +63,27 @@ test("what a killed verb left in the folder for temporary files goes with the ne
   second.child.kill("SIGINT");
   expect((await second.ended).code).toBe(0);
   expect(readdirSync(place).toSorted()).toEqual(others);
+});
+
+test("who feeds an emulated node and is killed at it leaves the node running", async () => {
+  using folder = scratch();
+  const node = begin(folder.path, ["emulate", "native", "--json"], { XDG_STATE_HOME: folder.path });
+  await node.shows(/"address"/);
+  const notes = join(folder.path, "wasmote/emulated");
+  const [name] = readdirSync(notes).filter((one) => one.endsWith(".json"));
+  const { feed } = JSON.parse(readFileSync(join(notes, name!), "utf8")) as { feed: string };
+  for (let times = 0; times < 20; times++) {
+    const socket = createConnection(feed).on("error", () => {});
+    // It ends with an answer that nobody has read: the node's end of the connection is reset.
+    await new Promise<void>((resolve) =>
+      socket.write("level 1000\n".repeat(1000), () => resolve()),
+    );
+    socket.destroy();
+  }
+  const fed = createConnection(feed);
+  fed.write("level 1000\n");
+  expect(String((await once(fed, "data"))[0])).toBe("ok\n");
+  fed.destroy();
+  node.child.kill("SIGINT");
+  expect((await node.ended).code).toBe(0);
 });

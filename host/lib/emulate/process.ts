@@ -2,6 +2,7 @@
 // even if this process is killed.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
+import { eachLine } from "../lines.ts";
 import { onPath } from "./programs.ts";
 
 /** How long a node may take to come up: an emulator on a busy machine is slow, a hung one is for ever. */
@@ -26,26 +27,8 @@ process.once("exit", () => {
   for (const kill of running) kill();
 });
 
-/** Lines of a console that are kept, and characters after which a line without an end is taken for one. */
+/** Lines of a console that are kept. */
 const keptLines = 10_000;
-const longestLine = 64 << 10;
-
-/** Hands over a stream line by line. */
-function eachLine(stream: Readable, use: (line: string) => void): void {
-  let held = "";
-  stream.setEncoding("utf8");
-  stream.on("data", (text: string) => {
-    const lines = (held + text).split(/\r?\n/);
-    held = lines.pop() ?? "";
-    for (const line of lines) use(line);
-    if (held.length < longestLine) return;
-    use(held);
-    held = "";
-  });
-  stream.on("end", () => {
-    if (held !== "") use(held);
-  });
-}
 
 /** A wrapper by which a program ends with this process, even if this process is killed. */
 const bound = process.platform === "linux" ? onPath("setpriv") : undefined;

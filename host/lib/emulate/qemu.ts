@@ -1,11 +1,11 @@
 // The boards in QEMU.
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import type { Emulated, EmulateOptions, Machine, PinChange } from "./machine.ts";
 import { parseEvent, start } from "./process.ts";
 import { programs, qemu } from "./programs.ts";
 import { connect } from "./socket.ts";
 import { ranger, type Way } from "./way.ts";
+import { eachLine } from "../lines.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 /** The machines that are QEMU's. */
@@ -141,7 +141,7 @@ export type Monitor = (execute: string, words?: object) => Promise<unknown>;
 export async function monitor(path: string): Promise<Monitor> {
   const socket = await connect(path);
   const waiting: { resolve: (value: unknown) => void; reject: (reason: Error) => void }[] = [];
-  createInterface({ input: socket }).on("line", (line) => {
+  eachLine(socket, (line) => {
     const answer = parseEvent(line);
     if (answer === undefined || !("return" in answer || "error" in answer)) return;
     const asked = waiting.shift();

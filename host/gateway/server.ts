@@ -122,7 +122,7 @@ export class HttpServer {
         403,
         `this needs the role ${needed}; ${principal.name} has ${principal.role}`,
       );
-    this.#connections.admit(request.socket);
+    this.#connections.admit(request.socket, principal.name);
     const wait = access.limit(principal);
     if (wait !== undefined)
       throw new Refused(429, "too many requests", { "retry-after": String(wait) });

@@ -206,41 +206,60 @@ test("a node that answers at random costs itself alone", async () => {
   expect(used() - before).toBeLessThan(20e6);
 }, 120_000);
 
-test("no number of connections shuts out who has a token, nor other addresses", async () => {
-  await using running = await startGateway({}, { connections: 20 });
-  const { gateway, token } = running;
+/** Connections to a gateway that stay; whether each is served and still there. */
+function callers({ gateway, token }: Awaited<ReturnType<typeof startGateway>>) {
   const opened: Socket[] = [];
-  /** A connection from an address of this machine that asks for what anybody may, and stays; whether it was served and is still there. */
+  /** From an address of this machine, for what anybody may ask for. */
   const open = async (localAddress: string, more = "", path = "/healthz") => {
     const socket = connect({ port: gateway.port, host: "127.0.0.1", localAddress });
     opened.push(socket);
     socket.on("error", () => {});
     let said = "";
     socket.on("data", (part: Buffer) => (said += part.toString("latin1")));
-    const gone = new Promise((resolve) => socket.once("close", resolve));
     const ask = async () => {
       said = "";
       socket.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${more}\r\n`);
       await until(() => said.includes("\r\n\r\n") || socket.destroyed);
       return said.slice(9, 12);
     };
-    return { socket, ask, gone, first: await ask() };
+    return { ask, first: await ask() };
   };
-  try {
-    const owner = await open("127.0.0.1", `authorization: Bearer ${token}\r\n`, "/api/nodes");
-    expect(owner.first).toBe("200");
-    const neighbour = await open("127.0.0.3");
-    // Each is served: the oldest of their own give way.
-    for (let more = 0; more < 60; more++) expect((await open("127.0.0.2")).first).toBe("200");
-    expect(await owner.ask()).toBe("200");
-    expect(await neighbour.ask()).toBe("200");
-    expect((await open("127.0.0.4")).first).toBe("200");
-    expect(
-      (await open("127.0.0.1", `authorization: Bearer ${token}\r\n`, "/api/nodes")).first,
-    ).toBe("200");
-    await until(() => opened.filter(({ destroyed }) => !destroyed).length <= 20);
-    expect(await running.ask("/api/nodes")).toMatchObject({ status: 200 });
-  } finally {
-    for (const socket of opened) socket.destroy();
-  }
+  return {
+    open,
+    own: (mine = token) => open("127.0.0.1", `authorization: Bearer ${mine}\r\n`, "/api/nodes"),
+    left: () => opened.filter(({ destroyed }) => !destroyed).length,
+    [Symbol.dispose]: () => opened.forEach((socket) => socket.destroy()),
+  };
+}
+
+test("no number of connections shuts out who has a token, nor other addresses", async () => {
+  await using running = await startGateway({}, { connections: 20 });
+  using calls = callers(running);
+  const { open, own, left } = calls;
+  const owner = await own();
+  expect(owner.first).toBe("200");
+  const neighbour = await open("127.0.0.3");
+  // Each is served: the oldest of their own give way.
+  for (let more = 0; more < 60; more++) expect((await open("127.0.0.2")).first).toBe("200");
+  expect(await owner.ask()).toBe("200");
+  expect(await neighbour.ask()).toBe("200");
+  expect((await open("127.0.0.4")).first).toBe("200");
+  expect((await own()).first).toBe("200");
+  await until(() => left() <= 20);
+  expect(await running.ask("/api/nodes")).toMatchObject({ status: 200 });
+});
+
+test("one token has at most half of the connections, and its newest", async () => {
+  await using running = await startGateway({}, { connections: 20 });
+  using calls = callers(running);
+  const { open, own, left } = calls;
+  const other = running.gateway.access.create("reader", "read");
+  const reader = await own(other);
+  expect(reader.first).toBe("200");
+  for (let more = 0; more < 60; more++) expect((await own()).first).toBe("200");
+  await until(() => left() <= 11);
+  expect(left()).toBe(11);
+  expect(await reader.ask()).toBe("200");
+  expect((await open("127.0.0.2")).first).toBe("200");
+  expect((await own(other)).first).toBe("200");
 });

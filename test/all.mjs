@@ -2,15 +2,18 @@
 //
 // Sets the machine up, then runs every suite, also after one has failed, and ends with a line counting what the suites
 // themselves reported. A check that runs no tests (format, lint, types) counts as one failure when it fails and as nothing
-// when it passes. A suite of tests that ran nothing has failed.
+// when it passes. A suite of tests that ran nothing has failed. Up to three TypeScript tests that failed are run once more, their
+// files alone: those that pass then are counted as passed and named as unsteady, so that they are looked after.
 import { spawn } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { benchImages, chip, chipCrates, environment, images, root, setup } from "../host/setup.mjs";
-import { countRust, countVitest } from "./harness/count.mjs";
+import { countRust, countVitest, failuresOf } from "./harness/count.mjs";
 
 const manifest = ["--manifest-path", "firmware/Cargo.toml"];
 const report = join(root, ".cache/vitest.json");
+/** Failed tests that are run again at most: more are no accident. */
+const mostAgain = 3;
 
 const chosen = process.argv.slice(2);
 
@@ -59,6 +62,13 @@ const chipLints =
     : [];
 
 /** Every suite: the command, and how its tests are counted when it has any. */
+const vitest = [
+  "node_modules/.bin/vitest",
+  "run",
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${report}`,
+];
 const suites = {
   format: [
     { run: ["cargo", "fmt", ...manifest, "--all", "--check"] },
@@ -78,18 +88,7 @@ const suites = {
       count: countRust,
     },
   ],
-  typescript: [
-    {
-      run: [
-        "node_modules/.bin/vitest",
-        "run",
-        "--reporter=default",
-        "--reporter=json",
-        `--outputFile.json=${report}`,
-      ],
-      count: () => countVitest(report),
-    },
-  ],
+  typescript: [{ run: vitest, count: () => countVitest(report), again }],
 };
 
 /** Runs a command with its output shown as it comes; resolves to its exit code and what it printed. */
@@ -111,6 +110,23 @@ function execute([name, ...words], env = {}) {
   });
 }
 
+/**
+ * Runs the files of the tests that failed once more, one after the other, and corrects the counts by what passes then.
+ * @param {{ passed: number, failed: number }} counts
+ */
+async function again(counts) {
+  const failed = failuresOf(report);
+  if (failed.length === 0 || failed.length !== counts.failed || failed.length > mostAgain) return;
+  const files = new Set(failed.map(({ file }) => relative(root, file)));
+  process.stdout.write(`\n== again, alone: ${[...files].join(" ")}\n`);
+  rmSync(report, { force: true });
+  const { code } = await execute([...vitest, "--no-file-parallelism", ...files]);
+  if (code !== 0) return;
+  counts.passed += failed.length;
+  counts.failed = 0;
+  for (const { file, name } of failed) unsteady.push(`${relative(root, file)}: ${name}`);
+}
+
 const unknown = chosen.filter((name) => !(name in suites));
 if (unknown.length > 0) {
   process.stderr.write(
@@ -121,10 +137,12 @@ if (unknown.length > 0) {
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const troubles = [];
+/** Tests that failed beside others and passed alone. */
+const unsteady = [];
 mkdirSync(join(root, ".cache"), { recursive: true });
 for (const [name, commands] of Object.entries(suites)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
-  for (const { run, count, env } of commands) {
+  for (const { run, count, env, again: repeat } of commands) {
     rmSync(report, { force: true });
     const began = Date.now();
     process.stdout.write(`\n== ${name}: ${run.join(" ")}\n`);
@@ -133,6 +151,7 @@ for (const [name, commands] of Object.entries(suites)) {
     // A failure that no test reported (a compiler error, a crash, no test at all) is still one.
     if (code !== 0 && counts.failed === 0) counts.failed = 1;
     if (count && counts.passed + counts.failed === 0) counts.failed = 1;
+    if (counts.failed > 0) await repeat?.(counts);
     for (const key of Object.keys(total)) total[key] += counts[key];
     const words = count
       ? `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`
@@ -144,6 +163,8 @@ for (const [name, commands] of Object.entries(suites)) {
   }
 }
 
+if (unsteady.length > 0)
+  process.stdout.write(`\nunsteady:\n${unsteady.map((line) => `  ${line}\n`).join("")}`);
 if (troubles.length > 0)
   process.stdout.write(`\nfailed:\n${troubles.map((line) => `  ${line}\n`).join("")}`);
 process.stdout.write(

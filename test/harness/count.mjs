@@ -35,3 +35,21 @@ export function countVitest(report) {
     skipped: numPendingTests + numTodoTests,
   };
 }
+
+/**
+ * Names the tests that failed. A run that crashed, and a file that could not be loaded, have none.
+ * @param {string} report the path of the report
+ * @returns {{ file: string, name: string }[]}
+ */
+export function failuresOf(report) {
+  if (!existsSync(report)) return [];
+  const { testResults } = JSON.parse(readFileSync(report, "utf8"));
+  return testResults.flatMap(
+    (
+      /** @type {{ name: string, assertionResults: { status: string, fullName: string }[] }} */ file,
+    ) =>
+      file.assertionResults
+        .filter(({ status }) => status === "failed")
+        .map(({ fullName }) => ({ file: file.name, name: fullName })),
+  );
+}

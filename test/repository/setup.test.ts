@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { countRust, countVitest } from "../harness/count.mjs";
+import { countRust, countVitest, failuresOf } from "../harness/count.mjs";
 import { scratch } from "../harness/target.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -93,5 +93,21 @@ describe("the count", () => {
 
   test("takes a run that left no report for a failure", () => {
     expect(countVitest("/nowhere/report.json").failed).toBe(1);
+  });
+
+  test("names what failed, to be run again, and nothing of a file that did not load", () => {
+    using folder = scratch();
+    const report = join(folder.path, "report.json");
+    const assertionResults = [
+      { status: "failed", fullName: "a gateway is there" },
+      { status: "passed", fullName: "a node is there" },
+    ];
+    const testResults = [
+      { name: "/test/a.test.ts", status: "failed", assertionResults },
+      { name: "/test/b.test.ts", status: "failed", assertionResults: [] },
+    ];
+    writeFileSync(report, JSON.stringify({ testResults }));
+    expect(failuresOf(report)).toEqual([{ file: "/test/a.test.ts", name: "a gateway is there" }]);
+    expect(failuresOf("/nowhere/report.json")).toEqual([]);
   });
 });

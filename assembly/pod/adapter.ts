@@ -61,11 +61,15 @@ const value: usize = memory.data(8, 8);
 
 /** Milliseconds since the first sample. */
 let now: f64 = 0;
-/** Milliseconds since 1970 of the first sample; a negative one is none. */
-let first: f64 = -1;
+/** Milliseconds since 1970 of the first sample; NaN before it. */
+let first: f64 = NaN;
 let nextTick: f64 = tick;
-/** Lines that were no samples. */
+/** Seconds that a time may be from 1970: until the year 2242. One beyond is of another unit, and no clock is moved so far. */
+const latestTime: f64 = 8589934592;
+/** Lines so far, those that were no samples, and the first of these. */
+let lines: i32 = 0;
 let refused: i32 = 0;
+let firstRefused: i32 = 0;
 
 // ---- what the filter calls ----------------------------------------------------------------------------------------------
 
@@ -80,7 +84,7 @@ export function n(): i32 {
   return <i32>(<u32>(<u64>now & 0xffffffff));
 }
 export function u(): i64 {
-  return first < 0 ? 0 : <i64>(first + now);
+  return isNaN(first) ? 0 : <i64>(first + now);
 }
 export function g(pin: i32, level: i32): void {
   if (<u32>pin > 255) unreachable();
@@ -149,7 +153,7 @@ function head(name: usize): usize {
   put(begin, '{"n":"');
   __raw(begin, name, load<u8>(name - 1));
   put(begin, '","t":');
-  __put<f64>(begin, (first < 0 ? now : first + now) / 1000);
+  __put<f64>(begin, (isNaN(first) ? now : first + now) / 1000);
   return begin;
 }
 
@@ -243,6 +247,7 @@ function numeral(): f64 {
   let power = 0;
   let digits = 0;
   let point = false;
+  const start = place;
   while (place < last) {
     const byte = load<u8>(place);
     if (byte == 0x2e && !point && digits > 0) point = true;
@@ -255,7 +260,9 @@ function numeral(): f64 {
     } else break;
     place++;
   }
-  if (digits == 0) return NaN;
+  // Neither 01 nor 1. is a number of JSON.
+  const zero = digits > 1 && load<u8>(start) == 0x30 && load<u8>(start + 1) != 0x2e;
+  if (digits == 0 || zero || load<u8>(place - 1) == 0x2e) return NaN;
   if (place < last && (load<u8>(place) | 0x20) == 0x65) {
     place++;
     const down = place < last && load<u8>(place) == 0x2d;
@@ -289,25 +296,34 @@ function tens(power: i32): f64 {
   return value;
 }
 
-/** One line: a sample, an empty line, or something else, which is counted. */
-function take(length: usize): void {
+/** One line: a sample, an empty line, or something else, which is counted, as one that is too long is. */
+function take(length: usize, long: bool): void {
+  lines++;
   place = line;
   last = line + length;
   space();
-  if (place == last) return;
-  if (!record()) refused++;
+  if (!long && (place == last || record())) return;
+  if (refused++ == 0) firstRefused = lines;
+}
+
+/**
+ * Whether a record would mean something else than it says here: a base value (RFC 8428 §4.1), which holds for all records after it too, or a field
+ * that has to be understood (§4.4).
+ */
+function foreign(at: usize, length: i32): bool {
+  return length > 0 && (load<u8>(at) == 0x62 || load<u8>(at + length - 1) == 0x5f);
 }
 
 function record(): bool {
   let name: usize = 0;
   let nameLength = 0;
   let value: f64 = NaN;
-  let time: f64 = -1;
+  let time: f64 = NaN;
   let state = false;
   if (!pass(0x7b)) return false;
   do {
     const length = quoted();
-    if (length < 0) return false;
+    if (length < 0 || foreign(begun, length)) return false;
     const key = length == 1 ? <u32>load<u8>(begun) : 0;
     const word = length == 2 && load<u16>(begun) == 0x7376;
     if (!pass(0x3a)) return false;
@@ -326,6 +342,7 @@ function record(): bool {
       if (isNaN(given)) return false;
       if (key == 0x76) value = given;
       if (key == 0x74) time = given;
+      if (abs(time) > latestTime) return false;
     }
   } while (pass(0x2c));
   if (!pass(0x7d)) return false;
@@ -336,9 +353,9 @@ function record(): bool {
 }
 
 function sample(name: usize, length: i32, value: f32, time: f64): void {
-  if (time >= 0) {
+  if (!isNaN(time)) {
     const at = time * 1000;
-    if (first < 0) first = at;
+    if (isNaN(first)) first = at;
     // A clock that goes back does not take the filter's with it.
     const passed = at - first;
     if (passed > now) {
@@ -371,20 +388,20 @@ export function _start(): void {
     for (let index: usize = 0; index < count; index++) {
       const byte = load<u8>(chunk + index);
       if (byte == 0x0a) {
-        if (long) refused++;
-        else take(length);
+        take(length, long);
         length = 0;
         long = false;
       } else if (length < lineSize) store<u8>(line + length++, byte);
       else long = true;
     }
   }
-  if (long) refused++;
-  else take(length);
+  take(length, long);
   if (refused > 0) {
     const begin = __begin();
     __put<i32>(begin, refused);
-    put(begin, ' lines are no samples: {"n":"level","t":1.5,"v":1234}\n');
+    put(begin, refused == 1 ? " line is no sample: line " : " lines are no samples: the first is line ");
+    __put<i32>(begin, firstRefused);
+    put(begin, '. A sample is written {"n":"level","t":1.5,"v":1234}, its time in seconds.\n');
         write(2, <usize>__at(begin), __end(begin));
     procExit(65);
   }

@@ -1,4 +1,6 @@
 // Signs a module for a class of boards.
+import type { Machine } from "../lib/emulate.ts";
+import { emulatedHere } from "../lib/emulated.ts";
 import { UserError } from "../lib/errors.ts";
 import { signProgram } from "../lib/install.ts";
 import { textFault } from "../lib/names.ts";
@@ -24,11 +26,11 @@ export async function packageVerb(
   if (boardClass === "")
     throw new UserError(
       "no class of boards was named",
-      'add --class stm32f407, or class = "stm32f407" to wasmote.toml',
+      `add --class ${suggested()}, or class = "${suggested()}" to wasmote.toml; \`wasmote info\` shows a node's`,
       "usage",
     );
   const fault = textFault(boardClass);
-  if (fault !== undefined) throw new UserError(fault, "add --class stm32f407", "usage");
+  if (fault !== undefined) throw new UserError(fault, `add --class ${suggested()}`, "usage");
   const key = signingKey(project(), options.key);
   const own = `${program.name}.wpkg`;
   const writing: Writing = { kind: "a package", given: options.output, own, force: options.force };
@@ -45,4 +47,18 @@ export async function packageVerb(
     { output, bytes: bytes.length, sequence, class: boardClass },
     () => `${output}: ${bytes.length} bytes, sequence ${sequence}, for ${boardClass}`,
   );
+}
+
+const classes: Record<Machine, string> = {
+  native: "native",
+  "qemu-stm32": "stm32f407",
+  "qemu-mps2": "mps2-an386",
+  renode: "stm32f407",
+};
+
+/** The class of the nodes that are emulated here, where they have one; else the real board's. */
+function suggested(): string {
+  const here = new Set(emulatedHere().map(({ machine }) => classes[machine as Machine]));
+  const [only = "stm32f407"] = here;
+  return here.size === 1 ? only : "stm32f407";
 }

@@ -79,7 +79,8 @@ async function plan(
   });
   const shadows = shadow === undefined ? {} : await shadowsOf(place, made.members, bytes, shadow);
   const told = shadow === undefined ? made : { ...made, shadows };
-  const lines = () => [...describe(made), ...describeShadows(shadows)].join("\n");
+  const shown = shadow === undefined ? [] : describeShadows(shadows);
+  const lines = () => [...describe(made), ...shown].join("\n");
   const trapped = Object.entries(shadows).find(([, { trap }]) => trap !== undefined);
   if (options.go !== true || trapped !== undefined) {
     print(options.json, told, lines);

@@ -43,8 +43,14 @@ export async function shadowsOf(
 }
 
 export function describeShadows(shadows: Shadows): string[] {
+  if (Object.keys(shadows).length === 0)
+    return ["  no node waits for the package: no shadow was run"];
   return Object.entries(shadows).flatMap(([node, shadow]) => {
     const { samples, fuel, oldFuel, trap, cut, outputs } = shadow;
+    if (samples === 0 && trap === undefined && !cut)
+      return [
+        oneLine(`  shadow of ${node}: its sensors said nothing then, there was nothing to compare`),
+      ];
     const before = oldFuel === undefined ? "" : ` (today ${oldFuel})`;
     const ends = [
       ...(trap === undefined ? [] : [`ends with a trap: ${trap}`]),
@@ -76,7 +82,7 @@ function describe({
     const { both, other, added, missing, most, at } = differs;
     const when =
       at === null ? "" : `, by ${shortest(most)} at most (${new Date(at).toISOString()})`;
-    parts.push(`${other} of ${both} differ${when}`);
+    parts.push(both === 0 ? "no value beside one of today's" : `${other} of ${both} differ${when}`);
     if (added + missing > 0) parts.push(`${added} more and ${missing} fewer than today's`);
   }
   for (const [rule, times] of Object.entries(alarms)) {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { program } from "../../host/cli/commands.ts";
 import { root } from "../../host/setup.mjs";
-import { newProject, wasmote } from "../harness/command.ts";
+import { begin, newProject, wasmote, wasmoteIn } from "../harness/command.ts";
 import { scratch } from "../harness/target.ts";
 
 const folder = scratch();
@@ -160,4 +160,19 @@ test("what is refused by its place in the help is in the help", () => {
     "run",
   ])
     expect(help.slice(help.indexOf("Ctrl-C is the regular end"))).toContain(verb);
+});
+
+test("a package needs a class, and the one that the emulated nodes have is suggested", async () => {
+  using state = scratch();
+  const env = { XDG_STATE_HOME: state.path };
+  const none = await wasmoteIn(project, env, "package");
+  expect(none).toMatchObject({ code: 1, out: "" });
+  expect(none.err).toMatch(/add --class stm32f407, .*`wasmote info` shows a node's/);
+  const node = begin(project, ["emulate", "native", "--open"], env);
+  await node.shows(/coap:/);
+  expect((await wasmoteIn(project, env, "package")).err).toMatch(
+    /add --class native, or class = "native"/,
+  );
+  node.child.kill("SIGTERM");
+  await node.ended;
 });

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { describeShadows } from "../../host/cli/shadowed.ts";
 import { parseConfig } from "../../host/gateway/config.ts";
 import { shadowOf, type Shadow } from "../../host/gateway/rollout/shadow.ts";
 import { build } from "../../host/lib/build/build.ts";
@@ -86,6 +87,18 @@ test("runs what the node has on the same samples, and says where they differ", a
     both: 0,
     added: 7,
   });
+});
+
+test("says where there was nothing to compare", async () => {
+  const old = await compiled("level.onSample((value) => { out.publish(value); });");
+  const none = await shadowOf(old, [], {}, { old });
+  expect(describeShadows({ wye: none })).toEqual([
+    "  shadow of wye: its sensors said nothing then, there was nothing to compare",
+  ]);
+  const silent = await compiled("level.onSample(() => {});");
+  const [, line] = describeShadows({ wye: await shadowOf(old, samples, {}, { old: silent }) });
+  expect(line).toMatch(/; no value beside one of today's; 7 more and 0 fewer than today's$/);
+  expect(describeShadows({}).join()).toMatch(/no shadow was run/);
 });
 
 test("ends at a trap, and where it takes too much", async () => {

@@ -246,11 +246,32 @@ level.onSample((value) => {
     '{"n":{"n":"level"},"v":1}',
     `{"n":"level","v":1,"x":"${"y".repeat(5000)}"}`,
     "\u0000",
+    '{"n":"level","v":01}',
+    '{"n":"level","v":1.}',
+    // Milliseconds instead of seconds, and what no clock has.
+    '{"n":"level","t":1700000000000,"v":1}',
+    '{"n":"level","t":1e300,"v":1}',
+    '{"n":"level","t":1e999,"v":1}',
+    // What says that the rest means something else (RFC 8428 §4.1, §4.4).
+    '{"bn":"urn:dev:mac:0024befffe804ff1/","n":"level","v":1}',
+    '{"bt":1.3e9,"n":"level","t":1,"v":1}',
+    '{"n":"level","v":1,"unit_":2}',
   ])("says of %j that it is no sample, and goes on", (bad) => {
     const { code, out, err } = run(flood, `${lineOf(1234, 0)}${bad}\n${lineOf(1235, 1)}`);
     expect(code).toBe(65);
-    expect(err).toMatch(/1 lines are no samples/);
+    expect(err).toMatch(/^1 line is no sample: line 2\. A sample is written \{"n":"level",/m);
     expect(out.filter((line) => line.includes('"flow"')).length).toBe(2);
+  });
+
+  test("counts lines that are no samples, and names the first; times before the first sample's day are times", () => {
+    const records = ['{"n":"level","t":-20,"v":1}', "", "x", '{"n":"level","t":-10.5,"v":2}', "y"];
+    const { code, out, err } = run(flood, records.join("\n"));
+    expect(code).toBe(65);
+    expect(err).toMatch(/^2 lines are no samples: the first is line 3\. /m);
+    const times = out.flatMap((line) =>
+      line.includes('"flow"') ? [(JSON.parse(line) as Line).t] : [],
+    );
+    expect(times).toEqual([-20, -10.5]);
   });
 
   test.skipIf(missingTools !== undefined)(

@@ -165,12 +165,15 @@ test("what is refused by its place in the help is in the help", () => {
 test("a package needs a class, and the one that the emulated nodes have is suggested", async () => {
   using state = scratch();
   const env = { XDG_STATE_HOME: state.path };
-  const none = await wasmoteIn(project, env, "package");
-  expect(none).toMatchObject({ code: 1, out: "" });
+  // A state of its own has no key of the other project.
+  expect((await wasmoteIn(state.path, env, "new", "river")).code).toBe(0);
+  const river = join(state.path, "river");
+  const none = await wasmoteIn(river, env, "package");
+  expect(none).toMatchObject({ code: 2, out: "" });
   expect(none.err).toMatch(/add --class stm32f407, .*`wasmote info` shows a node's/);
-  const node = begin(project, ["emulate", "native", "--open"], env);
+  const node = begin(river, ["emulate", "native", "--open"], env);
   await node.shows(/coap:/);
-  expect((await wasmoteIn(project, env, "package")).err).toMatch(
+  expect((await wasmoteIn(river, env, "package")).err).toMatch(
     /add --class native, or class = "native"/,
   );
   node.child.kill("SIGTERM");

@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { tie } from "../lib/emulate/process.ts";
 import { NodeError, UserError } from "../lib/errors.ts";
 import { readWhole } from "../lib/files.ts";
 import { packageRoot } from "../lib/root.ts";
@@ -67,7 +68,8 @@ export async function train(
 ): Promise<Trained> {
   const script = join(packageRoot, "examples/flood/train.py");
   signal.throwIfAborted();
-  const child = spawn(python, [script, "--history", history, "--out", folder, ...words], {
+  const line = [...tie(python), python, script, "--history", history, "--out", folder, ...words];
+  const child = spawn(line[0]!, line.slice(1), {
     stdio: ["ignore", "ignore", "pipe"],
     signal,
   });

@@ -1,6 +1,6 @@
 // A round of the loop: what a gateway gathered is joined with older days, a network is judged beside the one that runs, and goes to the node on
 // trial where it is better; and parameters that are estimated anew.
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Board } from "../../host/flood/board.ts";
@@ -13,6 +13,7 @@ import {
   readTrained,
   scoreOf,
   thresholdOf,
+  trainingPython,
 } from "../../host/flood/retrain.ts";
 import { buildStation, judgementFile } from "../../host/flood/station.ts";
 import { missing } from "../../host/lib/emulate.ts";
@@ -21,6 +22,7 @@ import { inspect } from "../../host/lib/engine.ts";
 import { makePackage, type KeyPair } from "../../host/lib/package.ts";
 import { openProject, signingKey } from "../../host/lib/project.ts";
 import { begin, newProject, wasmote, wasmoteIn } from "../harness/command.ts";
+import { childrenOf, noProcesses, runs } from "../harness/processes.ts";
 import { scratch } from "../harness/target.ts";
 import { startGateway, until } from "./harness.ts";
 
@@ -223,6 +225,18 @@ test.skipIf(reason !== undefined)(
       await expect.poll(rounds, { timeout: 120_000 }).toBeGreaterThanOrEqual(2);
       repeated.child.kill("SIGINT");
       expect(await repeated.ended).toMatchObject({ code: 0 });
+      // Killed while it trains, it leaves nothing that trains on.
+      if (noProcesses === undefined && trainingPython() !== undefined) {
+        const training = begin(path, [...words, "--dry-run", "--token", running.token]);
+        const said = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        const trainer = () =>
+          childrenOf(training.child.pid!).find((pid) => said(pid).includes("train.py"));
+        await expect.poll(trainer).toBeDefined();
+        const pid = trainer()!;
+        training.child.kill("SIGKILL");
+        await training.ended;
+        await expect.poll(() => runs(pid)).toBe(false);
+      }
       const nowhere = await wasmote(path, "retrain", "x", "--gateway", running.url);
       expect(nowhere.code).not.toBe(0);
     } finally {

@@ -30,8 +30,11 @@ process.once("exit", () => {
 /** Lines of a console that are kept. */
 const keptLines = 10_000;
 
-/** A wrapper by which a program ends with this process, even if this process is killed. */
-const bound = process.platform === "linux" ? onPath("setpriv") : undefined;
+const setpriv = process.platform === "linux" ? onPath("setpriv") : undefined;
+
+/** Words before a program that is on the path, by which it ends with this process even if this one is killed; none where there is no way. */
+export const tie = (program: string): string[] =>
+  setpriv !== undefined && onPath(program) !== undefined ? [setpriv, "--pdeathsig", "KILL"] : [];
 
 /**
  * Makes a program ignore the signals with which a terminal or a shell ends a job: ignored signals stay ignored in the program that a shell
@@ -56,7 +59,7 @@ export function start(
   { deaf = false, aside = false } = {},
 ): Running {
   const there = onPath(program) !== undefined;
-  const tied = bound !== undefined && there ? [bound, "--pdeathsig", "KILL"] : [];
+  const tied = tie(program);
   // Without what ties the two, who is below a shell would outlive it.
   const sideways = aside && shell !== undefined && tied.length > 0;
   const line = [

@@ -1,4 +1,5 @@
 // Brings a package to many nodes of a gateway, a few first; shows how it goes; stops it.
+import { setTimeout as delay } from "node:timers/promises";
 import { readWhole } from "../lib/files.ts";
 import type { Member, Rollout } from "../gateway/rollout/machine.ts";
 import { acts, type Act, type RolloutView } from "../gateway/rollout/rollouts.ts";
@@ -145,10 +146,7 @@ async function follow(place: GatewayPlace, id: string, options: Options): Promis
       if (options.json) print(true, view, () => "");
       return;
     }
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 500);
-      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-    });
+    await delay(500, undefined, { signal }).catch(() => {});
   }
 }
 

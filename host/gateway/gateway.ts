@@ -4,6 +4,7 @@
 //                            |--> history (SQLite or PostgreSQL)
 //                            |--> virtual resources, alarms --> outbox --> webhook, e-mail, MQTT
 //   HTTP --> api | proxy --> upstream (cache, joined, one at a time) --> nodes
+import { setTimeout as delay } from "node:timers/promises";
 import { makeFolder } from "../lib/state.ts";
 import { discover } from "../lib/coap/discover.ts";
 import { Node } from "../lib/node.ts";
@@ -181,10 +182,7 @@ export class Gateway extends Core {
       } catch {
         // A network that is not there, a node that went: the next round tries again.
       }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 30_000);
-        signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-      });
+      await delay(30_000, undefined, { signal }).catch(() => {});
     }
   }
 

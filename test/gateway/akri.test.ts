@@ -13,6 +13,7 @@ import {
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { AkriHandler } from "../../host/gateway/adapters/akri/handler.ts";
 import { parseDetails } from "../../host/gateway/adapters/akri/devices.ts";
 import { emulateFleet, missing, type Fleet } from "../../host/lib/emulate.ts";
 import { startGateway, until } from "./harness.ts";
@@ -60,6 +61,9 @@ class Agent {
     lists: Device[][];
     ended: Promise<{ code?: number; details?: string }>;
     cancel(): void;
+    /** Stops reading, and goes on. */
+    stall(): void;
+    read(): void;
   } {
     const endpoint = String(this.registrations.at(-1)!["endpoint"]);
     const client = new Discovery(
@@ -77,7 +81,13 @@ class Agent {
       call.on("error", (error: { code?: number; details?: string }) => resolve(error));
       call.on("end", () => resolve({}));
     });
-    return { lists, ended, cancel: () => call.cancel() };
+    return {
+      lists,
+      ended,
+      cancel: () => call.cancel(),
+      stall: () => call.pause(),
+      read: () => call.resume(),
+    };
   }
 
   stop(): void {
@@ -184,6 +194,45 @@ describe.skipIf(reason !== undefined)(
       const again = agent.discover("");
       await until(() => ids(again.lists.at(-1)) === "usk");
     }, 240_000);
+
+    test("serves many agents that come and go at once; one that does not read gets the newest list and none in between", async () => {
+      const warnings: Error[] = [];
+      const warned = (warning: Error) => warnings.push(warning);
+      process.on("warning", warned);
+      await using running = await startGateway({}, { nodes: { wye: fleet.nodes[0]!.address } });
+      const { nodes } = running.gateway;
+      agent = new Agent();
+      await agent.start(folder);
+      // Sixteen lists wait in the library of an agent that does not read; of these long ones hardly more go on their way.
+      const base = `http://${"x".repeat(300_000)}`;
+      const handler = await AkriHandler.start({ nodes, directory: folder, base, period: 10 });
+      try {
+        await until(() => agent.registrations.length);
+        const good = agent.discover("");
+        await until(() => ids(good.lists.at(-1)) === "wye");
+        const slow = agent.discover("");
+        slow.stall();
+        const crowd = Array.from({ length: 40 }, () => agent.discover("nodes: [none]"));
+        await until(() => crowd.every(({ lists }) => lists.length > 0));
+        for (const { cancel } of crowd) cancel();
+        let seen = 0;
+        for (let turn = 0; turn < 24; turn++) {
+          running.gateway.add("usk", fleet.nodes[1]!.address, "configured");
+          await until(() => ids(good.lists.at(-1)) === "usk wye");
+          await nodes.remove("usk");
+          await until(() => ids(good.lists.at(-1)) === "wye");
+          seen = good.lists.length;
+        }
+        expect(seen).toBeGreaterThan(48);
+        slow.read();
+        await until(() => slow.lists.length > 1 && ids(slow.lists.at(-1)) === "wye");
+        expect(slow.lists.length).toBeLessThan(24);
+      } finally {
+        await handler.stop();
+        process.off("warning", warned);
+      }
+      expect(warnings.map(({ message }) => message)).toEqual([]);
+    }, 120_000);
 
     test("takes the place of one that was killed, and listens on the network where it is told to", async () => {
       agent = new Agent();

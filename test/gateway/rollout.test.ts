@@ -2,6 +2,8 @@
 // few is halted and taken back everywhere. `WASMOTE_FLEET=1000` tries it with so many nodes.
 import { spawn, type ChildProcess } from "node:child_process";
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -208,3 +210,23 @@ describe.skipIf(reason !== undefined)(
     });
   },
 );
+
+test("is followed for as long as it takes, without a word of the runtime's own", async () => {
+  const rollout = { id: 1, name: "f", version: "1", digest: "00", wave: 0, members: [] };
+  let asked = 0;
+  const server = createServer((_, response) => {
+    // More questions than an AbortSignal has listeners before Node.js warns.
+    const state = ++asked < 13 ? "running" : "done";
+    response.end(JSON.stringify({ ...rollout, state, settings: { waves: [{ share: 1 }] } }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port } = server.address() as AddressInfo;
+    const words = ["status", "1", "--follow", "--gateway", `http://127.0.0.1:${port}`];
+    const followed = await wasmoteIn(tmpdir(), {}, "rollout", ...words);
+    expect(followed).toMatchObject({ code: 0, err: "" });
+    expect(followed.out).toMatch(/running[^]*done/);
+  } finally {
+    server.close();
+  }
+}, 60_000);

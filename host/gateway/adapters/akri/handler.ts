@@ -42,7 +42,8 @@ export class AkriHandler {
   readonly #server = new Server();
   readonly #service: GrpcObject;
   readonly #stopping = new AbortController();
-  readonly #streams = new Set<Call>();
+  /** What ends each query that is open. */
+  readonly #streams = new Set<() => void>();
   #registered = false;
   #again: (() => void) | undefined;
   #work: Promise<void> | undefined;
@@ -154,26 +155,28 @@ export class AkriHandler {
       call.emit("error", { code: status.INVALID_ARGUMENT, details: (error as Error).message });
       return;
     }
-    this.#streams.add(call);
     const over = new AbortController();
     const stop = () => over.abort();
+    this.#streams.add(stop);
     call.on("cancelled", stop);
     call.on("error", stop);
-    this.#stopping.signal.addEventListener("abort", stop);
     for (let shown: string | undefined; !over.signal.aborted;) {
       const devices = devicesOf(nodes, details, base);
       const text = JSON.stringify(devices);
-      if (text !== shown) call.write({ devices });
-      shown = text;
+      // An agent that does not read gets the newest list when it does, and none in between.
+      if (text !== shown && call.writableLength === 0) {
+        call.write({ devices });
+        shown = text;
+      }
       await delay(period, undefined, { signal: over.signal }).catch(() => {});
     }
-    this.#stopping.signal.removeEventListener("abort", stop);
-    this.#streams.delete(call);
+    this.#streams.delete(stop);
     this.#again?.();
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    for (const end of this.#streams) end();
     this.#again?.();
     this.#server.forceShutdown();
     await this.#work;

@@ -214,7 +214,7 @@ describe.skipIf(reason !== undefined)(
         slow.stall();
         const crowd = Array.from({ length: 40 }, () => agent.discover("nodes: [none]"));
         await until(() => crowd.every(({ lists }) => lists.length > 0));
-        for (const { cancel } of crowd) cancel();
+        for (const one of crowd) one.cancel();
         let seen = 0;
         for (let turn = 0; turn < 24; turn++) {
           running.gateway.add("usk", fleet.nodes[1]!.address, "configured");

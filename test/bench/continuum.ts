@@ -15,7 +15,8 @@ import { missingTools, tool } from "../harness/tools.ts";
 import { scratch } from "../harness/target.ts";
 import { servers } from "./coap.ts";
 import { load, mean } from "./load.ts";
-import { asked, flashFiles, memoryOf } from "./model.ts";
+import { asked, askedColumns } from "./gateway/deciders.ts";
+import { flashFiles, memoryOf } from "./model.ts";
 import { figure, type Cell, type Report } from "./report.ts";
 
 const crowd = [1, 2, 4, 8, 12, 80, 160];
@@ -87,7 +88,7 @@ export async function run(): Promise<Report> {
       {
         title:
           "Decisions of the flood model; the prototype took about 35 ms with one caller and 888 with 64",
-        columns: ["callers", "decisions", "ms until an answer, median", "ms of the gateway each"],
+        columns: askedColumns,
         rows: await asked([1, 2, 4, 8, 16, 32, 64]),
       },
       {

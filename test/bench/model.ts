@@ -4,14 +4,10 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { crossCompiler, root } from "../../host/setup.mjs";
-import { buildStation } from "../../host/flood/station.ts";
-import { Gateway } from "../../host/gateway/gateway.ts";
 import { Hosted } from "../../host/gateway/hosted.ts";
-import { readFacts } from "../../host/lib/build/section.ts";
 import { emulate, type Emulated } from "../../host/lib/emulate.ts";
 import { inspect } from "../../host/lib/engine.ts";
-import { generateKey, makeFlash, makePackage } from "../../host/lib/package.ts";
-import { keepKey, openProject, signingKey } from "../../host/lib/project.ts";
+import { generateKey, makeFlash } from "../../host/lib/package.ts";
 import {
   arithmetics,
   buildFilter,
@@ -24,6 +20,7 @@ import { pythonWith } from "../../host/model/runtime.ts";
 import { countInstructions } from "../harness/machine.ts";
 import { scratch } from "../harness/target.ts";
 import { chip, emulateImage, link } from "./compare.ts";
+import { asked, askedColumns } from "./gateway/deciders.ts";
 import type { Cell, Report } from "./report.ts";
 
 const file = join(root, "examples/flood/flow.onnx");
@@ -93,14 +90,8 @@ export async function run(): Promise<Report> {
         rows: await processes(),
       },
       {
-        title:
-          "Decisions asked of a gateway over HTTP by callers in its own process, of a package that it was handed",
-        columns: [
-          "callers at once",
-          "decisions",
-          "ms until an answer, median",
-          "ms of the gateway each",
-        ],
+        title: "Decisions asked of a gateway over HTTP, of a package that it was handed",
+        columns: askedColumns,
         rows: await asked(),
       },
     ],
@@ -301,77 +292,6 @@ async function processes(): Promise<Cell[][]> {
     }
   }
   return rows;
-}
-
-/** A second gateway's decisions, as many callers ask for them at once over connections that stay. */
-export async function asked(crowd: readonly number[] = [1, 64]): Promise<Cell[][]> {
-  using folder = scratch();
-  mkdirSync(folder.path, { recursive: true });
-  const project = openProject(folder.path);
-  keepKey(project);
-  const { module } = await buildStation();
-  const { footprint, table } = inspect(module);
-  const { sensors, outputs } = readFacts(module);
-  const needs = {
-    ram: footprint.total,
-    table,
-    fuel: 0,
-    sensors: sensors.length,
-    outputs: outputs.length,
-  };
-  const about = { vendor: "", class: "hosted", sequence: 1, name: "station", version: "1.0.0" };
-  const bytes = makePackage(module, { ...about, needs }, signingKey(project));
-  const gateway = await Gateway.start({
-    project,
-    folder: join(folder.path, "gateway"),
-    nodes: {},
-    config: { listen: { host: "127.0.0.1", port: 0 } },
-  });
-  try {
-    // Each with a token of its own: what one may ask in a second is limited.
-    const tokens = new Map<number, string>();
-    const ask = async (caller: number, method: string, path: string, body: Buffer) => {
-      const token = tokens.get(caller) ?? gateway.access.create(`caller-${caller}`, "admin");
-      tokens.set(caller, token);
-      const response = await fetch(`${gateway.url}/api/deciders/${path}`, {
-        method,
-        headers: { authorization: `Bearer ${token}` },
-        body: Uint8Array.from(body),
-      });
-      if (!response.ok) throw new Error(await response.text());
-      await response.arrayBuffer();
-    };
-    const rows: Cell[][] = [];
-    for (const callers of crowd) {
-      const days = Array.from({ length: 5 }, (_, day) => [16_000 + day, 1500, 2]);
-      const body = Buffer.from(JSON.stringify({ from: 16_004, days }));
-      const times: number[] = [];
-      const each = 30;
-      for (let caller = 0; caller < callers; caller++)
-        await ask(caller, "PUT", `c${caller}`, Buffer.from(bytes));
-      const began = performance.now();
-      await Promise.all(
-        Array.from({ length: callers }, async (_, caller) => {
-          for (let round = 0; round < each; round++) {
-            const start = performance.now();
-            await ask(caller, "POST", `c${caller}/days`, body);
-            times.push(performance.now() - start);
-          }
-        }),
-      );
-      const whole = performance.now() - began;
-      times.sort((a, b) => a - b);
-      rows.push([
-        callers,
-        times.length,
-        times[times.length >> 1]!.toFixed(2),
-        (whole / times.length).toFixed(2),
-      ]);
-    }
-    return rows;
-  } finally {
-    await gateway.stop();
-  }
 }
 
 async function hosted(): Promise<Cell[][]> {

@@ -20,10 +20,12 @@ const ask = (caller) =>
     };
     const asked = request(`${url}/c${caller}/days`, { method: "POST", agent, headers });
     asked.on("error", reject);
-    asked.on("response", async (response) => {
-      const said = await text(response);
-      if (response.statusCode === 200) resolve();
-      else reject(new Error(`${response.statusCode}: ${said}`));
+    asked.on("response", (response) => {
+      const told = (said) => {
+        if (response.statusCode === 200) resolve();
+        else reject(new Error(`${response.statusCode}: ${said}`));
+      };
+      text(response).then(told, reject);
     });
     asked.end(body);
   });

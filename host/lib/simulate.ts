@@ -96,6 +96,14 @@ export class Simulation {
       const names = this.facts.parameters.map(({ name }) => name).join(", ") || "none";
       throw new RangeError(`the module has no parameter ${unknown}; it has: ${names}`);
     }
+    // As on the node, which refuses them too.
+    for (const { name, minimum, maximum } of this.facts.parameters) {
+      const value = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+      // The bounds are f32, and so is what a module gets.
+      const near = value === undefined ? minimum : Math.fround(value);
+      if (!(near >= minimum && near <= maximum))
+        throw new RangeError(`${name} is ${minimum} to ${maximum}, not ${value}`);
+    }
     this.#budget = fuel;
     this.#wallClock = options.wallClock ?? false;
     this.#latest = this.facts.sensors.map(() => Number.NaN);

@@ -1,5 +1,6 @@
 // The service broker's bindings, what happens at the same time, orphans, and a kill (Open Service Broker v2.17).
-import { cpSync } from "node:fs";
+import { cpSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ServiceBroker } from "../../host/gateway/adapters/osb/index.ts";
 import { openProject } from "../../host/lib/project.ts";
@@ -413,4 +414,46 @@ describe("a gateway that is killed", () => {
     expect((await after.ask("GET", binding("c"))).status).toBe(200);
     expect(one.gateway.osb!.broker.admits(made, "b", password)).toBeDefined();
   }, 60_000);
+});
+
+test("an instance of a filter that the operator offers no longer is used and deleted as before", async () => {
+  writeFileSync(join(it.folder, "preset.wpkg"), Buffer.from(it.signed, "base64"));
+  const filters = [{ name: "preset", description: "A filter", package: "preset.wpkg" }];
+  const before = await Platform.at(running, { broker: { ...config, filters } });
+  const { id: service_id, plans } = before.services.find(({ name }) => name === "wasmote-preset")!;
+  const ids = { service_id, plan_id: plans[0]!.id };
+  const id = fresh();
+  const body = { ...ids, organization_guid: "o", space_guid: "s" };
+  const parameters = { inputs: { level: "wye/sensors/level" }, name: "preset" };
+  expect((await before.put(id, { ...body, parameters })).status).toBe(202);
+  await before.release();
+  const path = `/v2/service_instances/${id}/service_bindings/b`;
+  await before.ask("PUT", `${path}?accepts_incomplete=true`, { body: ids });
+  await before.release();
+  const after = await Platform.at(running);
+  expect(after.services.map(({ name }) => name)).not.toContain("wasmote-preset");
+  const bound = await after.ask("GET", path);
+  expect(bound.status).toBe(200);
+  const { password } = bound.body["credentials"] as { password: string };
+  expect(running.gateway.osb!.broker.admits(id, "b", password)).toMatchObject({ raw: true });
+  expect((await after.put(fresh(), { ...body, parameters })).status).toBe(400);
+  const query = new URLSearchParams({ ...ids, accepts_incomplete: "true" }).toString();
+  expect((await after.ask("DELETE", `${path}?${query}`)).status).toBe(202);
+  await after.release();
+  expect((await after.remove(id, ids)).status).toBe(202);
+  await after.release();
+  expect(await after.last(id)).toBe(410);
+  expect(running.gateway.hosted.states().map(({ name }) => name)).not.toContain("preset");
+});
+
+test("a binding whose id has a colon has credentials that are good: no user name has one (RFC 7617 §2)", async () => {
+  const id = fresh();
+  await platform.put(id, platform.order("series", "raw"));
+  for (const binding of ["a:b", "a%b", "%3A"]) {
+    const path = `/v2/service_instances/${id}/service_bindings/${encodeURIComponent(binding)}`;
+    const { body } = await platform.ask("PUT", path, { body: platform.ids("series", "raw") });
+    const { username, password, values_url } = body["credentials"] as Record<string, string>;
+    const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+    expect((await fetch(values_url!, { headers: { authorization } })).status).toBe(200);
+  }
 });

@@ -98,6 +98,9 @@ describe("every request", () => {
       (await platform.ask("PUT", path, { body, headers })).status;
     const good = platform.order("series", "raw");
     for (const body of ["", "{", "[]", "3", "null", '"a"']) expect(await put(body)).toBe(400);
+    // Deeper than what writes JSON can follow.
+    const deep = `${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`;
+    expect(await put(`${JSON.stringify(good).slice(0, -1)},"more":${deep}}`)).toBe(400);
     expect(await put(good, { "content-type": "text/plain" })).toBe(400);
     expect(await put("x".repeat(3 << 20))).toBe(413);
     for (const key of ["service_id", "plan_id", "organization_guid", "space_guid"]) {
@@ -561,7 +564,12 @@ describe("an instance of an asynchronous plan", () => {
       expect(await status(filter({ package: wrong }))).toBe(400);
     expect(await status(filter({ inputs: {} }))).toBe(400);
     expect(await status(filter({ parameters: { none: 1 } }))).toBe(400);
+    expect(await status(filter({ parameters: { limit: 1e30 } }))).toBe(400);
     expect(await status(filter({ name: "-" }))).toBe(400);
+    // The gateway's own name; a series has none, and takes nobody's.
+    expect(await status(filter({ name: "gateway" }))).toBe(422);
+    await platform.put(fresh(), platform.order("series", "raw"));
+    expect(await status(filter({ name: "undefined" }))).toBe(202);
     expect(await status(filter({ package: it.large }))).toBe(400);
     expect(await status(filter({ name: "mine" }))).toBe(202);
     expect(await status(filter({ name: "mine" }))).toBe(422);

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Rollout } from "../../host/gateway/rollout/machine.ts";
 import type { RolloutView } from "../../host/gateway/rollout/rollouts.ts";
 import { emulateFleet, missing, type Fleet } from "../../host/lib/emulate.ts";
 import { askGateway, type GatewayPlace } from "../../host/lib/gateway.ts";
@@ -190,11 +191,28 @@ describe.skipIf(reason !== undefined)(
       expect(done.members.filter(({ state }) => state === "good").length).toBeGreaterThan(size / 2);
     }, 240_000);
 
+    test("who resumes what he paused has approved no wave; what was halted is not started again", async () => {
+      const next = await pack("native", filter("if (broken.value > 2) unreachable();"), 4);
+      const { id } = await plan(next, "waves=1,100%&approve&soak=0&tolerate=1");
+      const act = (what: string) =>
+        askGateway<Rollout>(place, `/api/rollouts/${id}/${what}`, { method: "POST" });
+      await begin(id);
+      await until(async () => (await view(id)).state === "asking");
+      expect((await act("pause")).state).toBe("paused");
+      expect((await act("resume")).state).toBe("asking");
+      expect((await act("halt")).state).toBe("halted");
+      await expect(begin(id)).rejects.toThrow(/the rollout is halted: nothing to start/);
+      await ended(id, "halted");
+    }, 120_000);
+
     test("what does not fit is refused before the first byte, with the reason; whoever lacks the right is refused too", async () => {
       const old = await pack("native", filter("ticks += 1;"), 1);
-      const { members } = await plan(old, "");
+      const { id, members } = await plan(old, "");
       expect(members.every(({ state }) => state === "refused")).toBe(true);
-      expect(members[0]!.reason).toMatch(/sequence number 1, the node has had [123]/);
+      expect(members[0]!.reason).toMatch(/sequence number 1, the node has had [1-4]/);
+      await expect(begin(id)).rejects.toThrow(
+        /no node takes the package: node-\d+: .*sequence number/,
+      );
       for (const query of ["waves=50%", "soak=-1", "tolerate=2", "silence=x"])
         await expect(plan(old, query)).rejects.toThrow(/the gateway refuses/);
       await expect(

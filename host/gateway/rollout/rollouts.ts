@@ -143,14 +143,14 @@ export class Rollouts {
     const next = {
       start: state === "planned" ? "running" : state,
       pause: state === "running" || state === "asking" ? "paused" : state,
-      resume: state === "paused" ? "running" : state,
+      resume: state !== "paused" ? state : this.#unapproved(rollout) ? "asking" : "running",
       approve: state === "asking" ? "running" : state,
       halt: "halted" as const,
     }[act];
     const reached = {
-      start: running,
+      start: ["running", "paused", "asking", "done"],
       pause: ["paused"],
-      resume: ["running"],
+      resume: ["running", "asking"],
       approve: ["running"],
       halt: ["halted"],
     };
@@ -160,6 +160,10 @@ export class Rollouts {
       const other = this.#rival(rollout);
       if (other !== undefined)
         throw new Refused(409, `rollout ${other.id} is under way on the same nodes: halt it first`);
+      const members = this.#store.members(id);
+      const refused = members.find((member) => member.state === "refused");
+      if (refused !== undefined && members.every((member) => member.state === "refused"))
+        throw new Refused(409, `no node takes the package: ${refused.node}: ${refused.reason}`);
     }
     if (next === state) return rollout;
     const changed: Rollout = { ...rollout, state: next };
@@ -168,6 +172,14 @@ export class Rollouts {
     this.#store.apply({ rollout: changed, changed: [], said }, Date.now());
     void this.look();
     return changed;
+  }
+
+  /** Whether a wave that somebody has to approve has not begun: who paused it there and resumes it has approved nothing. */
+  #unapproved({ id, wave, settings }: Rollout): boolean {
+    if (!settings.approve || wave === 0) return false;
+    const before = ["absent", "refused", "waiting"];
+    const of = this.#store.members(id).filter((member) => member.wave === wave);
+    return of.every(({ state }) => before.includes(state));
   }
 
   /** Another rollout that still moves nodes of this one. */

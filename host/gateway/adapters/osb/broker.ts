@@ -5,7 +5,7 @@
 //              ▼           ▼
 //           failed ────▶ deleting ──▶ gone
 import { createHmac, randomBytes, randomUUID, timingSafeEqual } from "node:crypto";
-import type { Selection } from "./catalog.ts";
+import type { Kind, Selection } from "./catalog.ts";
 import {
   daysOf,
   maintenance,
@@ -193,7 +193,7 @@ export class Broker {
     const instance = this.#store.instance(id);
     if (instance === undefined) throw new BrokerError(410, "there is no such instance");
     this.#checkIds(instance, service, plan);
-    const { asynchronous } = this.catalog.offering(instance.service);
+    const asynchronous = this.#kind(instance) === "filter";
     if (asynchronous && !incomplete) throw asyncRequired();
     if (busy(instance) && instance.operation.task === "delete") return begunAnswer(instance);
     if (busy(instance) && instance.operation.task === "update") throw concurrent("instance");
@@ -292,7 +292,7 @@ export class Broker {
     if (instance === undefined || binding === undefined)
       throw new BrokerError(410, "there is no such binding");
     this.#checkIds(instance, service, plan);
-    const { asynchronous } = this.catalog.offering(instance.service);
+    const asynchronous = this.#kind(instance) === "filter";
     if (asynchronous && !incomplete) throw asyncRequired();
     if (busy(binding) && binding.operation.task === "delete") return begunAnswer(binding);
     if (!asynchronous) {
@@ -370,12 +370,13 @@ export class Broker {
     if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined;
     const expires = expiryOf(binding);
     if (now >= expires) return undefined;
-    const { offering, plan } = this.catalog.find(instance.service, instance.plan);
+    const kind = this.#kind(instance);
+    const raw = kind !== "series" || this.catalog.find(instance.service, instance.plan).plan.raw;
     const selection =
-      offering.kind === "filter"
+      kind === "filter"
         ? { nodes: [nameOf(instance.parameters)], resources: ["outputs/*"] }
         : (instance.parameters as unknown as Selection);
-    return { selection, raw: offering.kind !== "series" || plan.raw, expires };
+    return { selection, raw, expires };
   }
 
   #password({ instance, id, nonce }: Binding): string {
@@ -383,8 +384,9 @@ export class Broker {
     return createHmac("sha256", this.#options.key).update(text).digest("base64url");
   }
 
-  #access(binding: Binding, { id, service }: Instance): object {
-    const { kind } = this.catalog.offering(service);
+  #access(binding: Binding, instance: Instance): object {
+    const { id } = instance;
+    const kind = this.#kind(instance);
     const base = this.#options.base();
     const { hostname, port, protocol } = new URL(base);
     const url = `${base}/services/${encodeURIComponent(id)}`;
@@ -396,7 +398,7 @@ export class Broker {
       },
       credentials: {
         uri: url,
-        username: binding.id,
+        username: usernameOf(binding.id),
         password: this.#password(binding),
         values_url: `${url}/values`,
         stream_url: `${url}/stream`,
@@ -420,9 +422,14 @@ export class Broker {
       : { ...selectionOf(given) };
   }
 
+  /** What an instance is, also one of a filter that the operator no longer offers: it can be deleted, and what is bound to it goes on. */
+  #kind({ service, parameters }: Instance): Kind {
+    return "package" in parameters ? "filter" : this.catalog.offering(service).kind;
+  }
+
   #checkName(name: string, id: string): void {
     const others = this.#store.instances().filter((one) => one.id !== id);
-    const used = others.some(({ parameters }) => nameOf(parameters) === name);
+    const used = others.some(({ parameters }) => parameters["name"] === name);
     const mine = this.#store.instance(id);
     const own = mine !== undefined && nameOf(mine.parameters) === name;
     if (used || (!own && this.#filters.taken(name)))
@@ -561,6 +568,14 @@ function checkMaintenance(body: Fields): void {
       `the maintenance information of the catalogue is ${maintenance.version}`,
       "MaintenanceInfoConflict",
     );
+}
+
+/** The user name of a binding's credentials, which has no colon (RFC 7617 §2). */
+const usernameOf = (id: string) => id.replaceAll(/[%:]/g, encodeURIComponent);
+
+/** The binding that a user name stands for. */
+export function bindingOf(username: string): string {
+  return username.replaceAll(/%(?:25|3A)/gi, decodeURIComponent);
 }
 
 const expiryOf = ({ created, days }: Binding) => created + days * day;

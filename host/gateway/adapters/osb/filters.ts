@@ -9,6 +9,7 @@ import type { Core } from "../../core.ts";
 import type { HostedConfig } from "../../hosted.ts";
 import { checked, forget, keep } from "../../hosted-routes.ts";
 import { Refused } from "../../http.ts";
+import { refuseTaken } from "../../known.ts";
 import type { Offering, Plan } from "./catalog.ts";
 import { BrokerError } from "./errors.ts";
 import { objectOf, only, textOf, type Fields } from "./fields.ts";
@@ -86,8 +87,12 @@ export class HostedFilters implements Filters {
   }
 
   taken(name: string): boolean {
-    const { hosted, nodes } = this.#gateway;
-    return nodes.get(name) !== undefined || hosted.states().some((one) => one.name === name);
+    try {
+      refuseTaken(this.#gateway, name, "hosted");
+    } catch {
+      return true;
+    }
+    return this.#gateway.hosted.states().some((one) => one.name === name);
   }
 
   start(parameters: Fields): Promise<void> {

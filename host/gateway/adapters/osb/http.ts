@@ -13,6 +13,8 @@ const oldestMinor = 13;
 /** Bytes of a request: a package in Base64, and something around it. */
 const longestBody = 2 << 20;
 const longestId = 255;
+/** Levels of objects and lists in a body. */
+const mostDeep = 64;
 
 export class BrokerHttp {
   readonly #gateway: Core;
@@ -39,6 +41,8 @@ export class BrokerHttp {
       checkVersion(request);
       await this.#route({ request, response, path, query, principal, headers });
     } catch (error) {
+      // Nobody is there any more: who hung up in the middle of a body is no fault of the broker.
+      if (response.headersSent || response.destroyed) return void response.destroy();
       if (error instanceof BrokerError) sendAs(response, error.status, error.body, headers);
       else if (error instanceof Refused)
         sendAs(
@@ -261,6 +265,18 @@ function flag(query: URLSearchParams, name: string): boolean {
   throw new BrokerError(400, `${name} is true or false`);
 }
 
+/** Whether there are more levels than what works on values by calling itself is for; looked at level by level. */
+function isDeep(value: object): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; depth < mostDeep; depth++) {
+    level = level.flatMap((one) =>
+      typeof one === "object" && one !== null ? (Object.values(one) as unknown[]) : [],
+    );
+    if (level.length === 0) return false;
+  }
+  return true;
+}
+
 async function bodyOf(request: IncomingMessage): Promise<Fields> {
   const type = request.headers["content-type"];
   if (type !== undefined && !/^application\/json *(?:;|$)/i.test(type))
@@ -274,6 +290,8 @@ async function bodyOf(request: IncomingMessage): Promise<Fields> {
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new BrokerError(400, "the body is not a JSON object");
+  if (isDeep(value))
+    throw new BrokerError(400, `the body is nested deeper than ${mostDeep} levels`);
   return value as Fields;
 }
 

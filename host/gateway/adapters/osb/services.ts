@@ -8,7 +8,7 @@ import { matches, matchesAny, type Filter } from "../../envelope.ts";
 import type { Core } from "../../core.ts";
 import { Refused, sendJson } from "../../http.ts";
 import { lastSeq, serveEvents } from "../../stream.ts";
-import type { Broker } from "./broker.ts";
+import { bindingOf, type Broker } from "./broker.ts";
 import { basicOf } from "./http.ts";
 
 /** How often a stream looks whether its binding is still good, in milliseconds. */
@@ -69,7 +69,7 @@ export class Services {
     const look = () =>
       credentials === undefined || instance === undefined
         ? undefined
-        : this.#broker.admits(instance, credentials.username, credentials.password);
+        : this.#broker.admits(instance, bindingOf(credentials.username), credentials.password);
     const admitted = look();
     if (admitted === undefined || credentials === undefined)
       throw new Refused(401, "the credentials of a binding are needed", {

@@ -60,7 +60,8 @@ export function readRecording(file: string): Recording {
       throw notRecorded(file, index + 1);
     }
   });
-  if (typeof head !== "object" || head === null || typeof head["parameters"] !== "object")
+  const parameters = numbersOf(head?.["parameters"]);
+  if (parameters === undefined)
     throw new UserError(
       `${file} is not a recording`,
       "make one with `wasmote observe --record FILE`",
@@ -73,20 +74,35 @@ export function readRecording(file: string): Recording {
     if (typeof one !== "object" || one === null) throw notRecorded(file, index + 2);
     if (typeof one["path"] !== "string" || !Number.isFinite(Number(one["at"])))
       throw notRecorded(file, index + 2);
-    const [folder, name = ""] = String(one["path"]).split("/");
-    const [at, value] = [Number(one["at"]) - begin, Number(one["value"])];
     // A text is there to be read: what is compared are numbers.
     if (one["text"] !== undefined) return;
+    const [folder, name = ""] = String(one["path"]).split("/");
+    const [at, value] = [Number(one["at"]) - begin, numberOf(one["value"])];
+    if (value === undefined) throw notRecorded(file, index + 2);
     if (folder === "sensors") samples.push({ at, sensor: name, value });
     // What was published before has its sample before the recording too.
     else if (!one["known"]) outputs.set(name, [...(outputs.get(name) ?? []), value]);
   });
   return {
-    parameters: head["parameters"] as Record<string, number>,
-    ...(typeof head["digest"] === "string" ? { digest: head["digest"] } : {}),
+    parameters,
+    ...(typeof head?.["digest"] === "string" ? { digest: head["digest"] } : {}),
     samples,
     outputs,
   };
+}
+
+/** A number as it is recorded: see `text`. */
+function numberOf(value: unknown): number | undefined {
+  if (typeof value === "number") return value;
+  return /^(NaN|-?Infinity)$/.test(String(value)) ? Number(value) : undefined;
+}
+
+/** An object of nothing but numbers. */
+function numbersOf(value: unknown): Record<string, number> | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const all = Object.entries(value).map(([name, one]) => [name, numberOf(one)] as const);
+  if (all.some(([, one]) => one === undefined)) return undefined;
+  return Object.fromEntries(all) as Record<string, number>;
 }
 
 function notRecorded(file: string, line: number): UserError {

@@ -7,6 +7,7 @@ import { interruptedCode } from "./interruption.ts";
 
 /** What to do about each error of the library's. */
 const advice: Partial<Record<NodeError["code"], string>> = {
+  address: "`wasmote scan` lists the nodes that answer, with their addresses",
   timeout: "is it on, and is the address right? `wasmote scan` lists the nodes that answer",
   link: "`wasmote scan` lists the ports and the nodes that answer",
   closed: "is the cable plugged in? the same command goes on where it stopped",

@@ -257,17 +257,24 @@ function checkParameters({ facts }: Program, values: Record<string, number>): vo
 
 /** Runs a recording's samples, and compares what comes out with what was recorded. */
 function replay(
-  { module, digest }: Program,
+  program: Program,
   file: string,
   engine: EngineName,
   parameters: Record<string, number>,
   { json }: Options,
 ): void {
+  const { module, digest, facts } = program;
   const recording = readRecording(file);
-  const { happenings } = simulate(module, recording.samples, {
-    engine,
-    parameters: { ...recording.parameters, ...parameters },
-  });
+  const values = { ...recording.parameters, ...parameters };
+  checkParameters(program, values);
+  const { samples } = recording;
+  if (samples.length > 0 && !samples.some(({ sensor }) => facts.sensors.includes(sensor)))
+    throw new UserError(
+      `${oneLine(file)} has samples of ${oneLine([...new Set(samples.map(({ sensor }) => sensor))].join(", "))}, and the module takes none of them`,
+      `it takes: ${facts.sensors.join(", ") || "none"}; is it the module that was recorded?`,
+      "usage",
+    );
+  const { happenings } = simulate(module, samples, { engine, parameters: values });
   const wrong: string[] = [];
   for (const [name, recorded] of recording.outputs) {
     const now = happenings.flatMap((one) =>

@@ -2,12 +2,11 @@
 import { existsSync, readdirSync } from "node:fs";
 import { discover } from "../lib/coap/discover.ts";
 import { Node } from "../lib/node.ts";
-import { UserError } from "../lib/errors.ts";
 import { normalAddress } from "../lib/coap/address.ts";
 import { emulatedHere } from "../lib/emulated.ts";
 import { counted, oneLine } from "../lib/text.ts";
 import { heard, lastSeen } from "../lib/project.ts";
-import { print, project, table, waiting } from "./context.ts";
+import { milliseconds, print, project, table, waiting } from "./context.ts";
 
 interface Found {
   address: string;
@@ -24,9 +23,7 @@ interface Seen extends Found {
 }
 
 export async function scanVerb(options: { seconds: string; json?: boolean }): Promise<void> {
-  const listen = Number(options.seconds) * 1000;
-  if (!(listen > 0))
-    throw new UserError(`${options.seconds} is not a time`, "write: --seconds 6", "usage");
+  const listen = milliseconds(options.seconds, "--seconds 6");
   // What runs on this computer needs no group to be found by: it is shown at once.
   const here = await ask(emulated(), Math.min(listen, 2000));
   const early = options.json ? [] : here;

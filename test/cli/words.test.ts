@@ -84,6 +84,17 @@ describe("a verb", () => {
     write("half.jsonl", '{"parameters":{}}\n{"at":1,"pa');
     write("null.jsonl", '{"parameters":{}}\nnull\n');
     mkdirSync(join(project, "folder"));
+    const recorded = (name: string, parameters: string, path = "sensors/level", value = "1") =>
+      write(name, `{"parameters":${parameters}}\n{"at":0,"path":"${path}","value":${value}}\n`);
+    recorded("list.jsonl", "[1]");
+    recorded("nothing.jsonl", "null");
+    recorded("text.jsonl", '{"limit":"x"}');
+    recorded("other.jsonl", '{"height":5}');
+    recorded("beyond.jsonl", '{"limit":1e9}');
+    recorded("value.jsonl", "{}", "sensors/level", '{"a":1}');
+    recorded("sensor.jsonl", "{}", "sensors/rain");
+    write("deep.ts", `let x = ${"(".repeat(3000)}1${")".repeat(3000)};`);
+    write("long.ts", `export function f(): i32 { return ${"1+".repeat(20_000)}1; }`);
   });
   afterAll(() => folder[Symbol.dispose]());
 
@@ -99,6 +110,23 @@ describe("a verb", () => {
     [["run", "--samples", "none.csv"], 1, /there is no file none\.csv/],
     [["run", "--replay", "half.jsonl"], 2, /half\.jsonl:2: this is not a line of a recording/],
     [["run", "--replay", "null.jsonl"], 2, /null\.jsonl:2: this is not a line of a recording/],
+    ...["list", "nothing", "text"].map(
+      (name) =>
+        [["run", "--replay", `${name}.jsonl`], 2, /l is not a recording\n.*make one/] as const,
+    ),
+    [["run", "--replay", "other.jsonl"], 2, /no parameter height\n.*it has: limit/],
+    [["run", "--replay", "beyond.jsonl"], 2, /limit = 1000000000 is out of range\n/],
+    [["run", "--replay", "value.jsonl"], 2, /value\.jsonl:2: this is not a line of a recording/],
+    [["run", "--replay", "sensor.jsonl"], 2, /samples of rain, .* none of them\n.*takes: level/],
+    [["scan", "--seconds", "1e400"], 2, /1e400 is not a time\n.*--seconds 6/],
+    ...["coaps://127.0.0.1", "coap://127.0.0.1:-1", "serial:/dev/null?baud=0", "http://a"].map(
+      (node) =>
+        [
+          ["info", "-n", node],
+          2,
+          /is not an address of a node: .*\n(?:.*\n)?.*what to do/,
+        ] as const,
+    ),
     [
       ["run", "--samples", "samples.csv", "--param", "limit=10001"],
       2,
@@ -138,6 +166,16 @@ describe("a verb", () => {
     expect(ran.err).toMatch(/\n {2}what to do: /);
     expect(ran.code).toBe(code);
   });
+
+  test.each(["deep", "long"])(
+    "says what to do about an expression without end: %s",
+    async (name) => {
+      const ran = await wasmote(project, "build", `${name}.ts`, "--json");
+      expect(ran.err).toMatch(new RegExp(`^${name}.ts: this is nested too deeply .*: take the`));
+      expect(JSON.parse(ran.out)).toMatchObject({ error: { code: "source", exit: 3 } });
+      expect(ran.code).toBe(3);
+    },
+  );
 
   test("takes what is well-formed though unusual", async () => {
     const ran = await wasmote(project, "run", "--samples", "quoted.csv");

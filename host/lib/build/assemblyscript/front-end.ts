@@ -137,7 +137,7 @@ async function pass(
     "--memoryBase",
     "16",
   ];
-  const { error } = await alone(runtimeFile, plain === true, words, {
+  const { error } = await attempt(runtimeFile, plain === true, words, {
     readFile: (name, base) => {
       // A configuration beside the source (asconfig.json) is no source: it names programs that the compiler would run, and options
       // that change what comes out of what is shown.
@@ -162,7 +162,8 @@ async function pass(
   const module = output.get("module.wasm");
   if (error || !(module instanceof Uint8Array)) {
     const nowhere = { file: basename(path), line: 0, column: 0 };
-    throw new BuildError([{ ...nowhere, message: error?.message ?? "no module came out" }], folder);
+    const message = error === null ? "no module came out" : inWords(error);
+    throw new BuildError([{ ...nowhere, message }], folder);
   }
   return {
     module,
@@ -206,6 +207,24 @@ function withShortNumbers(library: string): string {
 
 /** The compiler that works now: the file of the runtime is the same for all of this process, and so one works at a time. */
 let busy: Promise<unknown> = Promise.resolve();
+
+/** What the compiler says, or throws because a program is nested so deeply that its own stack does not do. */
+async function attempt(...words: Parameters<typeof alone>): Promise<{ error: Error | null }> {
+  try {
+    return await alone(...words);
+  } catch (error) {
+    if (!(error instanceof Error && isTooDeep(error))) throw error;
+    return { error };
+  }
+}
+
+const isTooDeep = (error: Error) =>
+  error instanceof RangeError && error.message.includes("call stack");
+
+const inWords = (error: Error) =>
+  isTooDeep(error)
+    ? "this is nested too deeply for the compiler: take the longest expression apart, and give its parts names"
+    : error.message;
 
 function alone(
   runtimeFile: string,

@@ -53,6 +53,11 @@ describe("a message of telemetry", () => {
   ])("that has %s is none, as a whole", (_, body) => {
     expect(rowsOf({ subject: "wm.tel.north", data: bytes(body) })).toBeUndefined();
   });
+  test("loses no good value to a bad one of another node", () => {
+    const long = { ...good, resource: `outputs/${"x".repeat(300)}` };
+    const data = bytes({ values: [good, long, null, { ...good, time: 2 }] });
+    expect(rowsOf({ subject: "wm.tel.north", data })?.map(({ time }) => time)).toEqual([1, 2]);
+  });
   test("is collected only where there is a hub", () => {
     expect(() => parseConfig({ collect: { postgres: "postgres://h/d" } })).toThrow(/nats/);
   });

@@ -121,6 +121,35 @@ describe("the outbox of telemetry", () => {
     }
   }, 120_000);
 
+  test("is in messages that a server takes, also of long texts; what fits in none is not in the way of the rest", async () => {
+    using folder = scratch();
+    const database = openDatabase(join(folder.path, "gateway.db"));
+    const outbox = new TelemetryOutbox(database, "gw");
+    const has: string[] = [];
+    outbox.run({
+      send: (body) => {
+        // nats-server's max_payload, where nobody set another.
+        if (Buffer.byteLength(body) > 1 << 20) throw new Error("maximum payload exceeded");
+        return Promise.resolve(has.push(body));
+      },
+      newest: () => Promise.resolve({ sequence: has.length, id: undefined }),
+    });
+    const count = 3_000;
+    for (let value = 0; value < count; value++)
+      outbox.take({ ...envelope(value), text: "水".repeat(400) });
+    outbox.take({ ...envelope(-1), resource: `outputs/${"x".repeat(1 << 20)}` });
+    outbox.take(envelope(count));
+    outbox.flush();
+    await until(() => outbox.waiting() === 0);
+    await outbox.stop();
+    database.close();
+    const values = has.flatMap((body) => (JSON.parse(body) as { values: Sent[] }).values);
+    expect(values.map(({ value }) => value)).toEqual(
+      Array.from({ length: count + 1 }, (_, n) => n),
+    );
+    expect(outbox.lost).toBe(1);
+  });
+
   test("of a folder that is begun anew is not taken for the old one", async () => {
     const has: string[] = [];
     const hub: Telemetry = {
@@ -248,6 +277,34 @@ describe.skipIf(missingNats !== undefined)(
       for (const name of [telemetryStream, `KV_${desiredBucket}`])
         await denied(() => north.request(`$JS.API.STREAM.DELETE.${name}`, "", { timeout: 1_000 }));
     }, 120_000);
+
+    test("takes nothing for a command that somebody had JetStream deliver", async () => {
+      await using running = await startGateway({ nats: settings("south") });
+      const north = await servers.connect("north");
+      try {
+        const all = await Fleet.open(hub);
+        await until(() => all.command("south", { command: "nodes" }, 1_000).catch(() => false));
+        await all.want("north", "wye", { package: "0".repeat(64), digest: "0".repeat(64) });
+        // A consumer of its own nodes, which it may make, that delivers to another gateway.
+        const [name, filter] = ["forged", `$KV.${desiredBucket}.north.>`];
+        const config = { name, filter_subject: filter, deliver_subject: commandsOf("south") };
+        const stream = `KV_${desiredBucket}`;
+        const made = await north.request(
+          `$JS.API.CONSUMER.CREATE.${stream}.${name}.${filter}`,
+          JSON.stringify({ stream_name: stream, config: { ...config, ack_policy: "none" } }),
+        );
+        expect(made.json()).not.toHaveProperty("error");
+        await until(async () => {
+          const info = await hub.request(`$JS.API.CONSUMER.INFO.${stream}.${name}`);
+          return info.json<{ delivered: { stream_seq: number } }>().delivered.stream_seq > 0;
+        });
+        // It came before this, and an error of it would stand in the audit.
+        await all.command("south", { command: "nodes" });
+        expect(running.gateway.store.audits(10).filter(({ who }) => who === "hub")).toEqual([]);
+      } finally {
+        await north.close();
+      }
+    }, 60_000);
 
     test.skipIf(missing("native") !== undefined)(
       "brings each node to what it shall run, tells what it runs, and passes commands on",

@@ -262,7 +262,10 @@ async function advance(
   if (rowCount !== 1) throw new Overtaken();
 }
 
-/** The values of one message, under the name of the gateway whose subject it is; undefined where it is no pack of values. */
+/**
+ * The values of one message, under the name of the gateway whose subject it is; undefined where it is no pack of values, or none of its values is
+ * one. A bad one among good ones is left out: it is one node's, and the others' are no worse for it.
+ */
 export function rowsOf({ subject, data }: Pick<JsMsg, "subject" | "data">): Row[] | undefined {
   const gateway = subject.slice(telemetryOf("").length);
   let values: unknown;
@@ -282,7 +285,7 @@ export function rowsOf({ subject, data }: Pick<JsMsg, "subject" | "data">): Row[
       Math.abs(time) <= latest &&
       (value === null || typeof value === "number") &&
       (text === undefined || (typeof text === "string" && text.length <= longestText));
-    if (!good) return undefined;
+    if (!good) continue;
     rows.push({
       node: `${gateway}/${node}`,
       resource,
@@ -291,7 +294,7 @@ export function rowsOf({ subject, data }: Pick<JsMsg, "subject" | "data">): Row[
       ...(text === undefined ? {} : { text: text as string }),
     });
   }
-  return rows;
+  return rows.length === 0 && values.length > 0 ? undefined : rows;
 }
 
 function isName(text: unknown): text is string {

@@ -185,6 +185,8 @@ export class HubLink {
   }
 
   async #obey(message: Msg): Promise<void> {
+    // Who may make a consumer may have JetStream deliver to any subject what is not his: that is no command of the hub's.
+    if (message.reply?.startsWith("$JS.ACK.") === true) return;
     const answer = await obey(this.#gateway, message.string());
     const headers = makeHeaders();
     if (message.reply !== undefined && message.reply !== "")

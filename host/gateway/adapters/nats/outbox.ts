@@ -27,6 +27,8 @@ export interface Telemetry {
 }
 
 const gatherMs = 200;
+/** Bytes of one message at most: a server takes 1 MiB if nobody says otherwise, and one that it does not take would be in the way for ever. */
+const mostBytes = 250_000;
 /** Values of one message at most, and packs that wait at most: some days of a gateway that is busy. */
 const mostInPack = 1_000;
 const mostWaiting = 1_000_000;
@@ -84,10 +86,13 @@ export class TelemetryOutbox {
     this.#timer = undefined;
     if (this.#pack.length === 0) return;
     try {
-      for (let at = 0; at < this.#pack.length; at += mostInPack)
-        this.#database
-          .prepare("INSERT INTO nats_outbox (body) VALUES (?)")
-          .run(JSON.stringify({ values: this.#pack.slice(at, at + mostInPack) }));
+      const insert = this.#database.prepare("INSERT INTO nats_outbox (body) VALUES (?)");
+      for (let at = 0; at < this.#pack.length;) {
+        const [body, next] = this.#message(at);
+        if (body === undefined) this.lost++;
+        else insert.run(body);
+        at = next;
+      }
       this.#pack = [];
       const { changes } = this.#database
         .prepare("DELETE FROM nats_outbox WHERE seq <= (SELECT max(seq) FROM nats_outbox) - ?")
@@ -101,6 +106,19 @@ export class TelemetryOutbox {
       this.lost += over;
       if (!this.#stopped) this.#timer ??= setTimeout(() => this.flush(), 2_000);
     }
+  }
+
+  /** The values from a place on that one message has room for, and where the next begins; none for a value that is longer alone. */
+  #message(from: number): [string | undefined, number] {
+    const texts: string[] = [];
+    let at = from;
+    for (let length = 0; at < this.#pack.length && texts.length < mostInPack; at++) {
+      const text = JSON.stringify(this.#pack[at]);
+      length += Buffer.byteLength(text) + 1;
+      if (length > mostBytes) break;
+      texts.push(text);
+    }
+    return texts.length === 0 ? [undefined, from + 1] : [`{"values":[${texts.join(",")}]}`, at];
   }
 
   waiting(): number {

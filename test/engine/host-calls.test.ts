@@ -42,19 +42,41 @@ const bodies: Record<keyof typeof imports, string> = {
   tell: "(call $f (i32.const 15) (i32.const 0) (i32.const 48))",
 };
 
+interface Calls {
+  name: keyof typeof imports;
+  /** What stands before them in their function. */
+  before?: string;
+  /** What the memory begins with. */
+  text?: string;
+}
+
+/** The same where it could cost more: behind long code in its function, and with a text that is not UTF-8. */
+const dearer: Record<string, Calls> = {
+  "log at the end of a long function": {
+    name: "log",
+    before: `(if (local.get 0) (then ${"(drop (i32.add (local.get 0) (i32.const 1)))".repeat(800)}))`,
+  },
+  "log of broken characters": { name: "log", text: "\\f0\\9f\\98".repeat(32) },
+  "tell of broken characters": { name: "tell", text: "\\f0\\9f\\98".repeat(32) },
+};
+const plain = Object.keys(imports).map((name): [string, Calls] => [
+  name,
+  { name: name as keyof typeof imports },
+]);
+
 const answers = (name: string) => name === "reply" || name === "answer";
 
 /** A module whose ticks, or whose answers to requests, call one import. */
-function caller(name: keyof typeof imports): Uint8Array {
+function caller({ name, before = "", text: said = "ä".repeat(96) }: Calls): Uint8Array {
   const { link, parameters, result } = imports[name];
   const type = `${parameters.map((p) => `(param ${p})`).join(" ")} ${result ? `(result ${result})` : ""}`;
   const many = `(loop $again ${bodies[name]}
     (br_if $again (i32.lt_s (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const ${calls}))))`;
   const handler = answers(name)
     ? `(func (export "request") (param i32 i32 i32) ${bodies[name]})`
-    : `(func (export "tick") (local i32) ${many})`;
+    : `(func (export "tick") (local i32) ${before} ${many})`;
   const text = `(module (import "wasmote" "${link}" (func $f ${type})) (memory 512 (pagesize 1))
-    (data (i32.const 0) "${"ä".repeat(96)}") (global (export "buffer") i32 (i32.const 256)) ${handler})`;
+    (data (i32.const 0) "${said}") (global (export "buffer") i32 (i32.const 256)) ${handler})`;
   const parsed = binaryen.parseText(text);
   parsed.setFeatures(binaryen.Features.All);
   const many16 = Array.from({ length: 16 }, (_, n) => `n${n}`);
@@ -99,11 +121,12 @@ describe.skipIf(reason !== undefined)("on the emulated chip", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test.each(Object.keys(imports) as (keyof typeof imports)[])(
+  test.each([...plain, ...Object.entries(dearer)])(
     "a slice of fuel spent on %s is no longer than one spent on computing",
-    async (name) => {
+    async (what, made) => {
+      const { name } = made;
       sequence += 1;
-      const module = caller(name);
+      const module = caller(made);
       const needs = { ram: 0, table: 0, fuel: 0, sensors: 1, outputs: 16 };
       const about = { vendor: "", class: classOf("qemu-stm32"), name, version: "1" };
       await node.push(makePackage(module, { ...about, sequence, needs }, key));
@@ -122,7 +145,7 @@ describe.skipIf(reason !== undefined)("on the emulated chip", () => {
       const instructions = stats.micros * instructionsPerMicro;
       const each = instructions / stats.fuel;
       console.log(
-        `${name}: ${stats.fuel} fuel, ${instructions} instructions, ${each.toFixed(1)} a unit; ` +
+        `${what}: ${stats.fuel} fuel, ${instructions} instructions, ${each.toFixed(1)} a unit; ` +
           `a slice at 168 MHz takes ${((each * slice) / 168e3).toFixed(2)} ms`,
       );
       expect(each).toBeLessThan(most);

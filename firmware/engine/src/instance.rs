@@ -645,6 +645,17 @@ impl<'m, 'r> Instance<'m, 'r> {
         }
     }
 
+    /// The last byte of the call at which the pending host call stands; 0 when it is no function's. Unlike [`Self::backtrace`], which
+    /// looks for the call's first byte through all of its function, it costs the same wherever that is.
+    pub fn called_at(&self) -> u32 {
+        match self.phase {
+            Phase::Waiting { .. } if self.state.function != NOBODY => {
+                self.state.code.saturating_sub(1)
+            }
+            _ => 0,
+        }
+    }
+
     /// The linear memory as it is now (empty without one).
     pub fn memory(&self) -> &[u8] {
         // SAFETY: `State::memory` bytes from `layout.memory` on belong to the region, which the instance borrows.

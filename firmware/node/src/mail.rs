@@ -98,7 +98,7 @@ pub enum Up {
 }
 
 /// How a module said a line, in a word, as there are many lines: severity (RFC 5424 §6.2.1; 3 error, 4 warning, 6 information,
-/// 7 debugging) above, and below it the byte of the module at which the call begins.
+/// 7 debugging) above, and below it the last byte of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said(NonZeroU32);
 

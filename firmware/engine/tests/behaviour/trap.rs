@@ -203,6 +203,16 @@ fn the_place_of_a_call_is_its_first_byte_whatever_its_numbers_look_like() {
         let bytes = instance.module().bytes();
         let shown = instruction(bytes, place.offset).unwrap().to_string();
         assert_eq!((place.function, shown.as_str()), (1, "call 0"));
+        // Its opcode and its number: the last byte of it is known without a search.
+        assert_eq!(instance.called_at(), place.offset + 1);
+        instance.resume(&[]).unwrap();
+        assert_eq!(instance.called_at(), 0);
+    });
+    // One that nobody called is nowhere.
+    let text = r#"(module (import "h" "h" (func)) (start 0))"#;
+    with(text, &Options::default(), |instance| {
+        assert!(matches!(instance.run(&mut 1000), Run::Host(_)));
+        assert_eq!(instance.called_at(), 0);
     });
 }
 

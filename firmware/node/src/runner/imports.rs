@@ -164,8 +164,7 @@ impl Active {
         length: u32,
     ) -> Option<Option<Value>> {
         let line = line(self.bytes(at, length)?);
-        let place = self.instance.backtrace().next();
-        let said = Said::new(level, place.map_or(0, |place| place.offset))?;
+        let said = Said::new(level, self.instance.called_at())?;
         let _ = mail.up.enqueue(Up::Log(Some(said), line));
         Some(None)
     }
@@ -180,14 +179,16 @@ impl Active {
 /// What of these bytes fits a text of so many; what is not UTF-8 is shown as U+FFFD.
 fn line<const N: usize>(bytes: &[u8]) -> heapless::String<N> {
     let mut line = heapless::String::new();
+    // A character that begins within the text may end three bytes behind it. What is farther is not looked at, however long it is.
+    let bytes = bytes.get(..N + 3).unwrap_or(bytes);
     for chunk in bytes.utf8_chunks() {
-        let room = line.capacity() - line.len();
-        let valid = chunk.valid();
-        let fits = valid.get(..valid.floor_char_boundary(room));
-        let _ = line.push_str(fits.unwrap_or(""));
-        let whole = valid.len() <= room;
-        let broken = !chunk.invalid().is_empty();
-        if !whole || broken && line.push(char::REPLACEMENT_CHARACTER).is_err() {
+        let (valid, room) = (chunk.valid(), line.capacity() - line.len());
+        if line.push_str(valid).is_err() {
+            let fits = valid.get(..valid.floor_char_boundary(room));
+            let _ = line.push_str(fits.unwrap_or(""));
+            break;
+        }
+        if !chunk.invalid().is_empty() && line.push(char::REPLACEMENT_CHARACTER).is_err() {
             break;
         }
     }

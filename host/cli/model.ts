@@ -17,7 +17,9 @@ import {
 } from "../model/model.ts";
 import { evaluate } from "../model/reference.ts";
 import { pythonWithRuntime, runRuntime } from "../model/runtime.ts";
+import { numberOf, readTable, SamplesError } from "../lib/samples.ts";
 import { print, table } from "./context.ts";
+import { fromCsv } from "./samples.ts";
 import { refuseResult, writeResult, type Writing } from "./result.ts";
 
 export interface ModelVerbOptions {
@@ -128,35 +130,24 @@ function readModel(file: string): Uint8Array {
   return readWhole(file, mostBytes);
 }
 
-/** Rows of inputs: a line of their names, then numbers; lines with # are comments. */
+/** Rows of inputs from a CSV as other verbs take it; when a row was is nothing to a network. */
 function readRows(file: string, model: Model): number[][] {
-  const text = readWhole(file).toString("utf8");
-  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "" && !line.startsWith("#"));
-  const head = (lines[0] ?? "").split(",").map((one) => one.trim());
-  const columns = model.plan.inputs.map(({ name }) => head.indexOf(name));
-  const missing = model.plan.inputs.filter((_, place) => columns[place] === -1);
-  if (missing.length > 0)
-    throw new UserError(
-      `${oneLine(file)} has no column ${missing.map(({ name }) => name).join(", ")}`,
-      `its first line is to name the inputs: ${model.plan.inputs.map(({ name }) => name).join(",")}`,
-      "usage",
+  const names = model.plan.inputs.map(({ name }) => name);
+  const first = `its first line is to name the inputs: ${names.join(",")}`;
+  return fromCsv(file, first, (text) => {
+    const { head, rows } = readTable(text);
+    const missing = names.filter((name) => !head.includes(name));
+    if (missing.length > 0) throw new SamplesError(`there is no column ${missing.join(", ")}`);
+    if (rows.length === 0)
+      throw new SamplesError("there are no rows below the names of the inputs");
+    const columns = names.map((name) => head.indexOf(name));
+    return rows.map(({ cells, number }) =>
+      columns.map((column) => {
+        const value = Math.fround(numberOf(cells[column] ?? "", number));
+        if (Number.isFinite(value)) return value;
+        throw new SamplesError(`line ${number}: ${cells[column]} is beyond a 32-bit float`);
+      }),
     );
-  if (lines.length < 2)
-    throw new UserError(
-      `${oneLine(file)} has no rows below the names of the inputs`,
-      "write a line of numbers for each row, with commas",
-      "usage",
-    );
-  return lines.slice(1).map((line, index) => {
-    const cells = line.split(",");
-    const row = columns.map((column) => Number((cells[column] ?? "").trim() || Number.NaN));
-    if (!row.every((one) => Number.isFinite(one)))
-      throw new UserError(
-        `${oneLine(file)}: row ${index + 1} has something that is not a number`,
-        undefined,
-        "usage",
-      );
-    return row;
   });
 }
 

@@ -43,15 +43,15 @@ function readFile(file: string): Sample[] {
   if (statSync(file).isDirectory())
     throw new UserError(`${oneLine(file)} is a folder`, "name a file with samples", "usage");
   if (file.endsWith(".jsonl")) return readRecording(file).samples;
+  return fromCsv(file, "a CSV begins with: time,level", readSamples);
+}
+
+/** What is read from the text of a CSV, its faults told with the file and what its first line is to be. */
+export function fromCsv<T>(file: string, advice: string, read: (text: string) => T): T {
   try {
-    return readSamples(readWhole(file, longest).toString("utf8"));
+    return read(readWhole(file, longest).toString("utf8"));
   } catch (error) {
     if (!(error instanceof SamplesError)) throw error;
-    throw new UserError(
-      `${oneLine(file)}: ${error.message}`,
-      "a CSV begins with: time,level",
-      "usage",
-      { cause: error },
-    );
+    throw new UserError(`${oneLine(file)}: ${error.message}`, advice, "usage", { cause: error });
   }
 }

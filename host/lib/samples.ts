@@ -18,10 +18,7 @@ export class SamplesError extends Error {
  * samples; `#` begins a comment. Without a time, lines are a second apart. Cells may be quoted, and semicolons may stand between them.
  */
 export function readSamples(text: string): Sample[] {
-  if (/[\0\ufffd]/.test(text)) throw new SamplesError("this is not text: samples are lines of CSV");
-  const [first, ...rows] = readRows(text.replace(/^\ufeff/, ""));
-  if (first === undefined) throw new SamplesError("there are no lines");
-  const head = first.cells;
+  const { head, rows } = readTable(text);
   const column = head.findIndex((name) => /^(time|date)$/i.test(name));
   if (head.some((name) => name !== "" && !Number.isNaN(Number(name))))
     throw new SamplesError(
@@ -37,16 +34,28 @@ export function readSamples(text: string): Sample[] {
     cells.forEach((cell, index) => {
       const sensor = head[index];
       if (index === column || cell === "" || sensor === undefined) return;
-      const value = Number(cell);
-      if (Number.isNaN(value))
-        throw new SamplesError(`line ${number}: ${shown(cell)} is not a number`);
-      samples.push({ at: time - (begin ?? 0), sensor, value });
+      samples.push({ at: time - (begin ?? 0), sensor, value: numberOf(cell, number) });
     });
   });
   return samples;
 }
 
-const shown = (text: string) => oneLine(text.slice(0, 40));
+/** A CSV's head line, and the rows below it: for samples, and for what a network is given. */
+export function readTable(text: string): { head: string[]; rows: Row[] } {
+  if (/[\0\ufffd]/.test(text)) throw new SamplesError("this is not text: samples are lines of CSV");
+  const [first, ...rows] = readRows(text.replace(/^\ufeff/, ""));
+  if (first === undefined) throw new SamplesError("there are no lines");
+  return { head: first.cells, rows };
+}
+
+/** The number in a cell of a line; an empty one is none. */
+export function numberOf(cell: string, line: number): number {
+  const value = cell === "" ? Number.NaN : Number(cell);
+  if (Number.isNaN(value)) throw new SamplesError(`line ${line}: ${shown(cell)} is not a number`);
+  return value;
+}
+
+const shown = (text: string) => (text === "" ? "an empty cell" : oneLine(text.slice(0, 40)));
 
 interface Row {
   cells: string[];

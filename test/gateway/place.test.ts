@@ -41,7 +41,23 @@ describe("wasmote model", () => {
       "--module",
     );
     expect(module).toMatchObject({ output: "flow.wasm", arithmetic: "int8" });
-    expect((await wasmote(folder.path, "check", "flow.wasm")).code).toBe(0);
+    // One file serves both verbs: to the network when a row was is nothing, and the module runs with all three inputs.
+    writeFileSync(
+      join(folder.path, "days.csv"),
+      '"time";"rain-1";"rain-0";"flow-1"\r\n2013-12-01;1;0.5;60\r\n',
+    );
+    const given = ["--samples", "days.csv"];
+    expect(await wasmoteJson(folder.path, "model", flow, ...given)).toMatchObject({
+      error: { rows: 1 },
+    });
+    const checked = await wasmoteJson<{ fuel: number }>(
+      folder.path,
+      "check",
+      "flow.wasm",
+      ...given,
+    );
+    expect(checked).toMatchObject({ notExercised: [] });
+    expect(checked.fuel).toBeGreaterThan(10_000);
     const text = await wasmote(folder.path, "model", flow);
     expect(text.out).toMatch(/RAM +\d+ bytes/);
   });
@@ -50,13 +66,20 @@ describe("wasmote model", () => {
     using folder = scratch();
     writeFileSync(join(folder.path, "bad.onnx"), readFileSync(flow).subarray(0, 1000));
     writeFileSync(join(folder.path, "days.csv"), "rain\n1\n");
+    writeFileSync(join(folder.path, "huge.csv"), "rain-1,rain-0,flow-1\n\n1,2,1e39\n");
+    writeFileSync(join(folder.path, "hole.csv"), "rain-1,rain-0,flow-1\n1,,3\n");
     writeFileSync(join(folder.path, "head.csv"), "rain-1,rain-0,flow-1\n");
     for (const [words, said] of [
       [["bad.onnx"], /the model is refused/],
       [[flow, "--arithmetic", "f16"], /f16 is not an arithmetic/],
       [[flow, "--inputs", "a,b"], /2 names are given for 3/],
       [[flow, "--samples", "days.csv"], /no column rain-1/],
-      [[flow, "--samples", "head.csv"], /head\.csv has no rows below the names of the inputs/],
+      [[flow, "--samples", "huge.csv"], /huge\.csv: line 3: 1e39 is beyond a 32-bit float/],
+      [[flow, "--samples", "hole.csv"], /hole\.csv: line 2: an empty cell is not a number/],
+      [
+        [flow, "--samples", "head.csv"],
+        /head\.csv: there are no rows below the names of the inputs/,
+      ],
     ] as const) {
       const { code, err } = await wasmote(folder.path, "model", ...words);
       expect([code, err]).toEqual([2, expect.stringMatching(said)]);

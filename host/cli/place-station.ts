@@ -82,12 +82,13 @@ export async function placeStation(
   if (options.dryRun !== true) keyOf(on, options);
   const program = await stationProgram(file);
   const fuel = fuelOf(program);
+  const before = placements.find((one) => one.name === name);
+  // A placement that is moved knows its cloud; where it is only asked what would be, there could be one.
+  const unnamed = cloud === undefined && !before?.cloud && options.dryRun !== true;
+  const cut: "cloud"[] = unnamed ? ["cloud"] : [];
+  const sources = rain === station ? 1 : 2;
   const decision = chosen(
-    stationSituation(fuel, {
-      link: options.link,
-      sources: rain === station ? 1 : 2,
-      cut: cloud === undefined ? ["cloud"] : [],
-    }),
+    stationSituation(fuel, { link: options.link, sources, cut, unnamed: cut }),
   );
   const place = on === "auto" ? decision.place : on;
   const because = on === "auto" ? decision.because : "it was said so";
@@ -100,7 +101,6 @@ export async function placeStation(
   const { digest } = program;
   // The station itself has the same package, for when links go; with the rain of another it cannot decide.
   if (rain === station) await toStation(at, station, program, options, how);
-  const before = placements.find((one) => one.name === name);
   const url = cloud === undefined ? undefined : gatewayPlace(cloud).url;
   const same =
     before?.digest === digest &&

@@ -6,13 +6,16 @@ import { readWhole } from "../lib/files.ts";
 import { UserError } from "../lib/errors.ts";
 import { inspect } from "../lib/engine.ts";
 import { gatewayPlace } from "../lib/gateway.ts";
-import { installProgram, signProgram } from "../lib/install.ts";
+import { installProgram, signProgram, type Installed } from "../lib/install.ts";
+import type { Node } from "../lib/node.ts";
 import type { Program } from "../lib/program.ts";
 import type { KeyPair } from "../lib/package.ts";
 import { nextSequence } from "../lib/sequence.ts";
 import { runFuel, Simulation } from "../lib/simulate.ts";
 import { oneLine } from "../lib/text.ts";
 import { ask, patienceOf, print, project, say, table, withNode } from "./context.ts";
+import { describeEvent } from "./info.ts";
+import { told } from "./push.ts";
 import { chosen, cutOf, estimated, keyOf, type PlaceOptions } from "./placing.ts";
 import { placeStation } from "./place-station.ts";
 import { load } from "./program.ts";
@@ -40,7 +43,8 @@ export async function placeVerb(file: string, options: PlaceOptions): Promise<vo
   const decision = chosen(situation);
   const place: Place = on === "auto" ? decision.place : on;
   const because = on === "auto" ? decision.because : "it was said so";
-  const hosting = key && (await put(place, program, feeds, options, key));
+  const { hosting, installed } =
+    key === undefined ? {} : await put(place, program, feeds, options, key);
   for (const one of hosting?.unknown ?? []) say(`it waits for what feeds it: ${oneLine(one)}`);
   print(
     options.json,
@@ -51,11 +55,13 @@ export async function placeVerb(file: string, options: PlaceOptions): Promise<vo
       estimates: decision.estimates,
       moved: options.dryRun !== true,
       ...hosting,
+      ...(installed === undefined ? {} : { installed }),
     },
     () =>
       table([
         [options.dryRun === true ? "would go to" : "runs on", place],
         ["because", because],
+        ...(installed === undefined ? [] : [["installed", told(installed)] as [string, string]]),
         ...outputsOf(program, hosting),
         ...estimated(decision),
       ]),
@@ -101,7 +107,7 @@ function situationOf(
   { module, facts }: Program,
   feeds: Map<string, string>,
   options: PlaceOptions,
-  cut: NonNullable<Situation["cut"]>,
+  cut: Pick<Situation, "cut" | "unnamed">,
 ): Situation {
   const simulation = new Simulation(module, { fuel: Number.MAX_SAFE_INTEGER });
   facts.sensors.forEach((sensor, at) => simulation.sample({ at, sensor, value: 1 }));
@@ -120,7 +126,7 @@ function situationOf(
     ...(footprint.total > room
       ? { misfit: `it needs ${footprint.total} bytes of RAM, a node has ${room}` }
       : {}),
-    cut,
+    ...cut,
   };
 }
 
@@ -131,22 +137,40 @@ async function put(
   feeds: Map<string, string>,
   options: PlaceOptions,
   key: KeyPair,
-): Promise<Hosting | undefined> {
-  let hosting: Hosting | undefined;
+): Promise<{ hosting?: Hosting; installed?: Installed }> {
+  const done: { hosting?: Hosting; installed?: Installed } = {};
   const gateways = { gateway: options.gateway, cloud: options.cloud };
   if (place === "node")
-    await withNode(options, (node) => installProgram(node, project(), program, key));
+    await withNode(options, async (node) => {
+      done.installed = await installProgram(node, project(), program, key);
+      await refuseFallen(node, program);
+    });
   else {
     const bytes = signProgram(project(), program, key, {
       sequence: nextSequence(project(), { highest: 0, era: 0 }),
       boardClass: "hosted",
     });
-    hosting = await host(place, gateways[place], `PUT`, program.name, options, { feeds, bytes });
+    done.hosting = await host(place, gateways[place], `PUT`, program.name, options, {
+      feeds,
+      bytes,
+    });
   }
   for (const other of ["gateway", "cloud"] as const)
     if (other !== place && gateways[other] !== undefined)
       await host(other, gateways[other], "DELETE", program.name, options);
-  return hosting;
+  return done;
+}
+
+/** A node that took the package and left it again, since it failed: what runs at a gateway is not stopped for that. */
+async function refuseFallen(node: Node, { digest }: Program): Promise<void> {
+  const app = await node.app();
+  if (app.state !== "empty" && app.digest === digest) return;
+  const runs = app.state === "empty" ? "nothing" : `${oneLine(app.name ?? "another package")}`;
+  throw new UserError(
+    `the node took it and runs ${runs} now: ${describeEvent(app) ?? "it does not say why"}`,
+    "what runs at a gateway goes on there; `wasmote logs` has what the node says",
+    "refused",
+  );
 }
 
 /** What runs at a gateway: where its outputs are, and what is said of sources that there are not. */

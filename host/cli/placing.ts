@@ -36,10 +36,14 @@ export function chosen(situation: Situation): Decision {
  * Where nothing can run now: gateways that were not named, and those that do not answer, which is said. Where it is only asked what would be,
  * what is not named could be there.
  */
-export async function cutOf(options: PlaceOptions): Promise<("gateway" | "cloud")[]> {
-  const looked = (["gateway", "cloud"] as const).map(async (what) => {
+export async function cutOf(
+  options: PlaceOptions,
+): Promise<Required<Pick<Situation, "cut" | "unnamed">>> {
+  const both = ["gateway", "cloud"] as const;
+  const unnamed = options.dryRun === true ? [] : both.filter((what) => options[what] === undefined);
+  const looked = both.map(async (what) => {
     const given = options[what];
-    if (given === undefined) return options.dryRun === true ? [] : [what];
+    if (given === undefined) return unnamed.includes(what) ? [what] : [];
     // Where the place is said, whoever goes there finds out.
     if (options.on !== "auto") return [];
     const at = gatewayPlace(given, options.token);
@@ -54,7 +58,7 @@ export async function cutOf(options: PlaceOptions): Promise<("gateway" | "cloud"
     }
     return [];
   });
-  return (await Promise.all(looked)).flat();
+  return { cut: (await Promise.all(looked)).flat(), unnamed };
 }
 
 /** What each place would cost, or why it is none. */

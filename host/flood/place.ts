@@ -66,6 +66,8 @@ export interface Situation {
   link: keyof typeof links;
   /** Links that are cut. */
   cut?: readonly ("gateway" | "cloud")[];
+  /** Those of them of which nobody said where they are. */
+  unnamed?: readonly ("gateway" | "cloud")[];
 }
 
 export interface Estimate {
@@ -92,14 +94,30 @@ const valueBytes = 8;
 function estimate(place: Place, situation: Situation): Estimate {
   const link = links[situation.link];
   if (link === undefined) throw new RangeError(`there is no link ${situation.link}`);
-  const { fuel, inputs, outputs, sources, changes, misfit, budget = {}, cut = [] } = situation;
+  const {
+    fuel,
+    inputs,
+    outputs,
+    sources,
+    changes,
+    misfit,
+    budget = {},
+    cut = [],
+    unnamed = [],
+  } = situation;
   const most = budget[place];
   if (place === "node" && misfit !== undefined) return { place, why: misfit };
   if (place === "node" && sources > 1)
     return { place, why: `its inputs come from ${sources} nodes` };
-  if (place === "gateway" && cut.includes("gateway"))
-    return { place, why: "the gateway is not reached" };
-  if (place === "cloud" && cut.length > 0) return { place, why: `the ${cut[0]} is not reached` };
+  // The cloud is beyond the gateway.
+  const before = place === "cloud" ? cut[0] : cut.find((one) => one === place);
+  if (before !== undefined)
+    return {
+      place,
+      why: unnamed.includes(before)
+        ? `nothing says where the ${before} is`
+        : `the ${before} is not reached`,
+    };
   if (most !== undefined && fuel > most)
     return { place, why: `a run takes ${fuel} fuel and has ${most}` };
   const message = valueBytes + link.overhead;
@@ -118,7 +136,12 @@ function estimate(place: Place, situation: Situation): Estimate {
 /** A flood alarm by the days of a station: level and rain of a day go into a decision, and an alarm changes seldom. */
 export function stationSituation(
   fuel: number,
-  { link, sources, cut = [] }: Pick<Situation, "link" | "sources" | "cut">,
+  {
+    link,
+    sources,
+    cut = [],
+    unnamed = [],
+  }: Pick<Situation, "link" | "sources" | "cut" | "unnamed">,
 ): Situation {
   return {
     fuel,
@@ -129,6 +152,7 @@ export function stationSituation(
     link,
     budget: { node: runFuel },
     cut,
+    unnamed,
   };
 }
 

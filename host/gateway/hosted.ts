@@ -99,7 +99,7 @@ class Instance {
     if (unfed.length > 0)
       throw new UserError(
         `nothing feeds the sensor ${unfed.join(", ")}`,
-        "name a resource for each sensor: --feed level=NODE/sensors/level",
+        "name a resource for each sensor: NODE/sensors/level",
         "usage",
       );
     this.#account();

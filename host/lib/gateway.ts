@@ -107,16 +107,29 @@ export async function askGateway<T = unknown>(
     String(response.status);
   throw new UserError(
     `the ${what} refuses: ${said}`,
-    said.includes("key did not sign")
-      ? "run it in the folder of the gateway's project, or name that project's key: --key FILE"
-      : denied
+    advised(said) ??
+      (denied
         ? "set WASMOTE_TOKEN to a token with the right role, or name it with --token; where it is lost, `wasmote gateway --new-token` makes another"
         : reason === undefined
           ? `is it a gateway of Wasmote that listens at ${url}?`
-          : "its dashboard shows what it has",
+          : "its dashboard shows what it has"),
     denied || response.status === 409 ? "refused" : "failed",
   );
 }
+
+/** What to do where a verb's own option mends it, by what a gateway says. A gateway gives no advice itself: who knows what it is. */
+const advised = (said: string): string | undefined =>
+  (
+    [
+      [
+        "key did not sign",
+        "run it in the folder of the gateway's project, or name that project's key: --key FILE",
+      ],
+      ["nothing says where the cloud is", "name it: --cloud http://HOST:PORT"],
+      ["nothing feeds the sensor", "say it for each sensor: --feed SENSOR=NODE/sensors/NAME"],
+      ["would be fed by what it makes", "name another resource: --feed SENSOR=NODE/sensors/NAME"],
+    ] as const
+  ).find(([words]) => said.includes(words))?.[1];
 
 /** The names of the nodes that a gateway knows now. */
 export async function gatewayNodes(place: GatewayPlace, signal?: AbortSignal): Promise<string[]> {

@@ -123,10 +123,40 @@ eachTarget("wasmote place", (start) => {
     expect(await running(cloud)).toBe(1);
     expect(
       await place("node", edge.token, "--node", node.address, "--gateway", edge.url),
-    ).toMatchObject({ code: 0 });
+    ).toMatchObject({
+      code: 0,
+      // What is not named is not said to be out of reach; and what became of the package is said.
+      out: expect.stringMatching(
+        /installed +river: \d+ bytes installed as \d+ .*\n[^]*cloud +nothing says where the cloud is/,
+      ) as string,
+    });
     // Started on the node, and stopped where it was.
     expect(await running(edge)).toBe(0);
     expect(await wasmoteJson(project, "get", "app", "--node", node.address)).toBeDefined();
+    // A node that takes a package and leaves it, since it traps at once, runs what it ran before, and that is no success.
+    writeFileSync(
+      join(project, "src/falls.ts"),
+      `import { output, sensor } from "wasmote";
+const level = sensor("level");
+const out = output("alarm");
+const none: f32[] = [];
+out.publish(none[none.length]);
+level.onSample((value) => out.publish(value));
+`,
+    );
+    const fell = await wasmote(
+      project,
+      "place",
+      "src/falls.ts",
+      "--on",
+      "node",
+      "-n",
+      node.address,
+    );
+    expect([fell.code, fell.err]).toEqual([
+      5,
+      expect.stringMatching(/runs river now: package \d+: trap\nsrc\/falls\.ts:5:\d+/),
+    ]);
     // Nobody is where the cloud was said to be: it is no choice, and that is said.
     const mute = createServer(() => {}).listen(0, "127.0.0.1");
     await once(mute, "listening");
@@ -142,6 +172,9 @@ eachTarget("wasmote place", (start) => {
       5,
       expect.stringMatching(/the gateway refuses: .*\n {2}what to do: .*WASMOTE_TOKEN/),
     ]);
+    // What a verb's own option mends, its advice names.
+    const unfed = await place("gateway", edge.token, "--gateway", edge.url);
+    expect(unfed.err).toMatch(/nothing feeds the sensor level.*\n {2}what to do: .*--feed /);
     expect((await place("moon", "x")).code).toBe(2);
     expect(
       (await place("gateway", edge.token, "--gateway", edge.url, "--feed", "wind=a/b")).code,

@@ -168,11 +168,7 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
             kind,
             id,
             token: s.token,
-            role: if piggy_backed {
-                Role::Response
-            } else {
-                Role::Separate
-            },
+            role: Role::Response,
             binding: s.binding,
         };
         let (asked, terms) = (s.owed.asked(), s.owed.terms());

@@ -42,10 +42,9 @@ pub enum Opened<B> {
 /// What is to be protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The response that goes out at once: the only one that may use the nonce of its request.
+    /// The one response to a request, with its acknowledgement or later: it may use the nonce of the request, and so needs no number
+    /// of its own (RFC 8613 §5.2).
     Response,
-    /// A response that comes later, after an acknowledgement.
-    Separate,
     /// A notification (RFC 8613 §4.1.3.5), or the error that ends an observation.
     Notification,
 }

@@ -275,7 +275,7 @@ fn what_the_stage_refuses_ignores_or_challenges_reaches_no_handler() {
 }
 
 #[test]
-fn later_answers_and_what_is_sent_again_are_protected_with_nonces_of_their_own() {
+fn later_answers_are_protected_once_with_the_nonce_of_their_request() {
     let mut node = Protected::new();
     let request = protect(&Msg::new(Code::GET, 1, "slow").token(b"t"), 1).bytes();
     assert!(node.send(30, &request).is_empty());
@@ -286,12 +286,12 @@ fn later_answers_and_what_is_sent_again_are_protected_with_nonces_of_their_own()
     let (response, nonce) = open(&sent[0]);
     assert_eq!(
         (response.kind, response.text(), nonce),
-        (Kind::Con, "late", 101)
+        (Kind::Con, "late", 1)
     );
     // Sent again it is the same bytes, not protected anew.
     node.now += 3_100;
     assert_eq!(node.poll(), sent);
-    assert_eq!(node.server.security().roles, [Role::Separate]);
+    assert_eq!(node.server.security().roles, [Role::Response]);
     // One that comes in time goes with the acknowledgement.
     node.send(30, &protect(&Msg::new(Code::GET, 2, "slow"), 2).bytes());
     node.app.tickets[0].0 = node.now;

@@ -114,7 +114,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
         }
         let stage = memory.coap.security();
         let guard = guard::Guard::new(&provision, keyring, stage, seed, board.reset);
-        Self {
+        let mut server = Self {
             coap: memory.coap,
             registration: None,
             trusts: |_| false,
@@ -146,7 +146,10 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 turns: Turns::new((seed ^ (seed >> 64)) as u64),
                 handed: heapless::Deque::new(),
             },
-        }
+        };
+        // Numbers are asked for before anybody is heard: the Runner's first step, which comes before the node is ready, writes them.
+        server.resources.tend(server.coap.security(), 0);
+        server
     }
 
     /// Which clients need not show that they are where they say: see [`wasmote_coap::Server::trust`].
@@ -177,6 +180,8 @@ impl<E: Copy + Eq + Hash> Server<E> {
             return;
         }
         self.resources.now = now;
+        // What lies in flash by now counts for this one already.
+        self.resources.reserved(self.coap.security(), now);
         self.resources.guard.local = (self.trusts)(&from);
         self.resources.guard.counters = self.coap.security().counters();
         self.resources.counters = *self.coap.counters();

@@ -357,6 +357,22 @@ fn a_rotation_ends_with_the_first_use_of_the_new_secret() {
     );
 }
 
+#[test]
+fn a_node_that_is_ready_has_the_numbers_it_needs_to_answer() {
+    let memory = Memory::new();
+    for start in 0..3 {
+        let given = key(1, 1, ALL);
+        let mut node = Rig::ready(&memory, provision(&[given]));
+        let mut peer = Holder::of(&given);
+        peer.next = start * 10;
+        // Whoever comes then need not send it twice, as Californium under OSCORE does not: the value to be echoed takes a number.
+        let (got, echo) = peer.once(&mut node, Code::GET, "stats", &[], b"");
+        assert_eq!((got.1, echo.len()), (Code::UNAUTHORIZED, 8));
+        let (got, _) = peer.once(&mut node, Code::GET, "stats", &echo, b"");
+        assert_eq!(got.1, Code::CONTENT);
+    }
+}
+
 /// A number of `/keys`, or its list of them.
 fn listed(document: &[u8], wanted: &str) -> Vec<u64> {
     let mut d = minicbor::Decoder::new(document);

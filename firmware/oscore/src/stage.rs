@@ -471,8 +471,8 @@ impl<E> Security<E> for Stage {
         let outer = Message::parse(&EMPTY).ok()?;
         let observed = outer.within(inner)?.options.get(option::OBSERVE).is_some();
         let sender = slot.context.sender;
-        // The nonce of a request serves once, for the response that goes out at once (RFC 8613 §5.2), and not for notifications:
-        // they are ordered by their numbers.
+        // The nonce of a request serves once, for its response (RFC 8613 §5.2): also for one that comes later, which so is not lost
+        // while numbers are on their way to flash. Not for notifications: they are ordered by their numbers.
         let reuse = binding.fresh && !observed && plaintext.role == Role::Response;
         let mut option = [0; LONGEST];
         let recipient = slot.context.recipient;

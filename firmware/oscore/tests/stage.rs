@@ -7,7 +7,7 @@
 )]
 mod rig;
 
-use rig::{Rig, VALUE, entry};
+use rig::{Rig, SLOW, VALUE, entry};
 use std::collections::BTreeSet;
 use wasmote_coap::{Code, Kind, Message, Server, Writer, option};
 use wasmote_oscore::stage::{ECHO_PERIOD, ENCRYPTIONS};
@@ -390,6 +390,43 @@ fn without_a_reserve_requests_are_answered_and_notifications_wait() {
     rig.server.poll(rig.now, &mut rig.app, &mut transmit);
     assert!(out.is_empty());
     assert!(rig.server.security().counters().starved > 0);
+}
+
+#[test]
+fn without_a_reserve_an_answer_that_comes_later_is_not_lost() {
+    let mut stage = Stage::new();
+    assert!(stage.set(0, Some(&entry(512, Some(Window::new())))));
+    let mut rig = Rig::new();
+    rig.server = Server::with(7, stage);
+    rig.server.trust(|_| true);
+    let (datagram, number) = rig.request(Code::GET, &[(option::URI_PATH, b"slow")], &[], b"t");
+    assert!(rig.sends(&datagram).is_empty());
+    rig.now += 1_000;
+    let mut out = vec![];
+    let mut transmit = |_: u8, datagram: &[u8]| out.push(datagram.to_vec());
+    rig.server.poll(rig.now, &mut rig.app, &mut transmit);
+    rig.server.complete(
+        rig.now,
+        SLOW,
+        |response| response.write(b"late"),
+        &mut transmit,
+    );
+    let kinds: Vec<_> = out
+        .iter()
+        .map(|d| Message::parse(d).unwrap().kind)
+        .collect();
+    assert_eq!(kinds, [Kind::Ack, Kind::Con]);
+    let got = rig.opens(&out[1], number);
+    assert_eq!((&got.payload[..], got.number), (&b"late"[..], None));
+    // It goes out again as it was until it is acknowledged, and a replay of the request gets no other under its nonce.
+    rig.now += 3_100;
+    let mut again = vec![];
+    let mut transmit = |_: u8, datagram: &[u8]| again.push(datagram.to_vec());
+    rig.server.poll(rig.now, &mut rig.app, &mut transmit);
+    assert_eq!(again, out[1..]);
+    let mut replay = datagram;
+    replay[2] ^= 0x80;
+    assert_eq!(plain(&rig.sends(&replay)[0]).0, Code::UNAUTHORIZED);
 }
 
 #[test]

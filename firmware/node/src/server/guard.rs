@@ -508,8 +508,8 @@ impl Resources {
         }
     }
 
-    /// Does what the stage needs: numbers reserved in flash, and the end of contexts whose successor was used.
-    pub(super) fn tend(&mut self, stage: &mut Stage, now: u64) {
+    /// Hands numbers that lie in flash to the stage.
+    pub(super) fn reserved(&mut self, stage: &mut Stage, now: u64) {
         while let Some(done) = self.mail.reserved.dequeue() {
             self.guard.reserving = false;
             self.guard.again = now + AGAIN;
@@ -521,6 +521,11 @@ impl Resources {
                 }
             }
         }
+    }
+
+    /// Does what the stage needs: numbers reserved in flash, and the end of contexts whose successor was used.
+    pub(super) fn tend(&mut self, stage: &mut Stage, now: u64) {
+        self.reserved(stage, now);
         if stage.is_empty() || !self.guard.rests() {
             return;
         }

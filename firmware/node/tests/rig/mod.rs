@@ -11,6 +11,7 @@ pub mod initiator;
 pub mod package;
 pub mod sensors;
 pub mod slots;
+pub mod start;
 pub mod vector;
 
 use embedded_storage::nor_flash::{
@@ -19,10 +20,8 @@ use embedded_storage::nor_flash::{
 use std::cell::Cell;
 use std::rc::Rc;
 use wasmote_coap::{Code, Kind, Message, Writer, option};
-use wasmote_node::slot::{Flash, SLOTS, Slots};
-use wasmote_node::{
-    Board, Gauges, Io, Keyring, Limits, Phase, Provision, Runner, Sensor, Server, Step,
-};
+use wasmote_node::slot::{Flash, SLOTS};
+use wasmote_node::{Gauges, Io, Phase, Runner, Sensor, Server, Step};
 
 /// Prints a line that is seen even when the test passes: what was tried, and how often.
 pub fn tell(text: std::fmt::Arguments<'_>) {
@@ -307,79 +306,6 @@ pub fn running() -> (Memory, Rig) {
 }
 
 impl Rig {
-    pub fn boot(memory: &Memory, keys: &[[u8; 32]]) -> Self {
-        Self::boot_at(memory, keys, None)
-    }
-
-    /// A node whose clients are at hosts.
-    pub fn boot_at(memory: &Memory, keys: &[[u8; 32]], host: Option<Host>) -> Self {
-        let mut provision = Provision::default();
-        for key in keys {
-            provision.keys.push(*key).unwrap();
-        }
-        Self::made(memory, provision, SENSORS, host)
-    }
-
-    pub fn provisioned(memory: &Memory, provision: Provision) -> Self {
-        Self::fitted(memory, provision, SENSORS)
-    }
-
-    /// A node with these sensors.
-    pub fn fitted(memory: &Memory, provision: Provision, sensors: &'static [Sensor]) -> Self {
-        Self::made(memory, provision, sensors, None)
-    }
-
-    fn made(
-        memory: &Memory,
-        provision: Provision,
-        sensors: &'static [Sensor],
-        host: Option<Host>,
-    ) -> Self {
-        let slots = Slots::at(memory.clone(), memory.layout.places);
-        let board = Board {
-            name: "rig",
-            class: "test",
-            version: "0",
-            clock: "virtual",
-            hertz: 0,
-            reset: "power on",
-            missing: heapless::Vec::new(),
-            readout: None,
-            sensors,
-            memory: 16 * 1024,
-            package: slots.capacity(),
-            fuel: 100_000,
-        };
-        let (server_memory, runner_memory) =
-            Box::leak(Box::new(wasmote_node::Memory::new())).split();
-        let region = vec![0u64; 2048].leak();
-        // SAFETY: the same memory as bytes, for as long.
-        let region =
-            unsafe { core::slice::from_raw_parts_mut(region.as_mut_ptr().cast::<u8>(), 16 * 1024) };
-        let limits = Limits {
-            class: "test",
-            fuel: 100_000,
-            sensors,
-        };
-        let keyring = Keyring::load(&slots, &provision);
-        let runner = Runner::new(slots, region, provision.clone(), limits, runner_memory);
-        let mut rig = Self {
-            server: Server::new(board, provision, &keyring, server_memory, 1, host),
-            runner,
-            clock: Clock(1_000_000, 0, true, 1),
-            id: 1,
-            peer: 1,
-            notified: 0,
-            heard: vec![],
-            serial: 0,
-            memory: memory.clone(),
-        };
-        // Its clients are as on a serial line, but for strangers.
-        rig.server.trust(|peer| *peer < STRANGERS);
-        rig.settle();
-        rig
-    }
-
     /// The virtual clock, in milliseconds: each step of the Runner takes some of it.
     pub fn now(&self) -> u64 {
         self.clock.0 / 1000

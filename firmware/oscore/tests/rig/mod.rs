@@ -9,7 +9,10 @@ use wasmote_oscore::{Compressed, Context, Entry, Id, Material, Stage, TAG, Windo
 /// The resource `value`, as the server numbers what is observed.
 pub const VALUE: u16 = 0;
 
-/// A resource that can be set, one that is large, and who asked.
+/// The ticket of whoever reads `slow`.
+pub const SLOW: u16 = 7;
+
+/// A resource that can be set, one that is large, one that is answered later, and who asked.
 #[derive(Default)]
 pub struct App {
     pub value: u32,
@@ -33,6 +36,7 @@ impl Application for App {
                 let body: Vec<u8> = (0..3_000u32).map(|at| (at / 7) as u8).collect();
                 response.write(&body);
             }
+            (Code::GET, Some("slow")) => return Answer::Later(SLOW),
             _ => response.code(Code::NOT_FOUND),
         }
         Answer::Now

@@ -7,27 +7,11 @@ import { expect, test } from "vitest";
 import { Node } from "../../host/lib/node.ts";
 import { echo, first, pack, provisioned } from "../harness/module.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
+import { counted, counting, ticking } from "../harness/counting.ts";
 import { feeding } from "../harness/feeding.ts";
 
 /** Echo (RFC 9175 §2.2.1), as the library that makes packets calls it. */
 const echoOption = "252";
-
-/** Counts its samples, and its ticks of 100 ms. */
-const counting = `import { every, output, sensor } from "wasmote";
-const button = sensor("button");
-const samples = output("samples", "");
-const ticks = output("ticks", "");
-let sampled = 0;
-let ticked = 0;
-button.onSample(() => {
-  sampled++;
-  samples.publish(<f32>sampled);
-});
-every(100, () => {
-  ticked++;
-  ticks.publish(<f32>ticked);
-});
-`;
 
 eachTarget(
   "the network",
@@ -111,11 +95,9 @@ eachTarget(
         using folder = scratch();
         const board = await provisioned(start, folder.path);
         await using node = await Node.connect(board.address);
-        await node.push(await pack(target, counting, 1));
-        const output = async (name: string) => Number(await node.get(`outputs/${name}`));
-        await expect.poll(() => output("ticks"), { timeout: 30_000 }).toBeGreaterThan(1);
-        const uptime = async () => Number((await node.info()).uptime);
-        const before = { time: await uptime(), ticks: await output("ticks") };
+        await node.push(await pack(target, counting("button"), 1));
+        await expect.poll(() => counted(node, "ticks"), { timeout: 30_000 }).toBeGreaterThan(1);
+        const paced = await ticking(node);
 
         // As much as goes, each request a new one.
         const flood = createSocket("udp4");
@@ -150,10 +132,9 @@ eachTarget(
         flood.close();
 
         // All samples came to the module, and its ticks kept to the board's own time.
-        await expect.poll(() => output("samples"), { timeout: 60_000 }).toBe(fed);
-        const ticks = (await output("ticks")) - before.ticks;
-        const expected = ((await uptime()) - before.time) / 100;
-        expect(ticks).toBeGreaterThan(expected - 3 - expected / 50);
+        await expect.poll(() => counted(node, "samples"), { timeout: 60_000 }).toBe(fed);
+        const { ticks, due } = await paced();
+        expect(ticks).toBeGreaterThan(due - 3 - due / 50);
         expect((await node.info()).reset).toBe("power on");
         expect((await node.stats()).samples_dropped).toBe(0);
       },

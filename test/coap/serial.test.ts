@@ -5,27 +5,11 @@ import { generate } from "coap-packet";
 import { expect, test } from "vitest";
 import { encodeFrame, frameDecoder } from "../../host/lib/coap/slipmux.ts";
 import { Node } from "../../host/lib/node.ts";
+import { counted, counting, ticking } from "../harness/counting.ts";
 import { pack, provisioned } from "../harness/module.ts";
 import { randomBelow } from "../harness/random.ts";
 import { eachTarget, scratch } from "../harness/target.ts";
 import { feeding } from "../harness/feeding.ts";
-
-/** Counts its samples, and its ticks of 100 ms. */
-const counting = `import { every, output, sensor } from "wasmote";
-const level = sensor("level");
-const samples = output("samples", "");
-const ticks = output("ticks", "");
-let sampled = 0;
-let ticked = 0;
-level.onSample(() => {
-  sampled++;
-  samples.publish(<f32>sampled);
-});
-every(100, () => {
-  ticked++;
-  ticks.publish(<f32>ticked);
-});
-`;
 
 test("a line is read right however its bytes are cut up, with noise between datagrams and text", () => {
   const below = randomBelow(7);
@@ -94,17 +78,12 @@ eachTarget(
       using folder = scratch();
       const board = await provisioned(start, folder.path, { link: "serial" });
       await using node = await Node.connect(board.address);
-      await node.push(await pack(target, counting, 1));
-      const output = async (name: string) => Number(await node.get(`outputs/${name}`));
+      await node.push(await pack(target, counting("level"), 1));
       board.feed("level", 1000);
-      await expect.poll(() => output("samples"), { timeout: 30_000 }).toBeGreaterThan(0);
-      await expect.poll(() => output("ticks"), { timeout: 30_000 }).toBeGreaterThan(1);
-      const uptime = async () => Number((await node.info()).uptime);
-      const before = {
-        time: await uptime(),
-        ticks: await output("ticks"),
-        samples: await output("samples"),
-      };
+      await expect.poll(() => counted(node, "samples"), { timeout: 30_000 }).toBeGreaterThan(0);
+      await expect.poll(() => counted(node, "ticks"), { timeout: 30_000 }).toBeGreaterThan(1);
+      const before = await counted(node, "samples");
+      const paced = await ticking(node);
 
       // As much as the line takes, each request a new one; what it does not take now is left out.
       const path = board.address.slice("serial:".length);
@@ -144,11 +123,10 @@ eachTarget(
       expect(sent).toBeGreaterThan(4_000);
 
       // All samples came to the module, its ticks kept to the board's own time, and nothing was reset.
-      const samples = async () => (await output("samples")) - before.samples;
+      const samples = async () => (await counted(node, "samples")) - before;
       await expect.poll(samples, { timeout: 60_000 }).toBe(fed);
-      const ticks = (await output("ticks")) - before.ticks;
-      const expected = ((await uptime()) - before.time) / 100;
-      expect(ticks).toBeGreaterThan(expected - 3 - expected / 50);
+      const { ticks, due } = await paced();
+      expect(ticks).toBeGreaterThan(due - 3 - due / 50);
       expect((await node.stats()).samples_dropped).toBe(0);
     }, 120_000);
   },

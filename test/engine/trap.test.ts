@@ -78,6 +78,21 @@ describe.skipIf(unbuilt)(`a trap${unbuilt ? ` (skipped: ${unbuilt})` : ""}`, () 
       /^main.ts:6:\d+: trap: out of memory$/,
     ],
     [
+      "in the library, where that is all that is left of the handler",
+      `level.onSample((value) => {\n  log("a".repeat(-1));\n});`,
+      /^main.ts:5:\d+: trap: error thrown: invalid length$/,
+    ],
+    [
+      "in the library, where that is all that is left of one of several statements",
+      `let n = 0;\nlevel.onSample((value) => {\n  n++;\n  log("a".repeat(-1));\n});`,
+      /^main.ts:[5-7]:\d+: trap: error thrown: invalid length$/,
+    ],
+    [
+      "of memory that objects of the library use up",
+      `const all: Uint8Array[] = [];\nlevel.onSample((value) => {\n  all.push(new Uint8Array(4000));\n});`,
+      /^main.ts:6:\d+: trap: out of memory$/,
+    ],
+    [
       "of an assertion",
       `level.onSample((value) => {\n  assert(value < 3, "too high");\n});`,
       /^main.ts:5:\d+: trap: assertion failed$/,

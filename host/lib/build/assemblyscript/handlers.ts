@@ -42,7 +42,13 @@ export function takeHandler(
     number,
     takes: parameters.length > 0,
   });
+  const place = file.placeOf(onlyStatement(written) ?? range);
   file.declared.functions.set(`${at.source.internalPath}/${name}`, file.placeOf(range));
+  // Where the library takes the place of all that the handler says, what is left is in the entry, and nothing of it the user's.
+  const entry = kind === "timer" ? "tick" : kind;
+  const alone = handlers.filter((one) => (one.kind === "timer" ? "tick" : one.kind) === entry);
+  if (alone.length === 1) file.declared.functions.set(`wasmote-entry/${entry}`, place);
+  else file.declared.functions.delete(`wasmote-entry/${entry}`);
   if (!written.here) return calling(name, (given as assemblyscript.IdentifierExpression).text);
   const { signature, body } = written;
   // The handler may leave out what it does not need; the entry hands it over all the same.
@@ -103,6 +109,13 @@ interface Written {
   body: assemblyscript.Statement | null;
   /** Whether it is written in the call itself. */
   here: boolean;
+}
+
+/** What a handler does, where that is one thing. */
+function onlyStatement({ body }: Written): assemblyscript.Range | undefined {
+  if (body?.kind !== NodeKind["Block"]) return body?.range;
+  const { statements } = body as assemblyscript.BlockStatement;
+  return statements.length === 1 ? statements[0]?.range : undefined;
 }
 
 /** The function that is written there, or that has this name in the file. */

@@ -326,10 +326,13 @@ function rawError(status: number, message: string): string {
 }
 
 /** The address of a request, undecoded: `//` and dots stay what they are. */
-function addressOf({ url = "/" }: IncomingMessage): {
+function addressOf({ url = "/", rawHeaders }: IncomingMessage): {
   pathname: string;
   search: string;
 } {
+  // RFC 9112 §3.2. Node.js takes the first; a proxy in front may have taken another.
+  const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host");
+  if (hosts.length > 1) throw new Refused(400, "the request names more than one host");
   if (!url.startsWith("/")) throw new Refused(400, "the address does not begin with a slash");
   const at = url.indexOf("?");
   const pathname = at < 0 ? url : url.slice(0, at);

@@ -83,6 +83,7 @@ test("a last number that is none is refused where somebody wrote it, and passed 
 test.each([
   ["an address that is too long", `GET /${"a".repeat(1_000_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 414],
   ["a header that is too long", `GET / HTTP/1.1\r\nX: ${"a".repeat(1_000_000)}\r\n\r\n`, 431],
+  ["a request for two hosts", "GET / HTTP/1.1\r\nHost: x\r\nhOST: y\r\n\r\n", 400],
   ["no HTTP", "hello\r\n\r\n", 400],
 ])("%s is answered with a sentence", async (_, request, status) => {
   const socket = connect(running.gateway.port, "127.0.0.1");

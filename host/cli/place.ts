@@ -7,15 +7,13 @@ import { UserError } from "../lib/errors.ts";
 import { inspect } from "../lib/engine.ts";
 import { gatewayPlace } from "../lib/gateway.ts";
 import { installProgram, signProgram, type Installed } from "../lib/install.ts";
-import type { Node } from "../lib/node.ts";
 import type { Program } from "../lib/program.ts";
 import type { KeyPair } from "../lib/package.ts";
 import { nextSequence } from "../lib/sequence.ts";
 import { runFuel, Simulation } from "../lib/simulate.ts";
 import { oneLine } from "../lib/text.ts";
 import { ask, patienceOf, print, project, say, table, withNode } from "./context.ts";
-import { describeEvent } from "./info.ts";
-import { told } from "./push.ts";
+import { refuseFallen, told } from "./push.ts";
 import { chosen, cutOf, estimated, keyOf, type PlaceOptions } from "./placing.ts";
 import { placeStation } from "./place-station.ts";
 import { load } from "./program.ts";
@@ -143,7 +141,8 @@ async function put(
   if (place === "node")
     await withNode(options, async (node) => {
       done.installed = await installProgram(node, project(), program, key);
-      await refuseFallen(node, program);
+      // Else it would be stopped at the gateway, and run nowhere.
+      await refuseFallen(node, program.digest, "what runs at a gateway goes on there");
     });
   else {
     const bytes = signProgram(project(), program, key, {
@@ -159,18 +158,6 @@ async function put(
     if (other !== place && gateways[other] !== undefined)
       await host(other, gateways[other], "DELETE", program.name, options);
   return done;
-}
-
-/** A node that took the package and left it again, since it failed: what runs at a gateway is not stopped for that. */
-async function refuseFallen(node: Node, { digest }: Program): Promise<void> {
-  const app = await node.app();
-  if (app.state !== "empty" && app.digest === digest) return;
-  const runs = app.state === "empty" ? "nothing" : `${oneLine(app.name ?? "another package")}`;
-  throw new UserError(
-    `the node took it and runs ${runs} now: ${describeEvent(app) ?? "it does not say why"}`,
-    "what runs at a gateway goes on there; `wasmote logs` has what the node says",
-    "refused",
-  );
 }
 
 /** What runs at a gateway: where its outputs are, and what is said of sources that there are not. */

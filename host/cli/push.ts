@@ -77,11 +77,32 @@ export async function pushVerb(file: string | undefined, options: Options): Prom
       warn((await node.front(signal)).security, name, alone);
       const bar = alone ? { onProgress: progress(`pushing ${ready.name}`) } : {};
       const all = { ...settings, ...bar, signal };
-      return "bytes" in ready || key === undefined
-        ? { ...(await installPackage(node, (ready as Ready).bytes, all)), name: ready.name }
-        : installProgram(node, project(), ready, key, all);
+      const pushed =
+        "bytes" in ready || key === undefined
+          ? { ...(await installPackage(node, (ready as Ready).bytes, all)), name: ready.name }
+          : await installProgram(node, project(), ready, key, all);
+      if (wait > 0 && pushed.first === undefined)
+        await refuseFallen(node, pushed.digest, "`wasmote logs` has what the node says", signal);
+      return pushed;
     },
     { words: told, proven: (node, pushed) => proven(node, pushed, wait), longest: longestUpload },
+  );
+}
+
+/** A node that took a package and has left it again since, because it failed. */
+export async function refuseFallen(
+  node: Node,
+  digest: string,
+  advice: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const app = await node.app(signal);
+  if (app.state !== "empty" && app.digest === digest) return;
+  const runs = app.state === "empty" ? "nothing" : oneLine(app.name ?? "another package");
+  throw new UserError(
+    `the node took it and runs ${runs} now: ${describeEvent(app) ?? "it does not say why"}`,
+    advice,
+    "refused",
   );
 }
 

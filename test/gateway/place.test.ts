@@ -172,6 +172,19 @@ level.onSample((value) => out.publish(value));
       5,
       expect.stringMatching(/the gateway refuses: .*\n {2}what to do: .*WASMOTE_TOKEN/),
     ]);
+    const pushed = await wasmote(
+      project,
+      "push",
+      "src/falls.ts",
+      "--wait",
+      "3",
+      "-n",
+      node.address,
+    );
+    expect([pushed.code, pushed.err]).toEqual([
+      5,
+      expect.stringMatching(/runs river now: package \d+: trap\nsrc\/falls\.ts:5/),
+    ]);
     // What a verb's own option mends, its advice names.
     const unfed = await place("gateway", edge.token, "--gateway", edge.url);
     expect(unfed.err).toMatch(/nothing feeds the sensor level.*\n {2}what to do: .*--feed /);

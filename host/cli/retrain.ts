@@ -260,7 +260,7 @@ async function trainedFor(
   if (python === undefined)
     throw new UserError(
       "there is no Python that can train",
-      "python -m pip install --require-hashes --no-deps -r examples/flood/requirements.txt, and name it: WASMOTE_PYTHON",
+      `python -m pip install --require-hashes --no-deps -r ${join(riverFile, "../requirements.txt")}, and name it: WASMOTE_PYTHON`,
       "failed",
     );
   const given = (["rounds", "seeds", "teachers"] as const).flatMap((key) => [

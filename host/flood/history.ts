@@ -38,6 +38,9 @@ export const levelOf = (flow: number, rating = 20): number =>
 export const isRiverDay = ({ rain, flow }: Pick<RiverDay, "rain" | "flow">): boolean =>
   rain >= 0 && rain < 1e4 && flow > 0 && flow < 1e6;
 
+/** A line of names, as other files of samples begin with: nothing in it is a number. */
+export const isHead = (line: string): boolean => !/\d/.test(line);
+
 /** Reads days; a line that is not one is a UserError with its number. */
 export function readDays(file = riverFile): RiverDay[] {
   const bytes = readWhole(file);
@@ -47,6 +50,7 @@ export function readDays(file = riverFile): RiverDay[] {
   const days: RiverDay[] = [];
   text.split(/\r?\n/).forEach((line, index) => {
     if (line.trim() === "" || line.startsWith("#")) return;
+    if (days.length === 0 && isHead(line)) return;
     const [when = "", rain = "", flow = ""] = line.split(",").map((part) => part.trim());
     const german = /^(\d\d)-(\d\d)-(\d{4})$/.exec(when);
     const date = german ? `${german[3]}-${german[2]}-${german[1]}` : when;
@@ -56,7 +60,7 @@ export function readDays(file = riverFile): RiverDay[] {
     if (!sound || one.day <= (days.at(-1)?.day ?? -1e9))
       throw new UserError(
         `${oneLine(file)}:${index + 1}: not a day, its rain and its flow`,
-        undefined,
+        "write a line for each day, the older ones first: 2014-02-14,5.2,311",
         "usage",
       );
     days.push(one);

@@ -11,7 +11,7 @@ import { oneLine } from "../lib/text.ts";
 import { pythonWith } from "../model/runtime.ts";
 import { DayRunner, depth, type DayInputs } from "./days.ts";
 import { worthOf, type Worth } from "./figures.ts";
-import { floodFlow, levelOf, type RiverDay } from "./history.ts";
+import { floodFlow, isHead, levelOf, type RiverDay } from "./history.ts";
 
 /** Older days, and behind them those of the gateway: where both have a day, the gateway's counts. */
 export function mergeDays(before: readonly RiverDay[], gathered: readonly RiverDay[]): RiverDay[] {
@@ -173,13 +173,14 @@ export function readGaugings(file: string): { level: number; flow: number }[] {
     .split(/\r?\n/)
     .entries()) {
     if (line.trim() === "" || line.startsWith("#")) continue;
+    if (gaugings.length === 0 && isHead(line)) continue;
     const [level = Number.NaN, flow = Number.NaN, ...more] = line
       .split(",")
       .map((part) => (part.trim() === "" ? Number.NaN : Number(part)));
     if (!(level > 0 && level < 1e5 && flow > 0 && flow < 1e6) || more.length > 0)
       throw new UserError(
         `${oneLine(file)}:${index + 1}: not a level in mm and its flow in m3/s`,
-        undefined,
+        "write a line for each gauging: 1250,28.1",
         "usage",
       );
     gaugings.push({ level, flow });

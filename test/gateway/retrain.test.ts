@@ -9,6 +9,7 @@ import {
   daysCsv,
   judgeModule,
   mergeDays,
+  readGaugings,
   ratingOf,
   readTrained,
   scoreOf,
@@ -39,6 +40,25 @@ describe("a round", () => {
     expect(merged.slice(1100).every(({ rain }) => rain === 7)).toBe(true);
     writeFileSync(join(folder.path, "days.csv"), daysCsv(merged));
     expect(readDays(join(folder.path, "days.csv"))).toEqual(merged);
+  });
+
+  test("takes days and gaugings below a line of names as well, and says what a line is to be", () => {
+    using folder = scratch();
+    const file = join(folder.path, "given.csv");
+    writeFileSync(file, "day,rain,flow\r\n2014-02-14,5.2,311\r\n");
+    expect(readDays(file)).toMatchObject([{ date: "2014-02-14", rain: 5.2, flow: 311 }]);
+    writeFileSync(file, "# the Wye\nlevel,flow\n1250,28.1\n");
+    expect(readGaugings(file)).toEqual([{ level: 1250, flow: 28.1 }]);
+    // Only above the first.
+    writeFileSync(file, "1250,28.1\nlevel,flow\n");
+    expect(() => readGaugings(file)).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining(":2: not a level") as string,
+        advice: expect.stringContaining("1250,28.1") as string,
+      }),
+    );
+    writeFileSync(file, "2014-02-14,5.2,311\nday,rain,flow\n");
+    expect(() => readDays(file)).toThrow(/:2: not a day, its rain and its flow/);
   });
 
   test("judges the example's network as its own judgement does, but for what bytes instead of floats change", async () => {

@@ -142,6 +142,9 @@ export class HttpServer {
       else if (error instanceof NodeError) {
         const { status, text } = failureStatus(error);
         sendError(response, status, text);
+      } else if (isFull(error)) {
+        // RFC 4918 §11.5. An alarm says it already, and lines about it fill no other disk.
+        sendError(response, 507, "the gateway's disk is full: this was not done; make room there");
       } else {
         // Outsiders get a code; the console has the detail.
         this.#gateway.options.say(`a request failed: ${(error as Error).stack ?? String(error)}`);
@@ -311,6 +314,10 @@ function unread({ code, rawPacket }: ClientError): [status: number, message: str
     ? [431, `the header has more than ${longestHeader} bytes`]
     : [414, `the address has more than ${longestHeader} bytes`];
 }
+
+/** Whether something could not be written since there is no room, or none that the gateway may take. */
+const isFull = (error: unknown): boolean =>
+  ["ENOSPC", "EDQUOT", "SQLITE_FULL"].includes(String((error as { code?: unknown } | null)?.code));
 
 /** A refusal on a connection that has no response. */
 function rawError(status: number, message: string): string {

@@ -49,6 +49,18 @@ test.skipIf(mount !== "")(
       expect((await running.ask("/api/values")).status).toBe(200);
       expect((await running.ask("/nodes/wye/x", { method: "PUT", body: "1" })).status).toBe(404);
       expect((await running.ask("/healthz")).status).toBe(200);
+      // What has to be kept is refused in words, also to who has no console.
+      let refused = { status: 0, text: "" };
+      for (let more = 0; more < 500; more++) {
+        const body = JSON.stringify({ name: `reader-${more}`, role: "read" });
+        const answer = await running.ask("/api/tokens", { method: "POST", body });
+        refused = { status: answer.status, text: await answer.text() };
+        if (answer.status !== 201) break;
+      }
+      expect(refused).toEqual({
+        status: 507,
+        text: expect.stringContaining("the gateway's disk is full") as string,
+      });
       expect(history.state()).toMatchObject({ lost: 0 });
       expect(history.state().waiting).toBeGreaterThan(0);
       expect(size("-o remount,size=64m").status).toBe(0);

@@ -147,6 +147,9 @@ async function follow(place: GatewayPlace, id: string, options: Options): Promis
       return;
     }
     await delay(500, undefined, { signal }).catch(() => {});
+    // Who leaves with Ctrl-C has stopped looking, and nothing else.
+    if (signal.aborted && options.json !== true && view.state === "running")
+      say(`rollout ${id} goes on: wasmote rollout halt ${id} stops it and takes it back`);
   }
 }
 

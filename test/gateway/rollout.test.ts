@@ -13,8 +13,8 @@ import type { RolloutView } from "../../host/gateway/rollout/rollouts.ts";
 import { emulateFleet, missing, type Fleet } from "../../host/lib/emulate.ts";
 import { askGateway, type GatewayPlace } from "../../host/lib/gateway.ts";
 import { Node } from "../../host/lib/node.ts";
-import { openPackage } from "../../host/lib/package.ts";
-import { newProject, program, wasmoteIn } from "../harness/command.ts";
+import { generateKey, makePackage, openPackage } from "../../host/lib/package.ts";
+import { begin, newProject, program, wasmoteIn } from "../harness/command.ts";
 import { pack } from "../harness/module.ts";
 import { randomBelow } from "../harness/random.ts";
 import { until } from "./harness.ts";
@@ -92,8 +92,7 @@ describe.skipIf(reason !== undefined)(
         method: "POST",
         body: bytes,
       });
-    const begin = (id: number) =>
-      askGateway(place, `/api/rollouts/${id}/start`, { method: "POST" });
+    const go = (id: number) => askGateway(place, `/api/rollouts/${id}/start`, { method: "POST" });
     const view = (id: number) => askGateway<RolloutView>(place, `/api/rollouts/${id}`);
     const ended = (id: number, state: string) =>
       until(async () => {
@@ -122,7 +121,7 @@ describe.skipIf(reason !== undefined)(
       expect(made.members.map(({ state }) => state)).toEqual(Array(size).fill("waiting"));
       // Nothing goes anywhere before it is started.
       expect(await digests()).toEqual(new Map([["", size]]));
-      await begin(made.id);
+      await go(made.id);
       const below = randomBelow(7);
       for (const share of [0.02, 0.3, 0.6]) {
         await until(async () => {
@@ -181,7 +180,7 @@ describe.skipIf(reason !== undefined)(
       );
       expect(counted.filter((traps) => traps > 0).length).toBeGreaterThan(0);
       const made = await plan(repaired, "waves=100%&tolerate=1");
-      await begin(made.id);
+      await go(made.id);
       const done = await ended(made.id, "done");
       // A busy machine may be late with values, or with a node's word; nothing else keeps a node from being good.
       const others = done.members.filter(
@@ -196,12 +195,12 @@ describe.skipIf(reason !== undefined)(
       const { id } = await plan(next, "waves=1,100%&approve&soak=0&tolerate=1");
       const act = (what: string) =>
         askGateway<Rollout>(place, `/api/rollouts/${id}/${what}`, { method: "POST" });
-      await begin(id);
+      await go(id);
       await until(async () => (await view(id)).state === "asking");
       expect((await act("pause")).state).toBe("paused");
       expect((await act("resume")).state).toBe("asking");
       expect((await act("halt")).state).toBe("halted");
-      await expect(begin(id)).rejects.toThrow(/the rollout is halted: nothing to start/);
+      await expect(go(id)).rejects.toThrow(/the rollout is halted: nothing to start/);
       await ended(id, "halted");
     }, 120_000);
 
@@ -210,7 +209,7 @@ describe.skipIf(reason !== undefined)(
       const { id, members } = await plan(old, "");
       expect(members.every(({ state }) => state === "refused")).toBe(true);
       expect(members[0]!.reason).toMatch(/sequence number 1, the node has had [1-4]/);
-      await expect(begin(id)).rejects.toThrow(
+      await expect(go(id)).rejects.toThrow(
         /no node takes the package: node-\d+: .*sequence number/,
       );
       for (const query of ["waves=50%", "soak=-1", "tolerate=2", "silence=x"])
@@ -221,6 +220,15 @@ describe.skipIf(reason !== undefined)(
       await expect(
         askGateway(place, "/api/rollouts?select=*", { method: "POST", body: new Uint8Array(40) }),
       ).rejects.toThrow(/no package/);
+      // Damaged on the way, and signed as it is: neither is a node's fault that was not reached.
+      const damaged = Uint8Array.from(old);
+      damaged[Buffer.from(old).indexOf("\0asm") + 8]! ^= 1;
+      await expect(plan(damaged, "")).rejects.toThrow(/damaged: its module is not the one/);
+      const needs = { ram: 0, table: 0, fuel: 0, sensors: 0, outputs: 0 };
+      const about = { vendor: "", class: "native", sequence: 9, name: "f", version: "1", needs };
+      const module = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 99);
+      const broken = makePackage(module, about, generateKey());
+      await expect(plan(broken, "")).rejects.toThrow(/module is broken: malformed at byte/);
       await expect(
         askGateway({ ...place, token: "x" }, "/api/rollouts", { method: "POST" }),
       ).rejects.toThrow(/refuses/);
@@ -244,6 +252,14 @@ test("is followed for as long as it takes, without a word of the runtime's own",
     const followed = await wasmoteIn(tmpdir(), {}, "rollout", ...words);
     expect(followed).toMatchObject({ code: 0, err: "" });
     expect(followed.out).toMatch(/running[^]*done/);
+    // Ctrl-C ends the look, and says so.
+    asked = -1e6;
+    const looking = begin(tmpdir(), ["rollout", ...words]);
+    await looking.shows("running");
+    looking.child.kill("SIGINT");
+    const left = await looking.ended;
+    expect(left.code).toBe(0);
+    expect(left.err).toMatch(/^rollout 1 goes on: wasmote rollout halt 1 stops it/);
   } finally {
     server.close();
   }

@@ -1,7 +1,9 @@
 // Carries rollouts out: looks at the nodes, takes a step, keeps it, does what it orders. Everything can be done again.
+import { readFacts } from "../../lib/build/section.ts";
+import { inspect } from "../../lib/engine.ts";
 import { NodeError } from "../../lib/errors.ts";
 import { hex } from "../../lib/kept.ts";
-import { openPackage } from "../../lib/package.ts";
+import { digestOf, openPackage } from "../../lib/package.ts";
 import { oneLine } from "../../lib/text.ts";
 import { matchesAny } from "../envelope.ts";
 import type { History } from "../history.ts";
@@ -83,7 +85,9 @@ export class Rollouts {
     select: readonly string[],
     settings: Settings,
   ): Promise<RolloutView> {
-    const { manifest } = opened(bytes);
+    const open = opened(bytes);
+    refuseBroken(open);
+    const { manifest } = open;
     const digest = hex(manifest.digest);
     const nodes = [...this.#options.nodes].filter(({ name }) => matchesAny(select, name));
     if (nodes.length === 0) throw new Refused(404, `no node is called ${select.join(" or ")}`);
@@ -360,6 +364,18 @@ function opened(bytes: Uint8Array): ReturnType<typeof openPackage> {
     return openPackage(bytes);
   } catch (error) {
     throw new Refused(400, `this is not a package: ${(error as Error).message}`);
+  }
+}
+
+/** Refuses a package that no node would take: what is wrong with it is not looked for at each of them. */
+function refuseBroken({ manifest, module }: ReturnType<typeof openPackage>): void {
+  if (hex(digestOf(module)) !== hex(manifest.digest))
+    throw new Refused(400, "the package is damaged: its module is not the one that was signed");
+  try {
+    inspect(module);
+    readFacts(module);
+  } catch (error) {
+    throw new Refused(400, `the package's module is broken: ${oneLine((error as Error).message)}`);
   }
 }
 

@@ -234,6 +234,12 @@ describe.skipIf(reason !== undefined)(
       expect(warnings.map(({ message }) => message)).toEqual([]);
     }, 120_000);
 
+    test("refuses a folder whose name is too long for a socket", async () => {
+      const directory = join(folder, "x".repeat(100));
+      const started = startGateway({ akri: { directory, listen: undefined } });
+      await expect(started).rejects.toThrow(/too long a name for a socket/);
+    });
+
     test("takes the place of one that was killed, and listens on the network where it is told to", async () => {
       agent = new Agent();
       await agent.start(folder);

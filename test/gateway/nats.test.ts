@@ -213,6 +213,21 @@ test("the rights that the documentation shows are those that a gateway needs", (
   expect(user).toEqual({ user: "NAME", password: "…", permissions: rightsOf("NAME") });
 });
 
+test.skipIf(missingNats !== undefined)(
+  `a gateway says who prepares a hub that has nothing${missingNats === undefined ? "" : ` (skipped: ${missingNats})`}`,
+  async () => {
+    await using servers = await NatsServers.start(1, ["north"]);
+    const place = { servers: servers.urls, gateway: "north", user: "north", password: "of-north" };
+    for (const prepare of [true, false]) {
+      const said: string[] = [];
+      const say = (text: string) => void said.push(text);
+      await using _ = await startGateway({ nats: { ...place, prepare, replicas: 1 } }, { say });
+      await until(() => said.find((text) => /prepare the hub once, by a gateway with/.test(text)));
+    }
+  },
+  60_000,
+);
+
 describe.skipIf(missingNats !== undefined)(
   `a hub of one server${missingNats === undefined ? "" : ` (skipped: ${missingNats})`}`,
   () => {

@@ -6,8 +6,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   credentials,
   loadPackageDefinition,
+  logVerbosity,
   Server,
   ServerCredentials,
+  setLogVerbosity,
   status,
   type GrpcObject,
   type ServerWritableStream,
@@ -22,6 +24,12 @@ import { discovery } from "./proto.ts";
 
 /** The name that an Akri configuration names as its `discoveryHandler`. */
 export const handlerName = "wasmote";
+
+/** Where the agent takes registrations, in its folder. */
+const agentSocket = "agent-registration.sock";
+
+// What goes wrong is told by whoever asked; the library would write it to the console as well.
+setLogVerbosity(logVerbosity.NONE);
 
 export interface AkriOptions {
   nodes: Nodes;
@@ -77,6 +85,12 @@ export class AkriHandler {
     const { service } = this.#service["DiscoveryHandler"] as ServiceClientConstructor;
     this.#server.addService(service, { Discover: (call: Call) => void this.#discover(call) });
     const socket = join(directory, `${handlerName}.sock`);
+    // Both are sockets of this folder (unix(7): 108 bytes with a zero at the end); a longer name would be cut off, and nobody find it.
+    if (Buffer.byteLength(join(directory, agentSocket)) > 107)
+      throw new UserError(
+        `Akri's folder has too long a name for a socket: ${oneLine(directory)}`,
+        "name a shorter one under [akri] in gateway.toml",
+      );
     // What a handler that was killed left behind: nobody listens there, and binding to it would fail.
     if (listen === undefined && existsSync(socket)) rmSync(socket);
     const port = await new Promise<number>((resolve, reject) =>
@@ -109,7 +123,7 @@ export class AkriHandler {
       shared: true,
     };
     for (let pause = 100; !signal.aborted;) {
-      const place = join(directory, "agent-registration.sock");
+      const place = join(directory, agentSocket);
       // Looked at before: an agent that is restarted just after it took us is another one, and has to be told again.
       const before = madeAt(place);
       const client = new Registration(`unix:${place}`, credentials.createInsecure());

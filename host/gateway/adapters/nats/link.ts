@@ -97,7 +97,7 @@ export class HubLink {
     const { signal } = this.#stopping;
     for (let pause = shortestPause; !signal.aborted;) {
       const began = steady();
-      await work().catch((error: unknown) => signal.aborted || say((error as Error).message));
+      await work().catch((error: unknown) => signal.aborted || say(advised(error as Error)));
       if (steady() > began + longestPause) pause = shortestPause;
       await delay(pause * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
       pause = Math.min(pause * 2, longestPause);
@@ -222,6 +222,14 @@ export function connectTo(
     pingInterval: 2_000,
     maxPingOut: 2,
   });
+}
+
+/** What went wrong, and what to do where the hub was not made ready. */
+function advised({ message }: Error): string {
+  const unprepared = /stream not found|STREAM\.CREATE/.test(message);
+  return unprepared
+    ? `${message}: prepare the hub once, by a gateway with prepare = true and a user that may make streams`
+    : message;
 }
 
 /** Checked: whoever writes at the hub may be anybody with its rights. */

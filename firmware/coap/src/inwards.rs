@@ -20,6 +20,9 @@ use crate::shares::Rank;
 use crate::transfers::{Arriving, Taken, cache_key};
 use core::hash::Hash;
 
+/// Bytes of the option Max-Age, where it is 0 and the only one.
+const MAX_AGE: usize = 2;
+
 /// What became of a request.
 enum Work {
     /// Nothing is sent.
@@ -147,11 +150,20 @@ impl<E: Copy + Eq + Hash, S: Security<E>> Server<E, S> {
                 });
                 if once { work.used_up() } else { work }
             }
-            Opened::Refused { code, text } => core.refuse(arrival, &envelope, message, &mut |r| {
-                // RFC 8613 §8.2.
-                r.max_age(0);
-                r.fail(code, format_args!("{text}"))
-            }),
+            Opened::Refused { code, text } => {
+                // RFC 8613 §8.2, and never longer than the request (RFC 7252 §11.3): what is behind header and token goes before that.
+                let room = arrival.size.saturating_sub(4 + message.token.len());
+                core.refuse(arrival, &envelope, message, &mut |r| {
+                    if room >= MAX_AGE {
+                        r.max_age(0);
+                    }
+                    if room > MAX_AGE + text.len() {
+                        return r.fail(code, format_args!("{text}"));
+                    }
+                    r.code(code);
+                    Answer::Now
+                })
+            }
             Opened::Ignored => Work::Ignored,
         };
         core.finish(now, security, &envelope, message, work, out);

@@ -15,8 +15,9 @@ export function readWhole(path: string, limit = most): Buffer {
   const file = opened(path);
   try {
     const kind = fstatSync(file);
+    if (kind.isDirectory()) throw new UserError(`${path} is a folder`, "name a file", "usage");
     if (kind.size > limit) throw tooLong(path, limit);
-    if (kind.isFile() || kind.isDirectory()) return readFileSync(file);
+    if (kind.isFile()) return readFileSync(file);
     return readStream(file, path, limit);
   } finally {
     closeSync(file);

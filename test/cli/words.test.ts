@@ -84,6 +84,7 @@ describe("a verb", () => {
     write("half.jsonl", '{"parameters":{}}\n{"at":1,"pa');
     write("null.jsonl", '{"parameters":{}}\nnull\n');
     mkdirSync(join(project, "folder"));
+    mkdirSync(join(project, "folder.wpkg"));
     const recorded = (name: string, parameters: string, path = "sensors/level", value = "1") =>
       write(name, `{"parameters":${parameters}}\n{"at":0,"path":"${path}","value":${value}}\n`);
     recorded("list.jsonl", "[1]");
@@ -107,6 +108,8 @@ describe("a verb", () => {
       /no samples for any sensor .* its columns are rain\n.*level/,
     ],
     [["run", "--samples", "folder"], 2, /folder is a folder/],
+    [["model", "folder"], 2, /folder is a folder/],
+    [["push", "folder.wpkg", "-n", "127.0.0.1:1"], 2, /folder\.wpkg is a folder/],
     [["run", "--samples", "none.csv"], 1, /there is no file none\.csv/],
     [["run", "--replay", "half.jsonl"], 2, /half\.jsonl:2: this is not a line of a recording/],
     [["run", "--replay", "null.jsonl"], 2, /null\.jsonl:2: this is not a line of a recording/],

@@ -188,12 +188,12 @@ impl Rig {
         (w.finish(payload).unwrap().to_vec(), token)
     }
 
-    /// Begins to work at a message of a key exchange; what comes of it is not waited for.
-    pub fn put_message(&mut self, payload: &[u8]) {
-        let (datagram, _) = self.first_or_third(payload);
-        let now = self.now();
-        self.server
-            .receive(now, self.peer, false, &datagram, &mut |_: u8, _: &[u8]| {});
+    /// Begins to work at a message of a key exchange, whose token this is; what comes of it is not waited for.
+    pub fn put_message(&mut self, payload: &[u8]) -> [u8; 2] {
+        let (datagram, token) = self.first_or_third(payload);
+        let told = self.hears(&datagram);
+        assert!(told.is_empty(), "it is answered at once: {told:x?}");
+        token
     }
 
     /// A sample comes; how many steps of the Runner it takes until `flow` is what the module says of it.
@@ -225,21 +225,33 @@ impl Rig {
     pub fn hand(&mut self, payload: &[u8]) -> Option<Said> {
         let (datagram, token) = self.first_or_third(payload);
         let answers = self.datagram(&datagram);
-        answers.iter().find_map(|answer| {
+        self.said(&answers, &token)
+    }
+
+    /// What a request of this token was answered with, where one of these is its answer.
+    pub fn said(&mut self, answers: &[Vec<u8>], token: &[u8]) -> Option<Said> {
+        let answer = self.answer(answers, token)?;
+        let message = Message::parse(&answer).unwrap();
+        let age = message.options.get(option::MAX_AGE).unwrap_or(&[]);
+        let age = age.iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
+        Some((message.code, message.payload.to_vec(), age))
+    }
+
+    /// The answer to a request of this token among these, which is acknowledged where it has to be.
+    pub fn answer(&mut self, answers: &[Vec<u8>], token: &[u8]) -> Option<Vec<u8>> {
+        let answers_it = |answer: &&Vec<u8>| {
             let message = Message::parse(answer).unwrap();
-            if message.token != token || message.code == Code(0) {
-                return None;
-            }
-            if message.kind == Kind::Con {
-                let mut buffer = [0; 8];
-                let ack = Writer::new(&mut buffer, Kind::Ack, Code(0), message.id, &[]);
-                let ack = ack.finish(&[]).unwrap().to_vec();
-                assert!(self.datagram(&ack).is_empty());
-            }
-            let age = message.options.get(option::MAX_AGE).unwrap_or(&[]);
-            let age = age.iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
-            Some((message.code, message.payload.to_vec(), age))
-        })
+            message.token == token && message.code != Code(0)
+        };
+        let answer = answers.iter().find(answers_it)?;
+        let message = Message::parse(answer).unwrap();
+        if message.kind == Kind::Con {
+            let mut buffer = [0; 8];
+            let ack = Writer::new(&mut buffer, Kind::Ack, Code(0), message.id, &[]);
+            let ack = ack.finish(&[]).unwrap().to_vec();
+            assert!(self.datagram(&ack).is_empty());
+        }
+        Some(answer.clone())
     }
 
     /// A whole exchange; what he has then, or what he was refused with.

@@ -558,6 +558,23 @@ impl Rig {
         }
     }
 
+    /// A datagram that the Server hears, and nothing more; what it says at once.
+    pub fn hears(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let (now, mut sent) = (self.now(), Vec::new());
+        let mut out = |_: u8, d: &[u8]| sent.push(d.to_vec());
+        self.server
+            .receive(now, self.peer, false, datagram, &mut out);
+        sent
+    }
+
+    /// The Server's turn; what it sends.
+    pub fn turn(&mut self) -> Vec<Vec<u8>> {
+        let (now, mut sent) = (self.now(), Vec::new());
+        self.server
+            .poll(now, &mut |_: u8, d: &[u8]| sent.push(d.to_vec()));
+        sent
+    }
+
     /// A sample that nobody has taken yet.
     pub fn put_sample(&mut self, value: f32) {
         let now = self.now();

@@ -29,15 +29,13 @@ export async function exchangeKeys(given: string | undefined, options: NodeOptio
     keepNodeKeys(project(), name, [key, ...nodeKeys(project(), name).slice(0, 3)]);
     return name;
   };
-  const stranger = () => withNode(options, work, { place: at, stranger: true });
-  // Whoever has a context goes before those who have none; a node that does not know it any more is asked as by anybody.
-  const name =
-    known !== undefined && nodeKeys(project(), known).length > 0
-      ? await withNode(options, work, { place: at }).catch((error: unknown) => {
-          if (error instanceof NodeError && error.status === "4.01") return stranger();
-          throw error;
-        })
-      : await stranger();
+  // Whoever has a context goes before those who have none, and shows nobody what is said; a node that does not know it any more is asked
+  // as by anybody.
+  const name = await withNode(options, work, { place: at }).catch((error: unknown) => {
+    if (error instanceof NodeError && (error.code === "insecure" || error.status === "4.01"))
+      return withNode(options, work, { place: at, stranger: true });
+    throw error;
+  });
   // Connecting forgets the old ones once the node has answered under the new one.
   await withNode(
     options,

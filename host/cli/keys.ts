@@ -7,6 +7,7 @@ import {
   encodeKey,
   exported,
   keepNodeKeys,
+  keptUnder,
   makeKey,
   nameOf,
   nodeKeys,
@@ -53,10 +54,15 @@ export async function keysVerb(
   await run();
 }
 
+/** What this computer's contexts with a node are kept under; whose address is no name's, the node says itself. */
+async function keptName(node: Node, at: string, signal: AbortSignal): Promise<string | undefined> {
+  return nameOf(project(), at) ?? keptUnder(project(), at, (await node.front(signal)).name);
+}
+
 async function list(options: Options): Promise<void> {
   await withNode(options, async (node, { address: at, signal }) => {
     const all = await listKeys(node, signal);
-    const name = nameOf(project(), at);
+    const name = await keptName(node, at, signal);
     const own = name === undefined ? [] : nodeKeys(project(), name);
     const mine = ({ place, peer }: Listed) =>
       own.some((key) => (key.place === place || key.place === places) && key.peer === peer);
@@ -184,18 +190,16 @@ async function patiently(work: () => Promise<unknown>, signal?: AbortSignal): Pr
 
 /** Takes a new secret for this computer. The old one goes when the new one was used; wherever this is cut off, one of them works. */
 async function rotate(options: Options): Promise<void> {
-  const at = address(options);
-  const name = nameOf(project(), at);
-  const before = name === undefined ? [] : nodeKeys(project(), name);
-  if (name === undefined || before.length === 0)
-    throw new UserError(
-      "this computer has no context with this node",
-      "`wasmote provision --name NAME --flash` gives the node and this computer one",
-    );
   // One after the other: a serial line is one client's.
-  await withNode(options, async (node, { signal }) => {
+  const name = await withNode(options, async (node, { address: at, signal }) => {
+    const name = await keptName(node, at, signal);
     // Connecting has found out which of several the node knows.
-    const own = nodeKeys(project(), name)[0]!;
+    const own = name === undefined ? undefined : nodeKeys(project(), name)[0];
+    if (name === undefined || own === undefined)
+      throw new UserError(
+        "this computer has no context with this node",
+        "`wasmote provision --name NAME --flash` gives the node and this computer one",
+      );
     const all = await listKeys(node, signal);
     // No two have one peer's ID.
     const there = all.find(({ peer }) => peer === own.peer);
@@ -207,6 +211,7 @@ async function rotate(options: Options): Promise<void> {
     );
     keepNodeKeys(project(), name, [key, own]);
     await put(node, key, there.place, signal);
+    return name;
   });
   // Connecting forgets the old one once the node has answered under the new one.
   await withNode(options, async (node, { signal }) => {

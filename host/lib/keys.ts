@@ -173,6 +173,14 @@ export function nameAt(
   return found?.[0];
 }
 
+/** The name that this computer's contexts with the node at an address, or of this name, are kept under. */
+export function keptUnder(project: Project, address: string, given?: string): string | undefined {
+  const named = given !== undefined && nameFault(given) === undefined ? given : undefined;
+  const known = (name: string) => nodeKeys(project, name).length > 0;
+  // A node that is emulated here has its contexts by its address, whatever it is called.
+  return named !== undefined && known(named) ? named : nameOf(project, address);
+}
+
 /** The contexts that this computer has with one node, the newest first: in the middle of a rotation the node may know any of them. */
 export interface KeptContexts {
   contexts: Context[];
@@ -186,10 +194,7 @@ export function contextsWith(
   address: string,
   given?: string,
 ): KeptContexts | undefined {
-  const named = given !== undefined && nameFault(given) === undefined ? given : undefined;
-  const known = (name: string) => nodeKeys(project, name).length > 0;
-  // A node that is emulated here has its contexts by its address, whatever it is called.
-  const name = named !== undefined && known(named) ? named : nameOf(project, address);
+  const name = keptUnder(project, address, given);
   const keys = name === undefined ? [] : nodeKeys(project, name);
   if (name !== undefined && keys.length > 0)
     return {

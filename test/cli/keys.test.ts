@@ -1,12 +1,15 @@
 // A secured node by the verbs of the command line: nobody is asked for keys, and they can be changed.
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parse } from "coap-packet";
 import { expect, test } from "vitest";
 import { emulate } from "../../host/lib/emulate.ts";
 import { emulatedHere, numbersOf } from "../../host/lib/emulated.ts";
 import { Node } from "../../host/lib/node.ts";
 import { makeFlash, provisionOffset } from "../../host/lib/package.ts";
+import { Between } from "../harness/between.ts";
 import { begin, wasmote, wasmoteJson } from "../harness/command.ts";
+import { childrenOf } from "../harness/processes.ts";
 import { scratch } from "../harness/target.ts";
 
 interface Listed {
@@ -183,8 +186,9 @@ test("key material is in no output, error or log, and in no file that others may
     await node.shows(/"address":"coap/);
     // Nor in a core file of the verb or of the node (core(5)).
     if (existsSync("/proc/self/coredump_filter")) {
-      const { pid } = node.child;
-      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+      const pid = node.child.pid!;
+      const children = childrenOf(pid);
+      expect(children).not.toHaveLength(0);
       const filters = [pid, ...children].map((one) =>
         readFileSync(`/proc/${one}/coredump_filter`, "utf8").trim(),
       );
@@ -410,6 +414,75 @@ test("others are provisioned to exchange keys with a node, with their rights", a
     expect((await wasmote(other, "doctor", "--node", node.address)).out).toMatch(
       /mend it with: wasmote keys exchange/,
     );
+  } finally {
+    await node.stop();
+  }
+});
+
+test("under a context keys are exchanged where nobody in between sees it, and a node may be named by its address", async () => {
+  using folder = scratch();
+  const project = join(folder.path, "river");
+  await wasmote(folder.path, "new", project);
+  const record = join(project, "record.bin");
+  expect((await wasmote(project, "provision", record, "--name", "wye")).code).toBe(0);
+  const flash = makeFlash({ keys: [] });
+  flash.set(readFileSync(record), provisionOffset);
+  const file = join(folder.path, "flash");
+  writeFileSync(file, flash);
+  const node = await emulate({ machine: "native", flash: file });
+  try {
+    using between = await Between.before(node.address);
+    const toml = join(project, "wasmote.toml");
+    const words = readFileSync(toml, "utf8");
+    writeFileSync(toml, `${words}wye = "${between.address}"\n`);
+    /** The paths of requests that went by in the open since the last time, and how many were protected. */
+    const seen = (by = between) => {
+      const open: string[] = [];
+      let sealed = 0;
+      for (const datagram of by.captured.splice(0)) {
+        const { code, options } = parse(datagram);
+        if (!/^0\.0[1-7]$/.test(code)) continue;
+        if (options.some(({ name }) => name === "OSCORE")) sealed++;
+        else
+          open.push(
+            options
+              .filter(({ name }) => name === "Uri-Path")
+              .map(({ value }) => value.toString())
+              .join("/"),
+          );
+      }
+      return { open, sealed };
+    };
+    const keys = (...more: string[]) => wasmoteJson<never>(project, "keys", ...more);
+    const exchange = () => keys("exchange", "--node", "wye");
+    expect(await exchange()).toMatchObject({ node: "wye" });
+    const hidden = seen();
+    expect(hidden.open).toEqual([]);
+    expect(hidden.sealed).toBeGreaterThan(2);
+    // Whoever has none shows it: it is seen here when there is something to see.
+    await keys("forget", "wye");
+    expect(await exchange()).toMatchObject({ node: "wye" });
+    expect(seen().open.filter((path) => path === ".well-known/edhoc").length).toBeGreaterThan(1);
+    // By an address that wasmote.toml does not have: whose it is, the node says.
+    const own = ["--node", node.address];
+    expect(await keys(...own)).toMatchObject([{ own: true }]);
+    expect(await keys("rotate", ...own)).toMatchObject({ node: "wye" });
+    await expect.poll(() => keys(...own)).toMatchObject([{ own: true }]);
+    using another = await Between.before(node.address);
+    const again = await keys("exchange", "--node", another.address);
+    expect(again).toMatchObject({ node: "wye" });
+    const { open, sealed } = seen(another);
+    expect(new Set(open)).toEqual(new Set(["node"]));
+    expect(sealed).toBeGreaterThan(2);
+    expect(await keys("--node", "wye")).toMatchObject([{ own: true }]);
+    // A context that the node does not know any more keeps nobody from another one.
+    const kept = join(project, ".wasmote/keys/wye/contexts.json");
+    const [key] = JSON.parse(readFileSync(kept, "utf8")) as { peer: number; node: number }[];
+    const peer = [0xf1, 0xf2, 0xf3].find((one) => one !== key!.peer && one !== key!.node);
+    writeFileSync(kept, JSON.stringify([{ ...key, peer }]));
+    expect((await wasmote(project, "get", "stats", "--node", "wye")).code).not.toBe(0);
+    expect(await exchange()).toMatchObject({ node: "wye" });
+    expect((await wasmote(project, "get", "stats", "--node", "wye")).code).toBe(0);
   } finally {
     await node.stop();
   }

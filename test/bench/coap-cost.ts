@@ -27,6 +27,8 @@ export interface Cost {
   }[];
   /** Bytes of RAM that the server's tables take, for IPv4 peers. */
   ram: number;
+  /** Bytes of RAM for eight security contexts: the stage with their keys and windows, and what the server knows of each. */
+  contexts: { stage: number; keys: number };
   /** Bytes of flash that its code takes in the board's image, and that of security. */
   flash: number;
   security: number;
@@ -40,9 +42,10 @@ export function measureCost(): Cost | string {
   const missing = [image, board].find((path) => !existsSync(path));
   if (missing) return `${missing.slice(root.length + 1)} has not been built here`;
   type Line = Cost["requests"][number] & Cost["tags"][number] & Cost["floods"][number];
-  const lines = runImage<Line & { bytes?: number }>(image);
+  const lines = runImage<Line & { bytes?: number } & Partial<Cost["contexts"]>>(image);
   if (typeof lines === "string") return lines;
   const ram = lines.find(({ bytes }) => bytes !== undefined)?.bytes ?? NaN;
+  const { stage = NaN, keys = NaN } = lines.find((line) => line.stage !== undefined) ?? {};
   const { parts } = readImage(board, partOf);
   const [flash, security] = ["coap", "oscore"].map((part) => parts.get(part) ?? NaN) as [
     number,
@@ -51,7 +54,7 @@ export function measureCost(): Cost | string {
   const requests = lines.filter(({ instructions, tag }) => instructions !== undefined && !tag);
   const floods = lines.filter(({ flood }) => flood !== undefined).toReversed();
   const tags = lines.filter(({ tag }) => tag !== undefined);
-  return { requests, tags, floods, ram, flash, security };
+  return { requests, tags, floods, ram, contexts: { stage, keys }, flash, security };
 }
 
 /** Runs an image on the emulated Cortex-M4F, one nanosecond an instruction; the lines of JSON that it prints, or why there are none. */
@@ -69,7 +72,15 @@ export function runImage<Line>(image: string): Line[] | string {
   return lines.map((line) => JSON.parse(line) as Line);
 }
 
-export function costTables({ requests, tags, floods, ram, flash, security }: Cost): Table[] {
+export function costTables({
+  requests,
+  tags,
+  floods,
+  ram,
+  contexts,
+  flash,
+  security,
+}: Cost): Table[] {
   return [
     {
       title: "Instructions on the Cortex-M4F (QEMU), from the datagram to the end of the answer",
@@ -113,6 +124,10 @@ export function costTables({ requests, tags, floods, ram, flash, security }: Cos
         ["flash: code of the crate", flash],
         ["flash: OSCORE and its cipher (SHA-256 is the packages' too)", security],
         ["RAM: all tables, for 16 observers, 8 uploads and 96 remembered requests", ram],
+        [
+          "RAM: eight security contexts (aim: 3 KiB), with the room that a message is opened in",
+          contexts.stage + contexts.keys,
+        ],
       ],
     },
   ];

@@ -52,6 +52,10 @@ if (typeof cost === "string" && !(built.qemu?.ok && built.toolchain?.ok)) {
       expect(most / idle, flood).toBeLessThan(long ? 6 : 2);
     }
     expect(cost.ram).toBeLessThan(12 * 1024);
+    const { stage, keys } = cost.contexts;
+    expect(stage + keys).toBeLessThanOrEqual(3 * 1024);
+    // Eight secrets and more are in either.
+    expect(Math.min(stage, keys)).toBeGreaterThan(8 * 16);
     // What the compiler made of the crate and of the resources behind it, which it does not keep apart.
     // What is generic over its caller's functions is made once: `shares.rs` and `encode.rs` take them by reference. With a security
     // stage the compiler keeps the crate apart from the board's tasks, where a third of it was counted before.

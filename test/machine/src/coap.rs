@@ -175,6 +175,13 @@ fn main() -> ! {
         "{{\"name\":\"RAM\",\"bytes\":{}}}",
         size_of::<wasmote_coap::Server<Peer>>()
     ));
+    // What eight contexts take: the stage with derived keys, windows and the room that a message is opened in; and the keys as the Server
+    // lists them, which its guard has as the keyring does.
+    say(format_args!(
+        "{{\"name\":\"RAM\",\"stage\":{},\"keys\":{}}}",
+        size_of::<wasmote_oscore::Stage>(),
+        size_of::<Keyring>()
+    ));
 
     let mut now = 1_000u64;
     let mut id = 0u16;

@@ -113,8 +113,12 @@ impl<E: Copy + Eq + Hash> Server<E> {
             memory.coap.hosts(host);
         }
         let stage = memory.coap.security();
-        let guard = guard::Guard::new(&provision, keyring, stage, seed, board.reset);
-        let mut server = Self {
+        let mut guard = guard::Guard::new(&provision, keyring, stage, seed, board.reset);
+        let mut mail = memory.mail;
+        // Numbers are asked for before anybody is heard: the Runner's first step, which comes before the node is ready, writes them. Not
+        // by a method of the whole: that would be made on the stack first, which has no room for it twice.
+        guard.asks(stage, &mut mail, 0);
+        Self {
             coap: memory.coap,
             registration: None,
             trusts: |_| false,
@@ -124,7 +128,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 guard,
                 exchange: exchange::Exchange::new(),
                 gauges: Gauges::default(),
-                mail: memory.mail,
+                mail,
                 app: App::default(),
                 stats: Stats::default(),
                 history: memory.history,
@@ -146,10 +150,7 @@ impl<E: Copy + Eq + Hash> Server<E> {
                 turns: Turns::new((seed ^ (seed >> 64)) as u64),
                 handed: heapless::Deque::new(),
             },
-        };
-        // Numbers are asked for before anybody is heard: the Runner's first step, which comes before the node is ready, writes them.
-        server.resources.tend(server.coap.security(), 0);
-        server
+        }
     }
 
     /// Which clients need not show that they are where they say: see [`wasmote_coap::Server::trust`].

@@ -4,7 +4,7 @@ use super::{Path, Resources, Server};
 use crate::contract::{Kind as Named, RESOURCES, Resource, Right, key};
 use crate::document::Document;
 use crate::keyring::{END, Key, Keyring, Limits, UNIT};
-use crate::mail::{Chunk, ChunkKind};
+use crate::mail::{Chunk, ChunkKind, ServerMail};
 use crate::package::{INITIATORS, Provision};
 use crate::slot::CONTEXT_CELLS;
 use core::hash::Hash;
@@ -179,6 +179,22 @@ impl Guard {
         } else {
             Err(refused)
         }
+    }
+
+    /// Asks flash for the numbers that the stage wants, where it wants any and it is time for it; whether that was so.
+    pub(super) fn asks(&mut self, stage: &Stage, mail: &mut ServerMail, now: u64) -> bool {
+        let mut wanted = self.limits;
+        for (place, limit) in stage.wanted() {
+            if let Some(own) = wanted.numbers.get_mut(usize::from(place)) {
+                // After that no number is left.
+                *own = (limit.div_ceil(UNIT).min(END.into()) as u32).max(*own);
+            }
+        }
+        let due = wanted != self.limits && now >= self.again;
+        if due {
+            self.reserving = mail.reserve.enqueue(wanted).is_ok();
+        }
+        due
     }
 
     /// Whether a context is there to stay: it waits for no first use, after which the one before it goes.
@@ -533,18 +549,7 @@ impl Resources {
             let count = u32::try_from(stage.encryptions(place as u8)).unwrap_or(u32::MAX);
             *used = (count, stage.is_worn(place as u8));
         }
-        let mut wanted = self.guard.limits;
-        for (place, limit) in stage.wanted() {
-            if let Some(own) = wanted.numbers.get_mut(usize::from(place)) {
-                // After that no number is left.
-                *own = (limit.div_ceil(UNIT).min(END.into()) as u32).max(*own);
-            }
-        }
-        if wanted != self.guard.limits && now >= self.guard.again {
-            self.guard.reserving = self.mail.reserve.enqueue(wanted).is_ok();
-            return;
-        }
-        if now < self.guard.again {
+        if self.guard.asks(stage, &mut self.mail, now) || now < self.guard.again {
             return;
         }
         // First the old one goes, then the new one stands by itself: wherever power is cut, one of them is there.

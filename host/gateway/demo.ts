@@ -5,11 +5,10 @@ import { readRiver } from "../demo/river.ts";
 import { build } from "../lib/build/build.ts";
 import { emulate, type Emulated } from "../lib/emulate.ts";
 import type { Context } from "../lib/coap/oscore.ts";
-import { inspect } from "../lib/engine.ts";
+import { needsOf } from "../lib/needs.ts";
 import { encodeKeys, passingContext } from "../lib/keys.ts";
 import { Node } from "../lib/node.ts";
 import { generateKey, makeFlash, makePackage } from "../lib/package.ts";
-import { readFacts } from "../lib/build/section.ts";
 import { packageRoot } from "../lib/root.ts";
 import type { Gateway } from "./gateway.ts";
 
@@ -78,18 +77,10 @@ async function prepare(
   const source = join(packageRoot, "assembly/examples/flood-alarm.ts");
   const { module } = await build(source);
   signal?.throwIfAborted();
-  const facts = readFacts(module);
-  const { footprint, table } = inspect(module);
+  const needs = needsOf(module);
   for (const [at, { address }] of nodes.entries()) {
     await using node = await Node.connect(address, { context: contexts[at] });
     const { class: boardClass } = await node.info();
-    const needs = {
-      ram: footprint.total,
-      table,
-      fuel: 0,
-      sensors: facts.sensors.length,
-      outputs: facts.outputs.length,
-    };
     await node.push(
       makePackage(
         module,

@@ -1,5 +1,5 @@
 // From a program to a node that runs it: sign for the node's class, upload, wait for the first output.
-import { inspect } from "./engine.ts";
+import { needsOf } from "./needs.ts";
 import { hex, keepPackage, packageOf } from "./kept.ts";
 import type { Node, Reading, Tier } from "./node.ts";
 import { makePackage, openPackage, type KeyPair } from "./package.ts";
@@ -51,16 +51,8 @@ export function signProgram(
   { sequence, boardClass, era = 0 }: { sequence: number; boardClass: string; era?: number },
 ): Uint8Array {
   const { module, facts, name, digest } = program;
-  const { footprint, table } = inspect(module);
   const { vendor, version } = project;
-  const needs = {
-    ram: footprint.total,
-    table,
-    // What a run takes, the samples tell and not the module; the node holds it to its own limit.
-    fuel: 0,
-    sensors: facts.sensors.length,
-    outputs: facts.outputs.length,
-  };
+  const needs = needsOf(module, facts);
   const inEra = era === 0 ? {} : { era };
   const about = { vendor, class: boardClass, sequence, name, version, needs, ...inEra };
   const bytes = makePackage(module, about, key);

@@ -18,8 +18,7 @@ import {
 } from "../../host/flood/retrain.ts";
 import { buildStation, judgementFile } from "../../host/flood/station.ts";
 import { missing } from "../../host/lib/emulate.ts";
-import { readFacts } from "../../host/lib/build/section.ts";
-import { inspect } from "../../host/lib/engine.ts";
+import { needsOf } from "../../host/lib/needs.ts";
 import { makePackage, type KeyPair } from "../../host/lib/package.ts";
 import { openProject, signingKey } from "../../host/lib/project.ts";
 import { begin, newProject, wasmote, wasmoteIn } from "../harness/command.ts";
@@ -96,17 +95,8 @@ describe("a round", () => {
 
 /** Signs a station's module for a class of boards. */
 function packed(module: Uint8Array, key: KeyPair, boardClass: string): Uint8Array {
-  const { footprint, table } = inspect(module);
-  const { sensors, outputs } = readFacts(module);
-  const needs = {
-    ram: footprint.total,
-    table,
-    fuel: 0,
-    sensors: sensors.length,
-    outputs: outputs.length,
-  };
   const about = { vendor: "", class: boardClass, sequence: 1, name: "station", version: "1.0.0" };
-  return makePackage(module, { ...about, needs }, key);
+  return makePackage(module, { ...about, needs: needsOf(module) }, key);
 }
 
 test.skipIf(reason !== undefined)(

@@ -12,8 +12,7 @@ import {
 } from "../../host/flood/days.ts";
 import { levelOf, readDays } from "../../host/flood/history.ts";
 import { buildStation } from "../../host/flood/station.ts";
-import { readFacts } from "../../host/lib/build/section.ts";
-import { inspect } from "../../host/lib/engine.ts";
+import { needsOf } from "../../host/lib/needs.ts";
 import { NodeError } from "../../host/lib/errors.ts";
 import { Node } from "../../host/lib/node.ts";
 import { generateKey, makeFlash, makePackage } from "../../host/lib/package.ts";
@@ -32,8 +31,6 @@ eachTarget("a year of decisions", (start, target) => {
     const { address } = await start({ flash });
     await using node = await Node.connect(address);
     const { module } = await buildStation();
-    const { sensors, outputs } = readFacts(module);
-    const { footprint, table } = inspect(module);
     await node.push(
       makePackage(
         module,
@@ -43,13 +40,7 @@ eachTarget("a year of decisions", (start, target) => {
           sequence: 1,
           name: "station",
           version: "1.0.0",
-          needs: {
-            ram: footprint.total,
-            table,
-            fuel: 0,
-            sensors: sensors.length,
-            outputs: outputs.length,
-          },
+          needs: needsOf(module),
         },
         key,
       ),

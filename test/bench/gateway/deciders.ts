@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { buildStation } from "../../../host/flood/station.ts";
 import { Gateway } from "../../../host/gateway/gateway.ts";
-import { readFacts } from "../../../host/lib/build/section.ts";
-import { inspect } from "../../../host/lib/engine.ts";
+import { needsOf } from "../../../host/lib/needs.ts";
 import { makePackage } from "../../../host/lib/package.ts";
 import { keepKey, openProject, signingKey } from "../../../host/lib/project.ts";
 import { scratch } from "../../harness/target.ts";
@@ -48,17 +47,8 @@ export async function asked(crowd: readonly number[] = [1, 64]): Promise<Cell[][
   const project = openProject(folder.path);
   keepKey(project);
   const { module } = await buildStation();
-  const { footprint, table } = inspect(module);
-  const { sensors, outputs } = readFacts(module);
-  const needs = {
-    ram: footprint.total,
-    table,
-    fuel: 0,
-    sensors: sensors.length,
-    outputs: outputs.length,
-  };
   const about = { vendor: "", class: "hosted", sequence: 1, name: "station", version: "1.0.0" };
-  const bytes = makePackage(module, { ...about, needs }, signingKey(project));
+  const bytes = makePackage(module, { ...about, needs: needsOf(module) }, signingKey(project));
   const gateway = await Gateway.start({
     project,
     folder: join(folder.path, "gateway"),
